@@ -1,0 +1,111 @@
+"""Every error this package raises, named by what the catcher does next.
+
+::
+
+    ExporterError
+    ├── ConfigError          an argument, option or setting is wrong: change it
+    ├── SourceError          the API did not give what was asked for
+    │   ├── CredentialsError   401 or 403: get another token
+    │   ├── ApiError           any other refusal (4xx, a redirect): change the request
+    │   ├── ContractError      an answer that cannot be believed: report it
+    │   └── RetriesExhausted   it kept failing in passing ways: try again later
+    ├── SinkError            the destination failed: make room, then go on
+    └── CheckpointError      the unfinished export cannot be continued: start anew
+
+What happened is in ``str()``, the figures are in attributes. No message ever
+holds a token or a contact's data.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ExporterError(Exception):
+    """Any failure this package reports."""
+
+
+class ConfigError(ExporterError):
+    """An argument or setting is wrong; nothing was requested and nothing written."""
+
+
+class SourceError(ExporterError):
+    """The API did not give what was asked for.
+
+    Attributes:
+        status: HTTP status of the answer, None when there was none.
+        code: first ``errors[].code`` of Intercom's error envelope, if any.
+        request_id: Intercom's id of the request, for its support.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+
+class CredentialsError(SourceError):
+    """The token was refused (401) or may not do this (403)."""
+
+
+class ApiError(SourceError):
+    """The API refused the request for good (another 4xx, or a redirect)."""
+
+
+class ContractError(SourceError):
+    """The API answered with something that cannot be believed.
+
+    Not JSON, JSON of another shape, a cursor that comes back, an answer over
+    the size limit.
+    """
+
+
+class RetriesExhausted(SourceError):  # noqa: N818 - a contract name
+    """A passing failure did not pass within the retry budget.
+
+    Attributes:
+        attempts: requests made for this one page.
+        waited_s: seconds spent waiting between them.
+    """
+
+    def __init__(  # noqa: PLR0913 - figures, each by its name
+        self,
+        message: str,
+        *,
+        attempts: int = 0,
+        waited_s: float = 0.0,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, request_id=request_id)
+        self.attempts = attempts
+        self.waited_s = waited_s
+
+
+class SinkError(ExporterError):
+    """The destination failed or cannot be used.
+
+    Attributes:
+        path: the file meant, None for a stream such as stdout.
+    """
+
+    def __init__(self, message: str, *, path: "Path | None" = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class CheckpointError(ExporterError):
+    """An unfinished export cannot be continued: other settings, a dead cursor, damage.
+
+    Attributes:
+        path: the checkpoint, part or manifest meant.
+    """
+
+    def __init__(self, message: str, *, path: "Path | None" = None) -> None:
+        super().__init__(message)
+        self.path = path

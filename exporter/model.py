@@ -1,0 +1,200 @@
+"""What travels through an export: frozen dataclasses without behaviour of their own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of contacts, as the API gave it.
+
+    Attributes:
+        number: position in the listing, from 1 where the listing began.
+        records: raw JSON bytes of each contact, in API order, untouched.
+        next_cursor: opaque cursor of the next page, None on the last one.
+        total_count: contacts the API counted when it answered, None when it
+            gave no count. It moves while a listing runs: good for progress,
+            no proof of completeness.
+    """
+
+    number: int
+    records: tuple[bytes, ...] = field(repr=False)
+    next_cursor: str | None
+    total_count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One page, encoded: bytes that stand on their own and can be cut off behind.
+
+    Attributes:
+        content: what is written: lines of NDJSON, or one gzip member of them.
+        contacts: lines in it.
+        uncompressed_bytes: its length before compression.
+    """
+
+    content: bytes = field(repr=False)
+    contacts: int
+    uncompressed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an output has got: everything before it is written.
+
+    Attributes:
+        next_cursor: cursor to go on at; None before the first page and after the last.
+        pages: pages written.
+        contacts: contacts written.
+        written_bytes: length of the output.
+        uncompressed_bytes: its length before compression.
+    """
+
+    next_cursor: str | None = None
+    pages: int = 0
+    contacts: int = 0
+    written_bytes: int = 0
+    uncompressed_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """One finished file of an export.
+
+    Attributes:
+        name: file name, without its folder.
+        bytes: its length.
+        sha256: hex digest of its bytes.
+        contacts: contacts in it.
+        uncompressed_bytes: its length before compression.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    contacts: int
+    uncompressed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSummary:
+    """Where an export came from.
+
+    Attributes:
+        base_url: the API's address.
+        endpoint: path of the listing.
+        api_version: the version asked for.
+        api_version_echoed: the version the API said it used, None when it did not say.
+        per_page: contacts per page asked for.
+    """
+
+    base_url: str
+    endpoint: str
+    api_version: str
+    api_version_echoed: str | None
+    per_page: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A finished export: the figures of its manifest.
+
+    Attributes:
+        tool: name and version of the program that wrote it.
+        complete: True only when the API said that no further page follows.
+        limited_to_contacts: the limit the user set, None without one.
+        source: where the contacts came from.
+        started_at: start, UTC, ISO 8601 with a ``Z``.
+        finished_at: end, the same way.
+        runs: processes or calls it took.
+        pages: pages received.
+        contacts: contacts written.
+        total_count_first: the API's count on the first page, None without one.
+        total_count_last: the API's count on the last page, None without one.
+        requests: HTTP requests sent, every attempt counted.
+        retries: attempts repeated, by cause: ``http_<status>``, ``network``,
+            ``timeout``, ``broken_body``.
+        rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
+        files: the files written.
+    """
+
+    tool: str
+    complete: bool
+    limited_to_contacts: int | None = None
+    source: SourceSummary
+    started_at: str
+    finished_at: str
+    runs: int
+    pages: int
+    contacts: int
+    total_count_first: int | None
+    total_count_last: int | None
+    requests: int
+    retries: Mapping[str, int]
+    rate_limit_wait_s: float
+    files: tuple[FileSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request failed in a passing way and will be sent again.
+
+    Attributes:
+        cause: ``http_<status>``, ``network``, ``timeout`` or ``broken_body``.
+        detail: one sentence on what happened, safe to print.
+        attempt: the attempt that failed, from 1.
+        wait_s: seconds until the next one.
+    """
+
+    cause: str
+    detail: str
+    attempt: int
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Our share of the API's rate-limit window is used up.
+
+    Attributes:
+        wait_s: seconds until the next window.
+        window_limit: calls the API allows in a window.
+    """
+
+    wait_s: float
+    window_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageWritten:
+    """A page has been handed to the destination.
+
+    Attributes:
+        position: how far the output has got with it.
+        total_count: contacts the API counted, None when it gave no count.
+    """
+
+    position: Position
+    total_count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionMismatch:
+    """The API answered in another version than the one asked for.
+
+    Attributes:
+        asked: the version asked for.
+        echoed: the version the API named.
+    """
+
+    asked: str
+    echoed: str
+
+
+Event: TypeAlias = Retrying | Waiting | PageWritten | VersionMismatch
+Observer: TypeAlias = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """Observe nothing: the default observer."""

@@ -1,0 +1,1 @@
+"""Intercom, from the socket to a Page."""

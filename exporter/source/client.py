@@ -1,0 +1,189 @@
+"""One request on one session: authenticated, paced, judged, retried. The only place that knows aiohttp."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import anyio
+import stamina
+from yarl import URL
+
+from exporter.model import Waiting
+from exporter.source.body import inflate, read_body, read_error_body
+from exporter.source.envelope import BrokenBody
+from exporter.source.judging import printable, refusal
+from exporter.source.pacing import Window, announced
+from exporter.source.trial import Patience, Traffic, Transient, Trial
+
+T = TypeVar("T")
+Query = Callable[[int], Mapping[str, str]]
+"""Builds a request's query, given how many 5xx it has met so far."""
+
+_OK = 200
+
+# stamina warns of each retry. Who has set up logging sees that; on others' stderr it is noise.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Client:
+    """An authenticated session with one API.
+
+    Args:
+        base_url: the API's address, without a slash at its end.
+        token: the access token.
+        api_version: sent as ``Intercom-Version``.
+        patience: time-outs and retries.
+        window: the rate-limit window that all requests share.
+    """
+
+    def __init__(self, base_url: str, token: str, api_version: str, patience: Patience, window: Window) -> None:
+        self.base_url = base_url
+        self._token = token
+        self._api_version = api_version
+        self._patience = patience
+        self._window = window
+        self._clock = time.monotonic
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy: str | None = None
+        self._first_answer: anyio.Event | None = None
+
+    async def open(self) -> None:
+        """Open the session; nothing is requested yet."""
+        # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
+        self._proxy = await anyio.to_thread.run_sync(_proxy_for, self.base_url)
+        self._session = aiohttp.ClientSession(
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Authorization": f"Bearer {self._token}",
+                "Intercom-Version": self._api_version,
+                "User-Agent": "intercom-exporter",
+            },
+            auto_decompress=False,
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=1 << 20,  # a page arrives in a few pieces
+            timeout=aiohttp.ClientTimeout(total=self._patience.timeout_s),
+            middlewares=(_send_once,),
+        )
+
+    async def close(self) -> None:
+        """Close the session and its connections; requests under way fail."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def fetch(self, path: str, query: Query, parse: Callable[[bytes], T], traffic: Traffic) -> T:
+        """Get a resource and have it parsed, trying again for as long as that makes sense.
+
+        Args:
+            path: of the resource, below the base URL.
+            query: see `Query`.
+            parse: makes the result of the body. Its `BrokenBody` is a failure
+                of the request like any other: a cut answer shows nowhere else.
+            traffic: counts what it costs.
+
+        Raises:
+            SourceError: its kind says what to do next.
+
+        Cancellation:
+            Ends the request under way at once; nothing is kept.
+        """
+        trial = Trial(self._patience, traffic, self._clock)
+        try:
+            async for attempt in stamina.retry_context(on=trial.wait_before_next, attempts=None, timeout=None):
+                with attempt:
+                    answer = await self._send(path, query(trial.server_errors), trial, traffic)
+                    return self._parsed(answer, parse, traffic)
+        except Transient as failure:
+            raise trial.verdict(failure) from failure
+        raise AssertionError("retrying ends with a result or an error")
+
+    async def _send(self, path: str, query: Mapping[str, str], trial: Trial, traffic: Traffic) -> _Answer:
+        if self._session is None:
+            raise RuntimeError("this Intercom is closed: use it inside its 'async with' block")
+        # Quoted here to the last character, since a cursor may hold + / = and newlines.
+        url = URL(f"{self.base_url}{path}?{urlencode(query, quote_via=quote, safe='')}", encoded=True)
+        await self._admit(traffic)
+        trial.began_at = heard_at = self._clock()
+        announcement = None
+        traffic.requests += 1
+        self._window.sent()
+        try:
+            async with self._session.get(url, allow_redirects=False, proxy=self._proxy) as response:
+                heard_at = self._clock()
+                announcement = announced(response.headers)
+                read = read_body if response.status == _OK else read_error_body
+                return _Answer(response.status, response.headers, await read(response.content))
+        except TimeoutError as exc:
+            detail = f"no whole answer within {self._patience.timeout_s:g} s"
+            raise Transient("timeout", detail) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            detail = f"the connection failed ({printable(str(exc) or type(exc).__name__, self._token)})"
+            raise Transient("network", detail) from exc
+        finally:
+            self._window.answered(announcement, heard_at)
+            if self._first_answer is not None:
+                self._first_answer.set()
+
+    def _parsed(self, answer: _Answer, parse: Callable[[bytes], T], traffic: Traffic) -> T:
+        encoding = answer.headers.get("Content-Encoding", "")
+        if answer.status != _OK:
+            body = b""
+            with suppress(BrokenBody):  # only the beginning was read
+                body = inflate(answer.body, encoding)
+            raise refusal(answer.status, answer.headers, body, self.base_url, self._token)
+        try:
+            result = parse(inflate(answer.body, encoding))
+        except BrokenBody as exc:
+            request_id = printable(answer.headers.get("X-Request-Id", ""), self._token) or None
+            detail = f"the API answered 200 with a broken page ({exc})"
+            raise Transient("broken_body", detail, status=_OK, request_id=request_id) from exc
+        traffic.version_echoed = printable(answer.headers.get("Intercom-Version", ""), self._token) or None
+        return result
+
+    async def _admit(self, traffic: Traffic) -> None:
+        """Wait until a request may leave.
+
+        The very first leaves alone: until its answer nobody knows how many may follow.
+        """
+        if self._first_answer is None:
+            self._first_answer = anyio.Event()
+            return
+        await self._first_answer.wait()
+        while (wait_s := self._window.wait_s(self._clock())) > 0:
+            traffic.observer(Waiting(wait_s, self._window.limit or 0))
+            traffic.rate_limit_wait_s += wait_s
+            await anyio.sleep(wait_s)
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself when a kept connection turns out to be closed.
+
+    That request would be neither counted nor paced nor told of.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise aiohttp.ClientConnectionError(str(exc)) from exc
+
+
+def _proxy_for(url: str) -> str | None:
+    """Find the proxy that the environment names for an address, by the usual variables."""
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.hostname) or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        return None
+    return getproxies().get(parts.scheme)

@@ -1,0 +1,104 @@
+"""Cut a page with the standard library's scanner: slow, exact, and it takes all that is JSON.
+
+The way out for pages that `msgspec` refuses although they are JSON: those with
+escapes of lone surrogates. Nothing is converted on the way, so nothing
+can be changed: a value is the slice between where it begins and where it ends.
+"""
+
+import json
+from collections.abc import Container, Iterator
+from typing import Any, Never
+
+_WHITE_SPACE = " \t\n\r"
+
+
+def cut_object(text: str, lists: Container[str]) -> dict[str, bytes | tuple[bytes, ...]]:
+    """Cut one JSON object into the raw bytes of its values.
+
+    Args:
+        text: the object, with nothing but white space around it.
+        lists: keys whose arrays are cut further, into their items.
+
+    Returns:
+        Raw bytes by key; a tuple of them for a key in `lists` that holds an
+        array. Of a repeated key the last one counts, as in every JSON parser.
+
+    Raises:
+        ValueError: it is not JSON, or not an object.
+    """
+    cutter = _Cutter(text)
+    found: dict[str, bytes | tuple[bytes, ...]] = {}
+    try:
+        cutter.need("{")
+        for _ in cutter.items("}"):
+            key = cutter.key()
+            cutter.need(":")
+            if key in lists and cutter.take("["):
+                found[key] = tuple(cutter.value() for _ in cutter.items("]"))
+            else:
+                found[key] = cutter.value()
+        cutter.need_end()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return found
+
+
+def refuse_constant(literal: str) -> Never:
+    """Refuse NaN and Infinity, which Python's parser takes and JSON does not have."""
+    raise ValueError(f"{literal} is not JSON")
+
+
+class _Cutter:
+    """A place in a JSON text, moving forward."""
+
+    # Numbers stay text: their value does not matter here, and a long one would cost quadratic time.
+    _decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=refuse_constant)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def take(self, token: str) -> bool:
+        """Step over white space and `token`, if it is the next thing."""
+        text = self._text
+        while text[self._at : self._at + 1] in _WHITE_SPACE and self._at < len(text):
+            self._at += 1
+        found = text.startswith(token, self._at)
+        self._at += len(token) * found
+        return found
+
+    def need(self, token: str) -> None:
+        if not self.take(token):
+            raise ValueError(f"no {token!r} where one is due")
+
+    def need_end(self) -> None:
+        self.take("")
+        if self._at != len(self._text):
+            raise ValueError("something follows the end")
+
+    def items(self, closing: str) -> Iterator[None]:
+        """Stand before each item of an object or array in turn, up to `closing`."""
+        if self.take(closing):
+            return
+        while True:
+            yield
+            if self.take(closing):
+                return
+            self.need(",")
+
+    def key(self) -> str:
+        if not self.take('"'):
+            raise ValueError("no key where one is due")
+        self._at -= 1
+        return str(self._decode())
+
+    def value(self) -> bytes:
+        """Return the next value as it stands."""
+        self.take("")
+        start = self._at
+        self._decode()
+        return self._text[start : self._at].encode()
+
+    def _decode(self) -> Any:
+        value, self._at = self._decoder.raw_decode(self._text, self._at)
+        return value

@@ -1,0 +1,222 @@
+"""`Intercom`: the library's door to one workspace, and the settings it checks."""
+
+import json
+import math
+from collections import deque
+from dataclasses import asdict
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import orjson
+
+from exporter.errors import ConfigError
+from exporter.source.client import Client
+from exporter.source.listing import Pages
+from exporter.source.pacing import Window
+from exporter.source.trial import Patience
+
+REGIONS = {
+    "us": "https://api.intercom.io",
+    "eu": "https://api.eu.intercom.io",
+    "au": "https://api.au.intercom.io",
+}
+API_VERSIONS = (*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(15)), "Unstable")
+MOST_PER_PAGE = 150
+
+
+class Intercom:
+    """One Intercom workspace, as an asynchronous context manager.
+
+    It serves any number of listings and exports at once; they share its
+    connections and its view of the API's rate limit. It reads the usual proxy
+    variables of the environment and changes nothing outside itself.
+
+    Args:
+        token: an access token with the permission to read contacts.
+        region: ``us`` (the default), ``eu`` or ``au``.
+        base_url: another address instead of a region's, such as a sandbox's.
+        api_version: ``1.0``-``1.4``, ``2.0``-``2.14`` or ``Unstable``; sent with
+            every request, since the app's own setting applies without it.
+        per_page: contacts per page, 1 to 150, the API's maximum.
+        reserve_percent: how much of each rate-limit window is left to the
+            workspace's other integrations, 0 to 90.
+        patience: time-outs and retry budgets.
+        insecure_http: allow plain http to hosts other than this machine.
+
+    Attributes:
+        origin: by what name outputs remember this API; its address, unless
+            that is another one each time, as a sandbox's is.
+
+    Raises:
+        ConfigError: an argument is wrong. Nothing has been sent.
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword per setting reads better here than an object of settings
+        self,
+        token: str,
+        *,
+        region: str | None = None,
+        base_url: str | None = None,
+        api_version: str = "2.14",
+        per_page: int = MOST_PER_PAGE,
+        reserve_percent: float = 20,
+        patience: Patience | None = None,
+        insecure_http: bool = False,
+    ) -> None:
+        if api_version not in API_VERSIONS:
+            raise ConfigError(f"API version {api_version!r} is not one of 1.0-1.4, 2.0-2.14, Unstable")
+        if type(per_page) is not int or not 1 <= per_page <= MOST_PER_PAGE:
+            raise ConfigError(f"contacts per page must be a whole number from 1 to {MOST_PER_PAGE}, not {per_page!r}")
+        if not _in_range(reserve_percent, 0, 90):
+            raise ConfigError(f"the reserve must be 0 to 90 percent, not {reserve_percent!r}")
+        self.base_url = _address(region, base_url, insecure_http=insecure_http)
+        self.origin = self.base_url
+        self.api_version = api_version
+        self.per_page = per_page
+        self._client = Client(
+            self.base_url,
+            _checked_token(token),
+            api_version,
+            _checked_patience(patience or Patience()),
+            Window(reserve_percent),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Intercom {self.base_url} version {self.api_version}>"
+
+    async def __aenter__(self) -> Self:
+        await self._client.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    def pages(self, start: str | None = None) -> Pages:
+        """List the workspace's contacts, a page at a time: the exact road.
+
+        Archived, deleted and merged contacts are not listed by the API. It
+        promises no order and takes no snapshot: a contact that changes during
+        the listing may come twice or not at all.
+
+        Args:
+            start: a page's ``next_cursor``, to go on there; the beginning without it.
+
+        Returns:
+            An asynchronous iterator of `Page`: raw records in API order.
+            Nothing is requested before its first step; it keeps one request
+            in flight and holds nothing open between two steps.
+
+        Raises:
+            SourceError: from its steps; stepping again tries the same page.
+        """
+        return Pages(self._client, self.per_page, start)
+
+    def contacts(self) -> "Contacts":
+        """List the workspace's contacts as dicts, in API order: the convenient road.
+
+        A dict cannot keep everything: integers over 64 bits become floats,
+        repeated keys collapse to the last, ``1.10`` becomes ``1.1``. Where bytes
+        matter take `pages`.
+
+        Returns:
+            An asynchronous iterator of dict; the next page is asked for when
+            the one before is used up.
+
+        Raises:
+            SourceError: from its steps.
+        """
+        return Contacts(self.pages())
+
+
+class Contacts:
+    """An asynchronous iterator over contacts, decoded one by one as they are taken."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._records: deque[bytes] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        while not self._records:
+            self._records.extend((await anext(self._pages)).records)
+        return _decode(self._records.popleft())
+
+    async def aclose(self) -> None:
+        """End the iteration."""
+        self._records.clear()
+        await self._pages.aclose()
+
+
+def _decode(record: bytes) -> dict[str, Any]:
+    try:
+        contact: dict[str, Any] = orjson.loads(record)
+    except orjson.JSONDecodeError:  # JSON that orjson refuses: lone surrogates
+        contact = json.loads(record)
+    return contact
+
+
+def _in_range(value: object, least: float, most: float) -> bool:
+    """Whether it is a number in that range; NaN is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _checked_patience(patience: Patience) -> Patience:
+    for name, value in asdict(patience).items():
+        least = 1 if name == "attempts" else 0 if "retry" in name else 0.001
+        if not _in_range(value, least, math.inf):
+            raise ConfigError(f"{name} must be a number of at least {least}, not {value!r}")
+    return patience
+
+
+def _checked_token(token: object) -> str:
+    if not isinstance(token, str) or not token.strip():
+        raise ConfigError("no access token was given")
+    token = token.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError("the access token holds characters that no token has: is it whole, and nothing else?")
+    return token
+
+
+def _address(region: str | None, base_url: str | None, *, insecure_http: bool) -> str:
+    """Choose and check the API's address."""
+    if base_url is None:
+        if region not in (None, *REGIONS):
+            raise ConfigError(f"region {region!r} is not one of {', '.join(REGIONS)}")
+        return REGIONS[region or "us"]
+    if region is not None:
+        raise ConfigError("give a region or a base URL, not both")
+    return _checked_address(base_url, insecure_http=insecure_http)
+
+
+def _checked_address(base_url: str, *, insecure_http: bool) -> str:
+    try:
+        parts = urlsplit(base_url)
+        _port = parts.port
+    except ValueError:
+        raise ConfigError("the base URL cannot be read") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("the base URL holds a user or password: the token is the only credential")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _is_plain(base_url):
+        raise ConfigError("the base URL must look like https://api.intercom.io")
+    if parts.query or parts.fragment or base_url.rstrip("/")[-1] in "?#":
+        raise ConfigError("the base URL must end before any '?' or '#'")
+    if parts.scheme == "http" and not insecure_http and not _is_loopback(parts.hostname):
+        raise ConfigError("plain http would show the token to the network: use https, or allow it with insecure http")
+    return base_url.rstrip("/")
+
+
+def _is_plain(url: str) -> bool:
+    return url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

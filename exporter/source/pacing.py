@@ -1,0 +1,137 @@
+"""When a request may leave: the API's rate-limit window, and the waits after a failure. Pure arithmetic.
+
+The API announces its limit on every authenticated answer: ``X-RateLimit-Limit``
+calls per window of ten seconds, ``-Remaining`` and ``-Reset`` (UNIX seconds on
+the server's clock). It differs between workspaces, and a private app shares it
+with the customer's live integrations, so it is read and never assumed.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+LONGEST_WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """The rate-limit headers of one answer.
+
+    Attributes:
+        limit: calls allowed per window, by all users of the pool together.
+        remaining: how many of them are left.
+        reset: the end of the window, UNIX seconds of the server's clock.
+        reset_in_s: seconds until then, rounded up: never less than the truth.
+    """
+
+    limit: int
+    remaining: int
+    reset: int
+    reset_in_s: float
+
+
+def announced(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> Announcement | None:
+    """Read the rate-limit headers; None when one is missing or makes no sense."""
+    try:
+        limit, remaining, reset = (int(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
+    except (KeyError, ValueError):
+        return None
+    if limit < 1:
+        return None
+    # Date counts whole seconds, rounded down, on the clock that Reset is on: our own clock may be wrong.
+    server_s = _http_date_s(headers.get("Date", "")) or now_utc()
+    reset_in_s = min(max(reset - server_s, 0.0), LONGEST_WINDOW_S)
+    return Announcement(limit, max(remaining, 0), reset, reset_in_s)
+
+
+def told_wait_s(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> float | None:
+    """Seconds the server wants us to wait before trying again; None when it does not say.
+
+    ``Retry-After`` (seconds or a date) if sent, else the time until the window
+    ends when it says that nothing remains of it.
+    """
+    retry_after = headers.get("Retry-After", "").strip()
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    if (until_s := _http_date_s(retry_after)) is not None:
+        return max(0.0, until_s - (_http_date_s(headers.get("Date", "")) or now_utc()))
+    announcement = announced(headers, now_utc)
+    if announcement and not announcement.remaining and announcement.reset_in_s > 0:
+        return announcement.reset_in_s
+    return None
+
+
+def backoff_s(attempt: int, first_s: float, random: Callable[[], float]) -> float:
+    """Seconds to wait after failed attempt number `attempt`: doubling up to 30 s, half of it by chance."""
+    whole_s = min(30.0, first_s * 2.0 ** min(attempt - 1, 16))
+    return whole_s * (0.5 + random() / 2)
+
+
+def smaller_page(per_page: int, server_errors: int) -> int:
+    """Page size after so many 5xx on one cursor: half of it after each three, one contact at least.
+
+    Ranges that time out at 150 contacts and pass with fewer are known.
+    """
+    return max(1, per_page >> min(server_errors // 3, 16))
+
+
+class Window:
+    """Our share of the API's current window.
+
+    Args:
+        reserve_percent: how much of each window is left to other users of the
+            same pool, 0 to 90.
+    """
+
+    def __init__(self, reserve_percent: float) -> None:
+        self._reserve = reserve_percent / 100
+        self._reset = 0  # names the window, in the server's words; 0: not announced yet
+        self._ends_at = 0.0
+        self._remaining = 0
+        self._in_flight = 0
+        self.limit: int | None = None
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a call may leave, 0 when it may leave now; without an announcement always 0."""
+        if self.limit is None:
+            return 0.0
+        if now >= self._ends_at:  # a window nobody has announced yet; it is full but for what is on its way
+            self._reset, self._remaining, self._ends_at = 0, self.limit, now + LONGEST_WINDOW_S
+        # At least one call a window, or a tiny limit would stop us for good.
+        kept = min(int(self.limit * self._reserve), self.limit - 1)
+        return 0.0 if self._remaining - self._in_flight > kept else self._ends_at - now
+
+    def sent(self) -> None:
+        """Count a call that leaves."""
+        self._in_flight += 1
+
+    def answered(self, announcement: Announcement | None, now: float) -> None:
+        """Count a call that ended, and believe what its answer announced.
+
+        Answers overtake one another: one from an older window is not news, and
+        within a window the smallest number is the latest.
+        """
+        self._in_flight -= 1
+        if announcement is None:
+            self._remaining -= 1
+            return
+        if announcement.reset < self._reset:
+            return
+        if announcement.reset == self._reset:
+            self._remaining = min(self._remaining, announcement.remaining)
+        else:
+            self._reset, self._remaining, self._ends_at = announcement.reset, announcement.remaining, math.inf
+        self._ends_at = min(self._ends_at, now + announcement.reset_in_s)
+        self.limit = announcement.limit
+
+
+def _http_date_s(text: str) -> float | None:
+    """Read an HTTP date as UNIX seconds."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
