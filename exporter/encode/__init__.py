@@ -1,0 +1,1 @@
+"""A Page -> the bytes of one frame. Pure: no I/O, no async."""

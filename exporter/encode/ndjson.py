@@ -1,0 +1,17 @@
+"""Contacts as lines."""
+
+from collections.abc import Sequence
+
+_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+
+
+def lines(records: Sequence[bytes]) -> bytes:
+    """Put each record on a line of its own, its bytes untouched.
+
+    A record can hold CR and LF only between its tokens (JSON has them escaped
+    inside strings); there each becomes a space.
+    """
+    joined = b"\n".join((*records, b""))
+    if b"\r" in joined or joined.count(b"\n") != len(records):
+        joined = b"\n".join((*(record.translate(_LINE_BREAKS) for record in records), b""))
+    return joined

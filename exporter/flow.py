@@ -1,0 +1,144 @@
+"""One producer, a bounded queue, several consumers, one output in page order.
+
+The pages alive at once are at most ``queue_pages + consumers + 1``, whatever
+the workspace's size: a slow destination fills the queue, and a full queue
+stops the requests.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Self
+
+import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from exporter.encode.formats import Format
+from exporter.errors import ConfigError
+from exporter.model import Frame, Page
+
+Append = Callable[[Frame, Page], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How pages travel from the source to the output.
+
+    Attributes:
+        form: what they become.
+        consumers: tasks that encode and write, 1 or more; the output does not depend on it.
+        queue_pages: pages that wait between the producer and the consumers, 1 or more.
+        max_contacts: stop after so many contacts, None for all.
+
+    Raises:
+        ConfigError: a number is not a whole one of at least 1.
+    """
+
+    form: Format
+    consumers: int = 2
+    queue_pages: int = 4
+    max_contacts: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("consumers", "queue_pages", "max_contacts"):
+            value = getattr(self, name)
+            if (type(value) is not int or value < 1) and not (name == "max_contacts" and value is None):
+                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> bool:
+    """Move all pages into an output.
+
+    Args:
+        pages: the source, stepped by one task.
+        flow: how they travel.
+        append: writes one frame; called for one page at a time, in page order.
+
+    Returns:
+        Whether the source said that nothing follows; False when the limit cut it.
+
+    Cancellation:
+        An `append` that shields its write is awaited; everything else stops at once.
+    """
+    limited = _Limited(pages, flow.max_contacts)
+    send, receive = anyio.create_memory_object_stream[Page](flow.queue_pages)
+    turns = _Turns()
+    with one_failure():
+        async with anyio.create_task_group() as tasks, receive:
+            tasks.start_soon(_produce, limited, send)
+            for _ in range(flow.consumers):
+                tasks.start_soon(_consume, receive.clone(), flow.form, turns, append)
+    return limited.reached_end
+
+
+async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page]) -> None:
+    async with send:
+        async for page in pages:
+            await send.send(page)
+            del page  # not to be kept alive by the request for the next one
+
+
+async def _consume(receive: MemoryObjectReceiveStream[Page], form: Format, turns: "_Turns", append: Append) -> None:
+    async with receive:
+        async for page in receive:
+            # Compressing takes milliseconds and releases the GIL: worth a thread. Joining lines is not.
+            frame = await anyio.to_thread.run_sync(form.encode, page) if form.compress else form.encode(page)
+            await turns.come(page.number)
+            await append(frame, page)
+            turns.next()
+            del page, frame
+
+
+class _Turns:
+    """Lets pages pass in the order of their numbers, from 1."""
+
+    def __init__(self) -> None:
+        self._number = 1
+        self._waiting: dict[int, anyio.Event] = {}
+
+    async def come(self, number: int) -> None:
+        """Wait for the turn of page `number`."""
+        if number != self._number:
+            self._waiting[number] = anyio.Event()
+            await self._waiting[number].wait()
+
+    def next(self) -> None:
+        """End the turn."""
+        self._number += 1
+        if event := self._waiting.pop(self._number, None):
+            event.set()
+
+
+class _Limited:
+    """The pages up to a number of contacts."""
+
+    def __init__(self, pages: AsyncIterator[Page], most: int | None) -> None:
+        self.reached_end = False
+        self._pages = pages
+        self._left = most
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page:
+        if self._left == 0:
+            raise StopAsyncIteration
+        page = await anext(self._pages)
+        self.reached_end = page.next_cursor is None
+        if self._left is not None:
+            if len(page.records) > self._left:
+                page = replace(page, records=page.records[: self._left])
+                self.reached_end = False
+            self._left -= len(page.records)
+        return page
+
+
+@contextmanager
+def one_failure() -> Iterator[None]:
+    """Let the first failure of a task group leave as itself, not wrapped in a group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        failure = group.exceptions[0]
+        raise failure from failure.__cause__

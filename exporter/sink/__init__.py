@@ -1,0 +1,1 @@
+"""Bytes -> durable output."""

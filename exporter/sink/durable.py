@@ -1,0 +1,95 @@
+"""Files that hold personal data and survive a crash: opened privately, replaced atomically.
+
+Everything here blocks: call it in a thread.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter.errors import SinkError
+
+_PRIVATE = 0o600
+
+
+@contextmanager
+def writing(path: Path | None) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `SinkError` that names the destination."""
+    try:
+        yield
+    except OSError as exc:
+        what = "stdout" if path is None else f"{str(path)!r}"
+        reason = exc.strerror or type(exc).__name__
+        raise SinkError(
+            f"cannot write to {what}: {reason}; mend that and run the same command again", path=path
+        ) from exc
+
+
+def open_private(path: Path) -> int:
+    """Open a file for writing, made if need be: a regular one, for its owner alone, never through a symbolic link."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, _PRIVATE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SinkError(f"{str(path)!r} is not a regular file", path=path)
+    os.fchmod(descriptor, _PRIVATE)  # an older file may have been open to others
+    return descriptor
+
+
+def open_locked(path: Path) -> int:
+    """Open a file as `open_private` does, for this process alone: the lock goes when the process does.
+
+    Raises:
+        SinkError: another process has it.
+    """
+    descriptor = open_private(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its holder may have finished and renamed it between our open and our lock.
+        ours = os.path.samestat(os.fstat(descriptor), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        ours = False
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not ours:
+        os.close(descriptor)
+        raise SinkError(f"another process is writing {str(path)!r}: let it finish, or stop it", path=path)
+    return descriptor
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in place whole or not at all.
+
+    Durability:
+        The content is on disk under its name when this returns. Whatever dies
+        before leaves the old file.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    descriptor = open_private(temporary)
+    try:
+        os.ftruncate(descriptor, 0)
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    sync_folder(path)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write everything, however little the system takes at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a file's folder durable."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

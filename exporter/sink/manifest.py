@@ -1,0 +1,51 @@
+"""The manifest: what a finished export is, beside it, so that it can be trusted and checked later."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from exporter.model import Summary
+from exporter.sink.durable import replace_file
+
+MANIFEST_VERSION = 1
+NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
+
+
+def manifest_path(path: Path) -> Path:
+    """Name the manifest of an output file."""
+    return path.with_name(f"{path.name}.manifest.json")
+
+
+def encode_manifest(summary: Summary) -> bytes:
+    """Write a summary as a manifest's JSON."""
+    figures: dict[str, Any] = dataclasses.asdict(summary)
+    if summary.limited_to_contacts is None:
+        del figures["limited_to_contacts"]
+    figures["retries"] = dict(sorted(summary.retries.items()))
+    return orjson.dumps(
+        {"manifest_version": MANIFEST_VERSION, **figures, "not_listed": NOT_LISTED},
+        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def decode_manifest(content: bytes) -> Summary | None:
+    """Read a manifest; None when it is not one of ours."""
+    try:
+        version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("manifest_version")
+        if version is None or bytes(version) != b"%d" % MANIFEST_VERSION:
+            return None
+        return msgspec.json.decode(content, type=Summary)
+    except msgspec.DecodeError:
+        return None
+
+
+def save_manifest(path: Path, summary: Summary) -> None:
+    """Put a finished export's manifest beside it. Blocks.
+
+    Durability:
+        On disk, whole, when this returns.
+    """
+    replace_file(manifest_path(path), encode_manifest(summary))
