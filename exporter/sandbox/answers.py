@@ -1,0 +1,92 @@
+"""Whole answers, and broken ones: what leaves the socket, decided elsewhere."""
+
+import socket
+import struct
+import zlib
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from exporter.sandbox.protocol import WINDOW_S, Refusal
+
+try:
+    from isal import isal_zlib
+except ImportError:  # pragma: no cover - where isal has no wheel
+    isal_zlib = None  # type: ignore[assignment]
+
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+_GZIP_WBITS = 31
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close() sends RST
+_CODES = {400: "client_error", 401: "unauthorized", 403: "forbidden", 404: "not_found", 500: "server_error"}
+
+
+def whole(status: int, body: bytes, content_type: str, headers: Mapping[str, str]) -> web.Response:
+    """Return an answer with a correct length."""
+    return web.Response(status=status, body=body, headers={**headers, "Content-Type": content_type})
+
+
+async def unfinished(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Send the announced length of a body, half of the body, and the end of the connection."""
+    answer = web.StreamResponse(headers={**headers, "Content-Type": JSON})
+    answer.content_length = len(body)
+    answer.force_close()
+    await answer.prepare(request)
+    await answer.write(half(body))
+    return answer
+
+
+def half(body: bytes) -> bytes:
+    """Return the first half of a body."""
+    return body[: len(body) // 2]
+
+
+def reset(request: web.Request) -> web.Response:
+    """Close the connection with RST; the response returned goes nowhere."""
+    transport = request.transport
+    if transport is not None:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    return web.Response()
+
+
+def maintenance(headers: Mapping[str, str]) -> web.Response:
+    """Return a 200 that is no API answer at all."""
+    return whole(HTTPStatus.OK, _html("We'll be back soon"), HTML, headers)
+
+
+def failure(status: int, headers: Mapping[str, str]) -> web.Response:
+    """Return an answer of a failing status, as whoever gives it would spell it.
+
+    Raises:
+        Refusal: for a status that comes from the API itself, not from the
+            gateways before it, which speak HTML.
+    """
+    try:
+        reason = HTTPStatus(status).phrase
+    except ValueError:
+        reason = "Error"
+    if status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        return whole(status, _html(f"{status} {reason}"), HTML, headers)
+    raise Refusal(status, _CODES.get(status, "client_error"), reason)
+
+
+def rate_limited(limit: int, headers: Mapping[str, str] | None = None) -> Refusal:
+    """Return the refusal over the rate limit; real ones carry no Retry-After (users' captures)."""
+    message = f"Exceeded rate limit of {limit} in {WINDOW_S}_seconds"
+    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded", message, headers)
+
+
+def compress(body: bytes) -> bytes:
+    """Return a body as one gzip member, fast rather than small."""
+    if isal_zlib is not None:
+        return isal_zlib.compress(body, 1, _GZIP_WBITS)
+    return zlib.compress(body, 1, _GZIP_WBITS)  # pragma: no cover - where isal has no wheel
+
+
+def _html(title: str) -> bytes:
+    page = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
+    return page.encode()

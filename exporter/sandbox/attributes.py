@@ -1,0 +1,52 @@
+"""Custom attributes: free-text keys, every JSON type, and what people really store in them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from exporter.sandbox import values
+
+_ATTRIBUTES: tuple[tuple[str, Callable[[values.Dice], Any]], ...] = (
+    # The same word in three spellings is three attributes.
+    ("plan", lambda dice: dice.choice(("free", "pro", "Größe L", "企業"))),
+    ("Plan", lambda dice: dice.choice(("Free", "Pro", None))),
+    ("PLAN", lambda dice: dice.randrange(5)),
+    ("Monthly fee (€)", lambda dice: round(dice.uniform(0, 5000), 2)),
+    ("Lifetime value $", lambda dice: round(dice.uniform(0, 1e6), 4)),
+    ("Preis in £/Jahr", lambda dice: dice.choice((0.1, 99.0, 1e-07, 2.5e21, -3.75))),
+    ("ledger_id", lambda dice: dice.randrange(2**53 + 1, 2**63)),
+    ("snowflake", lambda dice: dice.randrange(2**63, 2**64)),
+    ("balance", lambda dice: -dice.randrange(2**53, 2**62)),
+    ("is_admin", lambda dice: dice.likely(0.1)),
+    ("accepted terms?", lambda dice: dice.choice((True, False, None, "yes", "TRUE"))),
+    ("trial_ends_at", lambda dice: dice.randrange(1_400_000_000, 1_750_000_000)),
+    ("last_invoice_ms", lambda dice: dice.randrange(1_400_000_000_000, 1_750_000_000_000)),
+    ("renewal date", lambda dice: f"202{dice.randrange(4, 9)}-0{dice.randrange(1, 9)}-1{dice.randrange(9)}"),
+    ("first_order", lambda dice: f"2023-11-0{dice.randrange(1, 9)}T23:59:59.{dice.randrange(1000):03}+02:00"),
+    ("order", lambda dice: _reference(dice, "Order")),
+    ("Fahrzeug", lambda dice: _reference(dice, "Vehicle")),
+    ("remark", lambda dice: dice.choice(values.PHRASES)),
+    ("history", lambda dice: " / ".join(dice.sample(values.PHRASES, 3))),
+    ("メモ", lambda dice: dice.choice(values.PHRASES)),
+    ("город", lambda dice: dice.choice(("Київ", "Ташкент", ""))),
+    ("name", lambda dice: dice.choice(("shadowed", "type", "id", "data"))),
+    ("seats", lambda dice: dice.randrange(1, 2000)),
+    ("NPS", lambda dice: dice.randrange(-1, 11)),
+    ("job title", lambda dice: dice.choice(("CEO", "Sachbearbeiter*in", "Ingénieure R&D", "部長", "n/a"))),
+    ("zip", lambda dice: f"{dice.randrange(100000):05}"),
+    ("emoji 🙂", lambda dice: dice.choice(("👍🏽", "👩‍👩‍👧‍👦", "🇮🇪", "🏳️‍🌈"))),
+    ("json", lambda dice: '{"nested":"' + dice.choice(("text", "}]", '\\"')) + '"}'),
+    ('path\\to\\"it"', lambda _: "C:\\temp\\new"),
+)
+
+
+def custom_attributes(dice: values.Dice) -> dict[str, Any]:
+    """Draw the custom attributes of one template: a few of those there are, in any order."""
+    chosen = dice.sample(_ATTRIBUTES, dice.randrange(2, 9))
+    return {name: draw(dice) for name, draw in chosen}
+
+
+def _reference(dice: values.Dice, kind: str) -> dict[str, Any]:
+    """Return a custom-object reference: a nested object, as the API gives them."""
+    key = dice.randrange(10**9)
+    instance = {"type": kind, "id": str(key), "external_id": f"{kind[:1]}-{key:09}", "open": key % 2 == 0}
+    return {"type": f"{kind}.list", "instances": [instance]}

@@ -1,0 +1,177 @@
+"""The lists a contact leads to: its tags, notes, companies, subscriptions and segments.
+
+A contact embeds the addresses of at most ten of each; the whole list has its
+own endpoint. Both are built here from the same references, so they agree.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from exporter.sandbox import values
+
+Nested: TypeAlias = Literal["tags", "notes", "companies", "subscriptions", "segments"]
+NESTED: tuple[Nested, ...] = get_args(Nested)
+
+TYPES: dict[Nested, str] = {
+    "tags": "tag",
+    "notes": "note",
+    "companies": "company",
+    "subscriptions": "subscription",
+    "segments": "segment",
+}
+"""What a member of each list calls itself."""
+
+ADMIN = {"type": "admin", "id": "814860", "email": "ops@example.com", "name": "Ciarán Ó Súilleabháin"}
+"""The one admin of every workspace: owns the token, writes the notes, applies the tags."""
+
+TAGS = 600
+COMPANIES = 5000
+EMBEDDED = 10
+"""Most addresses of one list a contact carries (documented)."""
+
+_RARE = 20
+_BEYOND_TEN = (11, 500, 12, 25, 60, 14, 130)
+_COMPANY_STEP = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What one contact refers to, as numbers of tags, companies and so on."""
+
+    tags: tuple[int, ...]
+    notes: int
+    companies: tuple[int, ...]
+    opted_in: tuple[int, ...]
+    opted_out: tuple[int, ...]
+    segments: tuple[int, ...]
+
+    @classmethod
+    def draw(cls, dice: values.Dice, template: int) -> "References":
+        """Draw a template's references: mostly up to five each, in one of twenty beyond ten, in a few 500 tags."""
+        turn = template // _RARE
+        many = _BEYOND_TEN[turn % len(_BEYOND_TEN)] if template % _RARE == 0 else 0
+        notes = min(many, 130) if turn % 2 else 0
+        companies = min(many, 130) if turn % 3 == 1 else 0
+        return cls(
+            tags=tuple(sorted(dice.sample(range(TAGS), many or dice.choice((0, 0, 0, 1, 1, 2, 3, 5))))),
+            notes=notes or dice.choice((0, 0, 0, 0, 0, 1, 1, 2, 4)),
+            companies=tuple(dice.sample(range(COMPANIES), companies or dice.choice((0, 0, 0, 0, 1, 1, 2)))),
+            opted_in=_some(dice, "opt_in"),
+            opted_out=_some(dice, "opt_out"),
+            segments=tuple(sorted(dice.sample(range(len(values.SEGMENTS)), dice.randint(0, 3)))),
+        )
+
+
+def tag(number: int) -> dict[str, Any]:
+    """Return a tag of the workspace as ``GET /tags`` has it: type, id, name."""
+    return {"type": "tag", "id": tag_id(number), "name": f"{_word(values.TAG_WORDS, number)} {number}"}
+
+
+def tag_id(number: int) -> str:
+    """Return a tag's id: digits in a string."""
+    return str(7_000_000 + number)
+
+
+def company_id(number: int) -> str:
+    """Return a company's id: 24 hex digits."""
+    return f"5f{number:06x}{number * _COMPANY_STEP % 2**64:016x}"
+
+
+def subscription_id(number: int) -> str:
+    """Return a subscription type's id: digits in a string."""
+    return str(91 + number)
+
+
+def applied_tags(references: References, created_at: int) -> list[dict[str, Any]]:
+    """Return every tag of a contact, with when and by whom it was applied."""
+    by = {"type": "admin", "id": ADMIN["id"]}
+    return [
+        {**tag(number), "applied_at": created_at + 60 * place, "applied_by": by}
+        for place, number in enumerate(references.tags)
+    ]
+
+
+def notes(references: References, contact: str, number: int, created_at: int) -> list[dict[str, Any]]:
+    """Return every note of a contact.
+
+    Args:
+        references: what the contact refers to.
+        contact: its id.
+        number: its number from 1, which its notes' ids begin with.
+        created_at: when it was created, UNIX seconds.
+    """
+    return [
+        {
+            "type": "note",
+            "id": note_id(str(number), place),
+            "created_at": created_at + 3600 * place,
+            "contact": {"type": "contact", "id": contact},
+            "author": ADMIN,
+            "body": f"<p>{_word(values.PHRASES, number + place)}</p>",
+        }
+        for place in range(references.notes)
+    ]
+
+
+def note_id(number: str, place: int) -> str:
+    """Return the id of a contact's note: the contact's number, then the note's place in three digits."""
+    return f"{number}{place:03}"
+
+
+def companies(references: References) -> list[dict[str, Any]]:
+    """Return every company of a contact."""
+    return [
+        {
+            "type": "company",
+            "id": company_id(number),
+            "company_id": f"org-{number}",
+            "name": f"{_word(values.COMPANY_WORDS, number)} {_word(values.COMPANY_FORMS, number // 7)}",
+            "created_at": 1_400_000_000 + 3600 * number,
+            "updated_at": 1_410_000_000 + 3600 * number,
+            "monthly_spend": number % 997,
+            "session_count": number % 31,
+            "user_count": 1 + number % 400,
+            "plan": {"type": "plan", "id": str(number % 4), "name": f"Plan {number % 4}"},
+            "custom_attributes": {"Sector (NACE)": f"{number % 99:02}.1"},
+        }
+        for number in references.companies
+    ]
+
+
+def subscriptions(references: References) -> list[dict[str, Any]]:
+    """Return every subscription type a contact opted in to or out of."""
+    return [
+        {
+            "type": "subscription",
+            "id": subscription_id(number),
+            "state": "live",
+            "default_translation": {"name": values.SUBSCRIPTIONS[number][0], "locale": "en"},
+            "translations": [],
+            "consent_type": values.SUBSCRIPTIONS[number][1],
+            "content_types": ["email"],
+        }
+        for number in references.opted_in + references.opted_out
+    ]
+
+
+def segments(references: References) -> list[dict[str, Any]]:
+    """Return every segment a contact is in. Contacts do not embed this list."""
+    return [
+        {
+            "type": "segment",
+            "id": f"56203d253cba154d3901{number:04x}",
+            "name": values.SEGMENTS[number],
+            "created_at": 1_394_621_988,
+            "updated_at": 1_394_622_004,
+            "person_type": "contact",
+        }
+        for number in references.segments
+    ]
+
+
+def _some(dice: values.Dice, consent: str) -> tuple[int, ...]:
+    return tuple(n for n, (_, kind) in enumerate(values.SUBSCRIPTIONS) if kind == consent and dice.likely(0.2))
+
+
+def _word(words: tuple[str, ...], number: int) -> str:
+    return words[number % len(words)]

@@ -1,0 +1,137 @@
+"""Bodies of the lists: a workspace's contacts by the page, and what hangs on one contact."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from exporter.sandbox.contacts import Workspace
+from exporter.sandbox.nested import ADMIN, NESTED
+from exporter.sandbox.protocol import UNLIMITED, Cursors, Refusal, compact, count_of, page_size
+
+
+class Listing:
+    """``GET /contacts`` of one workspace, without the HTTP.
+
+    Attributes:
+        workspace: where the contacts come from.
+        cursors: reads and writes this list's cursors.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.cursors = Cursors(f"contacts:{workspace.seed}")
+
+    def locate(self, query: Mapping[str, str]) -> tuple[int, int]:
+        """Return the position and the page size a query asks for.
+
+        Raises:
+            Refusal: 400, one of its parameters is wrong.
+        """
+        per_page = page_size(query)
+        # Taken from users' reports: an empty cursor begins at the beginning.
+        cursor = query.get("starting_after", "")
+        return (self.cursors.read(cursor) if cursor else 0), per_page
+
+    def body(self, position: int, per_page: int, *, loop: bool = False) -> bytes:
+        """Return one page.
+
+        Args:
+            position: number of its first contact.
+            per_page: most contacts on it.
+            loop: let its next cursor be one that was used before: that of page
+                2, or of this very page where that is not behind it.
+        """
+        total, following = len(self.workspace), position + per_page
+        page = position // per_page + 1
+        pages: dict[str, Any] = {"type": "pages", "page": page}
+        if loop or following < total:
+            target = min(position, per_page) if loop else following
+            pages["next"] = {"page": page + 1, "starting_after": self.cursors.write(target)}
+        pages |= {"per_page": per_page, "total_pages": -(-total // per_page)}
+        return b'{"type":"list","data":[%b],"total_count":%d,"pages":%b}' % (
+            b",".join(self.workspace.records(position, following)),
+            total,
+            compact(pages),
+        )
+
+
+def nested_body(workspace: Workspace, index: int, name: str, query: Mapping[str, str], url: str) -> bytes:
+    """Return one of a contact's nested lists, in the envelope its endpoint uses.
+
+    Args:
+        workspace: where the contact is.
+        index: its number.
+        name: the list's name.
+        query: the request's parameters.
+        url: the list's own address, for links to further pages.
+
+    Raises:
+        Refusal: 404 for a list there is not, 400 for a wrong parameter.
+    """
+    if name not in NESTED:
+        raise Refusal(404, "not_found", "The requested resource was not found")
+    rows = workspace.nested(index, name)
+    match name:
+        case "notes":
+            return _by_cursor(rows, Cursors(f"{name}:{workspace.seed}:{index}"), query)
+        case "companies":
+            return _by_number(rows, query, url)
+        case _:
+            return compact({"type": "list", "data": rows})
+
+
+def contact_index(workspace: Workspace, contact_id: str) -> int:
+    """Return a contact's number.
+
+    Raises:
+        Refusal: 404 ``not_found``, there is no contact with that id.
+    """
+    index = workspace.index_of(contact_id)
+    if index is None:
+        raise Refusal(404, "not_found", "User Not Found")
+    return index
+
+
+def me_body(workspace: Workspace) -> bytes:
+    """Return ``GET /me``: the admin the token belongs to, and the workspace as ``app``."""
+    app = {
+        "type": "app",
+        "id_code": workspace.id_code,
+        "name": f"Sandbox {workspace.seed}",
+        "region": "US",
+        "timezone": "Europe/Dublin",
+        "created_at": 1_420_070_400,
+        "identity_verification": False,
+    }
+    return compact({**ADMIN, "email_verified": True, "app": app, "has_inbox_seat": True})
+
+
+def tags_body(workspace: Workspace) -> bytes:
+    """Return ``GET /tags``: every tag with its name, unpaged."""
+    return compact({"type": "list", "data": workspace.tags()})
+
+
+def _by_cursor(rows: list[dict[str, Any]], cursors: Cursors, query: Mapping[str, str]) -> bytes:
+    per_page = page_size(query)
+    cursor = query.get("starting_after", "")
+    start = cursors.read(cursor) if cursor else 0
+    pages = _pages(rows, start // per_page + 1, per_page)
+    if start + per_page < len(rows):
+        pages["next"] = {"per_page": per_page, "starting_after": cursors.write(start + per_page)}
+    return _paged(rows[start : start + per_page], len(rows), pages)
+
+
+def _by_number(rows: list[dict[str, Any]], query: Mapping[str, str], url: str) -> bytes:
+    per_page = page_size(query)
+    page = count_of(query, "page", default=1, most=UNLIMITED)
+    pages = _pages(rows, page, per_page)
+    if page * per_page < len(rows):
+        pages["next"] = f"{url}?per_page={per_page}&page={page + 1}"
+    return _paged(rows[(page - 1) * per_page : page * per_page], len(rows), pages)
+
+
+def _pages(rows: list[dict[str, Any]], page: int, per_page: int) -> dict[str, Any]:
+    return {"type": "pages", "page": page, "per_page": per_page, "total_pages": -(-len(rows) // per_page)}
+
+
+def _paged(rows: list[dict[str, Any]], total: int, pages: dict[str, Any]) -> bytes:
+    return compact({"type": "list", "data": rows, "total_count": total, "pages": pages})

@@ -1,0 +1,250 @@
+"""An Intercom on 127.0.0.1: ``GET /contacts`` and what belongs to it, with faults on demand."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from exporter.errors import ConfigError
+from exporter.sandbox import answers, pages
+from exporter.sandbox.contacts import Workspace
+from exporter.sandbox.faults import Fault, FaultPlan
+from exporter.sandbox.protocol import (
+    UNLIMITED,
+    WINDOW_S,
+    RateWindow,
+    Refusal,
+    accepts_gzip,
+    version_of,
+)
+
+_HOST = "127.0.0.1"
+_HEADERS = web.RequestKey("headers", dict[str, str])
+
+
+class Sandbox:
+    """A stand-in for Intercom's API, as an asynchronous context manager.
+
+    ::
+
+        async with Sandbox(contacts=10_000) as sandbox:
+            ...  # GET {sandbox.base_url}/contacts with the bearer token sandbox.token
+
+    The arguments are attributes too, besides ``base_url`` (while it runs),
+    ``workspace`` (the truth it serves), ``requests`` (requests for
+    ``GET /contacts`` so far, however they ended) and ``refusals`` (answers 429
+    of the rate limit, without those of ``http_429``).
+
+    Args:
+        contacts: how many contacts the workspace has.
+        seed: which contacts; the same seed, the same contacts.
+        port: TCP port on 127.0.0.1; 0 takes a free one.
+        token: the access token asked for; None makes one from the seed.
+        latency_ms: milliseconds each answer waits before it is made.
+        rate_limit: calls per window of ten seconds; None: no limit in practice.
+        faults: what goes wrong, as ``Fault.parse`` reads it, or a mapping of
+            fault name to "every Nth request".
+        gzip: whether clients that accept gzip get it.
+        hostile: whether one contact in a thousand breaks careless parsers.
+        slow_s: seconds the fault ``slow`` waits.
+        clock: UNIX time in seconds, for the rate limit.
+
+    Raises:
+        ConfigError: an argument makes no sense, or the port is taken.
+
+    Cancellation:
+        Leaving the block aborts every connection, answered or not, at once.
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword for each thing a user's test may want
+        self,
+        contacts: int = 10_000,
+        *,
+        seed: int = 1,
+        port: int = 0,
+        token: str | None = None,
+        latency_ms: float = 0,
+        rate_limit: int | None = None,
+        faults: str | Iterable[str] | Mapping[str, int] = (),
+        gzip: bool = True,
+        hostile: bool = True,
+        slow_s: float = 3.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.workspace = Workspace(contacts, seed, hostile)
+        self.contacts, self.seed, self.port = contacts, seed, port
+        self.latency_ms, self.slow_s = latency_ms, slow_s
+        self.rate_limit, self.gzip, self.hostile = rate_limit, gzip, hostile
+        self.token = token_of(seed) if token is None else token
+        self.faults = FaultPlan.of(faults)
+        self.requests = 0
+        self.refusals = 0
+        self._check()
+        self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
+        self._listing = pages.Listing(self.workspace)
+        self._request_ids = itertools.count(1)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address clients are to use, without a slash at the end.
+
+        Raises:
+            ConfigError: the sandbox is not running.
+        """
+        if self._runner is None or not self._runner.addresses:
+            raise ConfigError("the sandbox has an address only inside its async with block")
+        return f"http://{_HOST}:{self._runner.addresses[0][1]}"
+
+    async def __aenter__(self) -> Self:
+        if self._runner is not None:
+            raise ConfigError("this sandbox is running already")
+        application = web.Application(middlewares=[self._answer])
+        application.router.add_get("/contacts", self._contacts, allow_head=False)
+        application.router.add_get("/contacts/{id}/{list}", self._nested, allow_head=False)
+        application.router.add_get("/me", self._me, allow_head=False)
+        application.router.add_get("/tags", self._tags, allow_head=False)
+        application.router.add_route("*", "/{rest:.*}", self._unknown)
+        # The server stops with its block: nothing is worth waiting for.
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, _HOST, self.port).start()
+        except OSError as exc:
+            await runner.cleanup()
+            raise ConfigError(f"the sandbox cannot listen on port {self.port}: {exc.strerror}") from exc
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        for site in list(runner.sites):
+            await site.stop()
+        # cleanup() alone would let a client that reads nothing keep its connection.
+        for connection in runner.server.connections if runner.server else ():
+            if isinstance(connection.transport, asyncio.Transport):
+                connection.transport.abort()
+        await asyncio.sleep(0)
+        await runner.cleanup()
+        await asyncio.sleep(0)
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Do what every answer needs: count, check, wait, and the headers common to all."""
+        if request.method == "GET" and request.path == "/contacts":
+            self.requests += 1
+        number = next(self._request_ids)
+        headers = {"X-Request-Id": f"{self.workspace.id_code}-{number:012}", "Vary": "Accept-Encoding"}
+        request[_HEADERS] = headers
+        try:
+            await self._admit(request, headers)
+            return await handler(request)
+        except Refusal as refusal:
+            headers |= refusal.headers
+            body = refusal.envelope(headers["X-Request-Id"])
+            return answers.whole(refusal.status, body, answers.JSON, headers)
+
+    async def _admit(self, request: web.Request, headers: dict[str, str]) -> None:
+        """Check token, version and rate limit in this order, noting what the answer shall say of them."""
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {self.token}".encode()):
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", "Access Token Invalid")
+        headers["Intercom-Version"] = version_of(request.headers)
+        call = self._window.call()
+        headers |= call.headers()
+        if not call.allowed:
+            self.refusals += 1
+            raise answers.rate_limited(call.limit)
+        if self.latency_ms:
+            await asyncio.sleep(self.latency_ms / 1000)
+
+    async def _contacts(self, request: web.Request) -> web.StreamResponse:
+        position, per_page = self._listing.locate(request.query)
+        fault = self.faults.decide(position // per_page + 1)
+        if fault is None:
+            return self._json(request, self._listing.body(position, per_page))
+        if fault.name == "slow":
+            await asyncio.sleep(self.slow_s)
+        if fault.name in {"slow", "truncate", "cursor_loop"}:
+            body = self._listing.body(position, per_page, loop=fault.name == "cursor_loop")
+            return await self._truncate(request, body, fault) if fault.name == "truncate" else self._json(request, body)
+        return self._instead(request, fault)
+
+    async def _truncate(self, request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
+        """Cut a page in half: by turns with the connection closed too early, and inside an honest length."""
+        encoded, headers = self._encoded(request, body), request[_HEADERS]
+        if self.faults.struck(fault) % 2:
+            return await answers.unfinished(request, encoded, headers)
+        return answers.whole(HTTPStatus.OK, answers.half(encoded), answers.JSON, headers)
+
+    def _instead(self, request: web.Request, fault: Fault) -> web.Response:
+        """Answer with something else than the page."""
+        headers = request[_HEADERS]
+        match fault.name, fault.status:
+            case "reset", _:
+                return answers.reset(request)
+            case "empty_200", _:
+                return answers.whole(HTTPStatus.OK, b"", answers.JSON, headers)
+            case _, HTTPStatus.TOO_MANY_REQUESTS:
+                raise answers.rate_limited(self._window.limit, self._window.spent())
+            case _, int(status):
+                return answers.failure(status, headers)
+            case _:
+                return answers.maintenance(headers)
+
+    async def _nested(self, request: web.Request) -> web.Response:
+        index = pages.contact_index(self.workspace, request.match_info["id"])
+        url = f"{self.base_url}{request.path}"
+        name = request.match_info["list"]
+        return self._json(request, pages.nested_body(self.workspace, index, name, request.query, url))
+
+    async def _me(self, request: web.Request) -> web.Response:
+        return self._json(request, pages.me_body(self.workspace))
+
+    async def _tags(self, request: web.Request) -> web.Response:
+        return self._json(request, pages.tags_body(self.workspace))
+
+    async def _unknown(self, _request: web.Request) -> web.Response:
+        raise Refusal(HTTPStatus.NOT_FOUND, "not_found", "The requested resource was not found")
+
+    def _json(self, request: web.Request, body: bytes) -> web.Response:
+        encoded, headers = self._encoded(request, body), request[_HEADERS]
+        return answers.whole(HTTPStatus.OK, encoded, answers.JSON, headers)
+
+    def _encoded(self, request: web.Request, body: bytes) -> bytes:
+        """Return a body as it travels: compressed if both sides like it, and saying so in the headers."""
+        if not self.gzip or not accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            return body
+        request[_HEADERS]["Content-Encoding"] = "gzip"
+        return answers.compress(body)
+
+    def _check(self) -> None:
+        if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:
+            raise ConfigError("the sandbox's token must be printable ASCII without spaces")
+        if not 0 <= self.port < 2**16:
+            raise ConfigError(f"port {self.port} is not a number from 0 to 65535")
+        if not self.latency_ms >= 0:
+            raise ConfigError(f"latency_ms {self.latency_ms} is not a number of milliseconds from 0")
+        if not self.slow_s >= 0:
+            raise ConfigError(f"slow_s {self.slow_s} is not a number of seconds from 0")
+        if self.rate_limit is not None and self.rate_limit < 1:
+            raise ConfigError(f"rate_limit {self.rate_limit} is not a number of calls per {WINDOW_S} s from 1")
+
+
+def token_of(seed: int) -> str:
+    """Return the access token a seed's sandbox asks for: base64 of ``tok:…``, as real ones are."""
+    digest = hashlib.sha256(f"token:{seed}".encode()).hexdigest()
+    return base64.b64encode(f"tok:{digest[:8]}_{digest[8:40]}".encode()).decode()

@@ -1,0 +1,278 @@
+"""The made-up workspace: complete, reproducible, and hostile where it should be."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.errors import ConfigError
+from exporter.sandbox import Workspace
+from exporter.sandbox import hostile as hostility
+from exporter.sandbox.contacts import TEMPLATES
+from exporter.sandbox.nested import NESTED
+
+DOCUMENTED = set(
+    re.findall(
+        r"\w+",
+        """
+    type id external_id workspace_id role email email_domain phone name owner_id has_hard_bounced
+    marked_email_as_spam unsubscribed_from_emails created_at updated_at signed_up_at last_seen_at
+    last_replied_at last_contacted_at last_email_opened_at last_email_clicked_at language_override browser
+    browser_version browser_language os android_app_name android_app_version android_device
+    android_os_version android_sdk_version android_last_seen_at ios_app_name ios_app_version ios_device
+    ios_os_version ios_sdk_version ios_last_seen_at custom_attributes avatar tags notes companies location
+    social_profiles
+""",
+    )
+)
+UNDOCUMENTED = set(
+    re.findall(
+        r"\w+",
+        """
+    opted_in_subscription_types opted_out_subscription_types sms_consent unsubscribed_from_sms referrer
+    utm_campaign utm_content utm_medium utm_source utm_term enabled_push_messaging
+""",
+    )
+)
+DIGEST = """
+import hashlib
+from exporter.sandbox import Workspace
+print(hashlib.sha256(b"".join(Workspace(20_000, 5).records(0, 8_000))).hexdigest())
+"""
+
+
+def rows(workspace: Workspace, start: int, stop: int) -> list[dict[str, Any]]:
+    """Decode contacts with the standard library, which takes every legal one."""
+    return [json.loads(record) for record in workspace.records(start, stop)]
+
+
+def test_every_field_is_in_every_record() -> None:
+    """Each contact has the 45 documented fields and those seen by users."""
+    assert len(DOCUMENTED) == 45
+    for row in rows(Workspace(TEMPLATES), 0, TEMPLATES):
+        assert row.keys() == DOCUMENTED | UNDOCUMENTED
+        assert {"type", "country", "region", "city", "country_code"} == row["location"].keys()
+
+
+def test_contacts_vary_as_real_ones_do() -> None:
+    """Owners come as integers and strings, tags and avatars as nulls, integers beyond a double."""
+    contacts = rows(Workspace(TEMPLATES), 0, TEMPLATES)
+    assert {type(row["owner_id"]) for row in contacts} == {int, str, type(None)}
+    assert any(row["tags"] is None for row in contacts)
+    assert {type(row["avatar"]) for row in contacts} == {dict, type(None)}
+    values = [value for row in contacts for value in row["custom_attributes"].values()]
+    assert any(isinstance(value, int) and value > 2**63 for value in values)
+    assert {type(value) for value in values} >= {int, float, bool, str, dict, type(None)}
+    assert len({row["name"] for row in contacts}) > TEMPLATES // 3
+
+
+def test_average_size_is_that_of_real_contacts() -> None:
+    """A page of 150 is about 380 kB."""
+    records = Workspace(10_000).records(0, 10_000)
+    assert 2_300 < sum(map(len, records)) / len(records) < 2_800
+
+
+def test_same_seed_same_bytes_in_any_process() -> None:
+    """Contacts do not depend on Python's hash seed."""
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", DIGEST],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "1", "4242")
+    }
+    assert len(digests) == 1
+    assert digests.pop().strip()
+
+
+def test_contacts_do_not_depend_on_the_size() -> None:
+    """Contact i is the same in a small and in a huge workspace, whatever was asked for before."""
+    small, huge = Workspace(20), Workspace(10_000_000)
+    huge.record(9_999_999)
+    assert small.records(0, 20) == huge.records(0, 20) == [huge.record(index) for index in range(20)]
+
+
+def test_seeds_are_different_worlds() -> None:
+    """Another seed has other contacts with other ids."""
+    one, two = Workspace(50, 1), Workspace(50, 2)
+    assert not set(one.records(0, 50)) & set(two.records(0, 50))
+    assert all(two.index_of(one.id_of(index)) is None for index in range(50))
+
+
+@given(st.integers(0, 2**40), st.integers(0, 1000))
+def test_ids_lead_back_to_their_contact(index: int, seed: int) -> None:
+    """An id is 24 hex digits, and index_of is the exact inverse of id_of."""
+    workspace = Workspace(2**40 + 1, seed)
+    contact_id = workspace.id_of(index)
+    assert len(contact_id) == 24
+    assert set(contact_id) <= set("0123456789abcdef")
+    assert workspace.index_of(contact_id) == index
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[0-9a-f]{24}", fullmatch=True))
+def test_foreign_ids_are_nobody(contact_id: str) -> None:
+    """What is not one of the ids is None, never an error."""
+    workspace = Workspace(1000)
+    index = workspace.index_of(contact_id)
+    assert index is None or workspace.id_of(index) == contact_id
+
+
+@pytest.mark.parametrize("zero", ["+", " ", "_"])
+def test_other_spellings_of_an_id_are_nobody(zero: str) -> None:
+    """What Python reads as the same number is still not the same id."""
+    workspace = Workspace(1000)
+    contact_id = next(key for key in map(workspace.id_of, range(1000)) if key[8] == "0")
+    assert workspace.index_of(contact_id) is not None
+    assert workspace.index_of(contact_id[:8] + zero + contact_id[9:]) is None
+    assert workspace.index_of(contact_id.upper()) is None
+
+
+def test_ids_are_unique() -> None:
+    """No two contacts share an id or an e-mail address."""
+    contacts = rows(Workspace(3_000), 0, 3_000)
+    assert len({row["id"] for row in contacts}) == len({row["email"] for row in contacts}) == 3_000
+
+
+def test_time_goes_forward() -> None:
+    """Contacts are created in order, and nothing happens to one before that or after its last update."""
+    contacts = rows(Workspace(3_000, hostile=False), 0, 3_000)
+    created = [row["created_at"] for row in contacts]
+    assert created == sorted(set(created))
+    for row in contacts:
+        stamps = [value for name, value in row.items() if name.endswith("_at") and value is not None]
+        assert row["created_at"] == min(stamps)
+        assert row["updated_at"] == max(stamps)
+
+
+def test_embedded_lists_are_heads_of_the_whole_ones() -> None:
+    """A contact embeds the first ten of each list, and counts them all."""
+    workspace = Workspace(TEMPLATES)
+    most = 0
+    for index, row in enumerate(rows(workspace, 0, TEMPLATES)):
+        for name in ("tags", "notes", "companies"):
+            whole = [member["id"] for member in workspace.nested(index, name)]
+            embedded = row[name] or {"data": [], "total_count": 0, "has_more": False, "url": None}
+            assert [member["id"] for member in embedded["data"]] == whole[:10]
+            assert (embedded["total_count"], embedded["has_more"]) == (len(whole), len(whole) > 10)
+            assert embedded["url"] in {f"/contacts/{row['id']}/{name}", None}
+            most = max(most, len(whole))
+        opted = [*row["opted_in_subscription_types"]["data"], *row["opted_out_subscription_types"]["data"]]
+        assert [kind["id"] for kind in opted] == [kind["id"] for kind in workspace.nested(index, "subscriptions")]
+    assert most == 500
+
+
+def test_one_contact_in_twenty_has_long_lists() -> None:
+    """Most contacts have few tags, about one in twenty has more than ten of something."""
+    contacts = rows(Workspace(TEMPLATES), 0, TEMPLATES)
+    long = [
+        row for row in contacts if any((row[name] or {}).get("has_more") for name in ("tags", "notes", "companies"))
+    ]
+    assert 0.03 < len(long) / TEMPLATES < 0.08
+
+
+def test_tags_are_named_once_for_the_workspace() -> None:
+    """Every tag of a contact is one of the workspace's."""
+    workspace = Workspace(TEMPLATES)
+    names = {tag["id"]: tag["name"] for tag in workspace.tags()}
+    for index in range(TEMPLATES):
+        for tag in workspace.nested(index, "tags"):
+            assert names[tag["id"]] == tag["name"]
+
+
+def test_hostile_contacts_are_legal_json() -> None:
+    """All kinds are within the first 10,000 contacts, and still are the contact they were."""
+    workspace, tame = Workspace(10_000), Workspace(10_000, hostile=False)
+    kinds = set()
+    for index in range(7, 10_000, 1_000):
+        kinds.add(hostility.kind_of(index))
+        assert workspace.record(index) != tame.record(index)
+        assert json.loads(workspace.record(index))["id"] == json.loads(tame.record(index))["id"]
+    assert len(kinds) == len(hostility.KINDS) == 10
+    assert workspace.records(8, 1_007) == tame.records(8, 1_007)
+
+
+@pytest.mark.parametrize(
+    ("index", "spelling"),
+    [
+        (7, b'"wei":' + b"9" * 30),
+        (1_007, b'"price":1.10,"rate":1E5,"delta":-0,'),
+        (1_007, b"3.141592653589793238462643"),
+        (2_007, b'"tier":"gold","tier":"silver"'),
+        (3_007, "\u2028".encode()),
+        (4_007, rb"a\u0000b"),
+        (4_007, rb"https:\/\/"),
+        (5_007, rb"{\"data\":[{\"id\":\"fake\"}],\"pages\":null}"),
+        (6_007, b"\r\n"),
+        (7_007, rb'"\ud800"'),
+        (8_007, b"[" * 50 + b'{"a":' * 50),
+        (9_007, "日本語 🙂".encode()),
+    ],
+)
+def test_hostile_spellings_survive(index: int, spelling: bytes) -> None:
+    """The bytes are those that a round trip through objects would change."""
+    assert spelling in Workspace(10_000).record(index)
+
+
+def test_line_ends_appear_between_tokens_of_one_kind_only() -> None:
+    """Only the kind called gaps has raw line ends, which are no part of any string."""
+    workspace = Workspace(10_000)
+    broken = [n for n, record in enumerate(workspace.records(0, 10_000)) if b"\n" in record or b"\r" in record]
+    assert broken == [6_007]
+    on_one_line = workspace.record(6_007).replace(b"\r", b" ").replace(b"\n", b" ")
+    assert json.loads(on_one_line) == json.loads(workspace.record(6_007))
+
+
+def test_lone_surrogates_are_one_in_ten_thousand() -> None:
+    """The one kind that fast parsers refuse a page for is rare."""
+    found = [index for index in range(7, 40_000, 1_000) if hostility.kind_of(index) == "lone_surrogate"]
+    assert found == [7_007, 17_007, 27_007, 37_007]
+
+
+def test_long_text_is_long() -> None:
+    """One kind carries a text of about 20 kB."""
+    assert len(Workspace(10_000).record(9_007)) > 20_000
+
+
+def test_huge_workspaces_start_at_once() -> None:
+    """Ten million contacts cost no more than the templates that were asked for."""
+    tracemalloc.start()
+    workspace = Workspace(10_000_000)
+    _, started = tracemalloc.get_traced_memory()
+    workspace.record(9_999_999)
+    tracemalloc.stop()
+    assert started < 50_000
+    assert sum(template is not None for template in workspace._templates) == 1
+
+
+def test_ends_of_the_workspace() -> None:
+    """Ranges are cut to what there is, single contacts beyond it are an error."""
+    workspace = Workspace(3)
+    assert len(workspace) == len(workspace.records(0, 100)) == 3
+    assert workspace.records(3, 6) == []
+    for index in (-1, 3):
+        with pytest.raises(IndexError):
+            workspace.record(index)
+        with pytest.raises(IndexError):
+            workspace.id_of(index)
+
+
+def test_unknown_nested_list() -> None:
+    """A list there is not is a KeyError; those there are have their names in NESTED."""
+    with pytest.raises(KeyError):
+        Workspace(1).nested(0, "admins")  # type: ignore[arg-type]
+    assert NESTED == ("tags", "notes", "companies", "subscriptions", "segments")
+
+
+def test_impossible_size() -> None:
+    """A negative number of contacts is refused in one sentence."""
+    with pytest.raises(ConfigError, match="-1 contacts"):
+        Workspace(-1)
