@@ -1,0 +1,1 @@
+"""The command line: settings, progress, exit codes. The only place that prints or exits."""

@@ -1,0 +1,75 @@
+"""Exit codes, in one table, and the one line that goes with each."""
+
+import sys
+
+from exporter.errors import (
+    CheckpointError,
+    ConfigError,
+    CredentialsError,
+    ExporterError,
+    SinkError,
+    SourceError,
+)
+
+COMPLETE = 0
+BUG = 1
+USAGE = 2
+READER_GONE = 141
+SIGNALLED = 128  # plus the signal's number
+INTERRUPTED = 130
+
+_CODES: tuple[tuple[type[ExporterError], int], ...] = (
+    (ConfigError, USAGE),
+    (CredentialsError, 3),
+    (SourceError, 4),
+    (SinkError, 5),
+    (CheckpointError, 6),
+)
+
+
+def exit_code(error: ExporterError) -> int:
+    """Give the exit code of an error."""
+    if isinstance(error, SinkError) and isinstance(error.__cause__, BrokenPipeError):
+        return READER_GONE
+    return next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
+
+
+def complain(message: str) -> None:
+    """Print one line on stderr."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    say(f"intercom-exporter: {line}")
+
+
+def say(line: str) -> None:
+    """Print on stderr, if there is one that takes it."""
+    try:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command speaks here
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def fail(error: ExporterError, *, verbose: bool = False) -> int:
+    """Say what went wrong, in one line; give the exit code."""
+    code = exit_code(error)
+    if code != READER_GONE:
+        complain(f"{error} [{_details(error)}]" if verbose else str(error))
+    return code
+
+
+def bug(error: Exception) -> int:
+    """Say that it is our fault, and where; give the exit code."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+    complain(f"a bug of this program's: {type(error).__name__} at {place}; please report it")
+    return BUG
+
+
+def _details(error: BaseException) -> str:
+    facts = [f"{name}={value}" for name in ("status", "code", "request_id") if (value := getattr(error, name, None))]
+    cause = error.__cause__
+    while cause is not None:
+        facts.append(f"caused by {type(cause).__name__}")
+        cause = cause.__cause__
+    return ", ".join([type(error).__name__, *facts])

@@ -1,0 +1,189 @@
+"""The commands. What a run does not need is not imported."""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from cyclopts import App, CycloptsError
+from cyclopts.config import Env
+
+from exporter import __version__
+from exporter.cli import exits
+from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
+from exporter.errors import ExporterError
+
+if TYPE_CHECKING:
+    from exporter.source.intercom import Intercom
+
+app = App(
+    name="intercom-exporter",
+    help="Stream every contact out of an Intercom workspace: nothing lost, nothing changed, flat memory.",
+    version=__version__,
+    config=Env("INTERCOM_EXPORTER_", command=False),
+    result_action="return_value",
+)
+
+_SOURCE = SourceOptions()
+_OUTPUT = OutputOptions()
+_REPORT = ReportOptions()
+
+
+@app.command
+async def contacts(
+    source: SourceOptions = _SOURCE, output: OutputOptions = _OUTPUT, report: ReportOptions = _REPORT
+) -> int:
+    """Export every contact of a workspace.
+
+    The access token comes from the environment variable INTERCOM_ACCESS_TOKEN or from --token-file.
+    Archived, deleted and merged contacts are not listed by Intercom.
+    """
+    output.check()
+    return await _export(source.intercom(), output, report)
+
+
+@app.command
+async def demo(
+    source: SourceOptions = _SOURCE,
+    output: OutputOptions = _OUTPUT,
+    report: ReportOptions = _REPORT,
+    *,
+    contacts: int = 10_000,
+) -> int:
+    """Do the same against an Intercom made up on the spot: no account, no network.
+
+    Takes the options of `contacts`; those that name the API have no effect.
+
+    Parameters
+    ----------
+    contacts
+        How many contacts are made up.
+    """
+    output.check()
+    return await _export(_made_up(source, contacts), output, report)
+
+
+@app.command
+async def sandbox(  # noqa: PLR0913 - one option each
+    *,
+    contacts: int = 10_000,
+    seed: int = 1,
+    port: int = 0,
+    token: str | None = None,
+    latency_ms: float = 0,
+    rate_limit: int | None = None,
+    fault: list[str] | None = None,
+    gzip: bool = True,
+    hostile: bool = True,
+) -> int:
+    """Serve a stand-in for Intercom's contacts API on 127.0.0.1, until stopped.
+
+    The first line on stdout is JSON: base_url and token.
+
+    Parameters
+    ----------
+    contacts
+        How many contacts its workspace has.
+    seed
+        Which contacts: the same seed, the same contacts.
+    port
+        TCP port; 0 takes a free one.
+    token
+        The access token it asks for; made up if not given.
+    latency_ms
+        Milliseconds each answer takes at least.
+    rate_limit
+        Calls per window of ten seconds; none in practice if not given.
+    fault
+        What goes wrong: NAME=EVERY (each so many requests), NAME@PAGE (once) or NAME@PAGExTIMES. Names:
+        http_500, http_503, http_429, reset, truncate, empty_200, html_200, slow, cursor_loop.
+    gzip
+        Compress answers for clients that ask for it.
+    hostile
+        Let one contact in a thousand hold values that break careless parsers.
+    """
+    import anyio
+    import orjson
+
+    from exporter.cli.signals import until_signal
+    from exporter.sandbox import Sandbox
+
+    async def serve() -> int:
+        async with Sandbox(
+            contacts,
+            seed=seed,
+            port=port,
+            token=token,
+            latency_ms=latency_ms,
+            rate_limit=rate_limit,
+            faults=fault or (),
+            gzip=gzip,
+            hostile=hostile,
+        ) as served:
+            print(orjson.dumps({"base_url": served.base_url, "token": served.token}).decode(), flush=True)  # noqa: T201
+            await anyio.sleep_forever()
+        raise AssertionError("it sleeps for ever")
+
+    return await until_signal(serve, lambda _name: exits.COMPLETE)
+
+
+@asynccontextmanager
+async def _made_up(source: SourceOptions, contacts: int) -> AsyncIterator["Intercom"]:
+    from exporter.sandbox import Sandbox
+
+    async with Sandbox(contacts) as made_up, source.intercom_at(made_up.base_url, made_up.token) as intercom:
+        intercom.origin = f"demo:{contacts}"  # its address is another one each time
+        yield intercom
+
+
+async def _export(source: AbstractAsyncContextManager["Intercom"], output: OutputOptions, report: ReportOptions) -> int:
+    import stamina.instrumentation
+
+    from exporter.cli.reporter import Reporter
+    from exporter.cli.signals import until_signal
+    from exporter.exporting import export
+
+    stamina.instrumentation.set_on_retry_hooks([])  # retries are told by the reporter
+    reporter = Reporter(report, output.output)
+
+    async def job() -> int:
+        async with source as intercom:
+            summary = await export(
+                intercom,
+                output.output,
+                consumers=output.consumers,
+                queue_pages=output.queue_pages,
+                max_contacts=output.max_contacts,
+                overwrite=output.overwrite,
+                restart=output.restart,
+                compression="gzip" if output.gzip else None,
+                observer=reporter,
+            )
+        reporter.finished(summary)
+        return exits.COMPLETE
+
+    try:
+        return await until_signal(job, reporter.stopped)
+    except ExporterError as error:
+        reporter.close()
+        return exits.fail(error, verbose=report.verbose)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; give its exit code. Whatever goes wrong, it is one line on stderr."""
+    try:
+        code = app(sys.argv[1:] if arguments is None else arguments, print_error=False, exit_on_error=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except CycloptsError as error:
+        exits.complain(f"{error} See intercom-exporter --help.")
+        return exits.USAGE
+    except ExporterError as error:
+        return exits.fail(error)
+    except BrokenPipeError:
+        return exits.READER_GONE
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort
+        return exits.bug(error)
+    return code or exits.COMPLETE

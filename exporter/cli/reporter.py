@@ -1,0 +1,144 @@
+"""What a run says on stderr: retries and waits in a line each, progress as a bar or as JSON, and a last line."""
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from exporter.cli.exits import complain, say
+from exporter.cli.settings import ReportOptions
+from exporter.model import Event, PageWritten, Retrying, Summary, VersionMismatch, Waiting
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Reporter:
+    """Listens to an export.
+
+    Args:
+        options: what the user wants to see.
+        name: of the output, as the user gave it.
+    """
+
+    def __init__(self, options: ReportOptions, name: str) -> None:
+        self._options = options
+        self._name = "stdout" if name == "-" else name
+        self._began_at = time.monotonic()
+        self._contacts = 0
+        self._pages = 0
+        self._bar = _Bar() if _wants_bar(options) else None
+        self._json = options.progress == "json" and not options.quiet
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, PageWritten):
+            self._pages, self._contacts = event.position.pages, event.position.contacts
+            if self._bar:
+                self._bar.move(self._contacts, event.total_count)
+        if self._json:
+            say(json.dumps({"event": _EVENT_NAMES[type(event)], **asdict(event)}))
+        elif not self._options.quiet and (line := _line(event)):
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        if self._bar:
+            self._bar.hide()
+        complain(line)
+
+    def finished(self, summary: Summary) -> None:
+        """Say how it ended."""
+        self.close()
+        if self._json:
+            figures = asdict(summary)
+            say(json.dumps({"event": "finished", **figures, "retries": dict(summary.retries)}))
+        elif not self._options.quiet:
+            complain(self._last_line(summary))
+
+    def _last_line(self, summary: Summary) -> str:
+        if not self._pages:
+            return (
+                f"{self._name} is complete already: {summary.contacts:,} contacts, finished {summary.finished_at}; "
+                "nothing was requested (--overwrite exports again)"
+            )
+        seconds = max(time.monotonic() - self._began_at, 0.001)
+        size = "".join(f", {file.bytes / 1e6:,.1f} MB" for file in summary.files)
+        part = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
+        return (
+            f"{summary.contacts:,} contacts{part} in {summary.pages:,} pages to {self._name}{size}: "
+            f"{seconds:,.1f} s, {summary.contacts / seconds:,.0f} contacts/s"
+        )
+
+    def stopped(self, name: str) -> None:
+        """Say that a signal ended it."""
+        self.close()
+        complain(f"stopped by {name} after {self._contacts:,} contacts; run the same command to export them all")
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar:
+            self._bar.hide()
+
+
+_EVENT_NAMES = {
+    PageWritten: "page",
+    Retrying: "retry",
+    Waiting: "waiting",
+    VersionMismatch: "version_mismatch",
+}
+
+
+def _line(event: Event) -> str | None:
+    match event:
+        case Retrying():
+            return f"{event.detail}; attempt {event.attempt + 1} follows in {event.wait_s:.1f} s"
+        case Waiting():
+            return f"waiting {event.wait_s:.1f} s for the API's next window (limit {event.window_limit:,})"
+        case VersionMismatch():
+            return f"asked for API version {event.asked}, the API answered in {event.echoed}"
+        case _:
+            return None
+
+
+def _wants_bar(options: ReportOptions) -> bool:
+    if options.quiet or options.progress in ("json", "none"):
+        return False
+    import sys
+
+    return options.progress == "bar" or (sys.stderr is not None and sys.stderr.isatty())
+
+
+class _Bar:
+    """A progress bar, begun with the first page and gone when it is hidden."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def move(self, contacts: int, total: int | None) -> None:
+        """Show how many contacts of how many are written."""
+        if self._progress is None or self._task is None:
+            self._progress = _rich_progress()
+            self._task = self._progress.add_task("contacts")
+            self._progress.start()
+        self._progress.update(self._task, completed=contacts, total=total)
+
+    def hide(self) -> None:
+        """Take the bar off the terminal."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _rich_progress() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
