@@ -1,0 +1,322 @@
+"""The command, run as a user runs it."""
+
+import gzip
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import exporter
+
+Serve = Callable[..., AbstractContextManager[Any]]
+
+USAGE_ERRORS: list[tuple[list[str], str]] = [
+    (["contacts"], "INTERCOM_ACCESS_TOKEN"),
+    (["contcats"], "contacts"),
+    (["contacts", "extra"], "extra"),
+    (["contacts", "--nope"], "--nope"),
+    (["contacts", "--per-page", "many"], "--per-page"),
+    (["contacts", "--per-page"], "--per-page"),
+    (["contacts", "--region", "mars"], "us"),
+    (["demo", "--per-page", "0"], "150"),
+    (["demo", "--per-page", "151"], "150"),
+    (["demo", "--api-version", "2.15"], "2.14"),
+    (["demo", "--consumers", "0"], "consumers"),
+    (["demo", "--queue-pages", "-1"], "queue_pages"),
+    (["demo", "--max-contacts", "0"], "max_contacts"),
+    (["demo", "--reserve", "101"], "90"),
+    (["demo", "--timeout", "nan"], "timeout"),
+    (["demo", "--output", "contacts.csv"], ".ndjson"),
+    (["demo", "--output", ""], ".ndjson"),
+    (["demo", "--output", "missing/contacts.ndjson"], "folder"),
+    (["demo", "--output", "contacts.ndjson", "--gzip"], "suffix"),
+    (["demo", "--contacts", "-5"], "contacts"),
+    (["sandbox", "--fault", "meteor=3"], "http_500"),
+    (["sandbox", "--port", "99999"], "port"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "hint"), USAGE_ERRORS, ids=lambda value: " ".join(value) if value else None)
+def test_usage_errors_are_one_line_that_says_what_to_change(command: Any, arguments: list[str], hint: str) -> None:
+    """A wrong call ends with 2, one line on stderr, nothing on stdout and no file."""
+    done = command.run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"intercom-exporter: ")
+    assert done.stderr.count(b"\n") == 1
+    assert hint in done.stderr.decode()
+    assert list(command.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("INTERCOM_EXPORTER_PER_PAGE", "many"),
+        ("INTERCOM_EXPORTER_GZIP", "perhaps"),
+        ("INTERCOM_EXPORTER_REGION", "mars"),
+        ("INTERCOM_EXPORTER_PROGRESS", "loud"),
+    ],
+)
+def test_bad_settings_in_the_environment_are_usage_errors(command: Any, variable: str, value: str) -> None:
+    """A wrong variable is named, and nothing is requested."""
+    done = command.run("demo", **{variable: value})
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert variable in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_hostile_arguments_cannot_draw_on_the_terminal(command: Any) -> None:
+    """Control characters of an argument are shown escaped, on the one line."""
+    done = command.run("demo", "--output", "a\x1b[31m\nb.csv")
+    assert done.returncode == 2
+    assert b"\x1b" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_every_option_reads_the_environment(command: Any) -> None:
+    """Variables set what options set; an option wins over its variable."""
+    variables = {
+        "INTERCOM_EXPORTER_MAX_CONTACTS": "7",
+        "INTERCOM_EXPORTER_GZIP": "1",
+        "INTERCOM_EXPORTER_QUIET": "true",
+    }
+    done = command.run("demo", **variables)
+    assert gzip.decompress(done.stdout).count(b"\n") == 7
+    assert done.stderr == b""
+    done = command.run("demo", "--max-contacts", "3", **variables)
+    assert gzip.decompress(done.stdout).count(b"\n") == 3
+
+
+def test_demo_writes_a_file_and_knows_it_again(command: Any) -> None:
+    """The demo's file is complete; run again, it says so and changes nothing."""
+    first = command.run("demo", "-o", "contacts.ndjson.gz")
+    path = command.folder / "contacts.ndjson.gz"
+    content, stamp = path.read_bytes(), path.stat().st_mtime_ns
+    again = command.run("demo", "-o", "contacts.ndjson.gz")
+    assert (first.returncode, again.returncode, first.stdout, again.stdout) == (0, 0, b"", b"")
+    assert b"10,000 contacts" in first.stderr
+    assert b"complete already" in again.stderr
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, stamp)
+    assert gzip.decompress(content).count(b"\n") == 10_000
+
+
+def test_demo_takes_the_options_of_the_job(command: Any) -> None:
+    """The demo's own option and the job's work together; options that name the API do nothing."""
+    done = command.run("demo", "--contacts=42", "--per-page=5", "--region=eu", "-q", INTERCOM_ACCESS_TOKEN="")
+    assert (done.returncode, done.stdout.count(b"\n"), done.stderr) == (0, 42, b"")
+
+
+def test_an_export_by_the_command_is_an_export_by_the_library(serve: Serve, command: Any) -> None:
+    """What contacts writes has a manifest, and can be told from another workspace's."""
+    with serve("--contacts=300") as served:
+        done = command.run("contacts", "-o", "a.ndjson", served=served)
+        assert done.returncode == 0
+        manifest = json.loads((command.folder / "a.ndjson.manifest.json").read_bytes())
+        assert (manifest["complete"], manifest["contacts"], manifest["pages"]) == (True, 300, 2)
+        other = command.run("contacts", "-o", "a.ndjson", "--per-page=50", served=served)
+    assert other.returncode == 6
+    assert b"per page" in other.stderr
+    assert other.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "hint"),
+    [
+        (["--fault=http_401=1"], 3, "region"),
+        (["--fault=http_403=1"], 3, "permission"),
+        (["--fault=http_404=1"], 4, "404"),
+        (["--fault=cursor_loop@2"], 4, "circle"),
+        (["--fault=http_503=1"], 4, "gave up"),
+        (["--fault=html_200=1"], 4, "gave up"),
+    ],
+)
+def test_failures_of_the_api_have_their_codes(
+    serve: Serve, command: Any, faults: list[str], code: int, hint: str
+) -> None:
+    """Each class of failure ends with its code and one line that names the cause."""
+    with serve("--contacts=1000", *faults) as served:
+        done = command.run("contacts", "-o", "a.ndjson", "--max-retry-time=0.3", "-q", served=served)
+    assert done.returncode == code
+    assert hint in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+    assert not (command.folder / "a.ndjson").exists()
+
+
+def test_a_wrong_token_is_told_without_showing_it(serve: Serve, command: Any) -> None:
+    """A refused token appears nowhere, however verbose the command is."""
+    with serve("--contacts=10") as served:
+        done = command.run("contacts", "-v", served=served, INTERCOM_ACCESS_TOKEN="dG9rOmNhbmFyeQ==")
+    assert done.returncode == 3
+    assert b"canary" not in done.stderr
+    assert b"dG9rOmNhbmFyeQ" not in done.stdout + done.stderr
+
+
+def test_retries_are_told_in_a_line_each(serve: Serve, command: Any) -> None:
+    """A retry prints one line, without a trace of the libraries beneath; -q silences it."""
+    with serve("--contacts=1000", "--fault=http_503@2", "--fault=reset@4") as served:
+        done = command.run("contacts", "-o", "a.ndjson", served=served)
+        lines = done.stderr.decode().splitlines()
+        assert done.returncode == 0
+        assert len(lines) == 3
+        assert "503" in lines[0]
+        assert "attempt 2" in lines[0]
+        assert all(line.startswith("intercom-exporter: ") for line in lines)
+    with serve("--contacts=1000", "--fault=http_503@2") as served:
+        assert command.run("contacts", "-o", "b.ndjson", "-q", served=served).stderr == b""
+
+
+def test_progress_as_json_is_one_object_a_line(serve: Serve, command: Any) -> None:
+    """--progress json says each page, retry and the end as an object of its own on stderr."""
+    with serve("--contacts=450", "--fault=http_500@2") as served:
+        done = command.run("contacts", "-o", "a.ndjson", "--progress=json", served=served)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [event["event"] for event in events] == ["page", "retry", "page", "page", "finished"]
+    assert events[-1]["contacts"] == 450
+    assert events[3]["position"]["contacts"] == 450
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_in_order(serve: Serve, command: Any, number: signal.Signals, code: int) -> None:
+    """A first signal ends the run with its code, one line, whole lines in the part and no finished file."""
+    with serve("--contacts=100000", "--latency-ms=20") as served:
+        run = command.start("contacts", "-o", "a.ndjson", served=served)
+        _wait_for(lambda: _size(command.folder / "a.ndjson.part") > 0)
+        run.send_signal(number)
+        _out, said = run.communicate(timeout=60)
+    assert run.returncode == code
+    assert said.count(b"\n") == 1
+    assert (command.folder / "a.ndjson.part").read_bytes().endswith(b"\n")
+    assert not (command.folder / "a.ndjson").exists()
+
+
+def test_a_signal_does_not_wait_for_a_reader_or_a_server(serve: Serve, command: Any) -> None:
+    """SIGTERM ends a run whose reader has stopped reading, and one whose server says nothing."""
+    with serve("--contacts=100000") as served:
+        run = command.start("contacts", served=served)
+        os.read(run.stdout.fileno(), 1)
+        time.sleep(0.5)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(60) == 143
+        run.communicate()
+    with serve("--contacts=1", "--latency-ms=600000") as served:
+        run = command.start("contacts", "-o", "a.ndjson", served=served)
+        _wait_for((command.folder / "a.ndjson.part").exists)
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=60)
+        assert run.returncode == 143
+
+
+def test_a_second_process_is_refused_at_once(serve: Serve, command: Any) -> None:
+    """While one process writes an output, another one ends with 5."""
+    with serve("--contacts=100000", "--latency-ms=100") as served:
+        first = command.start("contacts", "-o", "a.ndjson", served=served)
+        _wait_for(lambda: _size(command.folder / "a.ndjson.part") > 0)
+        second = command.run("contacts", "-o", "a.ndjson", served=served)
+        first.kill()
+        first.communicate()
+    assert second.returncode == 5
+    assert b"another process" in second.stderr
+
+
+def test_a_read_only_folder_is_a_destination_that_failed(command: Any) -> None:
+    """A destination that takes no file ends with 5 and one line."""
+    done = command.run("demo", "-o", "/proc/contacts.ndjson")
+    assert done.returncode == 5
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_the_token_comes_from_a_private_file_or_stdin(serve: Serve, command: Any) -> None:
+    """--token-file reads a file for its owner alone, or stdin; a file that others can read is refused."""
+    with serve("--contacts=3") as served:
+        path = command.folder / "token"
+        path.write_text(f"  {served.token}\n")
+        path.chmod(0o600)
+        unset = {"INTERCOM_ACCESS_TOKEN": ""}
+        assert command.run("contacts", "-q", "--token-file=token", served=served, **unset).stdout.count(b"\n") == 3
+        done = command.run("contacts", "-q", "--token-file=-", served=served, stdin=served.token.encode(), **unset)
+        assert done.stdout.count(b"\n") == 3
+        path.chmod(0o644)
+        assert command.run("contacts", "--token-file=token", served=served, **unset).returncode == 2
+        assert command.run("contacts", "--token-file=none", served=served, **unset).returncode == 2
+
+
+def test_a_terminal_gets_a_progress_bar_and_its_line_back(serve: Serve, command: Any) -> None:
+    """On a terminal progress is drawn on stderr, and taken away before the last line."""
+    leader, follower = pty.openpty()
+    with serve("--contacts=1500", "--latency-ms=100") as served:
+        run = subprocess.Popen(
+            command.line("contacts", "-o", "a.ndjson"),
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env=command.environment(served, TERM="xterm"),
+            cwd=command.folder,
+        )
+        os.close(follower)
+        shown = _read_terminal(leader)
+        assert run.wait(60) == 0
+    os.close(leader)
+    assert b"contacts" in shown
+    assert "━".encode() in shown
+    assert b"1,500 contacts in 10 pages" in shown.splitlines()[-1]
+
+
+def test_gzip_is_not_poured_into_a_terminal(command: Any) -> None:
+    """Compressed contacts on a terminal are refused."""
+    leader, follower = pty.openpty()
+    run = subprocess.run(
+        command.line("demo", "--gzip"), stdout=follower, stderr=subprocess.PIPE, env=command.environment(), check=False
+    )
+    os.close(leader)
+    os.close(follower)
+    assert run.returncode == 2
+
+
+def test_version_and_help(command: Any) -> None:
+    """--version and --help speak on stdout and end with 0; so does the bare command."""
+    assert command.run("--version").stdout.decode().strip() == exporter.__version__
+    for arguments in (["--help"], [], ["contacts", "--help"], ["sandbox", "--help"]):
+        done = command.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"Usage: intercom-exporter" in done.stdout
+
+
+def test_the_sandbox_says_where_it_is_and_ends_in_order(serve: Serve) -> None:
+    """Its first line is JSON with address and token; SIGTERM ends it with 0 (asserted where it is started)."""
+    with serve("--contacts=5", "--token=dG9rOm15") as served:
+        assert served.token == "dG9rOm15"
+        assert served.base_url.startswith("http://127.0.0.1:")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _wait_for(state: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if state():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that")
+
+
+def _read_terminal(leader: int) -> bytes:
+    """Read what a terminal shows until its last program has left it."""
+    shown = b""
+    while select.select([leader], [], [], 60)[0]:
+        try:
+            piece = os.read(leader, 65_536)
+        except OSError:
+            break
+        shown += piece
+        if not piece:
+            break
+    return shown

@@ -1,0 +1,177 @@
+"""What many tests need: a loop that must not block, sandboxes in and out of process, the command, a raw server."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+import exporter
+
+TOKEN = "dG9rOnRlc3Q="
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run asynchronous tests on asyncio, which aiohttp is made for."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test whose event loop is blocked by the package."""
+    with blockbuster_ctx("exporter") as detector:
+        yield detector
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith(("INTERCOM_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")):
+            monkeypatch.delenv(name)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A sandbox in a process of its own."""
+
+    base_url: str
+    token: str
+    pid: int
+
+
+@pytest.fixture
+def serve() -> Callable[..., AbstractContextManager[Served]]:
+    """Start the sandbox in a process of its own, for the length of a block."""
+
+    @contextmanager
+    def start(*options: str) -> Iterator[Served]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exporter", "sandbox", *options], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        try:
+            assert process.stdout is not None
+            address = json.loads(process.stdout.readline())
+            yield Served(address["base_url"], address["token"], process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+        assert process.returncode == 0
+
+    return start
+
+
+@dataclass(frozen=True)
+class Command:
+    """How to start the command as a user would, with an environment of its own."""
+
+    folder: Path
+
+    def line(self, *arguments: str) -> list[str]:
+        """Give the command line."""
+        return [sys.executable, "-m", "exporter", *arguments]
+
+    def environment(self, served: Served | None = None, **variables: str) -> dict[str, str]:
+        """Give an environment that names a sandbox and its token."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("INTERCOM_")}
+        if served:
+            env |= {"INTERCOM_EXPORTER_BASE_URL": served.base_url, "INTERCOM_ACCESS_TOKEN": served.token}
+        return env | variables
+
+    def run(
+        self,
+        *arguments: str,
+        served: Served | None = None,
+        stdin: bytes = b"",
+        **variables: str,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run it to its end."""
+        return subprocess.run(
+            self.line(*arguments),
+            input=stdin,
+            capture_output=True,
+            timeout=100,
+            check=False,
+            cwd=self.folder,
+            env=self.environment(served, **variables),
+        )
+
+    def start(self, *arguments: str, served: Served | None = None, **variables: str) -> subprocess.Popen[bytes]:
+        """Start it; the test ends it."""
+        return subprocess.Popen(
+            self.line(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            env=self.environment(served, **variables),
+        )
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Give the command, started in an empty folder."""
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def raw_server() -> Callable[[Answer], AbstractAsyncContextManager[str]]:
+    """Serve whatever bytes a test writes, on a real socket, for the length of a block.
+
+    The answer is called once a connection, after its first request has been read.
+    """
+
+    @asynccontextmanager
+    async def start(answer: Answer) -> AsyncIterator[str]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                await answer(reader, writer)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+
+    return start
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[exporter.Sandbox]:
+    """Serve 1,000 contacts in this process."""
+    async with exporter.Sandbox(1_000) as served:
+        yield served
+
+
+@pytest.fixture
+async def intercom(sandbox: exporter.Sandbox) -> AsyncIterator[exporter.Intercom]:
+    """Give a client of that sandbox, quick to try again."""
+    patience = exporter.Patience(first_backoff_s=0.001)
+    async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as client:
+        yield client
+
+
+def ndjson(records: list[bytes]) -> bytes:
+    """Say what records must look like as lines, in the plainest way."""
+    return b"".join(record.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n" for record in records)
+
+
+@pytest.fixture
+def lines_of() -> Callable[[list[bytes]], bytes]:
+    """Give the expected NDJSON of records."""
+    return ndjson

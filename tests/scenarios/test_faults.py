@@ -1,0 +1,114 @@
+"""Every fault of the sandbox: the exact bytes all the same, or the documented end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import exporter
+
+Lines = Callable[[list[bytes]], bytes]
+PASSING = ("http_500", "http_502", "http_503", "http_408", "http_429", "reset", "truncate", "empty_200", "html_200")
+CAUSES = {
+    "reset": {"network"},
+    "truncate": {"network", "broken_body"},
+    "empty_200": {"broken_body"},
+    "html_200": {"broken_body"},
+}
+
+
+@pytest.mark.parametrize("name", ["contacts.ndjson", "contacts.ndjson.gz"])
+@pytest.mark.parametrize("fault", PASSING)
+async def test_passing_faults_leave_no_trace_in_the_output(
+    fault: str, name: str, tmp_path: Path, lines_of: Lines
+) -> None:
+    """A fault on the first, a middle and the last page, twice each: the file is what it would have been without."""
+    faults = [f"{fault}@{page}x2" for page in (1, 4, 7)]
+    patience = exporter.Patience(first_backoff_s=0.001)
+    async with (
+        exporter.Sandbox(1_000, faults=faults) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+    ):
+        summary = await exporter.export(intercom, tmp_path / name)
+        await exporter.export(intercom, tmp_path / f"calm-{name}")
+        expected = lines_of(sandbox.workspace.records(0, 1_000))
+    content = (tmp_path / name).read_bytes()
+    assert content == (tmp_path / f"calm-{name}").read_bytes()
+    if name.endswith(".ndjson"):
+        assert content == expected
+    assert set(summary.retries) <= CAUSES.get(fault, {fault})
+    assert sum(summary.retries.values()) == 6
+    assert summary.requests == 7 + 6
+
+
+async def test_a_server_that_often_fails_is_outlasted(tmp_path: Path, lines_of: Lines) -> None:
+    """Every third request resets, every fourth is cut: the export is whole."""
+    patience = exporter.Patience(first_backoff_s=0.001)
+    async with (
+        exporter.Sandbox(3_000, faults={"reset": 3, "truncate": 4, "empty_200": 5}) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+    ):
+        await exporter.export(intercom, tmp_path / "contacts.ndjson")
+        expected = lines_of(sandbox.workspace.records(0, 3_000))
+    assert (tmp_path / "contacts.ndjson").read_bytes() == expected
+
+
+async def test_pages_made_smaller_hold_the_same_contacts(tmp_path: Path, lines_of: Lines) -> None:
+    """Seven 503 on one page make smaller pages for a while, and the same lines."""
+    patience = exporter.Patience(first_backoff_s=0.001)
+    async with (
+        exporter.Sandbox(1_000, faults=["http_503@3x7"]) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+    ):
+        summary = await exporter.export(intercom, tmp_path / "contacts.ndjson")
+        expected = lines_of(sandbox.workspace.records(0, 1_000))
+    assert (tmp_path / "contacts.ndjson").read_bytes() == expected
+    assert summary.pages > 7
+    assert summary.source.per_page == 150
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("http_401@4", exporter.CredentialsError),
+        ("http_403@4", exporter.CredentialsError),
+        ("http_404@4", exporter.ApiError),
+        ("http_422@1", exporter.ApiError),
+        ("cursor_loop@4", exporter.ContractError),
+        ("cursor_loop@1", exporter.ContractError),
+        ("html_200@4x99", exporter.ContractError),
+        ("empty_200@7x99", exporter.ContractError),
+        ("http_500=1", exporter.RetriesExhausted),
+        ("reset@4x99", exporter.RetriesExhausted),
+    ],
+)
+async def test_lasting_faults_end_as_documented(fault: str, error: type[exporter.SourceError], tmp_path: Path) -> None:
+    """A failure that does not pass ends with its error, and no finished file appears."""
+    patience = exporter.Patience(first_backoff_s=0.001, attempts=4)
+    async with (
+        exporter.Sandbox(1_000, faults=[fault]) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+    ):
+        with pytest.raises(error) as failure:
+            await exporter.export(intercom, tmp_path / "contacts.ndjson")
+    assert type(failure.value) is error
+    assert not (tmp_path / "contacts.ndjson").exists()
+
+
+async def test_our_own_requests_never_meet_the_limit(tmp_path: Path) -> None:
+    """A workspace allowed ten calls a window is exported without one refusal, and two calls a window stay free."""
+    waits: list[exporter.Waiting] = []
+
+    def observer(event: exporter.Event) -> None:
+        if isinstance(event, exporter.Waiting):
+            waits.append(event)
+
+    async with (
+        exporter.Sandbox(110, rate_limit=10) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom,
+    ):
+        summary = await exporter.export(intercom, tmp_path / "contacts.ndjson", observer=observer)
+        refusals = sandbox.refusals
+    assert (summary.contacts, summary.requests, refusals) == (110, 11, 0)
+    assert waits
+    assert summary.rate_limit_wait_s == pytest.approx(sum(wait.wait_s for wait in waits), abs=0.01)

@@ -1,0 +1,82 @@
+"""stdout as other programs see it: readers that leave, are slow, or were never there."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+Serve = Callable[..., AbstractContextManager[Any]]
+
+
+def test_a_reader_that_goes_away_ends_the_run_quietly(serve: Serve, command: Any) -> None:
+    """`| head -n 3` gets its lines; the command ends with 141 and says nothing."""
+    with serve("--contacts=100000") as served:
+        run = command.start("contacts", served=served)
+        head = subprocess.run(["head", "-n", "3"], stdin=run.stdout, capture_output=True, check=True)
+        run.stdout.close()
+        assert run.wait(60) == 141
+        assert run.stderr.read() == b""
+        run.stderr.close()
+    assert head.stdout.count(b"\n") == 3
+
+
+def test_a_slow_reader_slows_the_requests_down(serve: Serve, command: Any) -> None:
+    """A reader that stops reading stops the memory and the requests, and still gets everything."""
+    with serve("--contacts=30000", "--no-gzip") as served:
+        run = command.start("contacts", "-q", "--per-page=150", served=served)
+        first = os.read(run.stdout.fileno(), 1)
+        memory = _steady_memory(run.pid)
+        rest = run.stdout.read()
+        assert run.wait(60) == 0
+        run.stdout.close()
+        run.stderr.close()
+    assert memory < 64 * 1024 * 1024
+    assert (first + rest).count(b"\n") == 30_000
+
+
+def test_a_full_device_is_a_destination_that_failed(serve: Serve, command: Any) -> None:
+    """Stdout on a full disk ends with 5 and one line."""
+    with serve("--contacts=1000") as served, Path("/dev/full").open("wb") as full:
+        run = subprocess.run(
+            command.line("contacts"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=command.environment(served),
+            check=False,
+            timeout=60,
+        )
+    assert run.returncode == 5
+    assert run.stderr.count(b"\n") == 1
+    assert b"No space left" in run.stderr
+
+
+def test_a_closed_stdout_is_never_taken_for_another_file(serve: Serve, command: Any) -> None:
+    """With stdout closed nothing is requested or written."""
+    with serve("--contacts=1000") as served:
+        run = subprocess.run(
+            ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command.line("contacts")],
+            stderr=subprocess.PIPE,
+            env=command.environment(served),
+            check=False,
+            timeout=60,
+        )
+    assert run.returncode == 2
+    assert run.stderr.count(b"\n") == 1
+
+
+def _steady_memory(pid: int) -> int:
+    """Wait until a process has stopped growing; give its resident bytes."""
+    before, now = -1, 0
+    for _ in range(200):
+        before, now = now, _resident_bytes(pid)
+        if now == before:
+            break
+        time.sleep(0.2)
+    return now
+
+
+def _resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

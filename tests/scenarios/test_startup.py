@@ -1,0 +1,57 @@
+"""What the command imports before it does its work: a start that takes long is felt every time."""
+
+import socket
+import subprocess
+import sys
+from typing import Any
+
+HEAVY = {
+    "aiohttp",
+    "msgspec",
+    "orjson",
+    "stamina",
+    "anyio",
+    "aiofiles",
+    "isal",
+    "exporter.exporting",
+    "exporter.sandbox",
+}
+
+
+def imported_by(code: str) -> set[str]:
+    """Give the modules a piece of code has imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"],
+        capture_output=True,
+        check=True,
+    )
+    return set(done.stderr.decode().split())
+
+
+def test_help_imports_no_machinery() -> None:
+    """--help waits for no HTTP client, no JSON library and no event loop."""
+    assert imported_by("from exporter.cli.main import main; main(['--help'])") & HEAVY == set()
+    assert imported_by("from exporter.cli.main import main; main(['contacts', '--help'])") & HEAVY == set()
+
+
+def test_an_export_imports_no_sandbox_and_no_terminal() -> None:
+    """An export of contacts imports neither the stand-in nor a web server nor a progress bar."""
+    modules = imported_by("import exporter.exporting, exporter.cli.reporter, exporter.cli.signals")
+    assert {"exporter.sandbox", "rich.progress"} & modules == set()
+
+
+def test_the_first_request_leaves_before_anything_is_written(command: Any) -> None:
+    """The command connects on its own accord, without being answered first."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        run = command.start(
+            "contacts",
+            f"--base-url=http://127.0.0.1:{server.getsockname()[1]}",
+            INTERCOM_ACCESS_TOKEN="dG9rOg==",
+        )
+        connection, _address = server.accept()
+        with connection:
+            request = connection.recv(65_536)
+        run.kill()
+        run.communicate()
+    assert request.startswith(b"GET /contacts?per_page=150 HTTP/1.1\r\n")
