@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import zlib
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -10,15 +9,9 @@ from aiohttp import web
 
 from exporter.sandbox.protocol import WINDOW_S, Refusal
 
-try:
-    from isal import isal_zlib
-except ImportError:  # pragma: no cover - where isal has no wheel
-    isal_zlib = None  # type: ignore[assignment]
-
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
-_GZIP_WBITS = 31
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close() sends RST
 _CODES = {400: "client_error", 401: "unauthorized", 403: "forbidden", 404: "not_found", 500: "server_error"}
 
@@ -78,13 +71,6 @@ def rate_limited(limit: int, headers: Mapping[str, str] | None = None) -> Refusa
     """Return the refusal over the rate limit; real ones carry no Retry-After (users' captures)."""
     message = f"Exceeded rate limit of {limit} in {WINDOW_S}_seconds"
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded", message, headers)
-
-
-def compress(body: bytes) -> bytes:
-    """Return a body as one gzip member, fast rather than small."""
-    if isal_zlib is not None:
-        return isal_zlib.compress(body, 1, _GZIP_WBITS)
-    return zlib.compress(body, 1, _GZIP_WBITS)  # pragma: no cover - where isal has no wheel
 
 
 def _html(title: str) -> bytes:

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from exporter.errors import ConfigError
+from exporter.fastzlib import gzip_member
 from exporter.sandbox import answers, pages
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault, FaultPlan
@@ -229,7 +230,7 @@ class Sandbox:
         if not self.gzip or not accepts_gzip(request.headers.get("Accept-Encoding", "")):
             return body
         request[_HEADERS]["Content-Encoding"] = "gzip"
-        return answers.compress(body)
+        return gzip_member(body)
 
     def _check(self) -> None:
         if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:

@@ -15,6 +15,7 @@ import stamina
 from yarl import URL
 
 from exporter.model import Waiting
+from exporter.source.address import is_loopback
 from exporter.source.body import inflate, read_body, read_error_body
 from exporter.source.envelope import BrokenBody
 from exporter.source.judging import printable, refusal
@@ -184,6 +185,6 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 def _proxy_for(url: str) -> str | None:
     """Find the proxy that the environment names for an address, by the usual variables."""
     parts = urlsplit(url)
-    if not parts.hostname or proxy_bypass(parts.hostname) or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+    if not parts.hostname or is_loopback(parts.hostname) or proxy_bypass(parts.hostname):
         return None
     return getproxies().get(parts.scheme)

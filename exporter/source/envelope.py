@@ -68,6 +68,8 @@ def parse(body: bytes, listing_url: str) -> Envelope:
         fields = _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError):
         fields = _cut(text)
+    if fields.data is not None and fields.contacts is not None:
+        raise BrokenBody("two lists of contacts in it")
     records = fields.contacts if fields.data is None else fields.data
     if records is None:
         raise BrokenBody("no list of contacts in it")

@@ -4,24 +4,18 @@ import json
 import math
 from collections import deque
 from dataclasses import asdict
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import orjson
 
 from exporter.errors import ConfigError
+from exporter.source.address import address
 from exporter.source.client import Client
 from exporter.source.listing import Pages
 from exporter.source.pacing import Window
 from exporter.source.trial import Patience
 
-REGIONS = {
-    "us": "https://api.intercom.io",
-    "eu": "https://api.eu.intercom.io",
-    "au": "https://api.au.intercom.io",
-}
 API_VERSIONS = (*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(15)), "Unstable")
 MOST_PER_PAGE = 150
 
@@ -71,7 +65,7 @@ class Intercom:
             raise ConfigError(f"contacts per page must be a whole number from 1 to {MOST_PER_PAGE}, not {per_page!r}")
         if not _in_range(reserve_percent, 0, 90):
             raise ConfigError(f"the reserve must be 0 to 90 percent, not {reserve_percent!r}")
-        self.base_url = _address(region, base_url, insecure_http=insecure_http)
+        self.base_url = address(region, base_url, insecure_http=insecure_http)
         self.origin = self.base_url
         self.api_version = api_version
         self.per_page = per_page
@@ -181,42 +175,3 @@ def _checked_token(token: object) -> str:
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError("the access token holds characters that no token has: is it whole, and nothing else?")
     return token
-
-
-def _address(region: str | None, base_url: str | None, *, insecure_http: bool) -> str:
-    """Choose and check the API's address."""
-    if base_url is None:
-        if region not in (None, *REGIONS):
-            raise ConfigError(f"region {region!r} is not one of {', '.join(REGIONS)}")
-        return REGIONS[region or "us"]
-    if region is not None:
-        raise ConfigError("give a region or a base URL, not both")
-    return _checked_address(base_url, insecure_http=insecure_http)
-
-
-def _checked_address(base_url: str, *, insecure_http: bool) -> str:
-    try:
-        parts = urlsplit(base_url)
-        _port = parts.port
-    except ValueError:
-        raise ConfigError("the base URL cannot be read") from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError("the base URL holds a user or password: the token is the only credential")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not _is_plain(base_url):
-        raise ConfigError("the base URL must look like https://api.intercom.io")
-    if parts.query or parts.fragment or base_url.rstrip("/")[-1] in "?#":
-        raise ConfigError("the base URL must end before any '?' or '#'")
-    if parts.scheme == "http" and not insecure_http and not _is_loopback(parts.hostname):
-        raise ConfigError("plain http would show the token to the network: use https, or allow it with insecure http")
-    return base_url.rstrip("/")
-
-
-def _is_plain(url: str) -> bool:
-    return url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
