@@ -32,7 +32,7 @@ class SourceOptions:
     base_url: str | None = None
     "Another address instead of a region's."
 
-    token_file: str | None = None
+    token_file: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     "File with the access token, `-` for stdin; else it is taken from INTERCOM_ACCESS_TOKEN."
 
     api_version: str = "2.14"
@@ -82,7 +82,7 @@ class SourceOptions:
 class OutputOptions:
     """Where they go."""
 
-    output: Annotated[str, Parameter(name=("--output", "-o"))] = "-"
+    output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = "-"
     "File to write, `.ndjson` or `.ndjson.gz`; `-` is stdout."
 
     gzip: Flag = False

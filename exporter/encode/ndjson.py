@@ -11,7 +11,6 @@ def lines(records: Sequence[bytes]) -> bytes:
     A record can hold CR and LF only between its tokens (JSON has them escaped
     inside strings); there each becomes a space.
     """
-    joined = b"\n".join((*records, b""))
-    if b"\r" in joined or joined.count(b"\n") != len(records):
-        joined = b"\n".join((*(record.translate(_LINE_BREAKS) for record in records), b""))
-    return joined
+    if any(b"\n" in record or b"\r" in record for record in records):
+        records = [record.translate(_LINE_BREAKS) for record in records]
+    return b"\n".join((*records, b""))

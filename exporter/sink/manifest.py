@@ -38,7 +38,7 @@ def decode_manifest(content: bytes) -> Summary | None:
         if version is None or bytes(version) != b"%d" % MANIFEST_VERSION:
             return None
         return msgspec.json.decode(content, type=Summary)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -9,9 +9,10 @@ from typing import Any, Self
 
 import orjson
 
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, ContractError
 from exporter.source.address import address
 from exporter.source.client import Client
+from exporter.source.envelope import is_sendable
 from exporter.source.listing import Pages
 from exporter.source.pacing import Window
 from exporter.source.trial import Patience
@@ -105,9 +106,10 @@ class Intercom:
             in flight and holds nothing open between two steps.
 
         Raises:
+            ConfigError: `start` is no cursor.
             SourceError: from its steps; stepping again tries the same page.
         """
-        return Pages(self._client, self.per_page, start)
+        return Pages(self._client, self.per_page, _checked_cursor(start))
 
     def contacts(self) -> "Contacts":
         """List the workspace's contacts as dicts, in API order: the convenient road.
@@ -150,9 +152,20 @@ class Contacts:
 def _decode(record: bytes) -> dict[str, Any]:
     try:
         contact: dict[str, Any] = orjson.loads(record)
-    except orjson.JSONDecodeError:  # JSON that orjson refuses: lone surrogates
-        contact = json.loads(record)
+    except orjson.JSONDecodeError:  # JSON that orjson refuses: lone surrogates, numbers beyond a float
+        try:
+            contact = json.loads(record, parse_int=_integer)
+        except RecursionError:
+            raise ContractError("a contact is nested too deeply for a dict; pages() still gives its bytes") from None
     return contact
+
+
+def _integer(digits: str) -> int | float:
+    """Convert an integer of any length; Python itself refuses those of more than 4,300 digits."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _in_range(value: object, least: float, most: float) -> bool:
@@ -166,6 +179,12 @@ def _checked_patience(patience: Patience) -> Patience:
         if not _in_range(value, least, math.inf):
             raise ConfigError(f"{name} must be a number of at least {least}, not {value!r}")
     return patience
+
+
+def _checked_cursor(start: object) -> str | None:
+    if start is None or (isinstance(start, str) and start and is_sendable(start)):
+        return start
+    raise ConfigError("start is no cursor: take a page's next_cursor")
 
 
 def _checked_token(token: object) -> str:

@@ -45,7 +45,7 @@ def refusal(
     """
     try:
         envelope = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         envelope = _ErrorList()
     error = envelope.errors[0] if envelope.errors else _Item()
     code = printable(error.code or "", secret) or None

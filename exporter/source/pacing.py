@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+WINDOW_S = 10.0
 LONGEST_WINDOW_S = 60.0
+_ABSURD = 10**15  # no limit and no time is as large as that
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def announced(headers: Mapping[str, str], now_utc: Callable[[], float] = time.ti
         limit, remaining, reset = (int(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     except (KeyError, ValueError):
         return None
-    if limit < 1:
+    if limit < 1 or max(limit, remaining, reset) > _ABSURD:
         return None
     # Date counts whole seconds, rounded down, on the clock that Reset is on: our own clock may be wrong.
     server_s = _http_date_s(headers.get("Date", "")) or now_utc()
@@ -99,7 +101,7 @@ class Window:
         if self.limit is None:
             return 0.0
         if now >= self._ends_at:  # a window nobody has announced yet; it is full but for what is on its way
-            self._reset, self._remaining, self._ends_at = 0, self.limit, now + LONGEST_WINDOW_S
+            self._reset, self._remaining, self._ends_at = 0, self.limit, now + WINDOW_S
         # At least one call a window, or a tiny limit would stop us for good.
         kept = min(int(self.limit * self._reserve), self.limit - 1)
         return 0.0 if self._remaining - self._in_flight > kept else self._ends_at - now

@@ -112,9 +112,7 @@ class Trial:
             return False
         self._attempts += 1
         self.server_errors += failure.cause.startswith("http_5")
-        wait_s = failure.wait_s
-        if wait_s is None:
-            wait_s = backoff_s(self._attempts, self._patience.first_backoff_s, self._chance)
+        wait_s = failure.wait_s or backoff_s(self._attempts, self._patience.first_backoff_s, self._chance)
         attempt_s = self._clock() - self.began_at
         if not self._affordable(attempt_s + wait_s):
             self._lost_s += attempt_s

@@ -114,6 +114,14 @@ def test_demo_takes_the_options_of_the_job(command: Any) -> None:
     assert (done.returncode, done.stdout.count(b"\n"), done.stderr) == (0, 42, b"")
 
 
+@pytest.mark.parametrize("output", [["-o", "-"], ["--output", "-"], ["--output=-"], []])
+def test_a_dash_is_stdout(command: Any, output: list[str]) -> None:
+    """However it is written, "-" means stdout, and no file of that name."""
+    done = command.run("demo", "--max-contacts=2", "-q", *output)
+    assert (done.returncode, done.stdout.count(b"\n"), done.stderr) == (0, 2, b"")
+    assert list(command.folder.iterdir()) == []
+
+
 def test_an_export_by_the_command_is_an_export_by_the_library(serve: Serve, command: Any) -> None:
     """What contacts writes has a manifest, and can be told from another workspace's."""
     with serve("--contacts=300") as served:
@@ -241,7 +249,7 @@ def test_the_token_comes_from_a_private_file_or_stdin(serve: Serve, command: Any
         path.chmod(0o600)
         unset = {"INTERCOM_ACCESS_TOKEN": ""}
         assert command.run("contacts", "-q", "--token-file=token", served=served, **unset).stdout.count(b"\n") == 3
-        done = command.run("contacts", "-q", "--token-file=-", served=served, stdin=served.token.encode(), **unset)
+        done = command.run("contacts", "-q", "--token-file", "-", served=served, stdin=served.token.encode(), **unset)
         assert done.stdout.count(b"\n") == 3
         path.chmod(0o644)
         assert command.run("contacts", "--token-file=token", served=served, **unset).returncode == 2

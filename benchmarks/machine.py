@@ -1,0 +1,48 @@
+"""What a measurement has to say of where it was taken."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.served import ROOT
+
+_PACKAGES = ("intercom-exporter", "aiohttp", "anyio", "isal", "msgspec", "orjson", "requests")
+
+
+def surroundings() -> dict[str, Any]:
+    """Return commit, versions and machine."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "changed": bool(_git("status", "--porcelain")),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "machine": {"cores": os.cpu_count(), "cpu": _cpu(), "system": platform.platform(terse=True)},
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """Ask git; None where there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    """Name the CPU; what `platform` says of it on Linux is only its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

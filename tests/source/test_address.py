@@ -1,0 +1,117 @@
+"""The API's address: by region or by URL, and never one that gives the token away."""
+
+import pytest
+
+import exporter
+
+TOKEN = "dG9rOnNlY3JldA=="
+
+
+def intercom(**settings: object) -> exporter.Intercom:
+    """Give a client with settings as a caller could misspell them."""
+    return exporter.Intercom(TOKEN, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("region", "url"),
+    [
+        (None, "https://api.intercom.io"),
+        ("us", "https://api.intercom.io"),
+        ("eu", "https://api.eu.intercom.io"),
+        ("au", "https://api.au.intercom.io"),
+    ],
+)
+def test_a_region_has_its_address(region: str | None, url: str) -> None:
+    """Each region is another host; without one it is the first."""
+    assert intercom(region=region).base_url == intercom(region=region).origin == url
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://api.intercom.io", "https://api.intercom.io"),
+        ("https://api.intercom.io/", "https://api.intercom.io"),
+        ("https://gateway.example:8443/intercom//", "https://gateway.example:8443/intercom"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.8.9.1", "http://127.8.9.1"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("http://[::1]:9", "http://[::1]:9"),
+    ],
+)
+def test_a_url_is_kept_without_the_slash_at_its_end(given: str, kept: str) -> None:
+    """A base URL may have a port and a path; plain http is for this machine."""
+    assert intercom(base_url=given).base_url == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.intercom.io",
+        "HTTP://api.intercom.io",
+        "http://10.0.0.1",
+        "http://0.0.0.0:8080",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
+        "http://127.1",
+        "http://2130706433",
+        "http://[::]",
+        "http://[fe80::1]",
+        "http://[2001:db8::1]",
+    ],
+)
+def test_plain_http_beyond_this_machine_must_be_asked_for(url: str) -> None:
+    """The token is not shown to a network unless that is wanted."""
+    with pytest.raises(exporter.ConfigError, match="plain http would show the token"):
+        intercom(base_url=url)
+    assert intercom(base_url=url, insecure_http=True).base_url == url
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"region": "uk"},
+        {"region": ""},
+        {"region": "EU"},
+        {"region": "eu", "base_url": "https://api.intercom.io"},
+        *(
+            {"base_url": url}
+            for url in (
+                "",
+                "api.intercom.io",
+                "//api.intercom.io",
+                "ftp://api.intercom.io",
+                "file:///etc",
+                "https://",
+                "https:///contacts",
+                "https://:443",
+                f"https://{TOKEN}@api.intercom.io",
+                f"https://user:{TOKEN}@api.intercom.io",
+                "https://@api.intercom.io",
+                "http://user@127.0.0.1",
+                f"https://api.intercom.io?token={TOKEN}",
+                "https://api.intercom.io?",
+                "https://api.intercom.io/?/",
+                f"https://api.intercom.io#{TOKEN}",
+                "https://api.intercom.io#",
+                "https://api.intercom.io:port",
+                "https://api.intercom.io:99999",
+                "https://[::1",
+                "https://api.intercom.io/a b",
+                "https://api.intercom.io/\n",
+                "https://api.intercom.io/\x00",
+                " https://api.intercom.io",
+                "https://bücher.example",
+                'https://api.intercom.io/"',
+                "https://api.intercom.io\\@evil.example",
+                "https://api.intercom.io/{id}",
+            )
+        ),
+    ],
+    ids=repr,
+)
+def test_a_bad_address_is_refused_without_quoting_it(settings: dict[str, str]) -> None:
+    """What cannot be an address is refused when the client is made, in words that repeat no secret."""
+    with pytest.raises(exporter.ConfigError) as caught:
+        intercom(**settings)
+    assert TOKEN not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -1,0 +1,169 @@
+"""`Intercom`: what it refuses to be made with, and what its two roads give."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+import exporter
+
+TOKEN = "dG9rOnNlY3JldA=="
+PATIENCE = ("timeout_s", "retry_time_s", "run_retry_time_s", "attempts", "first_backoff_s")
+StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
+
+
+def made(**settings: object) -> exporter.Intercom:
+    """Give a client with settings as a caller could misspell them."""
+    return exporter.Intercom(**({"token": TOKEN} | settings))  # type: ignore[arg-type]
+
+
+def patience(name: str, value: Any) -> exporter.Patience:
+    """Give a patience with one figure set."""
+    return exporter.Patience(**{name: value})
+
+
+def served(records: list[str]) -> Callable[[Any], bytes]:
+    """Answer with one page of records, spelled as they are."""
+    body = '{"data":[' + ",".join(records) + '],"pages":null}'
+    return lambda request: bytes(request.reply(200, body))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"token": token} for token in ("", "  \n", None, 7, b"bytes")),
+        *({"token": f"{TOKEN}{bad}x"} for bad in (" ", "\n", "\t", "\x00", "\x7f", "é", "\u2028", "\ud800")),
+        *({"api_version": version} for version in ("", "2.15", "2", "1.5", "unstable", None, 2.14, "2.14\r\nX: y")),
+        *({"per_page": number} for number in (0, -1, 151, 10**9, 150.0, "150", None, True)),
+        *({"reserve_percent": number} for number in (-0.1, 90.1, math.nan, math.inf, "20", None, True)),
+        *({"patience": patience(name, value)} for name in PATIENCE for value in (-1, math.nan, "5", None, True)),
+        {"patience": exporter.Patience(timeout_s=0)},
+        {"patience": exporter.Patience(first_backoff_s=0)},
+        {"patience": exporter.Patience(attempts=0)},
+    ],
+    ids=repr,
+)
+def test_a_bad_argument_is_refused_before_anything_is_sent(settings: dict[str, object]) -> None:
+    """Each is a ConfigError with one sentence, which does not repeat the token."""
+    with pytest.raises(exporter.ConfigError) as caught:
+        made(**settings)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert TOKEN not in message
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"token": f" {TOKEN}\r\n"},
+        *({"api_version": version} for version in ("1.0", "1.4", "2.0", "2.14", "Unstable")),
+        *({"per_page": number} for number in (1, 150)),
+        *({"reserve_percent": number} for number in (0, 12.5, 90)),
+        {"patience": exporter.Patience(retry_time_s=0, run_retry_time_s=0, attempts=1, timeout_s=math.inf)},
+    ],
+    ids=repr,
+)
+def test_the_ends_of_each_range_are_allowed(settings: dict[str, object]) -> None:
+    """What is documented as allowed is."""
+    assert TOKEN not in repr(made(**settings))
+
+
+async def test_white_space_around_a_token_is_no_part_of_it(api: StartApi) -> None:
+    """A token read from a file ends with a line end: it is sent without."""
+    async with api(lambda request: request.page()) as server:
+        async with made(token=f" {TOKEN}\r\n", base_url=server.base_url) as intercom:
+            await anext(intercom.pages())
+    assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+async def test_contacts_are_the_pages_decoded(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
+    """Every contact comes once, in API order, as a dict."""
+    contacts = [contact async for contact in intercom.contacts()]
+    expected = [json.loads(record) for record in sandbox.workspace.records(0, 1_000)]
+    assert [contact["id"] for contact in contacts] == [contact["id"] for contact in expected]
+    contacts.pop(7), expected.pop(7)  # the hostile one: its integers are too big for a dict of orjson's
+    assert contacts == expected
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        r'{"name":"\ud800 cut","x":"\udfff"}',
+        '{"a":1,"a":2,"price":1.10,"big":18446744073709551615}',
+        '{"deep":' + "[" * 500 + "]" * 500 + "}",
+        '{"name":"\u2028é🙂","nul":"\\u0000"}',
+        "{}",
+        '{"huge":1e999}',
+    ],
+    ids=lambda record: record[:20],
+)
+async def test_any_contact_becomes_a_dict(api: StartApi, record: str) -> None:
+    """What the faster parser refuses, lone surrogates for example, the standard one decodes."""
+    async with api(served([record])) as server, made(base_url=server.base_url) as intercom:
+        assert [contact async for contact in intercom.contacts()] == [json.loads(record)]
+
+
+# Fails: ValueError from `int`, which converts no more than 4,300 digits.
+async def test_a_number_of_any_length_becomes_something(api: StartApi) -> None:
+    """A contact with a number of 5,000 digits ends no iteration with an error that is not ours."""
+    async with api(served(['{"n":' + "9" * 5_000 + "}", "{}"])) as server, made(base_url=server.base_url) as intercom:
+        assert len([contact async for contact in intercom.contacts()]) == 2
+
+
+async def test_contacts_go_on_over_empty_pages(api: StartApi) -> None:
+    """A page without contacts in the middle is stepped over, one at the end ends."""
+    async with api(
+        lambda r: r.page("c" if r.number == 2 else f"c{r.number}" if r.number < 5 else None, r.number % 2)
+    ) as s:
+        async with made(base_url=s.base_url) as intercom:
+            assert [contact["id"] async for contact in intercom.contacts()] == ["1-0", "3-0", "5-0"]
+
+
+async def test_closed_contacts_give_no_more(api: StartApi) -> None:
+    """aclose() ends the iteration, contacts already received included."""
+    async with api(lambda request: request.page("c2", contacts=3)) as server:
+        async with made(base_url=server.base_url) as intercom:
+            contacts = intercom.contacts()
+            await anext(contacts)
+            await contacts.aclose()
+            assert [contact async for contact in contacts] == []
+    assert len(server.requests) == 1
+
+
+async def test_a_broken_off_iteration_leaves_no_task(api: StartApi) -> None:
+    """Between two steps nothing runs: a loop that is broken out of needs no closing."""
+    async with api(lambda request: request.page(f"c{request.number}")) as server:
+        async with made(base_url=server.base_url) as intercom:
+            async for _page in intercom.pages():
+                break
+            before = asyncio.all_tasks()
+            async for _page in intercom.pages():
+                break
+            async for _contact in intercom.contacts():
+                break
+            assert asyncio.all_tasks() <= before
+        assert len(server.requests) == 3
+
+
+async def test_one_client_serves_several_listings(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
+    """Listings do not disturb one another: each has its own place and figures."""
+    slow, quick = intercom.pages(), intercom.pages()
+    first = await anext(slow)
+    assert len([page async for page in quick]) == 7
+    assert (await anext(slow)).number == 2
+    assert first.records == tuple(sandbox.workspace.records(0, 150))
+    assert (slow.traffic.requests, quick.traffic.requests) == (2, 7)
+    assert slow.traffic.version_echoed == "2.14"
+
+
+# Fails: UnicodeEncodeError, AttributeError; the cursor is the caller's argument and is not checked.
+@pytest.mark.parametrize("start", ["\ud800", 7])
+def test_a_start_that_is_no_cursor_is_refused(start: Any) -> None:
+    """A cursor that no request could carry is a wrong argument, said before anything is sent."""
+    with pytest.raises(exporter.ConfigError):
+        made().pages(start)
