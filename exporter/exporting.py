@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from exporter import __version__
 from exporter.encode.formats import format_of_compression, format_of_name
-from exporter.flow import Flow, one_failure, pump
+from exporter.flow import Flow, in_a_task, one_failure, pump
 from exporter.model import (
     FileSummary,
     Frame,
@@ -27,7 +27,6 @@ from exporter.model import (
     ignore,
 )
 from exporter.sink.file import FileSink
-from exporter.sink.manifest import save_manifest
 from exporter.sink.stdout import StdoutSink
 from exporter.sink.target import finished_export
 from exporter.source.intercom import Intercom
@@ -95,11 +94,13 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     )
     if finished is not None:
         return finished
-    async with FileSink(path) as sink:
-        complete = await run.into(sink, flow)
-        summary = run.summary(complete, (await sink.finish(),))
-        await anyio.to_thread.run_sync(save_manifest, path, summary)
-    return summary
+
+    async def job() -> Summary:
+        async with FileSink(path) as sink:
+            complete = await run.into(sink, flow)
+            return await sink.finish(lambda file: run.summary(complete, (file,)))
+
+    return await in_a_task(job)
 
 
 class _Run:

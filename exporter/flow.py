@@ -8,7 +8,7 @@ stops the requests.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -18,6 +18,7 @@ from exporter.encode.formats import Format
 from exporter.errors import ConfigError
 from exporter.model import Frame, Page
 
+T = TypeVar("T")
 Append = Callable[[Frame, Page], Awaitable[None]]
 
 
@@ -132,6 +133,23 @@ class _Limited:
                 self.reached_end = False
             self._left -= len(page.records)
         return page
+
+
+async def in_a_task(job: Callable[[], Awaitable[T]]) -> T:
+    """Run a job in a task of its own, and wait for it.
+
+    There a cancellation, whether anyio's or a bare ``task.cancel()``, stops
+    short of what the job shields.
+    """
+    results: list[T] = []
+
+    async def run() -> None:
+        results.append(await job())
+
+    with one_failure():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+    return results[0]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +198,30 @@ async def test_cancelling_keeps_whole_pages(
     assert pages in (3, 4)  # a write that had begun was finished
     assert part == lines_of(sandbox.workspace.records(0, int(pages) * 150))
     assert asyncio.all_tasks() - before <= _server_tasks()
+
+
+async def test_an_export_that_is_being_finished_is_finished(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bare task.cancel() during the last step leaves a file with its manifest, which the same call accepts."""
+    renamed, release = threading.Event(), threading.Event()
+
+    def slow_sync(path: Path) -> None:
+        renamed.set()
+        release.wait(60)
+
+    monkeypatch.setattr("exporter.sink.file.sync_folder", slow_sync)
+    task = asyncio.create_task(exporter.export(intercom, tmp_path / "contacts.ndjson"))
+    await asyncio.to_thread(renamed.wait)
+    task.cancel()
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    requests = sandbox.requests
+    assert (await exporter.export(intercom, tmp_path / "contacts.ndjson")).complete
+    assert sandbox.requests == requests
 
 
 async def test_several_exports_share_one_client(

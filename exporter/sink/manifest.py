@@ -8,7 +8,7 @@ import msgspec
 import orjson
 
 from exporter.model import Summary
-from exporter.sink.durable import replace_file
+from exporter.sink.durable import replace_file, writing
 
 MANIFEST_VERSION = 1
 NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
@@ -48,4 +48,6 @@ def save_manifest(path: Path, summary: Summary) -> None:
     Durability:
         On disk, whole, when this returns.
     """
-    replace_file(manifest_path(path), encode_manifest(summary))
+    manifest = manifest_path(path)
+    with writing(manifest):
+        replace_file(manifest, encode_manifest(summary))

@@ -36,4 +36,6 @@ def _write_all(descriptor: int, content: bytes) -> None:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:  # somebody who shares the descriptor made it non-blocking
-            select.select([], [descriptor], [])
+            room = select.poll()
+            room.register(descriptor, select.POLLOUT)
+            room.poll()

@@ -30,6 +30,8 @@ def finished_export(
             file is in the way, or a file that no manifest vouches for.
         CheckpointError: the finished export was made with other settings.
     """
+    if "\0" in str(path):
+        raise ConfigError("the output's name holds a NUL character")
     with writing(path):
         if not path.parent.is_dir():
             raise ConfigError(f"the folder of {str(path)!r} does not exist: make it first")

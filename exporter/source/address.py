@@ -27,7 +27,9 @@ def address(region: str | None, base_url: str | None, *, insecure_http: bool) ->
     return _checked_address(base_url, insecure_http=insecure_http)
 
 
-def _checked_address(base_url: str, *, insecure_http: bool) -> str:
+def _checked_address(base_url: object, *, insecure_http: bool) -> str:
+    if not isinstance(base_url, str):
+        raise ConfigError("the base URL is not text")
     try:
         parts = urlsplit(base_url)
         _port = parts.port
@@ -41,7 +43,9 @@ def _checked_address(base_url: str, *, insecure_http: bool) -> str:
         raise ConfigError("the base URL must end before any '?' or '#'")
     if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
         raise ConfigError("plain http would show the token to the network: use https, or allow it with insecure http")
-    return base_url.rstrip("/")
+    # As URLs in answers spell it, which are compared with it.
+    default_port = {"http": ":80", "https": ":443"}[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default_port)}{parts.path.rstrip('/')}"
 
 
 def _is_plain(url: str) -> bool:

@@ -46,14 +46,20 @@ async def read_error_body(content: "StreamReader") -> bytes:
     return chunks
 
 
-def inflate(body: bytes, content_encoding: str) -> bytes:
+def inflate(body: bytes, content_encoding: str, most_bytes: int | None = None) -> bytes:
     """Undo a response's ``Content-Encoding``: gzip, deflate or none.
+
+    Args:
+        body: as it came.
+        content_encoding: the header.
+        most_bytes: what it may inflate to, 64 MiB if not given.
 
     Raises:
         BrokenBody: the body is cut short, damaged, followed by something, or
             in an encoding that was not asked for.
-        ContractError: it inflates to more than 64 MiB.
+        ContractError: it inflates to more than `most_bytes`.
     """
+    most_bytes = LARGEST_BODY_BYTES if most_bytes is None else most_bytes
     encoding = content_encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
@@ -65,10 +71,10 @@ def inflate(body: bytes, content_encoding: str) -> bytes:
         raise BrokenBody("in a content encoding that was not asked for")
     inflater = fastzlib.inflater(container)
     try:
-        inflated = inflater.decompress(body, LARGEST_BODY_BYTES + 1)
+        inflated = inflater.decompress(body, most_bytes + 1)
     except fastzlib.ERRORS:
         raise BrokenBody("its compression is damaged") from None
-    if len(inflated) > LARGEST_BODY_BYTES:
+    if len(inflated) > most_bytes:
         raise _too_large()
     if not inflater.eof:
         raise BrokenBody("its compressed body is cut short")

@@ -14,9 +14,10 @@ import anyio
 import stamina
 from yarl import URL
 
+from exporter.errors import ContractError
 from exporter.model import Waiting
 from exporter.source.address import is_loopback
-from exporter.source.body import inflate, read_body, read_error_body
+from exporter.source.body import LARGEST_ERROR_BYTES, inflate, read_body, read_error_body
 from exporter.source.envelope import BrokenBody
 from exporter.source.judging import printable, refusal
 from exporter.source.pacing import Window, announced
@@ -132,20 +133,25 @@ class Client:
         except TimeoutError as exc:
             detail = f"no whole answer within {self._patience.timeout_s:g} s"
             raise Transient("timeout", detail) from exc
+        except aiohttp.ClientResponseError as exc:  # headers beyond all bounds, or no HTTP at all
+            # Not its cause: that one carries the request's headers, and so the token.
+            raise Transient("network", self._connection_failed(exc)) from None
         except (aiohttp.ClientError, OSError) as exc:
-            detail = f"the connection failed ({printable(str(exc) or type(exc).__name__, self._token)})"
-            raise Transient("network", detail) from exc
+            raise Transient("network", self._connection_failed(exc)) from exc
         finally:
             self._window.answered(announcement, heard_at)
             if self._first_answer is not None:
                 self._first_answer.set()
 
+    def _connection_failed(self, exc: Exception) -> str:
+        return f"the connection failed ({printable(str(exc) or type(exc).__name__, self._token)})"
+
     def _parsed(self, answer: _Answer, parse: Callable[[bytes], T], traffic: Traffic) -> T:
         encoding = answer.headers.get("Content-Encoding", "")
         if answer.status != _OK:
             body = b""
-            with suppress(BrokenBody):  # only the beginning was read
-                body = inflate(answer.body, encoding)
+            with suppress(BrokenBody, ContractError):  # a message, if one can be had
+                body = inflate(answer.body, encoding, LARGEST_ERROR_BYTES)
             raise refusal(answer.status, answer.headers, body, self.base_url, self._token)
         try:
             result = parse(inflate(answer.body, encoding))

@@ -173,7 +173,9 @@ def _in_range(value: object, least: float, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
-def _checked_patience(patience: Patience) -> Patience:
+def _checked_patience(patience: object) -> Patience:
+    if not isinstance(patience, Patience):
+        raise ConfigError("patience must be a Patience")
     for name, value in asdict(patience).items():
         least = 1 if name == "attempts" else 0 if "retry" in name else 0.001
         if not _in_range(value, least, math.inf):

@@ -108,7 +108,6 @@ async def test_any_contact_becomes_a_dict(api: StartApi, record: str) -> None:
         assert [contact async for contact in intercom.contacts()] == [json.loads(record)]
 
 
-# Fails: ValueError from `int`, which converts no more than 4,300 digits.
 async def test_a_number_of_any_length_becomes_something(api: StartApi) -> None:
     """A contact with a number of 5,000 digits ends no iteration with an error that is not ours."""
     async with api(served(['{"n":' + "9" * 5_000 + "}", "{}"])) as server, made(base_url=server.base_url) as intercom:
@@ -161,7 +160,6 @@ async def test_one_client_serves_several_listings(sandbox: exporter.Sandbox, int
     assert slow.traffic.version_echoed == "2.14"
 
 
-# Fails: UnicodeEncodeError, AttributeError; the cursor is the caller's argument and is not checked.
 @pytest.mark.parametrize("start", ["\ud800", 7])
 def test_a_start_that_is_no_cursor_is_refused(start: Any) -> None:
     """A cursor that no request could carry is a wrong argument, said before anything is sent."""

@@ -110,7 +110,6 @@ def test_no_header_breaks_the_arithmetic(headers: dict[str, str]) -> None:
     assert wait_s is None or 0 <= wait_s < 10**12
 
 
-# Fails: OverflowError for numbers no float can hold, which ends the export as a bug of ours.
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_number_beyond_all_floats_breaks_nothing(name: str) -> None:
     """A hostile limit, remainder or reset of hundreds of digits is borne like any other nonsense."""

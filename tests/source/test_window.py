@@ -146,7 +146,6 @@ def test_a_window_shared_with_others_is_never_overdrawn(setting: Setting) -> Non
     assert all(1 <= server.ours[window] <= setting.limit - setting.kept for window in windows)
 
 
-# Fails: a caller that finds a not yet announced window full of calls in flight is told to sleep LONGEST_WINDOW_S.
 @settings(deadline=None, max_examples=100)
 @given(any_setting)
 def test_nobody_waits_for_longer_than_a_window(setting: Setting) -> None:
