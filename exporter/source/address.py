@@ -33,6 +33,7 @@ def _checked_address(base_url: object, *, insecure_http: bool) -> str:
     try:
         parts = urlsplit(base_url)
         _port = parts.port
+        (parts.hostname or "").encode("idna")  # no empty or overlong label, which the resolver would choke on
     except ValueError:
         raise ConfigError("the base URL cannot be read") from None
     if parts.username is not None or parts.password is not None:

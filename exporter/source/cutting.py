@@ -21,10 +21,11 @@ def cut_object(text: str, lists: Container[str]) -> dict[str, bytes | tuple[byte
 
     Returns:
         Raw bytes by key; a tuple of them for a key in `lists` that holds an
-        array. Of a repeated key the last one counts, as in every JSON parser.
+        array.
 
     Raises:
-        ValueError: it is not JSON, or not an object.
+        ValueError: it is not JSON, not an object, or has a key twice: whoever
+            wrote that meant both, and a parser would drop one.
     """
     cutter = _Cutter(text)
     found: dict[str, bytes | tuple[bytes, ...]] = {}
@@ -32,6 +33,8 @@ def cut_object(text: str, lists: Container[str]) -> dict[str, bytes | tuple[byte
         cutter.need("{")
         for _ in cutter.items("}"):
             key = cutter.key()
+            if key in found:
+                raise ValueError("a key comes twice")
             cutter.need(":")
             if key in lists and cutter.take("["):
                 found[key] = tuple(cutter.value() for _ in cutter.items("]"))
@@ -46,6 +49,14 @@ def cut_object(text: str, lists: Container[str]) -> dict[str, bytes | tuple[byte
 def refuse_constant(literal: str) -> Never:
     """Refuse NaN and Infinity, which Python's parser takes and JSON does not have."""
     raise ValueError(f"{literal} is not JSON")
+
+
+def refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of an object's pairs, each key once."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key comes twice")
+    return members
 
 
 class _Cutter:

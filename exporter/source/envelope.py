@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import msgspec
 
-from exporter.source.cutting import cut_object, refuse_constant
+from exporter.source.cutting import cut_object, refuse_constant, refuse_repetition
 
-_NULL = msgspec.Raw(b"null")
 _PIECE_BYTES = 64 * 1024
-_LISTS = ("data", "contacts")  # 1.x names the list after what is in it
+_LISTS = ("data", "contacts")
+_MOST_CONTACTS = 2**63 - 1  # what a manifest can hold
 
 
 class BrokenBody(ValueError):  # noqa: N818 - a finding about the body, judged by who asked for it
@@ -40,14 +40,12 @@ class Envelope:
     total_count: int | None
 
 
-class _Fields(msgspec.Struct):
+class _Lists(msgspec.Struct):
     data: list[msgspec.Raw] | None = None
-    contacts: list[msgspec.Raw] | None = None
-    pages: msgspec.Raw = _NULL
-    total_count: msgspec.Raw = _NULL
+    contacts: list[msgspec.Raw] | None = None  # 1.x names the list after what is in it
 
 
-_decoder = msgspec.json.Decoder(_Fields)
+_decoder = msgspec.json.Decoder(_Lists)
 
 
 def parse(body: bytes, listing_url: str) -> Envelope:
@@ -63,24 +61,69 @@ def parse(body: bytes, listing_url: str) -> Envelope:
             fault and never quotes the page.
     """
     _check_utf8(body)  # Raw lets anything through
-    try:
-        fields = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        fields = _cut(body.decode())
-    if fields.data is not None and fields.contacts is not None:
-        raise BrokenBody("two lists of contacts in it")
-    records = fields.contacts if fields.data is None else fields.data
-    if records is None:
-        raise BrokenBody("no list of contacts in it")
-    cut = tuple(map(bytes, records))
-    if not all(record.startswith(b"{") for record in cut):
+    records, rest = _cut_quickly(body) or _cut_slowly(body)
+    if not all(record.startswith(b"{") for record in records):
         raise BrokenBody("the list holds something that is not a contact")
-    total_count = _decode(fields.total_count)
-    return Envelope(
-        cut,
-        _next_cursor(_decode(fields.pages), listing_url),
-        total_count if type(total_count) is int else None,
-    )
+    total_count = rest.get("total_count")
+    counted = type(total_count) is int and 0 <= total_count <= _MOST_CONTACTS
+    return Envelope(records, _next_cursor(rest.get("pages"), listing_url), total_count if counted else None)
+
+
+def _cut_quickly(body: bytes) -> tuple[tuple[bytes, ...], dict[str, Any]] | None:
+    """Cut a page as the API writes it: one list, its items separated by a bare comma.
+
+    What is left without the items is a small document of its own. It is read
+    strictly, so that a key that comes twice cannot hide half of the contacts.
+
+    Returns:
+        The records and the rest of the envelope; None for a page of another
+        kind, which may still be good.
+    """
+    try:
+        lists = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    records = tuple(map(bytes, lists.data or lists.contacts or ()))
+    if not records:
+        return None
+    start = body.find(records[0])
+    end = body.rfind(records[-1]) + len(records[-1])
+    if end - start != sum(map(len, records)) + len(records) - 1:
+        return None
+    rest = _read(body[:start] + body[end:])
+    return records, _with_one_list(rest)
+
+
+def _cut_slowly(body: bytes) -> tuple[tuple[bytes, ...], dict[str, Any]]:
+    try:
+        found = cut_object(body.decode(), _LISTS)
+    except ValueError as exc:
+        raise BrokenBody(f"not JSON, or cut short: {_reason(exc)}") from None
+    rest: dict[str, Any] = {}
+    records: tuple[bytes, ...] = ()
+    for key, value in found.items():
+        if isinstance(value, tuple):
+            rest[key], records = [], value
+        else:
+            rest[key] = _read(value)
+    return records, _with_one_list(rest)
+
+
+def _with_one_list(rest: dict[str, Any]) -> dict[str, Any]:
+    """Check that the envelope has one list of contacts."""
+    lists = [rest[key] for key in _LISTS if rest.get(key) is not None]
+    if lists != [[]]:  # the items have been taken out
+        raise BrokenBody("two lists of contacts in it" if len(lists) > 1 else "no list of contacts in it")
+    return rest
+
+
+def _read(document: bytes) -> Any:
+    """Decode a small part of a page, strictly."""
+    try:
+        return json.loads(document, object_pairs_hook=refuse_repetition, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        reason = _reason(exc) if isinstance(exc, ValueError) else "nested too deeply"
+        raise BrokenBody(f"its envelope cannot be read: {reason}") from None
 
 
 def _check_utf8(body: bytes) -> None:
@@ -98,32 +141,9 @@ def _check_utf8(body: bytes) -> None:
             raise BrokenBody(f"not UTF-8 at byte {at + exc.start}") from None
 
 
-def _cut(text: str) -> _Fields:
-    try:
-        found = cut_object(text, _LISTS)
-    except ValueError as exc:
-        raise BrokenBody(f"not JSON, or cut short: {_reason(exc)}") from None
-    fields = _Fields()
-    for key, value in found.items():
-        if isinstance(value, tuple):
-            setattr(fields, key, [*map(msgspec.Raw, value)])
-        elif key in ("pages", "total_count"):
-            setattr(fields, key, msgspec.Raw(value))
-        elif key in _LISTS and value != b"null":
-            raise BrokenBody("its list of contacts is not a list")
-    return fields
-
-
 def _reason(exc: ValueError) -> str:
     """Say why, without the document that `json.JSONDecodeError` carries along."""
     return exc.msg if isinstance(exc, json.JSONDecodeError) else str(exc)
-
-
-def _decode(raw: msgspec.Raw) -> Any:
-    try:
-        return json.loads(bytes(raw), parse_constant=refuse_constant)
-    except (ValueError, RecursionError):
-        raise BrokenBody("'pages' or 'total_count' cannot be read") from None
 
 
 def _next_cursor(pages: Any, listing_url: str) -> str | None:

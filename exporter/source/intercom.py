@@ -19,6 +19,7 @@ from exporter.source.trial import Patience
 
 API_VERSIONS = (*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(15)), "Unstable")
 MOST_PER_PAGE = 150
+_LONGEST_S = 10**8
 
 
 class Intercom:
@@ -177,9 +178,9 @@ def _checked_patience(patience: object) -> Patience:
     if not isinstance(patience, Patience):
         raise ConfigError("patience must be a Patience")
     for name, value in asdict(patience).items():
-        least = 1 if name == "attempts" else 0 if "retry" in name else 0.001
-        if not _in_range(value, least, math.inf):
-            raise ConfigError(f"{name} must be a number of at least {least}, not {value!r}")
+        least, most = (0, math.inf) if "retry" in name else (1 if name == "attempts" else 0.001, _LONGEST_S)
+        if not _in_range(value, least, most):
+            raise ConfigError(f"{name} must be a number from {least} to {most}, not {value!r}")
     return patience
 
 

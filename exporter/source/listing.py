@@ -7,7 +7,7 @@ from typing import Self
 from exporter.errors import ContractError
 from exporter.model import Page
 from exporter.source.client import Client
-from exporter.source.envelope import Envelope, parse
+from exporter.source.envelope import BrokenBody, Envelope, parse
 from exporter.source.pacing import smaller_page
 from exporter.source.trial import Traffic
 
@@ -59,7 +59,10 @@ class Pages:
         self._ended = True
 
     def _parse(self, body: bytes) -> Envelope:
-        return parse(body, self._url)
+        envelope = parse(body, self._url)
+        if self._cursor is None and not envelope.records and envelope.total_count and envelope.next_cursor is None:
+            raise BrokenBody(f"empty, although it counts {envelope.total_count} contacts")
+        return envelope
 
     def _query(self, server_errors: int) -> dict[str, str]:
         position = {} if self._cursor is None else {"starting_after": self._cursor}

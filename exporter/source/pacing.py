@@ -41,7 +41,7 @@ def announced(headers: Mapping[str, str], now_utc: Callable[[], float] = time.ti
         limit, remaining, reset = (int(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     except (KeyError, ValueError):
         return None
-    if limit < 1 or max(limit, remaining, reset) > _ABSURD:
+    if limit < 1 or max(limit, abs(remaining), abs(reset)) > _ABSURD:
         return None
     # Date counts whole seconds, rounded down, on the clock that Reset is on: our own clock may be wrong.
     server_s = _http_date_s(headers.get("Date", "")) or now_utc()

@@ -64,7 +64,7 @@ def test_a_bad_argument_is_refused_before_anything_is_sent(settings: dict[str, o
         *({"api_version": version} for version in ("1.0", "1.4", "2.0", "2.14", "Unstable")),
         *({"per_page": number} for number in (1, 150)),
         *({"reserve_percent": number} for number in (0, 12.5, 90)),
-        {"patience": exporter.Patience(retry_time_s=0, run_retry_time_s=0, attempts=1, timeout_s=math.inf)},
+        {"patience": exporter.Patience(retry_time_s=0, run_retry_time_s=math.inf, attempts=1, timeout_s=10**8)},
     ],
     ids=repr,
 )
