@@ -1,5 +1,6 @@
 """`export` and `stream`: a workspace into a file, to stdout, or into somebody's web response."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from exporter import __version__
 from exporter.encode.formats import format_of_compression, format_of_name
-from exporter.flow import Flow, in_a_task, one_failure, pump
+from exporter.errors import ConfigError
+from exporter.flow import Flow, in_a_task, pump
 from exporter.model import (
     FileSummary,
     Frame,
@@ -29,7 +31,7 @@ from exporter.model import (
 from exporter.sink.file import FileSink
 from exporter.sink.stdout import StdoutSink
 from exporter.sink.target import finished_export
-from exporter.source.intercom import Intercom
+from exporter.source.intercom import Intercom, cancel_and_wait
 from exporter.source.listing import ENDPOINT
 
 
@@ -83,6 +85,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         no file of that name appears.
     """
     del restart  # every run of an unfinished export begins at its beginning
+    _check_open(intercom)
     run = _Run(intercom, observer, max_contacts)
     if os.fspath(path) == "-":
         flow = Flow(format_of_compression(compression), consumers, queue_pages, max_contacts)
@@ -96,7 +99,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         return finished
 
     async def job() -> Summary:
-        async with FileSink(path) as sink:
+        async with FileSink(path, overwrite=overwrite) as sink:
             complete = await run.into(sink, flow)
             return await sink.finish(lambda file: run.summary(complete, (file,)))
 
@@ -178,7 +181,7 @@ class Chunks:
     """The chunks of a `stream`: an asynchronous iterator of bytes, one chunk a page."""
 
     def __init__(self, receive: MemoryObjectReceiveStream[bytes]) -> None:
-        self.failure: Exception | None = None
+        self.ending: Exception | None = None
         self._receive = receive
 
     def __aiter__(self) -> Self:
@@ -187,10 +190,12 @@ class Chunks:
     async def __anext__(self) -> bytes:
         try:
             return await self._receive.receive()
+        except anyio.ClosedResourceError:
+            raise ConfigError("this stream is closed: take its chunks inside its 'async with' block") from None
         except anyio.EndOfStream:
-            if self.failure is not None:
-                raise self.failure from self.failure.__cause__
-            raise StopAsyncIteration from None
+            if self.ending is not None:
+                raise self.ending from self.ending.__cause__
+            raise ConfigError("this stream's Intercom was closed before its end") from None
 
 
 @asynccontextmanager
@@ -222,6 +227,7 @@ async def stream(
     Cancellation:
         Leaving the block, by whatever road, cancels its requests at once.
     """
+    _check_open(intercom)
     flow = Flow(format_of_compression(compression), consumers, queue_pages)
     send, receive = anyio.create_memory_object_stream[bytes](0)
     chunks = Chunks(receive)
@@ -240,14 +246,25 @@ async def stream(
                 await pump(intercom.pages(), flow, append)
                 if empty and (content := flow.form.empty().content):
                     await send.send(content)
+                chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
-                chunks.failure = failure
+                chunks.ending = failure
 
-    with one_failure():
-        async with anyio.create_task_group() as tasks, receive:
-            tasks.start_soon(fill)
+    # A bare task, not a task group: the block may be left in another task than it was entered in,
+    # when it stands in a generator that was dropped.
+    task = asyncio.create_task(fill())
+    intercom.adopt(task)
+    try:
+        with receive, send:  # also when the task is cancelled before its first step
             yield chunks
-            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await cancel_and_wait(task)
+
+
+def _check_open(intercom: Intercom) -> None:
+    if not intercom.is_open:
+        raise ConfigError("this Intercom is closed: use it inside its 'async with' block")
 
 
 def _utc_now() -> str:

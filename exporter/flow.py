@@ -19,6 +19,7 @@ from exporter.errors import ConfigError
 from exporter.model import Frame, Page
 
 T = TypeVar("T")
+_MOST_CONSUMERS = 1_000  # far beyond any use
 Append = Callable[[Frame, Page], Awaitable[None]]
 
 
@@ -28,7 +29,7 @@ class Flow:
 
     Attributes:
         form: what they become.
-        consumers: tasks that encode and write, 1 or more; the output does not depend on it.
+        consumers: tasks that encode and write, 1 to 1,000; the output does not depend on it.
         queue_pages: pages that wait between the producer and the consumers, 1 or more.
         max_contacts: stop after so many contacts, None for all.
 
@@ -46,6 +47,8 @@ class Flow:
             value = getattr(self, name)
             if (type(value) is not int or value < 1) and not (name == "max_contacts" and value is None):
                 raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.consumers > _MOST_CONSUMERS:
+            raise ConfigError(f"consumers must be at most {_MOST_CONSUMERS}, not {self.consumers}")
 
 
 async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> bool:
@@ -59,25 +62,35 @@ async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> bool:
     Returns:
         Whether the source said that nothing follows; False when the limit cut it.
 
+    Raises:
+        Exception: whatever `pages` raised, once all pages before it are
+            written; or whatever encoding or `append` raised, at once.
+
     Cancellation:
         An `append` that shields its write is awaited; everything else stops at once.
     """
     limited = _Limited(pages, flow.max_contacts)
+    failures: list[Exception] = []
     send, receive = anyio.create_memory_object_stream[Page](flow.queue_pages)
     turns = _Turns()
     with one_failure():
         async with anyio.create_task_group() as tasks, receive:
-            tasks.start_soon(_produce, limited, send)
+            tasks.start_soon(_produce, limited, send, failures)
             for _ in range(flow.consumers):
                 tasks.start_soon(_consume, receive.clone(), flow.form, turns, append)
+    for failure in failures:
+        raise failure from failure.__cause__
     return limited.reached_end
 
 
-async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page]) -> None:
+async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page], failures: list[Exception]) -> None:
     async with send:
-        async for page in pages:
-            await send.send(page)
-            del page  # not to be kept alive by the request for the next one
+        try:
+            async for page in pages:
+                await send.send(page)
+                del page  # not to be kept alive by the request for the next one
+        except Exception as failure:  # noqa: BLE001 - raised by `pump`
+            failures.append(failure)
 
 
 async def _consume(receive: MemoryObjectReceiveStream[Page], form: Format, turns: "_Turns", append: Append) -> None:

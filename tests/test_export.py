@@ -224,6 +224,74 @@ async def test_an_export_that_is_being_finished_is_finished(
     assert sandbox.requests == requests
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_an_export_that_died_between_its_two_names_is_finished(
+    intercom: exporter.Intercom,
+    sandbox: exporter.Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    overwrite: bool,
+) -> None:
+    """Dying between the file's rename and the manifest's leaves an export that the same command completes."""
+    path = tmp_path / "contacts.ndjson"
+    if overwrite:
+        await exporter.export(intercom, path, max_contacts=10)
+    with monkeypatch.context() as patched:
+
+        def die(path: Path) -> None:
+            raise OSError("as good as dead")
+
+        patched.setattr("exporter.sink.file.sync_folder", die)
+        with pytest.raises(exporter.SinkError):
+            await exporter.export(intercom, path, overwrite=overwrite)
+    assert len(path.read_bytes().splitlines()) == 1_000
+    requests = sandbox.requests
+    summary = await exporter.export(intercom, path)
+    assert (summary.complete, summary.contacts, sandbox.requests) == (True, 1_000, requests)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["contacts.ndjson", "contacts.ndjson.manifest.json"]
+
+
+async def test_a_pending_manifest_vouches_only_for_its_file(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """A foreign file of the same length as a dead export's is not taken for it."""
+    path = tmp_path / "contacts.ndjson"
+    await exporter.export(intercom, path)
+    (tmp_path / "contacts.ndjson.manifest.json").rename(tmp_path / "contacts.ndjson.manifest.json.tmp")
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(exporter.ConfigError):
+        await exporter.export(intercom, path)
+
+
+async def test_what_arrived_before_a_failure_is_written(tmp_path: Path, lines_of: Lines) -> None:
+    """Pages already received when the source fails reach the output, whole."""
+    async with exporter.Sandbox(1_000, faults=["http_403@5"]) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+            with pytest.raises(exporter.CredentialsError):
+                await exporter.export(intercom, tmp_path / "contacts.ndjson.gz")
+    part = gzip.decompress((tmp_path / "contacts.ndjson.gz.part").read_bytes())
+    assert part == lines_of(sandbox.workspace.records(0, 600))
+
+
+@pytest.mark.parametrize("name", ["a" * 250 + ".ndjson", "b\udcff.ndjson", "c\0.ndjson"])
+async def test_names_that_no_manifest_could_hold_are_refused(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, name: str
+) -> None:
+    """A name that would fail only at the end is refused at the beginning."""
+    with pytest.raises(exporter.ConfigError, match="name"):
+        await exporter.export(intercom, tmp_path / name)
+    assert sandbox.requests == 0
+
+
+async def test_a_closed_client_is_told_before_anything_is_written(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
+    """Outside the client's block nothing begins."""
+    intercom = exporter.Intercom(sandbox.token, base_url=sandbox.base_url)
+    with pytest.raises(exporter.ConfigError, match="block"):
+        await exporter.export(intercom, tmp_path / "contacts.ndjson")
+    with pytest.raises(exporter.ConfigError, match="block"):
+        async with exporter.stream(intercom):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_several_exports_share_one_client(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines
 ) -> None:

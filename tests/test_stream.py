@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import anyio
 import pytest
@@ -124,6 +124,54 @@ async def test_cancelling_does_not_wait_for_a_silent_server() -> None:
             task.cancel()
             with anyio.fail_after(20), pytest.raises(asyncio.CancelledError):
                 await task
+
+
+async def test_a_dropped_generator_around_a_stream_harms_nobody(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox
+) -> None:
+    """A generator that streams, and is broken out of, cancels no innocent task and leaves none."""
+
+    async def chunks_of() -> AsyncIterator[bytes]:
+        async with exporter.stream(intercom) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    tasks = asyncio.all_tasks()
+    async for _chunk in chunks_of():
+        break
+    await asyncio.sleep(0.05)
+    requests = sandbox.requests
+    await asyncio.sleep(0.05)
+    assert sandbox.requests == requests
+    left = {task for task in asyncio.all_tasks() - tasks if "RequestHandler" not in repr(task.get_coro())}
+    assert left == set()
+
+
+async def test_a_stream_that_is_held_ends_with_its_client(sandbox: exporter.Sandbox) -> None:
+    """A generator that is kept but never finished holds nothing once the client's block has ended."""
+
+    async def chunks_of(intercom: exporter.Intercom) -> AsyncGenerator[bytes]:
+        async with exporter.stream(intercom) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    before = asyncio.all_tasks()
+    async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+        kept = chunks_of(intercom)
+        await anext(kept)
+    with pytest.raises(exporter.ConfigError, match="closed before its end"):
+        await anext(kept)
+    left = {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task.get_coro())}
+    assert left == set()
+    await kept.aclose()
+
+
+async def test_chunks_end_with_their_block(intercom: exporter.Intercom) -> None:
+    """Chunks taken after the block are refused: they would look like the end."""
+    async with exporter.stream(intercom) as chunks:
+        pass
+    with pytest.raises(exporter.ConfigError, match="block"):
+        await anext(chunks)
 
 
 async def test_an_unknown_compression_is_refused(intercom: exporter.Intercom) -> None:

@@ -1,6 +1,10 @@
 """Exit codes, in one table, and the one line that goes with each."""
 
+import os
+import select
 import sys
+
+from cyclopts import CycloptsError, UnusedCliTokensError
 
 from exporter.errors import (
     CheckpointError,
@@ -15,21 +19,24 @@ COMPLETE = 0
 BUG = 1
 USAGE = 2
 READER_GONE = 141
+DESTINATION = 5
 SIGNALLED = 128  # plus the signal's number
 INTERRUPTED = 130
+
+_PATIENCE_MS = 500
 
 _CODES: tuple[tuple[type[ExporterError], int], ...] = (
     (ConfigError, USAGE),
     (CredentialsError, 3),
     (SourceError, 4),
-    (SinkError, 5),
+    (SinkError, DESTINATION),
     (CheckpointError, 6),
 )
 
 
 def exit_code(error: ExporterError) -> int:
     """Give the exit code of an error."""
-    if isinstance(error, SinkError) and isinstance(error.__cause__, BrokenPipeError):
+    if isinstance(error, SinkError) and isinstance(error.__cause__, BrokenPipeError | ConnectionResetError):
         return READER_GONE
     return next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
 
@@ -40,11 +47,18 @@ def complain(message: str) -> None:
     say(f"intercom-exporter: {line}")
 
 
-def say(line: str) -> None:
-    """Print on stderr, if there is one that takes it."""
+def say(line: str, end: str = "\n") -> None:
+    """Print on stderr, if there is one that takes it within half a second; nothing waits for it longer."""
+    rest = memoryview(f"{line}{end}".encode(errors="backslashreplace"))
+    if sys.stderr is None:
+        return
     try:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command speaks here
-    except (OSError, ValueError, AttributeError):
+        descriptor = sys.stderr.fileno()
+        room = select.poll()
+        room.register(descriptor, select.POLLOUT)
+        while rest and room.poll(_PATIENCE_MS):
+            rest = rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
+    except (OSError, ValueError):
         return
 
 
@@ -56,7 +70,29 @@ def fail(error: ExporterError, *, verbose: bool = False) -> int:
     return code
 
 
-def bug(error: Exception) -> int:
+def end(error: BaseException) -> int:
+    """Say why the command could not even do its work, or could not say it; give the exit code."""
+    code = USAGE
+    match error:
+        case ExporterError():
+            return fail(error)
+        case UnusedCliTokensError():  # not quoted: it could be a token
+            line = "there is an argument too many, with no option before it. See intercom-exporter --help."
+        case CycloptsError():
+            line = f"{error} See intercom-exporter --help."
+        case BrokenPipeError() | SystemExit():  # rich leaves by SystemExit when nobody reads the help
+            return READER_GONE
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case OSError():
+            line, code = f"cannot write to stdout: {error.strerror}", DESTINATION
+        case _:
+            return _bug(error)
+    complain(line)
+    return code
+
+
+def _bug(error: BaseException) -> int:
     """Say that it is our fault, and where; give the exit code."""
     frame = error.__traceback__
     while frame and frame.tb_next:

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from cyclopts import App, CycloptsError
+from cyclopts import App
 from cyclopts.config import Env
 
 from exporter import __version__
 from exporter.cli import exits
-from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
-from exporter.errors import ExporterError
+from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions, Whole, WholeOrNone
+from exporter.errors import ConfigError, ExporterError
 
 if TYPE_CHECKING:
     from exporter.source.intercom import Intercom
@@ -48,7 +48,7 @@ async def demo(
     output: OutputOptions = _OUTPUT,
     report: ReportOptions = _REPORT,
     *,
-    contacts: int = 10_000,
+    contacts: Whole = 10_000,
 ) -> int:
     """Do the same against an Intercom made up on the spot: no account, no network.
 
@@ -66,12 +66,12 @@ async def demo(
 @app.command
 async def sandbox(  # noqa: PLR0913 - one option each
     *,
-    contacts: int = 10_000,
-    seed: int = 1,
-    port: int = 0,
+    contacts: Whole = 10_000,
+    seed: Whole = 1,
+    port: Whole = 0,
     token: str | None = None,
     latency_ms: float = 0,
-    rate_limit: int | None = None,
+    rate_limit: WholeOrNone = None,
     fault: list[str] | None = None,
     gzip: bool = True,
     hostile: bool = True,
@@ -107,6 +107,9 @@ async def sandbox(  # noqa: PLR0913 - one option each
 
     from exporter.cli.signals import until_signal
     from exporter.sandbox import Sandbox
+
+    if sys.stdout is None:
+        raise ConfigError("stdout is closed: the sandbox could not say its address")
 
     async def serve() -> int:
         async with Sandbox(
@@ -175,15 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(sys.argv[1:] if arguments is None else arguments, print_error=False, exit_on_error=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except CycloptsError as error:
-        exits.complain(f"{error} See intercom-exporter --help.")
-        return exits.USAGE
-    except ExporterError as error:
-        return exits.fail(error)
-    except BrokenPipeError:
-        return exits.READER_GONE
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last resort
-        return exits.bug(error)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - the last resort
+        return exits.end(error)
     return code or exits.COMPLETE

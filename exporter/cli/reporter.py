@@ -1,6 +1,8 @@
 """What a run says on stderr: retries and waits in a line each, progress as a bar or as JSON, and a last line."""
 
+import io
 import json
+import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -101,11 +103,9 @@ def _line(event: Event) -> str | None:
 
 
 def _wants_bar(options: ReportOptions) -> bool:
-    if options.quiet or options.progress in ("json", "none"):
+    if options.quiet or options.progress in ("json", "none") or sys.stderr is None:
         return False
-    import sys
-
-    return options.progress == "bar" or (sys.stderr is not None and sys.stderr.isatty())
+    return options.progress == "bar" or sys.stderr.isatty()
 
 
 class _Bar:
@@ -139,6 +139,17 @@ def _rich_progress() -> "Progress":
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=_Terminal(), force_terminal=True),
         transient=True,
     )
+
+
+class _Terminal(io.StringIO):
+    """Stderr for a library that draws: it never raises, and never waits long."""
+
+    def write(self, text: str) -> int:
+        say(text, end="")
+        return len(text)
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()

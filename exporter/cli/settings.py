@@ -3,11 +3,12 @@
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from exporter.errors import ConfigError
 
@@ -18,7 +19,18 @@ TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
 _STDIN = "-"
 _LONGEST_TOKEN_BYTES = 64 * 1024
 
+
+def _whole(_kind: type, tokens: Sequence[Token]) -> int:
+    """Convert a whole number; the library's own way would round 149.7."""
+    text = tokens[0].value
+    if not text.removeprefix("-").isdecimal():
+        raise ValueError(f"{text!r} is not a whole number.")
+    return int(text)
+
+
 Flag = Annotated[bool, Parameter(negative="")]
+Whole = Annotated[int, Parameter(converter=_whole)]
+WholeOrNone = Annotated[int | None, Parameter(converter=_whole)]
 
 
 @Parameter(name="*")
@@ -38,7 +50,7 @@ class SourceOptions:
     api_version: str = "2.14"
     "Version of Intercom's API: 1.0-1.4, 2.0-2.14, Unstable."
 
-    per_page: int = 150
+    per_page: Whole = 150
     "Contacts per request, 1-150."
 
     reserve: float = 20
@@ -88,13 +100,13 @@ class OutputOptions:
     gzip: Flag = False
     "Compress stdout."
 
-    consumers: int = 2
+    consumers: Whole = 2
     "Tasks that encode and write; the output is the same for any number."
 
-    queue_pages: int = 4
+    queue_pages: Whole = 4
     "Pages that may wait between fetching and encoding."
 
-    max_contacts: int | None = None
+    max_contacts: WholeOrNone = None
     "Stop after so many contacts, with a finished output."
 
     overwrite: Flag = False

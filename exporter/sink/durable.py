@@ -29,13 +29,26 @@ def writing(path: Path | None) -> Iterator[None]:
 
 
 def open_private(path: Path) -> int:
-    """Open a file for writing, made if need be: a regular one, for its owner alone, never through a symbolic link."""
+    """Open a file for writing, made if need be: a regular one, ours alone, never through a link of either kind.
+
+    Raises:
+        SinkError: it is something else.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, _PRIVATE)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        _check_ours(path, os.fstat(descriptor))
+        os.fchmod(descriptor, _PRIVATE)  # an older file may have been open to others
+    except BaseException:
         os.close(descriptor)
-        raise SinkError(f"{str(path)!r} is not a regular file", path=path)
-    os.fchmod(descriptor, _PRIVATE)  # an older file may have been open to others
+        raise
     return descriptor
+
+
+def _check_ours(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SinkError(f"{str(path)!r} is not a regular file", path=path)
+    if status.st_nlink > 1 or status.st_uid != os.geteuid():
+        raise SinkError(f"{str(path)!r} is not this user's alone: move it away", path=path)
 
 
 def open_locked(path: Path) -> int:
@@ -67,16 +80,30 @@ def replace_file(path: Path, content: bytes) -> None:
         The content is on disk under its name when this returns. Whatever dies
         before leaves the old file.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    descriptor = open_private(temporary)
+    prepare_file(path, content).replace(path)
+    sync_folder(path)
+
+
+def prepare_file(path: Path, content: bytes) -> Path:
+    """Write what is to stand at `path` beside it, to be renamed later.
+
+    Durability:
+        The content is on disk, under the name returned.
+    """
+    pending = pending_path(path)
+    descriptor = open_private(pending)
     try:
         os.ftruncate(descriptor, 0)
         write_all(descriptor, content)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    temporary.replace(path)
-    sync_folder(path)
+    return pending
+
+
+def pending_path(path: Path) -> Path:
+    """Name a file while it is prepared."""
+    return path.with_name(f"{path.name}.tmp")
 
 
 def write_all(descriptor: int, content: bytes) -> None:

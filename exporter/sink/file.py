@@ -12,9 +12,10 @@ import anyio
 import anyio.to_thread
 from aiofiles.threadpool import wrap
 
+from exporter.errors import SinkError
 from exporter.model import FileSummary, Frame, Summary
 from exporter.sink.durable import open_locked, sync_folder, write_all, writing
-from exporter.sink.manifest import save_manifest
+from exporter.sink.manifest import manifest_path, prepare_manifest
 
 
 class _PartFile(io.FileIO):
@@ -48,14 +49,16 @@ class FileSink:
 
     Args:
         path: the finished file's.
+        overwrite: whether a file of that name may be replaced.
 
     Raises:
         SinkError: from entering the block, when another process writes the
             same output, or the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self._path = path
+        self._overwrite = overwrite
         self._part = part_path(path)
         self._contacts = self._bytes = self._uncompressed_bytes = 0
 
@@ -101,14 +104,29 @@ class FileSink:
         return summary
 
     def _settle(self, summarise: Callable[[FileSummary], Summary]) -> Summary:
-        # Data first, then the name: a crash in between must not leave a short file under it.
+        # The data, the manifest, then their names: whatever dies between the two renames leaves a pending
+        # manifest that vouches for the file, and the next run finishes.
         os.fsync(self._raw.fileno())
+        self._check_unchanged()
+        sha256 = self._raw.sha256.hexdigest()
+        file = FileSummary(self._path.name, self._bytes, sha256, self._contacts, self._uncompressed_bytes)
+        summary = summarise(file)
+        pending = prepare_manifest(self._path, summary)
         self._part.replace(self._path)
         sync_folder(self._path)
-        sha256 = self._raw.sha256.hexdigest()
-        summary = summarise(FileSummary(self._path.name, self._bytes, sha256, self._contacts, self._uncompressed_bytes))
-        save_manifest(self._path, summary)
+        pending.replace(manifest_path(self._path))
+        sync_folder(self._path)
         return summary
+
+    def _check_unchanged(self) -> None:
+        """Refuse to finish what somebody else has had a hand in."""
+        ours = os.fstat(self._raw.fileno())
+        if not os.path.samestat(ours, self._part.lstat()) or ours.st_size != self._bytes:
+            raise SinkError(
+                f"{str(self._part)!r} was changed by another program: run the same command again", path=self._part
+            )
+        if not self._overwrite and os.path.lexists(self._path):
+            raise SinkError(f"{str(self._path)!r} has appeared meanwhile: move it, or use --overwrite", path=self._path)
 
 
 def part_path(path: Path) -> Path:

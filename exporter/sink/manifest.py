@@ -8,7 +8,7 @@ import msgspec
 import orjson
 
 from exporter.model import Summary
-from exporter.sink.durable import replace_file, writing
+from exporter.sink.durable import prepare_file, writing
 
 MANIFEST_VERSION = 1
 NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
@@ -42,12 +42,12 @@ def decode_manifest(content: bytes) -> Summary | None:
         return None
 
 
-def save_manifest(path: Path, summary: Summary) -> None:
-    """Put a finished export's manifest beside it. Blocks.
+def prepare_manifest(path: Path, summary: Summary) -> Path:
+    """Write an output's manifest under a pending name, to be renamed to `manifest_path`. Blocks.
 
     Durability:
         On disk, whole, when this returns.
     """
     manifest = manifest_path(path)
     with writing(manifest):
-        replace_file(manifest, encode_manifest(summary))
+        return prepare_file(manifest, encode_manifest(summary))

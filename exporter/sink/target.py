@@ -1,13 +1,17 @@
 """What stands where an output is to go, seen before anything is requested or written."""
 
+import hashlib
 import stat
 from pathlib import Path
+from typing import TypeGuard
 
 from exporter.errors import CheckpointError, ConfigError
 from exporter.model import SourceSummary, Summary
-from exporter.sink.durable import writing
+from exporter.sink.durable import pending_path, sync_folder, writing
 from exporter.sink.file import part_path
 from exporter.sink.manifest import decode_manifest, manifest_path
+
+_LONGEST_NAME_BYTES = 255
 
 
 def finished_export(
@@ -30,18 +34,20 @@ def finished_export(
             file is in the way, or a file that no manifest vouches for.
         CheckpointError: the finished export was made with other settings.
     """
-    if "\0" in str(path):
-        raise ConfigError("the output's name holds a NUL character")
+    _refuse_odd_name(path)
     with writing(path):
         if not path.parent.is_dir():
             raise ConfigError(f"the folder of {str(path)!r} does not exist: make it first")
-        for name in (path, part_path(path), manifest_path(path)):
-            _refuse_odd_file(name)
-        if overwrite or not path.exists():
-            return None
         manifest = manifest_path(path)
-        summary = decode_manifest(manifest.read_bytes()) if manifest.exists() else None
-        if summary is None or [(path.name, path.stat().st_size)] != [(f.name, f.bytes) for f in summary.files]:
+        for name in (path, part_path(path), manifest, pending_path(manifest)):
+            _refuse_odd_file(name)
+        if not path.exists():
+            return None
+        _finish_interrupted(path)
+        if overwrite:
+            return None
+        summary = _summary_at(manifest)
+        if not _vouches(summary, path):
             raise ConfigError(f"{str(path)!r} exists and is not a finished export: move it, or use --overwrite")
     differences = _differences(summary, source, limited_to_contacts)
     if differences:
@@ -51,6 +57,40 @@ def finished_export(
             path=manifest,
         )
     return summary
+
+
+def _finish_interrupted(path: Path) -> None:
+    """Do the last rename of an export that died before it: its pending manifest vouches for the file."""
+    pending = pending_path(manifest_path(path))
+    summary = _summary_at(pending)
+    if _vouches(summary, path) and summary.files[0].sha256 == _sha256(path):
+        pending.replace(manifest_path(path))
+        sync_folder(path)
+
+
+def _summary_at(manifest: Path) -> Summary | None:
+    return decode_manifest(manifest.read_bytes()) if manifest.exists() else None
+
+
+def _vouches(summary: Summary | None, path: Path) -> TypeGuard[Summary]:
+    """Whether a manifest speaks of the file as it is, by name and length."""
+    return summary is not None and [(file.name, file.bytes) for file in summary.files] == [
+        (path.name, path.stat().st_size)
+    ]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_odd_name(path: Path) -> None:
+    try:
+        fits = len(pending_path(manifest_path(path)).name.encode()) <= _LONGEST_NAME_BYTES and "\0" not in str(path)
+    except UnicodeEncodeError:  # a manifest is JSON, and has to name the file
+        fits = False
+    if not fits:
+        raise ConfigError("the output's name is too long, not UTF-8, or holds a NUL character: choose another one")
 
 
 def _refuse_odd_file(path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
 
 LARGEST_BODY_BYTES = 64 * 1024 * 1024
-LARGEST_ERROR_BYTES = 64 * 1024
+LARGEST_MESSAGE_BYTES = 64 * 1024
 
 _DEFLATE_METHOD = 8
 
@@ -36,14 +36,12 @@ async def read_body(content: "StreamReader") -> bytes:
     return b"".join(chunks)
 
 
-async def read_error_body(content: "StreamReader") -> bytes:
-    """Read the beginning of a body, as much as an error message could need."""
-    chunks = b""
+async def read_beginning(content: "StreamReader", beginning: bytearray) -> None:
+    """Read as much of a body into `beginning` as a message could need."""
     async for chunk in content.iter_any():
-        chunks += chunk
-        if len(chunks) > LARGEST_ERROR_BYTES:
-            break
-    return chunks
+        beginning += chunk
+        if len(beginning) > LARGEST_MESSAGE_BYTES:
+            return
 
 
 def inflate(body: bytes, content_encoding: str, most_bytes: int | None = None) -> bytes:

@@ -14,10 +14,10 @@ import anyio
 import stamina
 from yarl import URL
 
-from exporter.errors import ContractError
+from exporter.errors import ConfigError, ContractError
 from exporter.model import Waiting
 from exporter.source.address import is_loopback
-from exporter.source.body import LARGEST_ERROR_BYTES, inflate, read_body, read_error_body
+from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, read_beginning, read_body
 from exporter.source.envelope import BrokenBody
 from exporter.source.judging import printable, refusal
 from exporter.source.pacing import Window, announced
@@ -28,6 +28,7 @@ Query = Callable[[int], Mapping[str, str]]
 """Builds a request's query, given how many 5xx it has met so far."""
 
 _OK = 200
+_MESSAGE_S = 5.0
 
 # stamina warns of each retry. Who has set up logging sees that; on others' stderr it is noise.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
@@ -62,8 +63,19 @@ class Client:
         self._proxy: str | None = None
         self._first_answer: anyio.Event | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be sent."""
+        return self._session is not None
+
     async def open(self) -> None:
-        """Open the session; nothing is requested yet."""
+        """Open the session; nothing is requested yet.
+
+        Raises:
+            ConfigError: it is open already, or the environment's proxy is unusable.
+        """
+        if self.is_open:
+            raise ConfigError("this Intercom is open already: enter its block once")
         # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
         self._proxy = await anyio.to_thread.run_sync(_proxy_for, self.base_url)
         self._session = aiohttp.ClientSession(
@@ -116,7 +128,7 @@ class Client:
 
     async def _send(self, path: str, query: Mapping[str, str], trial: Trial, traffic: Traffic) -> _Answer:
         if self._session is None:
-            raise RuntimeError("this Intercom is closed: use it inside its 'async with' block")
+            raise ConfigError("this Intercom is closed: use it inside its 'async with' block")
         # Quoted here to the last character, since a cursor may hold + / = and newlines.
         url = URL(f"{self.base_url}{path}?{urlencode(query, quote_via=quote, safe='')}", encoded=True)
         await self._admit(traffic)
@@ -128,30 +140,25 @@ class Client:
             async with self._session.get(url, allow_redirects=False, proxy=self._proxy) as response:
                 heard_at = self._clock()
                 announcement = announced(response.headers)
-                read = read_body if response.status == _OK else read_error_body
+                read = read_body if response.status == _OK else _read_message
                 return _Answer(response.status, response.headers, await read(response.content))
-        except TimeoutError as exc:
-            detail = f"no whole answer within {self._patience.timeout_s:g} s"
-            raise Transient("timeout", detail) from exc
-        except aiohttp.ClientResponseError as exc:  # headers beyond all bounds, or no HTTP at all
-            # Not its cause: that one carries the request's headers, and so the token.
-            raise Transient("network", self._connection_failed(exc)) from None
+        except TimeoutError:
+            failure = Transient("timeout", f"no whole answer within {self._patience.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as exc:
-            raise Transient("network", self._connection_failed(exc)) from exc
+            failure = Transient("network", f"the connection failed ({printable(_reason(exc), self._token)})")
         finally:
             self._window.answered(announcement, heard_at)
             if self._first_answer is not None:
                 self._first_answer.set()
-
-    def _connection_failed(self, exc: Exception) -> str:
-        return f"the connection failed ({printable(str(exc) or type(exc).__name__, self._token)})"
+        # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.
+        raise failure
 
     def _parsed(self, answer: _Answer, parse: Callable[[bytes], T], traffic: Traffic) -> T:
         encoding = answer.headers.get("Content-Encoding", "")
         if answer.status != _OK:
             body = b""
             with suppress(BrokenBody, ContractError):  # a message, if one can be had
-                body = inflate(answer.body, encoding, LARGEST_ERROR_BYTES)
+                body = inflate(answer.body, encoding, LARGEST_MESSAGE_BYTES)
             raise refusal(answer.status, answer.headers, body, self.base_url, self._token)
         try:
             result = parse(inflate(answer.body, encoding))
@@ -188,9 +195,37 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise aiohttp.ClientConnectionError(str(exc)) from exc
 
 
+async def _read_message(content: aiohttp.StreamReader) -> bytes:
+    """Read the body of a refusal as far as it comes: the status says enough without it."""
+    message = bytearray()
+    with suppress(aiohttp.ClientError, OSError), anyio.move_on_after(_MESSAGE_S):
+        await read_beginning(content, message)
+    return bytes(message)
+
+
+def _reason(exc: Exception) -> str:
+    """Say why a connection failed, in words that quote nothing the server sent."""
+    quoting = isinstance(exc, aiohttp.ClientResponseError | aiohttp.ClientPayloadError)
+    return type(exc).__name__ if quoting else str(exc) or type(exc).__name__
+
+
 def _proxy_for(url: str) -> str | None:
-    """Find the proxy that the environment names for an address, by the usual variables."""
+    """Find the proxy that the environment names for an address, by the usual variables.
+
+    Raises:
+        ConfigError: it is not one that HTTP goes through.
+    """
     parts = urlsplit(url)
     if not parts.hostname or is_loopback(parts.hostname) or proxy_bypass(parts.hostname):
         return None
-    return getproxies().get(parts.scheme)
+    proxy = getproxies().get(parts.scheme)
+    if proxy is not None:
+        try:
+            usable = urlsplit(proxy).scheme in ("http", "https") and bool(urlsplit(proxy).hostname)
+        except ValueError:
+            usable = False
+        if not usable:  # not quoted: it may hold a password
+            raise ConfigError(
+                f"the proxy that the environment names for {parts.scheme} must look like http://host:port"
+            )
+    return proxy

@@ -1,5 +1,6 @@
 """`Intercom`: the library's door to one workspace, and the settings it checks."""
 
+import asyncio
 import json
 import math
 from collections import deque
@@ -8,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
+from anyio import CancelScope
 
 from exporter.errors import ConfigError, ContractError
 from exporter.source.address import address
@@ -78,9 +80,20 @@ class Intercom:
             _checked_patience(patience or Patience()),
             Window(reserve_percent),
         )
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Intercom {self.base_url} version {self.api_version}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the block has been entered and not left."""
+        return self._client.is_open
+
+    def adopt(self, task: asyncio.Task[None]) -> None:
+        """Cancel a task at the end of the block, should it still run then."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def __aenter__(self) -> Self:
         await self._client.open()
@@ -89,7 +102,9 @@ class Intercom:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        with CancelScope(shield=True):
+            await cancel_and_wait(*self._tasks)
+            await self._client.close()
 
     def pages(self, start: str | None = None) -> Pages:
         """List the workspace's contacts, a page at a time: the exact road.
@@ -148,6 +163,14 @@ class Contacts:
         """End the iteration."""
         self._records.clear()
         await self._pages.aclose()
+
+
+async def cancel_and_wait(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait until they have unwound."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _decode(record: bytes) -> dict[str, Any]:

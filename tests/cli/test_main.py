@@ -22,7 +22,11 @@ Serve = Callable[..., AbstractContextManager[Any]]
 USAGE_ERRORS: list[tuple[list[str], str]] = [
     (["contacts"], "INTERCOM_ACCESS_TOKEN"),
     (["contcats"], "contacts"),
-    (["contacts", "extra"], "extra"),
+    (["contacts", "dG9rOm15"], "argument too many"),
+    (["demo", "--per-page", "149.7"], "--per-page"),
+    (["demo", "--max-contacts", "1e3"], "--max-contacts"),
+    (["demo", "--timeout", "inf"], "timeout"),
+    (["demo", "--consumers", "100000"], "consumers"),
     (["contacts", "--nope"], "--nope"),
     (["contacts", "--per-page", "many"], "--per-page"),
     (["contacts", "--per-page"], "--per-page"),

@@ -1,12 +1,15 @@
 """stdout as other programs see it: readers that leave, are slow, or were never there."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 Serve = Callable[..., AbstractContextManager[Any]]
 
@@ -65,6 +68,60 @@ def test_a_closed_stdout_is_never_taken_for_another_file(serve: Serve, command: 
         )
     assert run.returncode == 2
     assert run.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("progress", ["auto", "bar", "json"])
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full"])
+def test_a_stderr_that_takes_nothing_changes_nothing(command: Any, closing: str, progress: str) -> None:
+    """With stderr closed or full, stdout still carries the records and nothing else."""
+    run = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            f'exec "$@" {closing}',
+            "sh",
+            *command.line("demo", "--contacts=999", f"--progress={progress}"),
+        ],
+        stdout=subprocess.PIPE,
+        env=command.environment(),
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 0
+    assert run.stdout.count(b"\n") == 999
+    assert all(line.startswith(b'{"type":"contact"') for line in run.stdout.splitlines())
+
+
+def test_a_stderr_that_nobody_reads_does_not_stop_the_stop(serve: Serve, command: Any) -> None:
+    """With stderr a full pipe, SIGTERM still ends the run."""
+    with serve("--contacts=1000000") as served:
+        run = command.start("contacts", "--per-page=1", "--progress=json", "-o", "a.ndjson", served=served)
+        time.sleep(3)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(60) == 143
+        run.stdout.close()
+        run.stderr.close()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["sandbox"]])
+def test_a_stdout_that_takes_nothing_is_told(command: Any, arguments: list[str]) -> None:
+    """Help and sandbox, which speak on stdout, end with 5 when it is full."""
+    with Path("/dev/full").open("wb") as full:
+        run = subprocess.run(
+            command.line(*arguments), stdout=full, stderr=subprocess.PIPE, env=command.environment(), check=False
+        )
+    assert (run.returncode, run.stderr.count(b"\n")) == (5, 1)
+
+
+def test_help_into_a_closed_pipe_is_quiet(command: Any) -> None:
+    """`--help | true` ends with 141 and says nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run(
+        command.line("--help"), stdout=writer, stderr=subprocess.PIPE, env=command.environment(), check=False
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (141, b"")
 
 
 def _steady_memory(pid: int) -> int:

@@ -90,11 +90,54 @@ async def test_a_new_run_begins_the_part_anew(path: Path) -> None:
 async def test_the_old_file_stays_until_the_new_one_is_complete(path: Path) -> None:
     """A file of that name is replaced at the end, in one step."""
     path.write_bytes(b"old")
-    async with FileSink(path) as sink:
+    async with FileSink(path, overwrite=True) as sink:
         await sink.append(frame(b"new"))
         assert path.read_bytes() == b"old"
         await sink.finish(summarise)
     assert path.read_bytes() == b"new"
+
+
+async def test_a_file_that_appears_meanwhile_is_not_overwritten(path: Path) -> None:
+    """What somebody else puts under the name while the part is written stays, unless it may be replaced."""
+    async with FileSink(path) as sink:
+        await sink.append(frame(b"new"))
+        path.write_bytes(b"precious")
+        with pytest.raises(SinkError, match="appeared meanwhile"):
+            await sink.finish(summarise)
+    assert path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("change", ["replaced", "linked", "cut", "longer"])
+async def test_a_part_that_others_had_a_hand_in_is_not_finished(path: Path, change: str) -> None:
+    """Only the very file that was written, as long as it was written, becomes the export."""
+    part = part_path(path)
+    async with FileSink(path) as sink:
+        await sink.append(frame(b"written"))
+        if change in ("replaced", "linked"):
+            part.unlink()
+        if change == "linked":
+            part.symlink_to("/etc/passwd")
+        elif change == "cut":
+            os.truncate(part, 3)
+        elif change == "longer":
+            os.truncate(part, 30)
+        else:
+            part.write_bytes(b"WRITTEN")
+        with pytest.raises(SinkError, match="changed by another program"):
+            await sink.finish(summarise)
+    assert not path.exists()
+    assert not manifest_path(path).exists()
+
+
+async def test_a_part_with_a_second_name_is_refused(path: Path) -> None:
+    """A hard link would let an export pour into somebody's other file."""
+    other = path.parent / "other"
+    other.write_bytes(b"mine")
+    part_path(path).hardlink_to(other)
+    with pytest.raises(SinkError, match="not this user's alone"):
+        async with FileSink(path):
+            pass
+    assert other.read_bytes() == b"mine"
 
 
 async def test_a_second_sink_of_the_same_output_is_refused(path: Path) -> None:

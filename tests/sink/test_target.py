@@ -8,7 +8,7 @@ import pytest
 
 from exporter import CheckpointError, ConfigError, FileSummary, SourceSummary, Summary
 from exporter.sink.file import part_path
-from exporter.sink.manifest import manifest_path, save_manifest
+from exporter.sink.manifest import manifest_path, prepare_manifest
 from exporter.sink.target import finished_export
 
 SOURCE = SourceSummary("https://api.intercom.io", "/contacts", "2.14", None, 150)
@@ -41,7 +41,7 @@ def finish(path: Path, limited_to_contacts: int | None = None, source: SourceSum
         rate_limit_wait_s=0.0,
         files=(FileSummary(path.name, len(CONTENT), "ab" * 32, 1, len(CONTENT)),),
     )
-    save_manifest(path, summary)
+    prepare_manifest(path, summary).replace(manifest_path(path))
     return summary
 
 

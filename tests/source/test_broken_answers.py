@@ -48,6 +48,71 @@ async def test_nobody_listening_exhausts_the_attempts() -> None:
     assert (caught.value.status, caught.value.attempts) == (None, 4)
 
 
+def chain_of(error: BaseException | None) -> list[str]:
+    """Name an error and all it came from: those of aiohttp carry the request, and so the token."""
+    names = []
+    while error is not None:
+        names.append(type(error).__name__)
+        error = error.__cause__ or error.__context__
+    return names
+
+
+SECRET = b'{"email":"secret@example.com"}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[{},%b" % SECRET,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\n" % SECRET,
+        b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % SECRET,
+        b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % SECRET,
+        SECRET,
+    ],
+)
+async def test_what_is_no_http_is_not_quoted(raw_server: StartApi, answer: bytes) -> None:
+    """An answer that breaks HTTP fails without its contacts, and without the request, in any message or cause."""
+    said: list[exporter.Event] = []
+
+    async def begin(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+
+    patience = exporter.Patience(timeout_s=5, first_backoff_s=0.001, attempts=3)
+    async with raw_server(begin) as base_url, client_of(base_url, patience) as intercom:
+        pages = intercom.pages()
+        pages.traffic.observer = said.append
+        with pytest.raises(exporter.SourceError) as caught:
+            await anext(pages)
+    assert "secret" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {said}"
+    assert set(chain_of(caught.value)) <= {"RetriesExhausted", "ContractError", "Transient", "BrokenBody"}
+
+
+@pytest.mark.parametrize(
+    ("head", "error", "status"),
+    [
+        (b"HTTP/1.1 401 No\r\nContent-Length: 100", exporter.CredentialsError, 401),
+        (b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n9", exporter.CredentialsError, 403),
+        (b"HTTP/1.1 404 No\r\nContent-Encoding: gzip\r\nContent-Length: 2", exporter.ApiError, 404),
+        (b"HTTP/1.1 502 No\r\nContent-Length: 100", exporter.RetriesExhausted, 502),
+    ],
+)
+async def test_a_refusal_counts_whatever_its_body(
+    raw_server: StartApi, head: bytes, error: type[exporter.SourceError], status: int
+) -> None:
+    """The status of a refusal is believed although its body is cut or nonsense."""
+
+    async def begin(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head + b"\r\n\r\n{}")
+
+    patience = exporter.Patience(timeout_s=5, first_backoff_s=0.001, attempts=2)
+    async with raw_server(begin) as base_url, client_of(base_url, patience) as intercom:
+        pages = intercom.pages()
+        with pytest.raises(error) as caught:
+            await anext(pages)
+    assert caught.value.status == status
+    assert set(pages.traffic.retries) <= {"http_502"}
+
+
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
 async def test_a_silent_server_times_out(raw_server: StartApi, begun: bytes) -> None:
     """The time-out covers the answer to its last byte."""
@@ -61,7 +126,7 @@ async def test_a_silent_server_times_out(raw_server: StartApi, begun: bytes) -> 
         pages = intercom.pages()
         with pytest.raises(exporter.RetriesExhausted, match=r"no whole answer within 0\.05 s") as caught:
             await anext(pages)
-    assert isinstance(caught.value.__cause__.__cause__, TimeoutError) if caught.value.__cause__ else False
+    assert chain_of(caught.value) == ["RetriesExhausted", "Transient"]
     assert pages.traffic.retries == {"timeout": 1}
 
 

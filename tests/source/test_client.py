@@ -254,8 +254,27 @@ async def test_nothing_is_open_after_the_block(api: StartApi) -> None:
                 break
             assert server.open >= 1
         await server.all_closed.wait()
-        with pytest.raises(RuntimeError, match="inside its 'async with' block"):
+        with pytest.raises(exporter.ConfigError, match="inside its 'async with' block"):
             await anext(intercom.pages())
+
+
+async def test_a_block_is_entered_once(api: StartApi) -> None:
+    """Entering the block a second time is refused, and harms nothing."""
+    async with api(lambda request: request.page()) as server, client_of(server.base_url) as intercom:
+        with pytest.raises(exporter.ConfigError, match="open already"):
+            async with intercom:
+                pass
+        await anext(intercom.pages())
+
+
+@pytest.mark.parametrize("proxy", ["user:S3CRET@proxy:3128", "socks5://user:S3CRET@proxy:1080", "http://", "http://[x"])
+async def test_an_unusable_proxy_is_a_matter_of_configuration(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that HTTP cannot go through is refused at once, and its password is not shown."""
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(exporter.ConfigError, match="proxy") as caught:
+        async with exporter.Intercom(TOKEN):
+            pass
+    assert "S3CRET" not in str(caught.value)
 
 
 async def test_the_environments_proxy_is_used(api: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
