@@ -71,11 +71,11 @@ def _measure(row: Row, served: Served, folder: Path) -> Measurement:
     output = folder / row.output
     command = [part.format(base_url=served.base_url, output=output) for part in row.command]
     _run(command, row.reader, served, folder)
-    figures = (folder / "report").read_text().split() if (folder / "report").exists() else []
+    figures = (folder / "report").read_text(encoding="utf-8").split() if (folder / "report").exists() else []
     if not figures or figures[-1] != "0":
         raise Unusable(f"{row.name} failed: {(folder / 'stderr').read_text(errors='replace')[-2000:]}")
     wall_s, cpu_s, peak = float(figures[0]), float(figures[1]), int(figures[2])
-    contacts = row.count(Outcome(output, (folder / "stdout").read_text()))
+    contacts = row.count(Outcome(output, (folder / "stdout").read_text(encoding="utf-8")))
     if contacts != served.contacts:
         raise Unusable(f"{row.name} delivered {contacts} contacts of {served.contacts}")
     return Measurement(row.name, contacts, wall_s, cpu_s, peak)

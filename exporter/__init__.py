@@ -1,40 +1,42 @@
 """Stream every contact out of an Intercom workspace.
 
-Names are imported when they are first used: a command that only prints its
-help should not wait for an HTTP client.
+Names that need an HTTP client are imported when they are first used: a command
+that only prints its help should not wait for one.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from exporter.errors import (
+    ApiError,
+    CheckpointError,
+    ConfigError,
+    ContractError,
+    CredentialsError,
+    ExporterError,
+    RetriesExhausted,
+    SinkError,
+    SourceError,
+)
+from exporter.model import (
+    Event,
+    FileSummary,
+    Observer,
+    Page,
+    PageWritten,
+    Position,
+    Retrying,
+    SourceSummary,
+    Summary,
+    VersionMismatch,
+    Waiting,
+)
+
 if TYPE_CHECKING:
-    from exporter.errors import (
-        ApiError,
-        CheckpointError,
-        ConfigError,
-        ContractError,
-        CredentialsError,
-        ExporterError,
-        RetriesExhausted,
-        SinkError,
-        SourceError,
-    )
-    from exporter.exporting import export, stream
-    from exporter.model import (
-        Event,
-        FileSummary,
-        Observer,
-        Page,
-        PageWritten,
-        Position,
-        Retrying,
-        SourceSummary,
-        Summary,
-        VersionMismatch,
-        Waiting,
-    )
+    from exporter.exporting import Chunks, export, stream
     from exporter.sandbox import Sandbox
-    from exporter.source.intercom import Intercom
+    from exporter.source.intercom import Contacts, Intercom
+    from exporter.source.listing import Pages
     from exporter.source.trial import Patience
 
 __version__ = "0.1.0"
@@ -42,7 +44,9 @@ __version__ = "0.1.0"
 __all__ = [
     "ApiError",
     "CheckpointError",
+    "Chunks",
     "ConfigError",
+    "Contacts",
     "ContractError",
     "CredentialsError",
     "Event",
@@ -52,6 +56,7 @@ __all__ = [
     "Observer",
     "Page",
     "PageWritten",
+    "Pages",
     "Patience",
     "Position",
     "RetriesExhausted",
@@ -68,8 +73,11 @@ __all__ = [
     "stream",
 ]
 
-_ELSEWHERE = {
+_LATER = {
+    "Chunks": "exporter.exporting",
+    "Contacts": "exporter.source.intercom",
     "Intercom": "exporter.source.intercom",
+    "Pages": "exporter.source.listing",
     "Patience": "exporter.source.trial",
     "Sandbox": "exporter.sandbox",
     "export": "exporter.exporting",
@@ -78,12 +86,9 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _ELSEWHERE.get(name) or (
-        "exporter.errors" if name.endswith("Error") or name == "RetriesExhausted" else "exporter.model"
-    )
-    value = getattr(importlib.import_module(module), name)
+    value = getattr(importlib.import_module(_LATER[name]), name)
     globals()[name] = value
     return value
 

@@ -9,8 +9,8 @@
     │   ├── ApiError           any other refusal (4xx, a redirect): change the request
     │   ├── ContractError      an answer that cannot be believed: report it
     │   └── RetriesExhausted   it kept failing in passing ways: try again later
-    ├── SinkError            the destination failed: make room, then go on
-    └── CheckpointError      the unfinished export cannot be continued: start anew
+    ├── SinkError            the destination failed: make room, then run it again
+    └── CheckpointError      the output belongs to an export with other settings
 
 What happened is in ``str()``, the figures are in attributes. No message ever
 holds a token or a contact's data.
@@ -100,10 +100,10 @@ class SinkError(ExporterError):
 
 
 class CheckpointError(ExporterError):
-    """An unfinished export cannot be continued: other settings, a dead cursor, damage.
+    """The output belongs to an export with other settings.
 
     Attributes:
-        path: the checkpoint, part or manifest meant.
+        path: of its manifest.
     """
 
     def __init__(self, message: str, *, path: "Path | None" = None) -> None:

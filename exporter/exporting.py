@@ -62,7 +62,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         max_contacts: stop after so many contacts and finish the file.
         overwrite: replace a finished or foreign file of that name; it stays
             until the new one is complete.
-        restart: drop an unfinished export of that name.
+        restart: drop an unfinished export of that name, as every run does so far.
         compression: ``"gzip"`` or None, for standard output only.
         observer: called with each `Event`, from this task's event loop.
 
@@ -90,6 +90,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     if os.fspath(path) == "-":
         flow = Flow(format_of_compression(compression), consumers, queue_pages, max_contacts)
         return run.summary(await run.into(StdoutSink(), flow), ())
+    if compression is not None:
+        raise ConfigError("compression is for standard output; a file's suffix picks its format")
     path = Path(path)
     flow = Flow(format_of_name(path.name), consumers, queue_pages, max_contacts)
     finished = await anyio.to_thread.run_sync(
@@ -117,8 +119,7 @@ class _Run:
         self._position = Position()
         self._total_count_first: int | None = None
         self._total_count_last: int | None = None
-        self._pages = intercom.pages()
-        self._pages.traffic.observer = observer
+        self._pages = intercom.pages(observer=observer)
 
     async def into(self, sink: _Sink, flow: Flow) -> bool:
         """Move all pages into `sink`; tell whether the API said that nothing follows."""

@@ -44,7 +44,9 @@ class Position:
     """How far an output has got: everything before it is written.
 
     Attributes:
-        next_cursor: cursor to go on at; None before the first page and after the last.
+        next_cursor: cursor of the page behind the last one written; None before
+            the first and after the last. Of a page that a limit cut, contacts
+            before it are missing.
         pages: pages written.
         contacts: contacts written.
         written_bytes: length of the output.
@@ -82,7 +84,7 @@ class SourceSummary:
     """Where an export came from.
 
     Attributes:
-        base_url: the API's address.
+        base_url: the API's address, or the name it is remembered by.
         endpoint: path of the listing.
         api_version: the version asked for.
         api_version_echoed: the version the API said it used, None when it did not say.

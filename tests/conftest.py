@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 import exporter
 
 TOKEN = "dG9rOnRlc3Q="
+DISPLAY = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -37,7 +38,7 @@ def blockbuster() -> Iterator[BlockBuster]:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
     for name in list(os.environ):
-        if name.startswith(("INTERCOM_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")):
+        if name.startswith(("INTERCOM_", "TTY_")) or name.lower().endswith("_proxy") or name in DISPLAY:
             monkeypatch.delenv(name)
 
 
@@ -76,6 +77,7 @@ class Command:
     """How to start the command as a user would, with an environment of its own."""
 
     folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def line(self, *arguments: str) -> list[str]:
         """Give the command line."""
@@ -107,8 +109,8 @@ class Command:
         )
 
     def start(self, *arguments: str, served: Served | None = None, **variables: str) -> subprocess.Popen[bytes]:
-        """Start it; the test ends it."""
-        return subprocess.Popen(
+        """Start it; it ends with the test at the latest."""
+        process = subprocess.Popen(
             self.line(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -116,12 +118,21 @@ class Command:
             cwd=self.folder,
             env=self.environment(served, **variables),
         )
+        self.started.append(process)
+        return process
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(tmp_path: Path) -> Iterator[Command]:
     """Give the command, started in an empty folder."""
-    return Command(tmp_path)
+    command = Command(tmp_path)
+    yield command
+    for process in command.started:
+        process.kill()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
 
 
 @pytest.fixture

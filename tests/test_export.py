@@ -212,7 +212,7 @@ async def test_an_export_that_is_being_finished_is_finished(
 
     monkeypatch.setattr("exporter.sink.file.sync_folder", slow_sync)
     task = asyncio.create_task(exporter.export(intercom, tmp_path / "contacts.ndjson"))
-    await asyncio.to_thread(renamed.wait)
+    assert await asyncio.to_thread(renamed.wait, 60)
     task.cancel()
     await asyncio.sleep(0.01)
     assert not task.done()
@@ -308,7 +308,7 @@ async def test_one_output_is_for_one_export(intercom: exporter.Intercom, tmp_pat
     refused: list[exporter.SinkError] = []
 
     async def second() -> None:
-        with pytest.raises(exporter.SinkError, match="another process") as failure:
+        with pytest.raises(exporter.SinkError, match="another export") as failure:
             await exporter.export(intercom, tmp_path / "contacts.ndjson")
         refused.append(failure.value)
 
@@ -347,6 +347,7 @@ async def test_a_failure_in_a_task_group_leaves_as_itself(tmp_path: Path) -> Non
         ("contacts.ndjson", {"max_contacts": True}),
         ("missing/contacts.ndjson", {}),
         ("-", {"compression": "bzip2"}),
+        ("contacts.ndjson", {"compression": "gzip"}),
     ],
 )
 async def test_bad_arguments_are_refused_before_any_request(

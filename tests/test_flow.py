@@ -190,7 +190,7 @@ async def test_the_first_failure_leaves_as_itself(place: str, consumers: int) ->
     assert caught.value is failure
     assert caught.value.__cause__ is cause
     assert written == list(range(1, len(written) + 1))
-    assert len(written) <= 5
+    assert len(written) < 5 + consumers  # others may have been encoding pages before the one that failed
     assert asyncio.all_tasks() <= before
 
 

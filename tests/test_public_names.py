@@ -42,14 +42,6 @@ def test_unknown_names_are_refused() -> None:
     assert not hasattr(exporter, "exprot")
 
 
-def test_errors_are_raised_as_named() -> None:
-    """Errors belong to the package whose name their traceback shows."""
-    for name in exporter.__all__:
-        thing = getattr(exporter, name)
-        if isinstance(thing, type) and issubclass(thing, Exception):
-            assert issubclass(thing, exporter.ExporterError)
-
-
 def test_importing_the_package_is_cheap() -> None:
     """The package alone imports no HTTP client and no terminal library."""
     code = "import exporter, sys; print(sorted({'aiohttp', 'rich', 'cyclopts', 'msgspec'} & set(sys.modules)))"

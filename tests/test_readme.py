@@ -8,7 +8,7 @@ from pathlib import Path
 import exporter
 from exporter.cli import exits
 
-TEXT = (Path(exporter.__file__).parent.parent / "README.md").read_text()
+TEXT = (Path(exporter.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

@@ -159,7 +159,7 @@ async def _export(source: AbstractAsyncContextManager["Intercom"], output: Outpu
                 max_contacts=output.max_contacts,
                 overwrite=output.overwrite,
                 restart=output.restart,
-                compression="gzip" if output.gzip else None,
+                compression=output.compression,
                 observer=reporter,
             )
         reporter.finished(summary)

@@ -15,7 +15,7 @@ from exporter.errors import ConfigError
 if TYPE_CHECKING:
     from exporter.source.intercom import Intercom
 
-TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
+_TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
 _STDIN = "-"
 _LONGEST_TOKEN_BYTES = 64 * 1024
 
@@ -113,7 +113,12 @@ class OutputOptions:
     "Replace a finished export, or another file of that name."
 
     restart: Flag = False
-    "Drop an unfinished export of that name."
+    "Drop an unfinished export of that name, as every run does so far."
+
+    @property
+    def compression(self) -> str | None:
+        """The compression of stdout; a file's suffix picks its own."""
+        return "gzip" if self.gzip and self.output == "-" else None
 
     def check(self) -> None:
         """Refuse what makes no sense before anything is opened.
@@ -148,9 +153,9 @@ class ReportOptions:
 def _read_token(token_file: str | None) -> str:
     """Read the access token from where the options say."""
     if token_file is None:
-        token = os.environ.get(TOKEN_VARIABLE, "")
+        token = os.environ.get(_TOKEN_VARIABLE, "")
         if not token.strip():
-            raise ConfigError(f"no access token: set {TOKEN_VARIABLE}, or give --token-file")
+            raise ConfigError(f"no access token: set {_TOKEN_VARIABLE}, or give --token-file")
         return token
     try:
         content = _read_stdin() if token_file == _STDIN else _read_private(Path(token_file))

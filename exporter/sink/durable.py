@@ -5,6 +5,7 @@ Everything here blocks: call it in a thread.
 
 import fcntl
 import os
+import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def open_locked(path: Path) -> int:
         raise
     if not ours:
         os.close(descriptor)
-        raise SinkError(f"another process is writing {str(path)!r}: let it finish, or stop it", path=path)
+        raise SinkError(f"another export is writing {str(path)!r}: let it finish, or stop it", path=path)
     return descriptor
 
 
@@ -110,7 +111,12 @@ def write_all(descriptor: int, content: bytes) -> None:
     """Write everything, however little the system takes at a time."""
     rest = memoryview(content)
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:  # somebody who shares the descriptor made it non-blocking
+            room = select.poll()
+            room.register(descriptor, select.POLLOUT)
+            room.poll()
 
 
 def sync_folder(path: Path) -> None:

@@ -1,12 +1,9 @@
 """Standard output, or any other descriptor that is written from front to back."""
 
-import os
-import select
-
 import anyio.to_thread
 
 from exporter.model import Frame
-from exporter.sink.durable import writing
+from exporter.sink.durable import write_all, writing
 
 
 class StdoutSink:
@@ -27,15 +24,4 @@ class StdoutSink:
             SinkError: its ``__cause__`` is `BrokenPipeError` when the reader went away.
         """
         with writing(None):
-            await anyio.to_thread.run_sync(_write_all, self._descriptor, frame.content, abandon_on_cancel=True)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:  # somebody who shares the descriptor made it non-blocking
-            room = select.poll()
-            room.register(descriptor, select.POLLOUT)
-            room.poll()
+            await anyio.to_thread.run_sync(write_all, self._descriptor, frame.content, abandon_on_cancel=True)

@@ -132,7 +132,7 @@ class Client:
         # Quoted here to the last character, since a cursor may hold + / = and newlines.
         url = URL(f"{self.base_url}{path}?{urlencode(query, quote_via=quote, safe='')}", encoded=True)
         await self._admit(traffic)
-        trial.began_at = heard_at = self._clock()
+        heard_at = trial.begin()
         announcement = None
         traffic.requests += 1
         self._window.sent()

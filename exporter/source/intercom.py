@@ -12,6 +12,7 @@ import orjson
 from anyio import CancelScope
 
 from exporter.errors import ConfigError, ContractError
+from exporter.model import Observer, ignore
 from exporter.source.address import address
 from exporter.source.client import Client
 from exporter.source.envelope import is_sendable
@@ -44,6 +45,9 @@ class Intercom:
         insecure_http: allow plain http to hosts other than this machine.
 
     Attributes:
+        base_url: the API's address.
+        api_version: as given.
+        per_page: as given.
         origin: by what name outputs remember this API; its address, unless
             that is another one each time, as a sandbox's is.
 
@@ -106,7 +110,7 @@ class Intercom:
             await cancel_and_wait(*self._tasks)
             await self._client.close()
 
-    def pages(self, start: str | None = None) -> Pages:
+    def pages(self, start: str | None = None, *, observer: Observer = ignore) -> Pages:
         """List the workspace's contacts, a page at a time: the exact road.
 
         Archived, deleted and merged contacts are not listed by the API. It
@@ -115,6 +119,7 @@ class Intercom:
 
         Args:
             start: a page's ``next_cursor``, to go on there; the beginning without it.
+            observer: called with each `Retrying` and `Waiting`.
 
         Returns:
             An asynchronous iterator of `Page`: raw records in API order.
@@ -125,7 +130,7 @@ class Intercom:
             ConfigError: `start` is no cursor.
             SourceError: from its steps; stepping again tries the same page.
         """
-        return Pages(self._client, self.per_page, _checked_cursor(start))
+        return Pages(self._client, self.per_page, _checked_cursor(start), observer)
 
     def contacts(self) -> "Contacts":
         """List the workspace's contacts as dicts, in API order: the convenient road.

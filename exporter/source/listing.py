@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import Self
 
 from exporter.errors import ContractError
-from exporter.model import Page
+from exporter.model import Observer, Page, ignore
 from exporter.source.client import Client
 from exporter.source.envelope import BrokenBody, Envelope, parse
 from exporter.source.pacing import smaller_page
@@ -30,8 +30,8 @@ class Pages:
         Ends the request under way; the next step asks for the same page.
     """
 
-    def __init__(self, client: Client, per_page: int, start: str | None = None) -> None:
-        self.traffic = Traffic()
+    def __init__(self, client: Client, per_page: int, start: str | None = None, observer: Observer = ignore) -> None:
+        self.traffic = Traffic(observer)
         self._client = client
         self._url = client.base_url + ENDPOINT
         self._asked = self._per_page = self._sent_per_page = per_page

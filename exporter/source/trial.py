@@ -34,20 +34,20 @@ class Traffic:
     """What one listing has cost so far.
 
     Attributes:
+        observer: is told of retries and waits.
         requests: requests sent, every attempt counted.
         retries: attempts that were repeated, by cause.
         rate_limit_wait_s: seconds spent waiting for the rate-limit window.
         retry_time_s: seconds lost to failed attempts and the waits after them.
         version_echoed: the API version of the latest page, as the server named it.
-        observer: is told of retries and waits.
     """
 
+    observer: Observer = ignore
     requests: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     rate_limit_wait_s: float = 0.0
     retry_time_s: float = 0.0
     version_echoed: str | None = None
-    observer: Observer = ignore
 
 
 class Transient(Exception):  # noqa: N818 - a state of the API rather than an error, and it stays in this package
@@ -83,7 +83,6 @@ class Trial:
 
     Attributes:
         server_errors: 5xx answers so far.
-        began_at: when the attempt under way was sent, on `clock`.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Trial:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.server_errors = 0
-        self.began_at = clock()
+        self._began_at = clock()
         self._patience = patience
         self._traffic = traffic
         self._clock = clock
@@ -102,6 +101,11 @@ class Trial:
         self._attempts = 0
         self._lost_s = 0.0
         self._waited_s = 0.0
+
+    def begin(self) -> float:
+        """Note that an attempt is sent; return when, on `clock`."""
+        self._began_at = self._clock()
+        return self._began_at
 
     def wait_before_next(self, failure: Exception) -> bool | float:
         """Decide after a failed attempt: seconds until the next one, or False to give up.
@@ -113,7 +117,7 @@ class Trial:
         self._attempts += 1
         self.server_errors += failure.cause.startswith("http_5")
         wait_s = failure.wait_s or backoff_s(self._attempts, self._patience.first_backoff_s, self._chance)
-        attempt_s = self._clock() - self.began_at
+        attempt_s = self._clock() - self._began_at
         if not self._affordable(attempt_s + wait_s):
             self._lost_s += attempt_s
             return False
@@ -136,13 +140,14 @@ class Trial:
     def verdict(self, failure: Transient) -> SourceError:
         """Name the failure that the attempts ended with."""
         asked = f", and it asks to wait {failure.wait_s:.0f} s" if failure.wait_s else ""
-        times = "1 attempt" if self._attempts == 1 else f"{self._attempts} attempts"
+        attempts = max(self._attempts, 1)  # a host that has switched stamina off never asked
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         message = f"{failure.detail}{asked}; gave up after {times} in {self._lost_s:.0f} s"
         if failure.cause == "broken_body":
             return ContractError(message, status=failure.status, request_id=failure.request_id)
         return RetriesExhausted(
             f"{message}: try again later",
-            attempts=self._attempts,
+            attempts=attempts,
             waited_s=self._waited_s,
             status=failure.status,
             request_id=failure.request_id,

@@ -209,6 +209,20 @@ def test_a_signal_stops_in_order(serve: Serve, command: Any, number: signal.Sign
     assert not (command.folder / "a.ndjson").exists()
 
 
+def test_a_killed_run_leaves_nothing_half_done(serve: Serve, command: Any) -> None:
+    """SIGKILL leaves no finished file and no lock: the same command then makes the whole one."""
+    with serve("--contacts=3000", "--latency-ms=20") as served:
+        run = command.start("contacts", "-o", "a.ndjson", served=served)
+        _wait_for(lambda: _size(command.folder / "a.ndjson.part") > 0)
+        run.kill()
+        run.communicate(timeout=60)
+        assert run.returncode == -signal.SIGKILL
+        assert [path.name for path in command.folder.iterdir()] == ["a.ndjson.part"]
+        done = command.run("contacts", "-o", "a.ndjson", served=served)
+    assert done.returncode == 0
+    assert (command.folder / "a.ndjson").read_bytes().count(b"\n") == 3000
+
+
 def test_a_signal_does_not_wait_for_a_reader_or_a_server(serve: Serve, command: Any) -> None:
     """SIGTERM ends a run whose reader has stopped reading, and one whose server says nothing."""
     with serve("--contacts=100000") as served:
@@ -235,7 +249,7 @@ def test_a_second_process_is_refused_at_once(serve: Serve, command: Any) -> None
         first.kill()
         first.communicate()
     assert second.returncode == 5
-    assert b"another process" in second.stderr
+    assert b"another export" in second.stderr
 
 
 def test_a_read_only_folder_is_a_destination_that_failed(command: Any) -> None:

@@ -96,7 +96,10 @@ async def test_lasting_faults_end_as_documented(fault: str, error: type[exporter
 
 
 async def test_our_own_requests_never_meet_the_limit(tmp_path: Path) -> None:
-    """A workspace allowed ten calls a window is exported without one refusal, and two calls a window stay free."""
+    """A workspace allowed ten calls a window is exported without one refusal, and two calls a window stay free.
+
+    Seventeen calls at eight a window need a third one, whenever in a window they begin.
+    """
     waits: list[exporter.Waiting] = []
 
     def observer(event: exporter.Event) -> None:
@@ -104,11 +107,11 @@ async def test_our_own_requests_never_meet_the_limit(tmp_path: Path) -> None:
             waits.append(event)
 
     async with (
-        exporter.Sandbox(110, rate_limit=10) as sandbox,
+        exporter.Sandbox(170, rate_limit=10) as sandbox,
         exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom,
     ):
         summary = await exporter.export(intercom, tmp_path / "contacts.ndjson", observer=observer)
         refusals = sandbox.refusals
-    assert (summary.contacts, summary.requests, refusals) == (110, 11, 0)
+    assert (summary.contacts, summary.requests, refusals) == (170, 17, 0)
     assert waits
     assert summary.rate_limit_wait_s == pytest.approx(sum(wait.wait_s for wait in waits), abs=0.01)

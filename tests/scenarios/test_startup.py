@@ -40,8 +40,8 @@ def test_an_export_imports_no_sandbox_and_no_terminal() -> None:
     assert {"exporter.sandbox", "rich.progress"} & modules == set()
 
 
-def test_the_first_request_leaves_before_anything_is_written(command: Any) -> None:
-    """The command connects on its own accord, without being answered first."""
+def test_the_first_request_asks_for_the_first_page(command: Any) -> None:
+    """What leaves first is the request for the first page, without a look at anything else."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         run = command.start(

@@ -19,7 +19,7 @@ README = Path(exporter.__file__).parent.parent / "README.md"
 
 def readme_application() -> Callable[[exporter.Intercom], web.Application]:
     """Take the service out of the README."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     code = next(block for block in blocks if "web.StreamResponse" in block)
     names: dict[str, Any] = {"__name__": "readme"}
     exec(compile(code, "README.md", "exec"), names)

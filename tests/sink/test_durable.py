@@ -118,7 +118,7 @@ def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> N
     """The lock is held as long as the file is open."""
     path = tmp_path / "x.part"
     first = open_locked(path)
-    with pytest.raises(SinkError, match="another process is writing") as caught:
+    with pytest.raises(SinkError, match="another export is writing") as caught:
         open_locked(path)
     assert caught.value.path == path
     os.close(first)
@@ -133,7 +133,7 @@ def test_a_writer_in_another_process_is_refused(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(SinkError, match="another process"):
+        with pytest.raises(SinkError, match="another export"):
             open_locked(path)
         holder.kill()
     os.close(open_locked(path))
@@ -151,11 +151,11 @@ def test_a_lock_on_a_file_that_lost_its_name_is_worth_nothing(
         descriptor = real_open(name, flags, mode)
         path.rename(tmp_path / "x")
         if fate == "replaced":
-            path.write_bytes(b"of another process")
+            path.write_bytes(b"of another export")
         return descriptor
 
     monkeypatch.setattr(os, "open", open_and_lose)
-    with pytest.raises(SinkError, match="another process"):
+    with pytest.raises(SinkError, match="another export"):
         open_locked(path)
 
 

@@ -67,6 +67,34 @@ async def test_a_finished_file_has_its_name_and_its_figures(path: Path) -> None:
     assert sorted(path.parent.iterdir()) == [path, manifest_path(path)]
 
 
+async def test_data_is_on_disk_before_it_has_a_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order that makes a crash harmless: the data, the manifest, then their names, each made durable."""
+    order: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def watched_sync(descriptor: int) -> None:
+        order.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        sync(descriptor)
+
+    def watched_rename(source: Path, target: Path) -> Path:
+        order.append(f"rename {target.name}")
+        return rename(source, target)
+
+    async with FileSink(path) as sink:
+        await sink.append(frame(b"content"))
+        monkeypatch.setattr(os, "fsync", watched_sync)
+        monkeypatch.setattr(Path, "replace", watched_rename)
+        await sink.finish(summarise)
+    assert order == [
+        "sync contacts.ndjson.part",
+        "sync contacts.ndjson.manifest.json.tmp",
+        "rename contacts.ndjson",
+        f"sync {path.parent.name}",
+        "rename contacts.ndjson.manifest.json",
+        f"sync {path.parent.name}",
+    ]
+
+
 async def test_leaving_without_finishing_leaves_the_part(path: Path) -> None:
     """After a failure what was written stays under the part's name, and the file does not appear."""
     with pytest.raises(RuntimeError, match="in the block"):
@@ -144,7 +172,7 @@ async def test_a_second_sink_of_the_same_output_is_refused(path: Path) -> None:
     """One output, one writer: the second is refused at once and harms nothing."""
     async with FileSink(path) as sink:
         await sink.append(frame(b"first"))
-        with pytest.raises(SinkError, match="another process is writing"):
+        with pytest.raises(SinkError, match="another export is writing"):
             async with FileSink(path):
                 pass
         await sink.append(frame(b" writer"))

@@ -170,7 +170,6 @@ def test_a_missing_folder_is_refused(tmp_path: Path, folder: str) -> None:
         look(tmp_path / folder / "contacts.ndjson")
 
 
-# Fails: ValueError, which is what the system calls of Python say of such a name.
 def test_a_name_that_no_system_takes_is_refused(tmp_path: Path) -> None:
     """A NUL in a path is a wrong argument."""
     with pytest.raises(ConfigError):

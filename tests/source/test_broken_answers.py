@@ -79,8 +79,7 @@ async def test_what_is_no_http_is_not_quoted(raw_server: StartApi, answer: bytes
 
     patience = exporter.Patience(timeout_s=5, first_backoff_s=0.001, attempts=3)
     async with raw_server(begin) as base_url, client_of(base_url, patience) as intercom:
-        pages = intercom.pages()
-        pages.traffic.observer = said.append
+        pages = intercom.pages(observer=said.append)
         with pytest.raises(exporter.SourceError) as caught:
             await anext(pages)
     assert "secret" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {said}"

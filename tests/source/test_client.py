@@ -130,8 +130,7 @@ async def test_a_wait_of_nothing_is_no_leave_to_hammer(api: StartApi) -> None:
     waits: list[exporter.Event] = []
     async with api(lambda r: r.page() if r.number == 3 else r.reply(429, Retry_After="0")) as server:
         async with client_of(server.base_url) as intercom:
-            pages = intercom.pages()
-            pages.traffic.observer = waits.append
+            pages = intercom.pages(observer=waits.append)
             await anext(pages)
     assert all(isinstance(event, exporter.Retrying) and event.wait_s > 0 for event in waits)
     assert len(waits) == 2

@@ -173,8 +173,7 @@ async def test_a_server_that_echoes_the_token_gets_it_nowhere(api: StartApi) -> 
         api(answer) as server,
         exporter.Intercom(TOKEN, base_url=server.base_url, patience=patience) as intercom,
     ):
-        pages = intercom.pages()
-        pages.traffic.observer = events.append
+        pages = intercom.pages(observer=events.append)
         await anext(pages)
         with pytest.raises(exporter.CredentialsError) as caught:
             await anext(pages)

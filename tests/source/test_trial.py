@@ -20,7 +20,7 @@ class Attempts:
 
     def fail(self, failure: Exception, seconds: float = 0.0) -> bool | float:
         """Let an attempt fail after some seconds, and wait as told."""
-        self.trial.began_at = self.now
+        self.trial.begin()
         self.now += seconds
         wait_s = self.trial.wait_before_next(failure)
         self.now += wait_s
