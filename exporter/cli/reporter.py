@@ -56,6 +56,12 @@ class Reporter:
             say(json.dumps({"event": "finished", **figures, "retries": dict(summary.retries)}))
         elif not self._options.quiet:
             complain(self._last_line(summary))
+            counted = summary.total_count_last
+            if self._pages and summary.complete and counted not in (None, summary.contacts):
+                complain(
+                    f"the API counts {counted:,} contacts, but listed {summary.contacts:,}: contacts that were made, "
+                    "changed or deleted meanwhile can be missing or come twice"
+                )
 
     def _last_line(self, summary: Summary) -> str:
         if not self._pages:

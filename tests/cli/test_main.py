@@ -1,5 +1,6 @@
 """The command, run as a user runs it."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 import exporter
@@ -207,6 +209,24 @@ def test_a_signal_stops_in_order(serve: Serve, command: Any, number: signal.Sign
     assert said.count(b"\n") == 1
     assert (command.folder / "a.ndjson.part").read_bytes().endswith(b"\n")
     assert not (command.folder / "a.ndjson").exists()
+
+
+async def test_a_count_that_does_not_fit_is_told(raw_server: Any, command: Any) -> None:
+    """When the API counts more contacts than it lists, a complete export says so in one line more."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = b'{"type":"list","data":[{"id":"1"}],"total_count":1000,"pages":{"next":null}}'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    async with raw_server(answer) as base_url:
+        done = await anyio.to_thread.run_sync(
+            lambda: command.run(
+                "contacts", "-o", "a.ndjson", f"--base-url={base_url}", INTERCOM_ACCESS_TOKEN="dG9rOm15"
+            )
+        )
+    assert done.returncode == 0
+    assert b"counts 1,000 contacts, but listed 1:" in done.stderr.splitlines()[1]
 
 
 def test_a_killed_run_leaves_nothing_half_done(serve: Serve, command: Any) -> None:
