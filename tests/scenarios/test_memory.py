@@ -39,7 +39,9 @@ def test_memory_does_not_depend_on_the_workspace(
     with serve("--contacts=300000", "--no-gzip") as served:
         # Threads make the allocator's fragments differ by some MB from run to run; a leak would be there each time.
         few = max(peak_bytes(command, served, "--overwrite", "--max-contacts=30000", *arguments) for _ in range(3))
-        many = min(peak_bytes(command, served, "--overwrite", *arguments) for _ in range(2))
+        many = peak_bytes(command, served, "--overwrite", *arguments)
+        if many - few >= 4 * MB:
+            many = min(many, peak_bytes(command, served, "--overwrite", *arguments))
     assert few < 64 * MB
     assert many < 64 * MB
     assert many - few < 4 * MB, (few, many)
