@@ -99,7 +99,7 @@ def test_records_may_stand_under_contacts(data: Any, contacts: Any, records: int
         b'{"data":[],"total_count":NaN}',
         b'{"data":[],"pages":Infinity}',
         b'{"data":[{"n":' + b"[" * 200_000 + b"]" * 200_000 + b"}]}",
-        b'{"data":[],"pages":{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}}",
+        b'{"data":[],"pages":{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}}",
         b'{"data":[],"total_count":' + b"9" * 5_000 + b"}",
         b'{"data":[],"pages":{"next":{"starting_after":' + b"9" * 5_000 + b"}}}",
         page() + b"x",
