@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from exporter import __version__
 from exporter.encode.formats import format_of_compression, format_of_name
@@ -178,6 +178,17 @@ class _Run:
         )
 
 
+class _Channel:
+    """A sink that hands each frame to whoever takes the chunks of a stream."""
+
+    def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
+        self._send = send
+
+    async def append(self, frame: Frame) -> None:
+        if frame.content:
+            await self._send.send(frame.content)
+
+
 class Chunks:
     """The chunks of a `stream`: an asynchronous iterator of bytes, one chunk a page."""
 
@@ -234,19 +245,9 @@ async def stream(
     chunks = Chunks(receive)
 
     async def fill() -> None:
-        empty = True
-
-        async def append(frame: Frame, _page: Page) -> None:
-            nonlocal empty
-            if frame.content:
-                empty = False
-                await send.send(frame.content)
-
         async with send:
             try:
-                await pump(intercom.pages(), flow, append)
-                if empty and (content := flow.form.empty().content):
-                    await send.send(content)
+                await _Run(intercom, ignore, None).into(_Channel(send), flow)
                 chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
                 chunks.ending = failure
