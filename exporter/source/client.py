@@ -205,8 +205,10 @@ async def _read_message(content: aiohttp.StreamReader) -> bytes:
 
 def _reason(exc: Exception) -> str:
     """Say why a connection failed, in words that quote nothing the server sent."""
-    quoting = isinstance(exc, aiohttp.ClientResponseError | aiohttp.ClientPayloadError)
-    return type(exc).__name__ if quoting else str(exc) or type(exc).__name__
+    name = type(exc).__name__
+    if isinstance(exc, aiohttp.ClientResponseError):  # no HTTP at all, or a proxy's refusal
+        return f"{name} {exc.status}"
+    return name if isinstance(exc, aiohttp.ClientPayloadError) else str(exc) or name
 
 
 def _proxy_for(url: str) -> str | None:
