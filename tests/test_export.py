@@ -210,7 +210,7 @@ async def test_an_export_that_is_being_finished_is_finished(
         renamed.set()
         release.wait(60)
 
-    monkeypatch.setattr("exporter.sink.file.sync_folder", slow_sync)
+    monkeypatch.setattr("exporter.sink.durable.sync_folder", slow_sync)
     task = asyncio.create_task(exporter.export(intercom, tmp_path / "contacts.ndjson"))
     assert await asyncio.to_thread(renamed.wait, 60)
     task.cancel()
@@ -241,7 +241,7 @@ async def test_an_export_that_died_between_its_two_names_is_finished(
         def die(path: Path) -> None:
             raise OSError("as good as dead")
 
-        patched.setattr("exporter.sink.file.sync_folder", die)
+        patched.setattr("exporter.sink.durable.sync_folder", die)
         with pytest.raises(exporter.SinkError):
             await exporter.export(intercom, path, overwrite=overwrite)
     assert len(path.read_bytes().splitlines()) == 1_000

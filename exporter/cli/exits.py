@@ -13,6 +13,7 @@ from exporter.errors import (
     ExporterError,
     SinkError,
     SourceError,
+    one_line,
 )
 
 COMPLETE = 0
@@ -43,8 +44,7 @@ def exit_code(error: ExporterError) -> int:
 
 def complain(message: str) -> None:
     """Print one line on stderr."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-    say(f"intercom-exporter: {line}")
+    say(f"intercom-exporter: {one_line(message)}")
 
 
 def say(line: str, end: str = "\n") -> None:

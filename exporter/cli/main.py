@@ -166,9 +166,11 @@ async def _export(source: AbstractAsyncContextManager["Intercom"], output: Outpu
         return exits.COMPLETE
 
     try:
-        return await until_signal(job, reporter.stopped)
+        try:
+            return await until_signal(job, reporter.stopped)
+        finally:
+            reporter.close()  # before anything more is said, whatever has happened
     except ExporterError as error:
-        reporter.close()
         return exits.fail(error, verbose=report.verbose)
 
 

@@ -74,14 +74,14 @@ def open_locked(path: Path) -> int:
     return descriptor
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in place whole or not at all.
+def put_in_place(pending: Path, path: Path) -> None:
+    """Give a file that is on disk its name, in place of what had it.
 
     Durability:
-        The content is on disk under its name when this returns. Whatever dies
-        before leaves the old file.
+        It has the name on disk when this returns. Whatever dies before leaves
+        the old file, or none.
     """
-    prepare_file(path, content).replace(path)
+    pending.replace(path)
     sync_folder(path)
 
 

@@ -14,7 +14,7 @@ from aiofiles.threadpool import wrap
 
 from exporter.errors import SinkError
 from exporter.model import FileSummary, Frame, Summary
-from exporter.sink.durable import open_locked, sync_folder, write_all, writing
+from exporter.sink.durable import open_locked, put_in_place, write_all, writing
 from exporter.sink.manifest import manifest_path, prepare_manifest
 
 
@@ -112,10 +112,8 @@ class FileSink:
         file = FileSummary(self._path.name, self._bytes, sha256, self._contacts, self._uncompressed_bytes)
         summary = summarise(file)
         pending = prepare_manifest(self._path, summary)
-        self._part.replace(self._path)
-        sync_folder(self._path)
-        pending.replace(manifest_path(self._path))
-        sync_folder(self._path)
+        put_in_place(self._part, self._path)
+        put_in_place(pending, manifest_path(self._path))
         return summary
 
     def _check_unchanged(self) -> None:

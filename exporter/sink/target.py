@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from exporter.errors import CheckpointError, ConfigError
 from exporter.model import SourceSummary, Summary
-from exporter.sink.durable import pending_path, sync_folder, writing
+from exporter.sink.durable import pending_path, put_in_place, writing
 from exporter.sink.file import part_path
 from exporter.sink.manifest import decode_manifest, manifest_path
 
@@ -64,8 +64,7 @@ def _finish_interrupted(path: Path) -> None:
     pending = pending_path(manifest_path(path))
     summary = _summary_at(pending)
     if _vouches(summary, path) and summary.files[0].sha256 == _sha256(path):
-        pending.replace(manifest_path(path))
-        sync_folder(path)
+        put_in_place(pending, manifest_path(path))
 
 
 def _summary_at(manifest: Path) -> Summary | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from exporter.errors import ApiError, CredentialsError, SourceError
+from exporter.errors import ApiError, CredentialsError, SourceError, one_line
 from exporter.source.pacing import told_wait_s
 from exporter.source.trial import Transient
 
@@ -79,5 +79,4 @@ def _advice(status: int, base_url: str) -> tuple[type[SourceError], str]:
 
 def printable(text: str, secret: str) -> str:
     """Make text of a server's fit for terminals and logs: short, without control characters or the token."""
-    text = text.replace(secret, "[token]")[:_SHOWN_CHARACTERS]
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return one_line(text.replace(secret, "[token]")[:_SHOWN_CHARACTERS])

@@ -12,10 +12,23 @@ from pathlib import Path
 import pytest
 
 from exporter import SinkError
-from exporter.sink.durable import open_locked, open_private, replace_file, sync_folder, write_all, writing
+from exporter.sink.durable import (
+    open_locked,
+    open_private,
+    prepare_file,
+    put_in_place,
+    sync_folder,
+    write_all,
+    writing,
+)
 
 Opens = Callable[[Path], int]
 both = pytest.mark.parametrize("opens", [open_private, open_locked])
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in place whole or not at all, as every finished file is."""
+    put_in_place(prepare_file(path, content), path)
 
 
 def mode_of(path: Path) -> int:
