@@ -13,18 +13,21 @@ from exporter.errors import (
     ConfigError,
     ContractError,
     CredentialsError,
+    CursorError,
     ExporterError,
     RetriesExhausted,
     SinkError,
     SourceError,
 )
 from exporter.model import (
+    Committed,
     Event,
     FileSummary,
     Observer,
     Page,
     PageWritten,
     Position,
+    Resumed,
     Retrying,
     SourceSummary,
     Summary,
@@ -33,11 +36,13 @@ from exporter.model import (
 )
 
 if TYPE_CHECKING:
-    from exporter.exporting import Chunks, export, stream
+    from exporter.exporting import export
     from exporter.sandbox import Sandbox
+    from exporter.sink.verify import Verified, Verifying, verify
     from exporter.source.intercom import Contacts, Intercom
     from exporter.source.listing import Pages
     from exporter.source.trial import Patience
+    from exporter.streaming import Chunks, stream
 
 __version__ = "0.1.0"
 
@@ -45,10 +50,12 @@ __all__ = [
     "ApiError",
     "CheckpointError",
     "Chunks",
+    "Committed",
     "ConfigError",
     "Contacts",
     "ContractError",
     "CredentialsError",
+    "CursorError",
     "Event",
     "ExporterError",
     "FileSummary",
@@ -59,6 +66,7 @@ __all__ = [
     "Pages",
     "Patience",
     "Position",
+    "Resumed",
     "RetriesExhausted",
     "Retrying",
     "Sandbox",
@@ -66,22 +74,28 @@ __all__ = [
     "SourceError",
     "SourceSummary",
     "Summary",
+    "Verified",
+    "Verifying",
     "VersionMismatch",
     "Waiting",
     "__version__",
     "export",
     "stream",
+    "verify",
 ]
 
 _LATER = {
-    "Chunks": "exporter.exporting",
+    "Chunks": "exporter.streaming",
     "Contacts": "exporter.source.intercom",
     "Intercom": "exporter.source.intercom",
     "Pages": "exporter.source.listing",
     "Patience": "exporter.source.trial",
     "Sandbox": "exporter.sandbox",
+    "Verified": "exporter.sink.verify",
+    "Verifying": "exporter.sink.verify",
     "export": "exporter.exporting",
-    "stream": "exporter.exporting",
+    "stream": "exporter.streaming",
+    "verify": "exporter.sink.verify",
 }
 
 

@@ -7,10 +7,11 @@
     ├── SourceError          the API did not give what was asked for
     │   ├── CredentialsError   401 or 403: get another token
     │   ├── ApiError           any other refusal (4xx, a redirect): change the request
+    │   │   └── CursorError      a cursor it gave is not accepted any more: begin anew
     │   ├── ContractError      an answer that cannot be believed: report it
     │   └── RetriesExhausted   it kept failing in passing ways: try again later
     ├── SinkError            the destination failed: make room, then run it again
-    └── CheckpointError      the output belongs to an export with other settings
+    └── CheckpointError      an unfinished or finished export cannot be gone on with: begin anew
 
 What happened is in ``str()``, the figures are in attributes. No message ever
 holds a token or a contact's data.
@@ -61,6 +62,10 @@ class ApiError(SourceError):
     """The API refused the request for good (another 4xx, or a redirect)."""
 
 
+class CursorError(ApiError):
+    """The API does not accept a cursor any more that it gave itself (400 naming it, 404, 410)."""
+
+
 class ContractError(SourceError):
     """The API answered with something that cannot be believed.
 
@@ -96,7 +101,7 @@ class SinkError(ExporterError):
     """The destination failed or cannot be used.
 
     Attributes:
-        path: the file meant, None for a stream such as stdout.
+        path: the file or folder meant, None for stdout and for temporary files.
     """
 
     def __init__(self, message: str, *, path: "Path | None" = None) -> None:
@@ -105,10 +110,14 @@ class SinkError(ExporterError):
 
 
 class CheckpointError(ExporterError):
-    """The output belongs to an export with other settings.
+    """What stands at the output cannot be gone on with.
+
+    It was made with other settings, it is damaged, or the API does not know
+    its cursor any more. What is committed stays as it is; ``restart`` or
+    ``overwrite`` begins anew.
 
     Attributes:
-        path: of its manifest.
+        path: of the checkpoint, manifest or part meant.
     """
 
     def __init__(self, message: str, *, path: "Path | None" = None) -> None:

@@ -1,42 +1,25 @@
-"""`export` and `stream`: a workspace into a file, to stdout, or into somebody's web response."""
+"""`export`: a workspace into a file, into a folder of parts, or to stdout."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
 
-import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from exporter import __version__
-from exporter.encode.formats import format_of_compression, format_of_name
-from exporter.errors import ConfigError
-from exporter.flow import Flow, in_a_task, pump
-from exporter.model import (
-    FileSummary,
-    Frame,
-    Observer,
-    Page,
-    PageWritten,
-    Position,
-    SourceSummary,
-    Summary,
-    VersionMismatch,
-    ignore,
-)
+from exporter.encode.formats import Format, format_of_compression, format_of_name, format_of_suffix
+from exporter.errors import CheckpointError, ConfigError, CursorError
+from exporter.flow import Flow, in_a_task
+from exporter.model import Observer, Summary, ignore
+from exporter.running import Run
 from exporter.sink.file import FileSink
+from exporter.sink.output import Manners, Output
+from exporter.sink.place import Place, means_a_folder
 from exporter.sink.stdout import StdoutSink
-from exporter.sink.target import finished_export
-from exporter.source.intercom import Intercom, cancel_and_wait
-from exporter.source.listing import ENDPOINT
+from exporter.source.intercom import Intercom, check_open
 
-
-class _Sink(Protocol):
-    async def append(self, frame: Frame) -> None: ...
+_PART_BYTES = 1_000_000_000
+_MOST = 2**53
+_STDOUT = "-"
 
 
 async def export(  # noqa: PLR0913 - a contract; each is one independent setting
@@ -49,21 +32,40 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     overwrite: bool = False,
     restart: bool = False,
     compression: str | None = None,
+    file_format: str | None = None,
+    part_contacts: int | None = None,
+    part_bytes: int | None = None,
+    checkpoint_every_s: float = 1.0,
+    min_free_bytes: int = 0,
     observer: Observer = ignore,
 ) -> Summary:
-    """Write every contact of a workspace to a file, or to stdout.
+    """Write every contact of a workspace to a file, to a folder of parts, or to stdout.
+
+    An export to files that was interrupted, by whatever, goes on where its
+    latest checkpoint says; the result is what an uninterrupted one would be.
 
     Args:
         intercom: the workspace, inside its block.
         path: the file; its suffix picks the format, ``.ndjson`` or
-            ``.ndjson.gz``. ``"-"`` is standard output.
+            ``.ndjson.gz``. A path that ends with a slash, or is a folder not
+            called like a file, gets parts ``contacts-00001.ndjson.gz``…
+            ``"-"`` is standard output.
         consumers: tasks that encode and write; the output does not depend on it.
         queue_pages: pages that wait between fetching and encoding.
-        max_contacts: stop after so many contacts and finish the file.
-        overwrite: replace a finished or foreign file of that name; it stays
-            until the new one is complete.
-        restart: drop an unfinished export of that name, as every run does so far.
+        max_contacts: stop after so many contacts and finish the output.
+        overwrite: replace a finished export, one with other settings, or a
+            foreign file of that name; a file stays until the new one is
+            complete, parts go at once. An unfinished export with the same
+            settings goes on all the same.
+        restart: drop an unfinished export.
         compression: ``"gzip"`` or None, for standard output only.
+        file_format: ``"ndjson"`` or ``"ndjson.gz"``, for a folder of parts.
+        part_contacts: most contacts in a part. A part holds whole pages, and
+            at least one.
+        part_bytes: most bytes in a part, 1 GB without a word; likewise.
+        checkpoint_every_s: seconds between two checkpoints, 0 for one a page;
+            64 MB call for one too.
+        min_free_bytes: room to leave on the disk.
         observer: called with each `Event`, from this task's event loop.
 
     Returns:
@@ -74,200 +76,88 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         ConfigError: an argument is wrong, or something is in the way at `path`.
         SourceError: the API failed; its kind says how.
         SinkError: the destination failed.
-        CheckpointError: `path` is a finished export with other settings.
+        CheckpointError: what is at `path` has other settings or is damaged, or
+            the API does not accept the cursor any more.
 
     Cancellation:
-        The page being written is finished; then the part file stays as it is.
-        A silent server or a reader who stopped reading is not waited for.
+        The page being written is finished and everything written is committed;
+        calling it again goes on. A silent server or a reader who stopped
+        reading is not waited for.
 
     Durability:
-        When this returns, the file and its manifest are on disk. Until then
-        no file of that name appears.
+        When this returns, the files and their manifest are on disk. Until then
+        no manifest, and no single file, of that name appears.
     """
-    del restart  # every run of an unfinished export begins at its beginning
-    _check_open(intercom)
-    run = _Run(intercom, observer, max_contacts)
-    if os.fspath(path) == "-":
+    check_open(intercom)
+    parts = _Parts(part_contacts, part_bytes)
+    if os.fspath(path) == _STDOUT:
+        if parts != _Parts() or file_format is not None:
+            raise ConfigError("formats and parts are for files: name a folder, such as 'contacts/'")
         flow = Flow(format_of_compression(compression), consumers, queue_pages, max_contacts)
-        return run.summary(await run.into(StdoutSink(), flow), ())
+        run = Run(intercom, flow, observer)
+        await run.into(StdoutSink().append)
+        return run.summary(run.settings())
     if compression is not None:
         raise ConfigError("compression is for standard output; a file's suffix picks its format")
-    path = Path(path)
-    flow = Flow(format_of_name(path.name), consumers, queue_pages, max_contacts)
-    finished = await anyio.to_thread.run_sync(
-        lambda: finished_export(path, run.source(), max_contacts, overwrite=overwrite)
+    manners = Manners(
+        overwrite=overwrite, restart=restart, min_free_bytes=min_free_bytes, checkpoint_every_s=checkpoint_every_s
     )
-    if finished is not None:
-        return finished
-
-    async def job() -> Summary:
-        async with FileSink(path, overwrite=overwrite) as sink:
-            complete = await run.into(sink, flow)
-            return await sink.finish(lambda file: run.summary(complete, (file,)))
-
-    return await in_a_task(job)
+    place, form = await anyio.to_thread.run_sync(_destination, path, file_format, parts)
+    run = Run(intercom, Flow(form, consumers, queue_pages, max_contacts), observer)
+    settings = run.settings(parts.contacts, parts.bytes or _PART_BYTES) if place.parts else run.settings()
+    output = Output(place, settings, manners)
+    return await in_a_task(lambda: _to_files(run, output, observer))
 
 
-class _Run:
-    """One run of an export, and its figures."""
-
-    def __init__(self, intercom: Intercom, observer: Observer, max_contacts: int | None) -> None:
-        self._intercom = intercom
-        self._observer = observer
-        self._max_contacts = max_contacts
-        self._started_at = _utc_now()
-        self._position = Position()
-        self._total_count_first: int | None = None
-        self._total_count_last: int | None = None
-        self._pages = intercom.pages(observer=observer)
-
-    async def into(self, sink: _Sink, flow: Flow) -> bool:
-        """Move all pages into `sink`; tell whether the API said that nothing follows."""
-
-        async def append(frame: Frame, page: Page) -> None:
-            await sink.append(frame)
-            self._count(frame, page)
-
-        complete = await pump(self._pages, flow, append)
-        if not self._position.written_bytes:
-            await sink.append(flow.form.empty())
-        return complete
-
-    def _count(self, frame: Frame, page: Page) -> None:
-        before = self._position
-        self._position = Position(
-            page.next_cursor,
-            before.pages + 1,
-            before.contacts + frame.contacts,
-            before.written_bytes + len(frame.content),
-            before.uncompressed_bytes + frame.uncompressed_bytes,
-        )
-        self._total_count_last = page.total_count
-        if not before.pages:
-            self._total_count_first = page.total_count
-            asked, echoed = self._intercom.api_version, self._pages.traffic.version_echoed
-            if echoed not in (None, asked):
-                self._observer(VersionMismatch(asked, echoed))
-        self._observer(PageWritten(self._position, page.total_count))
-
-    def source(self) -> SourceSummary:
-        """Describe where the contacts come from."""
-        intercom = self._intercom
-        echoed = self._pages.traffic.version_echoed
-        return SourceSummary(intercom.origin, ENDPOINT, intercom.api_version, echoed, intercom.per_page)
-
-    def summary(self, complete: bool, files: tuple[FileSummary, ...]) -> Summary:
-        """Sum up the run."""
-        traffic = self._pages.traffic
-        return Summary(
-            tool=f"intercom-exporter {__version__}",
-            complete=complete,
-            limited_to_contacts=self._max_contacts,
-            source=self.source(),
-            started_at=self._started_at,
-            finished_at=_utc_now(),
-            runs=1,
-            pages=self._position.pages,
-            contacts=self._position.contacts,
-            total_count_first=self._total_count_first,
-            total_count_last=self._total_count_last,
-            requests=traffic.requests,
-            retries=dict(traffic.retries),
-            rate_limit_wait_s=round(traffic.rate_limit_wait_s, 3),
-            files=files,
-        )
-
-
-class _Channel:
-    """A sink that hands each frame to whoever takes the chunks of a stream."""
-
-    def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
-        self._send = send
-
-    async def append(self, frame: Frame) -> None:
-        if frame.content:
-            await self._send.send(frame.content)
-
-
-class Chunks:
-    """The chunks of a `stream`: an asynchronous iterator of bytes, one chunk a page."""
-
-    def __init__(self, receive: MemoryObjectReceiveStream[bytes]) -> None:
-        self.ending: Exception | None = None
-        self._receive = receive
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await self._receive.receive()
-        except anyio.ClosedResourceError:
-            raise ConfigError("this stream is closed: take its chunks inside its 'async with' block") from None
-        except anyio.EndOfStream:
-            if self.ending is not None:
-                raise self.ending from self.ending.__cause__
-            raise ConfigError("this stream's Intercom was closed before its end") from None
-
-
-@asynccontextmanager
-async def stream(
-    intercom: Intercom, *, compression: str | None = None, consumers: int = 2, queue_pages: int = 4
-) -> AsyncIterator[Chunks]:
-    """Stream every contact as NDJSON bytes, for a web response or another process.
-
-    ::
-
-        async with exporter.stream(intercom, compression="gzip") as chunks:
-            async for chunk in chunks:
-                await response.write(chunk)
-
-    Args:
-        intercom: the workspace, inside its block.
-        compression: ``"gzip"``, one member a page, or None.
-        consumers: tasks that encode; the bytes do not depend on it.
-        queue_pages: pages that wait between fetching and encoding.
-
-    Yields:
-        An asynchronous iterator of bytes, in API order. Together they are
-        what `export` writes. Whoever takes them slowly slows the requests down.
-
-    Raises:
-        ConfigError: an argument is wrong.
-        SourceError: from a step of the iterator.
-
-    Cancellation:
-        Leaving the block, by whatever road, cancels its requests at once.
-    """
-    _check_open(intercom)
-    flow = Flow(format_of_compression(compression), consumers, queue_pages)
-    send, receive = anyio.create_memory_object_stream[bytes](0)
-    chunks = Chunks(receive)
-
-    async def fill() -> None:
-        async with send:
+async def _to_files(run: Run, output: Output, observer: Observer) -> Summary:
+    async with FileSink(output, run.figures, observer) as sink:
+        if output.finished:
+            return output.finished
+        if output.resumed:
             try:
-                await _Run(intercom, ignore, None).into(_Channel(send), flow)
-                chunks.ending = StopAsyncIteration()
-            except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
-                chunks.ending = failure
-
-    # A bare task, not a task group: the block may be left in another task than it was entered in,
-    # when it stands in a generator that was dropped.
-    task = asyncio.create_task(fill())
-    intercom.adopt(task)
-    try:
-        with receive, send:  # also when the task is cancelled before its first step
-            yield chunks
-    finally:
-        with anyio.CancelScope(shield=True):
-            await cancel_and_wait(task)
-
-
-def _check_open(intercom: Intercom) -> None:
-    if not intercom.is_open:
-        raise ConfigError("this Intercom is closed: use it inside its 'async with' block")
+                run.go_on(output.resumed)
+            except ValueError:
+                path = output.place.checkpoint
+                raise CheckpointError(
+                    f"the checkpoint {str(path)!r} is damaged: use --restart to begin anew", path=path
+                ) from None
+        await sink.commit()  # from its first moment a run counts, and its settings are on record
+        try:
+            await run.into(sink.append, sink.commit_if_due)
+        except CursorError as exc:
+            raise CheckpointError(
+                f"the API does not accept the cursor any more at which this export goes on ({exc}); "
+                "if that stays so, use --restart to begin anew",
+                path=output.place.checkpoint,
+            ) from exc
+        return await sink.finish(lambda files: run.summary(output.settings, files))
 
 
-def _utc_now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """How large parts may get: contacts and bytes, None where nothing was said."""
+
+    contacts: int | None = None
+    bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 1 <= value <= _MOST):
+                raise ConfigError(f"part_{name} must be a whole number from 1 to {_MOST}")
+
+
+def _destination(path: str | os.PathLike[str], file_format: str | None, parts: _Parts) -> tuple[Place, Format]:
+    """Decide between one file and a folder of parts, and on the format."""
+    if not os.fspath(path):
+        raise ConfigError("the output has no name: it must end with .ndjson or .ndjson.gz, or be a folder")
+    if means_a_folder(path):
+        form = format_of_suffix(f".{file_format or 'ndjson.gz'}")
+        return Place(Path(path), form.suffix, parts=True), form
+    path = Path(path)
+    if parts != _Parts():
+        raise ConfigError(f"parts need a folder: end the output with a slash, as in '{path.name}/'")
+    form = format_of_name(path.name)
+    if file_format is not None and format_of_suffix(f".{file_format}") != form:
+        raise ConfigError(f"the output's suffix picks its format, and {path.name!r} is no {file_format}")
+    return Place(path, form.suffix), form

@@ -1,8 +1,9 @@
-"""The zlib that everything here compresses and inflates with: isal where there is a wheel, else Python's own.
+"""What everything here compresses and inflates with: libdeflate and isal where there are wheels, else zlib itself.
 
-Measured: compressing at 900 MB/s instead of 82, inflating at 600 instead of 380.
+Measured: libdeflate compresses at 390 MB/s instead of 200, isal inflates at 600 instead of 380.
 """
 
+import gzip
 import zlib
 from types import ModuleType
 from typing import Protocol
@@ -12,6 +13,12 @@ try:
     from isal import isal_zlib as _zlib
 except ImportError:  # pragma: no cover - platforms without a wheel
     _zlib = zlib
+
+_deflate: ModuleType | None
+try:
+    import deflate as _deflate
+except ImportError:  # pragma: no cover - the same
+    _deflate = None
 
 ERRORS: tuple[type[Exception], ...] = (zlib.error, _zlib.error)
 GZIP, ZLIB, BARE_DEFLATE = 31, 15, -15  # containers, in zlib's code ("wbits")
@@ -34,9 +41,14 @@ def inflater(container: int) -> Inflater:
 
 
 def gzip_member(content: bytes) -> bytes:
-    """Compress into one gzip member, without a name or a time: the same bytes for the same content."""
-    # Not isal's one-shot compress(): in 7 of 1,200 processes (isal 1.9.1, AVX-512) a thread got other bytes from it
-    # than the main thread did. An object of its own never did, and costs the same.
-    compressor = _zlib.compressobj(level=1, wbits=GZIP)
-    member: bytes = compressor.compress(content) + compressor.flush()
+    """Compress into one gzip member, without a name or a time: the same bytes for the same content, always."""
+    # Not isal, although it is twice as fast: one process in two thousand gets other bytes from it, by where its
+    # memory lies (1.9.1, one-shot and as an object), and so does another processor. libdeflate depends on neither.
+    member: bytes = _deflate.gzip_compress(content, 1) if _deflate else gzip.compress(content, 1, mtime=0)
     return member
+
+
+def gzip_quickly(content: bytes) -> bytes:
+    """Compress for somebody who inflates it at once: which bytes, does not matter."""
+    compressed: bytes = _zlib.compress(content, 1, GZIP)
+    return compressed

@@ -20,6 +20,7 @@ from exporter.model import Frame, Page
 
 T = TypeVar("T")
 _MOST_CONSUMERS = 1_000  # far beyond any use
+_MOST = 2**53
 Append = Callable[[Frame, Page], Awaitable[None]]
 
 
@@ -34,7 +35,7 @@ class Flow:
         max_contacts: stop after so many contacts, None for all.
 
     Raises:
-        ConfigError: a number is not a whole one of at least 1.
+        ConfigError: a number is not a whole one within its range.
     """
 
     form: Format
@@ -45,22 +46,21 @@ class Flow:
     def __post_init__(self) -> None:
         for name in ("consumers", "queue_pages", "max_contacts"):
             value = getattr(self, name)
-            if (type(value) is not int or value < 1) and not (name == "max_contacts" and value is None):
-                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+            if name == "max_contacts" and value is None:
+                continue
+            if type(value) is not int or not 1 <= value <= _MOST:
+                raise ConfigError(f"{name} must be a whole number from 1 to {_MOST}")
         if self.consumers > _MOST_CONSUMERS:
             raise ConfigError(f"consumers must be at most {_MOST_CONSUMERS}, not {self.consumers}")
 
 
-async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> bool:
+async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> None:
     """Move all pages into an output.
 
     Args:
         pages: the source, stepped by one task.
         flow: how they travel.
         append: writes one frame; called for one page at a time, in page order.
-
-    Returns:
-        Whether the source said that nothing follows; False when the limit cut it.
 
     Raises:
         Exception: whatever `pages` raised, once all pages before it are
@@ -80,7 +80,6 @@ async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> bool:
                 tasks.start_soon(_consume, receive.clone(), flow.form, turns, append)
     for failure in failures:
         raise failure from failure.__cause__
-    return limited.reached_end
 
 
 async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page], failures: list[Exception]) -> None:
@@ -128,7 +127,6 @@ class _Limited:
     """The pages up to a number of contacts."""
 
     def __init__(self, pages: AsyncIterator[Page], most: int | None) -> None:
-        self.reached_end = False
         self._pages = pages
         self._left = most
 
@@ -139,11 +137,9 @@ class _Limited:
         if self._left == 0:
             raise StopAsyncIteration
         page = await anext(self._pages)
-        self.reached_end = page.next_cursor is None
         if self._left is not None:
             if len(page.records) > self._left:
-                page = replace(page, records=page.records[: self._left])
-                self.reached_end = False
+                page = replace(page, records=page.records[: self._left], whole=False)
             self._left -= len(page.records)
         return page
 

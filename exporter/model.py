@@ -16,12 +16,15 @@ class Page:
         total_count: contacts the API counted when it answered, None when it
             gave no count. It moves while a listing runs: good for progress,
             no proof of completeness.
+        whole: False when a limit cut contacts off its end: `next_cursor` leads
+            past contacts that it lacks.
     """
 
     number: int
     records: tuple[bytes, ...] = field(repr=False)
     next_cursor: str | None
     total_count: int | None
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,9 @@ class Position:
             before it are missing.
         pages: pages written.
         contacts: contacts written.
-        written_bytes: length of the output.
+        written_bytes: length of the output, all its files together.
         uncompressed_bytes: its length before compression.
+        reached_end: whether the API said that nothing follows.
     """
 
     next_cursor: str | None = None
@@ -58,6 +62,7 @@ class Position:
     contacts: int = 0
     written_bytes: int = 0
     uncompressed_bytes: int = 0
+    reached_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class Summary:
         started_at: start, UTC, ISO 8601 with a ``Z``.
         finished_at: end, the same way.
         runs: processes or calls it took.
+        interruptions: how often it was stopped before its end, by whatever.
         pages: pages received.
         contacts: contacts written.
         total_count_first: the API's count on the first page, None without one.
@@ -118,7 +124,9 @@ class Summary:
         retries: attempts repeated, by cause: ``http_<status>``, ``network``,
             ``timeout``, ``broken_body``.
         rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
-        files: the files written.
+        part_contacts: most contacts in a file of a folder, None without that limit.
+        part_bytes: most bytes in a file of a folder, None for a single file.
+        files: the files written, in the order of their contacts.
     """
 
     tool: str
@@ -128,6 +136,7 @@ class Summary:
     started_at: str
     finished_at: str
     runs: int
+    interruptions: int = 0
     pages: int
     contacts: int
     total_count_first: int | None
@@ -135,6 +144,8 @@ class Summary:
     requests: int
     retries: Mapping[str, int]
     rate_limit_wait_s: float
+    part_contacts: int | None = None
+    part_bytes: int | None = None
     files: tuple[FileSummary, ...]
 
 
@@ -182,6 +193,28 @@ class PageWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """An unfinished export goes on: what it had committed is checked and kept.
+
+    Attributes:
+        position: where it goes on.
+    """
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Everything up to here is on disk, and a later run goes on from it.
+
+    Attributes:
+        position: how far that is.
+    """
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
 class VersionMismatch:
     """The API answered in another version than the one asked for.
 
@@ -194,7 +227,7 @@ class VersionMismatch:
     echoed: str
 
 
-Event: TypeAlias = Retrying | Waiting | PageWritten | VersionMismatch
+Event: TypeAlias = Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
 Observer: TypeAlias = Callable[[Event], None]
 
 

@@ -15,6 +15,7 @@ TREE = {
     "SourceError": exporter.ExporterError,
     "CredentialsError": exporter.SourceError,
     "ApiError": exporter.SourceError,
+    "CursorError": exporter.ApiError,
     "ContractError": exporter.SourceError,
     "RetriesExhausted": exporter.SourceError,
     "SinkError": exporter.ExporterError,

@@ -4,9 +4,9 @@ import asyncio
 import gzip
 import hashlib
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -155,16 +155,20 @@ async def test_foreign_files_are_left_alone(intercom: exporter.Intercom, tmp_pat
 
 
 async def test_a_failure_leaves_the_part_and_no_file(tmp_path: Path) -> None:
-    """An export that fails leaves no file under the final name, and the next one begins anew."""
+    """An export that fails leaves a part and its checkpoint, no file under the final name, and the next one goes on."""
     async with exporter.Sandbox(1_000, faults=["http_503@4x3"]) as sandbox:
         patience = exporter.Patience(attempts=3, first_backoff_s=0.001)
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
             with pytest.raises(exporter.RetriesExhausted) as failure:
                 await exporter.export(intercom, tmp_path / "contacts.ndjson")
             assert (failure.value.status, failure.value.attempts) == (503, 3)
-            assert [path.name for path in tmp_path.iterdir()] == ["contacts.ndjson.part"]
+            assert sorted(path.name for path in tmp_path.iterdir()) == [
+                "contacts.ndjson.checkpoint.json",
+                "contacts.ndjson.part",
+            ]
+            assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
             summary = await exporter.export(intercom, tmp_path / "contacts.ndjson")
-    assert (summary.contacts, summary.complete) == (1_000, True)
+    assert (summary.contacts, summary.complete, summary.runs) == (1_000, True, 2)
     assert len((tmp_path / "contacts.ndjson").read_bytes().splitlines()) == 1_000
 
 
@@ -198,57 +202,6 @@ async def test_cancelling_keeps_whole_pages(
     assert pages in (3, 4)  # a write that had begun was finished
     assert part == lines_of(sandbox.workspace.records(0, int(pages) * 150))
     assert asyncio.all_tasks() - before <= _server_tasks()
-
-
-async def test_an_export_that_is_being_finished_is_finished(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A bare task.cancel() during the last step leaves a file with its manifest, which the same call accepts."""
-    renamed, release = threading.Event(), threading.Event()
-
-    def slow_sync(path: Path) -> None:
-        renamed.set()
-        release.wait(60)
-
-    monkeypatch.setattr("exporter.sink.durable.sync_folder", slow_sync)
-    task = asyncio.create_task(exporter.export(intercom, tmp_path / "contacts.ndjson"))
-    assert await asyncio.to_thread(renamed.wait, 60)
-    task.cancel()
-    await asyncio.sleep(0.01)
-    assert not task.done()
-    release.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    requests = sandbox.requests
-    assert (await exporter.export(intercom, tmp_path / "contacts.ndjson")).complete
-    assert sandbox.requests == requests
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-async def test_an_export_that_died_between_its_two_names_is_finished(
-    intercom: exporter.Intercom,
-    sandbox: exporter.Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    overwrite: bool,
-) -> None:
-    """Dying between the file's rename and the manifest's leaves an export that the same command completes."""
-    path = tmp_path / "contacts.ndjson"
-    if overwrite:
-        await exporter.export(intercom, path, max_contacts=10)
-    with monkeypatch.context() as patched:
-
-        def die(path: Path) -> None:
-            raise OSError("as good as dead")
-
-        patched.setattr("exporter.sink.durable.sync_folder", die)
-        with pytest.raises(exporter.SinkError):
-            await exporter.export(intercom, path, overwrite=overwrite)
-    assert len(path.read_bytes().splitlines()) == 1_000
-    requests = sandbox.requests
-    summary = await exporter.export(intercom, path)
-    assert (summary.complete, summary.contacts, sandbox.requests) == (True, 1_000, requests)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["contacts.ndjson", "contacts.ndjson.manifest.json"]
 
 
 async def test_a_pending_manifest_vouches_only_for_its_file(intercom: exporter.Intercom, tmp_path: Path) -> None:
@@ -303,6 +256,21 @@ async def test_several_exports_share_one_client(
     assert all((tmp_path / f"{number}.ndjson").read_bytes() == expected for number in range(5))
 
 
+async def test_room_is_left_on_the_disk(intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path) -> None:
+    """Where less is free than is to be left, nothing is requested; where there is more, nothing is different."""
+    path = tmp_path / "contacts.ndjson"
+    with pytest.raises(exporter.SinkError, match="less than the 1,152,921,504,606,846,976 to be left"):
+        await exporter.export(intercom, path, min_free_bytes=1 << 60)
+    assert sandbox.requests == 0
+    assert (await exporter.export(intercom, path, min_free_bytes=1)).complete
+
+
+async def test_a_suffix_may_be_named_twice(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """A format that agrees with the file's suffix says nothing new."""
+    summary = await exporter.export(intercom, tmp_path / "contacts.ndjson.gz", file_format="ndjson.gz", max_contacts=1)
+    assert summary.files[0].name == "contacts.ndjson.gz"
+
+
 async def test_one_output_is_for_one_export(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """A second export into the same file is refused at once; the first is not disturbed."""
     refused: list[exporter.SinkError] = []
@@ -348,15 +316,27 @@ async def test_a_failure_in_a_task_group_leaves_as_itself(tmp_path: Path) -> Non
         ("missing/contacts.ndjson", {}),
         ("-", {"compression": "bzip2"}),
         ("contacts.ndjson", {"compression": "gzip"}),
+        ("contacts.ndjson", {"checkpoint_every_s": -1}),
+        ("contacts.ndjson", {"min_free_bytes": -1}),
+        ("contacts.ndjson", {"file_format": "ndjson.gz"}),
+        ("contacts.ndjson", {"file_format": "csv"}),
+        ("contacts.ndjson", {"part_contacts": 100}),
+        ("contacts.ndjson", {"part_bytes": 100}),
+        ("parts/", {"part_contacts": 0}),
+        ("parts/", {"part_bytes": 1.5}),
+        ("parts/", {"file_format": "csv"}),
+        ("parts/", {"max_contacts": 0}),
+        ("missing/parts/", {}),
+        ("", {}),
     ],
 )
 async def test_bad_arguments_are_refused_before_any_request(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, name: str, settings: dict[str, int]
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, name: str, settings: dict[str, Any]
 ) -> None:
     """Wrong arguments are a ConfigError; nothing is requested, nothing written."""
-    path = name if name == "-" else tmp_path / name
+    path = f"{tmp_path}/{name}" if name.strip("-") else name
     with pytest.raises(exporter.ConfigError):
-        await exporter.export(intercom, path, **settings)  # type: ignore[arg-type]
+        await exporter.export(intercom, path, **settings)
     assert sandbox.requests == 0
     assert list(tmp_path.iterdir()) == []
 

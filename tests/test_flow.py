@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter import ApiError, ConfigError, Page, SinkError
 from exporter.encode.formats import NDJSON, NDJSON_GZIP, Format
-from exporter.flow import Flow, pump
+from exporter.flow import Flow, in_a_task, pump
 from exporter.model import Frame
 
 
@@ -92,18 +92,22 @@ async def test_pages_are_written_once_and_in_order(
     source, waits = Source(sizes, iter(pauses[:30])), iter(pauses[30:])
     written: list[bytes] = []
     busy = 0
+    reached_end = False
 
     async def append(frame: Frame, page: Page) -> None:
-        nonlocal busy
+        nonlocal busy, reached_end
         busy += 1
         assert busy == 1
         await pause(next(waits, 0))
         written.append(frame.content)
         assert page.number == len(written)
         assert source.alive <= queue_pages + consumers + 1
+        assert not reached_end
+        reached_end = page.whole and page.next_cursor is None
         busy -= 1
 
-    assert await pump(source, Flow(NDJSON, consumers, queue_pages), append) == bool(sizes)
+    await pump(source, Flow(NDJSON, consumers, queue_pages), append)
+    assert reached_end == bool(sizes)
     assert len(written) == len(sizes)
     assert b"".join(written) == b"".join(expected(sizes))
 
@@ -277,19 +281,21 @@ async def test_a_shielded_write_is_finished_when_cancelled() -> None:
 @settings(deadline=None, max_examples=150)
 @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=8), most=st.integers(1, 40), consumers=st.integers(1, 3))
 async def test_a_limit_cuts_to_the_contact(sizes: list[int], most: int, consumers: int) -> None:
-    """The first contacts are written, no page behind them is asked for, and only a reached end is told."""
+    """The first contacts are written, no page behind them is asked for, and a page that was cut says so."""
     source = Source(sizes)
     written: list[bytes] = []
+    whole: list[bool] = []
 
     async def append(frame: Frame, page: Page) -> None:
         assert frame.contacts == len(page.records)
         written.append(frame.content)
+        whole.append(page.whole)
 
-    complete = await pump(source, Flow(NDJSON, consumers, max_contacts=most), append)
+    await pump(source, Flow(NDJSON, consumers, max_contacts=most), append)
     assert b"".join(written) == b"".join(expected(sizes, most))
     needed = next((n for n in range(1, len(sizes) + 1) if sum(sizes[:n]) >= most), len(sizes))
     assert source.asked == needed
-    assert complete == (needed == len(sizes) and sum(sizes) <= most)
+    assert whole == [True] * (needed - 1) + [sum(sizes[:needed]) <= most]
 
 
 @pytest.mark.parametrize("name", ["consumers", "queue_pages", "max_contacts"])
@@ -301,3 +307,63 @@ def test_a_flow_needs_whole_numbers(name: str, value: Any) -> None:
         return
     with pytest.raises(ConfigError, match=f"{name} must be a whole number"):
         Flow(NDJSON, **{name: value})
+
+
+@pytest.mark.parametrize("value", [1_000, 1_001])
+def test_a_flow_has_a_bound_on_its_consumers(value: int) -> None:
+    """More tasks than anybody could use are a wrong argument, not a machine without memory."""
+    if value == 1_000:
+        assert Flow(NDJSON, consumers=value).consumers == value
+        return
+    with pytest.raises(ConfigError, match="consumers must be at most 1000"):
+        Flow(NDJSON, consumers=value)
+
+
+async def test_a_job_in_a_task_gives_its_result_or_its_failure() -> None:
+    """What comes out is what went in: a value, or the very error with its cause."""
+
+    async def job() -> int:
+        await anyio.lowlevel.checkpoint()
+        return 7
+
+    failure = SinkError("full")
+    failure.__cause__ = cause = OSError("why")
+
+    async def failing_job() -> None:
+        raise failure
+
+    assert await in_a_task(job) == 7
+    with pytest.raises(SinkError) as caught:
+        await in_a_task(failing_job)
+    assert caught.value is failure
+    assert caught.value.__cause__ is cause
+
+
+@pytest.mark.parametrize("how", ["scope", "task"])
+async def test_a_cancellation_stops_short_of_what_a_job_shields(how: str) -> None:
+    """Whether anyio's or asyncio's own, it waits for a shielded step, and then ends the job as cancelled."""
+    begun, release, done = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def job() -> None:
+        with anyio.CancelScope(shield=True):
+            begun.set()
+            await release.wait()
+            done.append("shielded")
+        await anyio.lowlevel.checkpoint()
+        done.append("never")
+
+    scope = anyio.CancelScope()
+
+    async def run() -> None:
+        with scope:
+            await in_a_task(job)
+
+    task = asyncio.create_task(run())
+    await begun.wait()
+    scope.cancel() if how == "scope" else task.cancel()
+    await pause(20)
+    assert not task.done()
+    release.set()
+    await asyncio.wait([task])
+    assert done == ["shielded"]
+    assert (scope.cancelled_caught, task.cancelled()) == (how == "scope", how == "task")

@@ -8,7 +8,7 @@ import pytest
 import exporter
 
 PACKAGE = Path(exporter.__file__).parent
-GROUND = {"exporter", "exporter.errors", "exporter.model", "exporter.fastzlib"}
+GROUND = {"exporter", "exporter.errors", "exporter.model", "exporter.fastzlib", "exporter.utf8"}
 ROOMS = ("encode", "source", "sink", "sandbox")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -39,8 +39,8 @@ def test_rooms_do_not_know_one_another(room: str) -> None:
 
 
 def test_the_ground_floor_knows_nobody() -> None:
-    """errors, model and fastzlib import nothing of the package."""
-    for name in ("errors", "model", "fastzlib"):
+    """errors, model, fastzlib and utf8 import nothing of the package."""
+    for name in ("errors", "model", "fastzlib", "utf8"):
         assert imports_of(PACKAGE / f"{name}.py") == set()
 
 

@@ -1,5 +1,6 @@
 """Exit codes, in one table, and the one line that goes with each."""
 
+import errno
 import os
 import select
 import sys
@@ -21,6 +22,8 @@ BUG = 1
 USAGE = 2
 READER_GONE = 141
 DESTINATION = 5
+DIFFERENCES = 7
+OUT_OF_TIME = 8
 SIGNALLED = 128  # plus the signal's number
 INTERRUPTED = 130
 
@@ -33,6 +36,8 @@ _CODES: tuple[tuple[type[ExporterError], int], ...] = (
     (SinkError, DESTINATION),
     (CheckpointError, 6),
 )
+_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_GO_ON = (3, 4, DESTINATION)  # after these the same command continues
 
 
 def exit_code(error: ExporterError) -> int:
@@ -62,12 +67,18 @@ def say(line: str, end: str = "\n") -> None:
         return
 
 
-def fail(error: ExporterError, *, verbose: bool = False) -> int:
-    """Say what went wrong, in one line; give the exit code."""
+def fail(error: ExporterError, *, kept: str = "", verbose: bool = False) -> int:
+    """Say what went wrong, and what is kept, in one line; give the exit code."""
     code = exit_code(error)
     if code != READER_GONE:
-        complain(f"{error} [{_details(error)}]" if verbose else str(error))
+        details = f" [{_details(error)}]" if verbose else ""
+        complain(f"{error}{kept if code in _GO_ON and _leaves_the_output(error) else ''}{details}")
     return code
+
+
+def _leaves_the_output(error: ExporterError) -> bool:
+    """Whether what was committed is still there: it need not be when somebody moved or changed it."""
+    return not isinstance(error, SinkError) or getattr(error.__cause__, "errno", None) in _DISK_TROUBLE
 
 
 def end(error: BaseException) -> int:

@@ -1,7 +1,7 @@
 """The commands. What a run does not need is not imported."""
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ app = App(
     version=__version__,
     config=Env("INTERCOM_EXPORTER_", command=False),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 _SOURCE = SourceOptions()
@@ -39,7 +40,7 @@ async def contacts(
     Archived, deleted and merged contacts are not listed by Intercom.
     """
     output.check()
-    return await _export(source.intercom(), output, report)
+    return await _export(source.intercom, output, report)
 
 
 @app.command
@@ -60,7 +61,23 @@ async def demo(
         How many contacts are made up.
     """
     output.check()
-    return await _export(_made_up(source, contacts), output, report)
+    return await _export(lambda: _made_up(source, contacts), output, report)
+
+
+@app.command
+async def verify(path: str, /, *, report: ReportOptions = _REPORT) -> int:
+    """Recheck a finished export offline against its manifest.
+
+    Sizes, SHA-256, gzip, lines, contacts that come twice. Ends with 7 and a line for each difference.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of parts; or its manifest.
+    """
+    from exporter.cli.verifying import verify_and_tell
+
+    return await verify_and_tell(path, report)
 
 
 @app.command
@@ -73,6 +90,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
     latency_ms: float = 0,
     rate_limit: WholeOrNone = None,
     fault: list[str] | None = None,
+    change: list[str] | None = None,
     gzip: bool = True,
     hostile: bool = True,
 ) -> int:
@@ -97,6 +115,9 @@ async def sandbox(  # noqa: PLR0913 - one option each
     fault
         What goes wrong: NAME=EVERY (each so many requests), NAME@PAGE (once) or NAME@PAGExTIMES. Names:
         http_500, http_503, http_429, reset, truncate, empty_200, html_200, slow, cursor_loop.
+    change
+        How the workspace changes while it is read: NAME=EVERY (after each so many pages), NAME@PAGE (once, after
+        that page) or NAME@PAGExTIMES (so many at once). Names: insert, update, delete.
     gzip
         Compress answers for clients that ask for it.
     hostile
@@ -120,6 +141,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
             latency_ms=latency_ms,
             rate_limit=rate_limit,
             faults=fault or (),
+            changes=change or (),
             gzip=gzip,
             hostile=hostile,
         ) as served:
@@ -139,7 +161,10 @@ async def _made_up(source: SourceOptions, contacts: int) -> AsyncIterator["Inter
         yield intercom
 
 
-async def _export(source: AbstractAsyncContextManager["Intercom"], output: OutputOptions, report: ReportOptions) -> int:
+async def _export(
+    source: Callable[[], AbstractAsyncContextManager["Intercom"]], output: OutputOptions, report: ReportOptions
+) -> int:
+    import anyio.to_thread
     import stamina.instrumentation
 
     from exporter.cli.reporter import Reporter
@@ -150,7 +175,8 @@ async def _export(source: AbstractAsyncContextManager["Intercom"], output: Outpu
     reporter = Reporter(report, output.output)
 
     async def job() -> int:
-        async with source as intercom:
+        # In a thread that can be left behind: a token that is read from a pipe may never come.
+        async with await anyio.to_thread.run_sync(source, abandon_on_cancel=True) as intercom:
             summary = await export(
                 intercom,
                 output.output,
@@ -160,6 +186,11 @@ async def _export(source: AbstractAsyncContextManager["Intercom"], output: Outpu
                 overwrite=output.overwrite,
                 restart=output.restart,
                 compression=output.compression,
+                file_format=output.file_format,
+                part_contacts=output.part_contacts,
+                part_bytes=output.part_bytes,
+                checkpoint_every_s=output.checkpoint_every,
+                min_free_bytes=output.min_free_disk,
                 observer=reporter,
             )
         reporter.finished(summary)
@@ -167,11 +198,11 @@ async def _export(source: AbstractAsyncContextManager["Intercom"], output: Outpu
 
     try:
         try:
-            return await until_signal(job, reporter.stopped)
+            return await until_signal(job, reporter.stopped, output.max_duration)
         finally:
             reporter.close()  # before anything more is said, whatever has happened
     except ExporterError as error:
-        return exits.fail(error, verbose=report.verbose)
+        return exits.fail(error, kept=reporter.kept, verbose=report.verbose)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

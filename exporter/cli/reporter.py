@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from exporter.cli.exits import complain, say
 from exporter.cli.settings import ReportOptions
-from exporter.model import Event, PageWritten, Retrying, Summary, VersionMismatch, Waiting
+from exporter.model import Committed, Event, PageWritten, Resumed, Retrying, Summary, VersionMismatch, Waiting
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -28,8 +28,10 @@ class Reporter:
         self._name = "stdout" if name == "-" else name
         self._began_at = time.monotonic()
         self._contacts = 0
+        self._contacts_before = 0  # of earlier runs
+        self._contacts_kept = 0  # on disk, with a checkpoint that says so
         self._pages = 0
-        self._bar = _Bar() if _wants_bar(options) else None
+        self._bar = Bar("contacts") if wants_bar(options) else None
         self._json = options.progress == "json" and not options.quiet
 
     def __call__(self, event: Event) -> None:
@@ -38,8 +40,15 @@ class Reporter:
             self._pages, self._contacts = event.position.pages, event.position.contacts
             if self._bar:
                 self._bar.move(self._contacts, event.total_count)
+        elif isinstance(event, Resumed):
+            self._pages, self._contacts = event.position.pages, event.position.contacts
+            self._contacts_before = self._contacts
+        elif isinstance(event, Committed):
+            self._contacts_kept = event.position.contacts
         if self._json:
-            say(json.dumps({"event": _EVENT_NAMES[type(event)], **asdict(event)}))
+            facts = asdict(event)
+            facts.get("position", {}).pop("next_cursor", None)  # of any length, and it could echo the token
+            say(json.dumps({"event": _EVENT_NAMES[type(event)], **facts}))
         elif not self._options.quiet and (line := _line(event)):
             self._print(line)
 
@@ -70,17 +79,27 @@ class Reporter:
                 "nothing was requested (--overwrite exports again)"
             )
         seconds = max(time.monotonic() - self._began_at, 0.001)
-        size = "".join(f", {file.bytes / 1e6:,.1f} MB" for file in summary.files)
-        part = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
+        size = f", {sum(file.bytes for file in summary.files) / 1e6:,.1f} MB" if summary.files else ""
+        count = len(summary.files)
+        parts = f" in {count:,} part{'s' if count > 1 else ''}" if summary.part_bytes else ""
+        limit = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
         return (
-            f"{summary.contacts:,} contacts{part} in {summary.pages:,} pages to {self._name}{size}: "
-            f"{seconds:,.1f} s, {summary.contacts / seconds:,.0f} contacts/s"
+            f"{summary.contacts:,} contacts{limit} in {summary.pages:,} pages to {self._name}{parts}{size}: "
+            f"{seconds:,.1f} s, {(summary.contacts - self._contacts_before) / seconds:,.0f} contacts/s"
         )
 
+    @property
+    def kept(self) -> str:
+        """What an error leaves to go on with."""
+        return f" ({self._contacts_kept:,} contacts are kept: the same command goes on)" if self._contacts_kept else ""
+
     def stopped(self, name: str) -> None:
-        """Say that a signal ended it."""
+        """Say that a signal, or the clock, ended it, and how to go on."""
         self.close()
-        complain(f"stopped by {name} after {self._contacts:,} contacts; run the same command to export them all")
+        if self._name == "stdout":
+            complain(f"stopped by {name} after {self._contacts:,} contacts; run the same command to export them all")
+        else:
+            complain(f"stopped by {name}: {self._contacts_kept:,} contacts are kept on disk; the same command goes on")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -90,6 +109,8 @@ class Reporter:
 
 _EVENT_NAMES = {
     PageWritten: "page",
+    Resumed: "resumed",
+    Committed: "committed",
     Retrying: "retry",
     Waiting: "waiting",
     VersionMismatch: "version_mismatch",
@@ -102,32 +123,40 @@ def _line(event: Event) -> str | None:
             return f"{event.detail}; attempt {event.attempt + 1} follows in {event.wait_s:.1f} s"
         case Waiting():
             return f"waiting {event.wait_s:.1f} s for the API's next window (limit {event.window_limit:,})"
+        case Resumed() if event.position.pages:
+            return f"going on after {event.position.contacts:,} contacts"
         case VersionMismatch():
             return f"asked for API version {event.asked}, the API answered in {event.echoed}"
         case _:
             return None
 
 
-def _wants_bar(options: ReportOptions) -> bool:
+def wants_bar(options: ReportOptions) -> bool:
+    """Whether progress is to be drawn."""
     if options.quiet or options.progress in ("json", "none") or sys.stderr is None:
         return False
     return options.progress == "bar" or sys.stderr.isatty()
 
 
-class _Bar:
-    """A progress bar, begun with the first page and gone when it is hidden."""
+class Bar:
+    """A progress bar, begun with the first move and gone when it is hidden.
 
-    def __init__(self) -> None:
+    Args:
+        what: is counted.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
-    def move(self, contacts: int, total: int | None) -> None:
-        """Show how many contacts of how many are written."""
+    def move(self, done: int, total: int | None) -> None:
+        """Show how many of how many are done."""
         if self._progress is None or self._task is None:
             self._progress = _rich_progress()
-            self._task = self._progress.add_task("contacts")
+            self._task = self._progress.add_task(self._what)
             self._progress.start()
-        self._progress.update(self._task, completed=contacts, total=total)
+        self._progress.update(self._task, completed=done, total=total)
 
     def hide(self) -> None:
         """Take the bar off the terminal."""

@@ -1,10 +1,12 @@
 """Options of the commands, as data; and what becomes of them."""
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,11 +25,37 @@ _LONGEST_TOKEN_BYTES = 64 * 1024
 def _whole(_kind: type, tokens: Sequence[Token]) -> int:
     """Convert a whole number; the library's own way would round 149.7."""
     text = tokens[0].value
-    if not text.removeprefix("-").isdecimal():
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
         raise ValueError(f"{text!r} is not a whole number.")
     return int(text)
 
 
+_SIZES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.IGNORECASE | re.ASCII)
+
+
+def _bytes(_kind: type, tokens: Sequence[Token]) -> int:
+    """Convert a size: a number of bytes, or one with a unit such as MB (10^6) or MiB (2^20)."""
+    match = _SIZE.fullmatch(tokens[0].value)
+    if match is None or (match[3] and not match[2]):
+        raise ValueError(f"{tokens[0].value!r} is not a size such as 500MB or 2GiB.")
+    return int(Decimal(match[1]) * (1024 if match[3] else 1000) ** _SIZES[match[2].lower()])
+
+
+def _seconds(_kind: type, tokens: Sequence[Token]) -> float:
+    """Convert a length of time: seconds, or a number with s, m, h or d."""
+    match = _DURATION.fullmatch(tokens[0].value)
+    if match is None:
+        raise ValueError(f"{tokens[0].value!r} is not a length of time such as 90, 15m or 6h.")
+    return float(match[1]) * _SECONDS[match[2].lower()]
+
+
+Size = Annotated[int, Parameter(converter=_bytes)]
+SizeOrNone = Annotated[int | None, Parameter(converter=_bytes)]
+Seconds = Annotated[float, Parameter(converter=_seconds)]
+SecondsOrNone = Annotated[float | None, Parameter(converter=_seconds)]
 Flag = Annotated[bool, Parameter(negative="")]
 Whole = Annotated[int, Parameter(converter=_whole)]
 WholeOrNone = Annotated[int | None, Parameter(converter=_whole)]
@@ -59,6 +87,9 @@ class SourceOptions:
     timeout: float = 60
     "Seconds one request may take."
 
+    idle_timeout: float = 30
+    "Seconds of one request in which nothing at all arrives."
+
     max_retry_time: float = 90
     "Seconds of failing and waiting borne for one page (20 attempts at most)."
 
@@ -84,7 +115,12 @@ class SourceOptions:
             api_version=self.api_version,
             per_page=self.per_page,
             reserve_percent=self.reserve,
-            patience=Patience(self.timeout, self.max_retry_time, self.max_run_retry_time),
+            patience=Patience(
+                timeout_s=self.timeout,
+                idle_s=self.idle_timeout,
+                retry_time_s=self.max_retry_time,
+                run_retry_time_s=self.max_run_retry_time,
+            ),
             insecure_http=self.insecure_http,
         )
 
@@ -95,7 +131,7 @@ class OutputOptions:
     """Where they go."""
 
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = "-"
-    "File to write, `.ndjson` or `.ndjson.gz`; `-` is stdout."
+    "File to write, `.ndjson` or `.ndjson.gz`; a folder, `DIR/`, for parts; `-` is stdout."
 
     gzip: Flag = False
     "Compress stdout."
@@ -109,16 +145,39 @@ class OutputOptions:
     max_contacts: WholeOrNone = None
     "Stop after so many contacts, with a finished output."
 
+    max_duration: SecondsOrNone = None
+    "Stop in order after so long (90, 15m, 6h), with exit code 8; the same command goes on."
+
     overwrite: Flag = False
-    "Replace a finished export, or another file of that name."
+    "Replace a finished export, one with other settings, or another file of that name."
 
     restart: Flag = False
-    "Drop an unfinished export of that name, as every run does so far."
+    "Drop an unfinished export of that name and begin anew."
+
+    format: Literal["ndjson", "ndjson.gz"] | None = None
+    "Format of stdout (ndjson if not said) or of the parts in a folder (ndjson.gz). A file's suffix picks its own."
+
+    part_contacts: WholeOrNone = None
+    "Most contacts in a part; it holds whole pages, and at least one."
+
+    part_bytes: SizeOrNone = None
+    "Most bytes in a part, such as 500MB; 1GB if nothing is said."
+
+    checkpoint_every: Seconds = 1.0
+    "Seconds between two checkpoints; 64 MB call for one too."
+
+    min_free_disk: Size = 0
+    "Stop in order before the disk has less room than this, such as 2GB."
 
     @property
     def compression(self) -> str | None:
-        """The compression of stdout; a file's suffix picks its own."""
-        return "gzip" if self.gzip and self.output == "-" else None
+        """The compression of stdout."""
+        return "gzip" if self.output == "-" and (self.gzip or self.format == "ndjson.gz") else None
+
+    @property
+    def file_format(self) -> str | None:
+        """The format of files, where it was said."""
+        return None if self.output == "-" else self.format
 
     def check(self) -> None:
         """Refuse what makes no sense before anything is opened.
@@ -131,7 +190,9 @@ class OutputOptions:
                 raise ConfigError("--gzip is for stdout; the suffix of --output picks the format (.ndjson.gz)")
         elif sys.stdout is None:
             raise ConfigError("stdout is closed: name a file with --output")
-        elif self.gzip and sys.stdout.isatty():
+        elif self.gzip and self.format == "ndjson":
+            raise ConfigError("--gzip and --format ndjson exclude each other")
+        elif self.compression and sys.stdout.isatty():
             raise ConfigError("compressed contacts are not for a terminal: name a file with --output, or a pipe")
 
 

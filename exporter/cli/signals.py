@@ -7,21 +7,24 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from exporter.cli.exits import SIGNALLED
+from exporter.cli.exits import OUT_OF_TIME, SIGNALLED
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def until_signal(job: Callable[[], Awaitable[int]], stopped: Callable[[str], int | None]) -> int:
-    """Run a job, and cancel it when a signal comes.
+async def until_signal(
+    job: Callable[[], Awaitable[int]], stopped: Callable[[str], int | None], most_s: float | None = None
+) -> int:
+    """Run a job, and cancel it when a signal comes or its time is over.
 
     Args:
         job: gives the exit code.
-        stopped: called with the signal's name once the job has unwound; may
-            give another exit code than the usual 128 + its number.
+        stopped: called with the signal's name, or "--max-duration", once the
+            job has unwound; may give another exit code than the usual one.
+        most_s: seconds it may take, None for any number.
     """
     caught: list[signal.Signals] = []
-    scope = anyio.CancelScope()
+    scope = anyio.CancelScope() if most_s is None else anyio.move_on_after(most_s)
 
     def on_signal(number: signal.Signals) -> None:
         if caught:
@@ -34,5 +37,7 @@ async def until_signal(job: Callable[[], Awaitable[int]], stopped: Callable[[str
         loop.add_signal_handler(number, on_signal, number)
     with scope:
         return await job()
-    code = stopped(caught[0].name)
-    return SIGNALLED + caught[0] if code is None else code
+    code = stopped(caught[0].name if caught else "--max-duration")
+    if code is None:
+        code = SIGNALLED + caught[0] if caught else OUT_OF_TIME
+    return code

@@ -50,6 +50,19 @@ def format_of_name(name: str) -> Format:
     raise ConfigError(f"the output's name must end with one of {suffixes}: {name!r} does not")
 
 
+def format_of_suffix(suffix: str) -> Format:
+    """Find the format with a suffix.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for form in _FORMATS:
+        if suffix == form.suffix:
+            return form
+    names = ", ".join(form.suffix.removeprefix(".") for form in _FORMATS)
+    raise ConfigError(f"the format must be one of {names}, not {suffix.removeprefix('.')!r}")
+
+
 def format_of_compression(compression: str | None) -> Format:
     """Choose the format of a stream.
 

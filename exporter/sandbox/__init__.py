@@ -3,8 +3,9 @@
 Tests, demonstrations and benchmarks run against it; it never speaks to Intercom.
 """
 
+from exporter.sandbox.changes import Change
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault
 from exporter.sandbox.server import Sandbox
 
-__all__ = ["Fault", "Sandbox", "Workspace"]
+__all__ = ["Change", "Fault", "Sandbox", "Workspace"]

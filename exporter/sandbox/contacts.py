@@ -1,12 +1,13 @@
 """A made-up workspace: the truth a sandbox serves and a test compares with."""
 
 import hashlib
+from array import array
 from typing import Any
 
 from exporter.errors import ConfigError
 from exporter.sandbox import hostile as hostility
 from exporter.sandbox import nested
-from exporter.sandbox.templates import STEP_S, Template, build
+from exporter.sandbox.templates import STEP_S, Template, build, revise
 
 EPOCH = 1_420_070_400
 """``created_at`` of the first contact, about: 2015-01-01T00:00:00Z."""
@@ -18,6 +19,9 @@ _ID_BACK = pow(_ID_STEP, -1, 2**64)
 _HEX_STEP = 0xDA942042E4DD58B5
 _MASK = 2**64 - 1
 _ID_DIGITS = 24
+_MOST = 2**63 - 1  # what len() can say
+_OWNERS = 10_000_000  # beyond those of the templates: an update always gives another one
+_YEAR_S = 365 * 86400  # longer than the life of any template: an update always is the latest
 
 
 class Workspace:
@@ -25,6 +29,10 @@ class Workspace:
 
     Contact ``i`` of a seed is the same in a workspace of 10 and of 10 million,
     on any machine and in any process.
+
+    ``insert``, ``update`` and ``delete`` make one change each. A contact's
+    number is its place in the list as it then is. The first change writes the
+    list down: eight bytes a contact.
 
     Args:
         contacts: how many there are, from 0.
@@ -35,15 +43,19 @@ class Workspace:
     Attributes:
         id_code: the workspace's id, eight letters and digits.
         seed: as given.
+        changes: how many have been made.
 
     Raises:
         ConfigError: ``contacts`` is no count.
     """
 
     def __init__(self, contacts: int, seed: int = 1, hostile: bool = True) -> None:
-        if not 0 <= contacts <= _MASK:
+        if not 0 <= contacts <= _MOST:
             raise ConfigError(f"a workspace cannot have {contacts} contacts: give a number from 0")
-        self._contacts = contacts
+        self._serials: range | array[int] = range(contacts)  # by number: what makes a contact who it is
+        self._next_serial = contacts
+        self._revisions: dict[int, int] = {}  # by serial: the one its latest update took
+        self.changes = 0
         self.seed = seed
         self.hostile = hostile
         digest = hashlib.sha256(f"workspace:{seed}".encode()).hexdigest()
@@ -53,7 +65,7 @@ class Workspace:
         self._templates: list[Template | None] = [None] * TEMPLATES
 
     def __len__(self) -> int:
-        return self._contacts
+        return len(self._serials)
 
     def record(self, index: int) -> bytes:
         """Return the JSON bytes of one contact, exactly as the sandbox sends them.
@@ -61,12 +73,12 @@ class Workspace:
         Raises:
             IndexError: there is no contact of that number.
         """
-        self._check(index)
-        return self._render(index)
+        return self._current(self._serial(index))
 
     def records(self, start: int, stop: int) -> list[bytes]:
         """Return the contacts from ``start`` up to ``stop``, fewer where the workspace ends."""
-        return [self._render(index) for index in range(max(start, 0), min(stop, self._contacts))]
+        render = self._current if self._revisions else self._render
+        return [render(serial) for serial in self._serials[max(start, 0) : max(stop, 0)]]
 
     def id_of(self, index: int) -> str:
         """Return the id of one contact: 24 hex digits.
@@ -74,8 +86,7 @@ class Workspace:
         Raises:
             IndexError: there is no contact of that number.
         """
-        self._check(index)
-        return self._id(index).decode()
+        return self._id(self._serial(index)).decode()
 
     def index_of(self, contact_id: str) -> int | None:
         """Return the number of the contact with an id, None when it is not ours."""
@@ -84,16 +95,15 @@ class Workspace:
         if len(contact_id) != _ID_DIGITS or len(digits) != _ID_DIGITS - len(prefix):
             return None
         try:
-            index = (int(digits, 16) ^ self._id_mask) * _ID_BACK & _MASK
+            serial = (int(digits, 16) ^ self._id_mask) * _ID_BACK & _MASK
+            # int() reads more spellings than there are ids ("+1", "F0"): only the id itself counts.
+            return self._serials.index(serial) if self._id(serial).decode() == contact_id else None
         except ValueError:
             return None
-        # int() reads more spellings than there are ids ("+1", "F0"): only the id itself counts.
-        return index if index < self._contacts and self._id(index).decode() == contact_id else None
 
     def created_at(self, index: int) -> int:
-        """Return when a contact was created, UNIX seconds; later for every higher number."""
-        self._check(index)
-        return EPOCH + index * STEP_S + self._template(index).delays[0]
+        """Return when a contact was created, UNIX seconds; later for every higher number until something changes."""
+        return self._created_at(self._serial(index))
 
     def nested(self, index: int, name: nested.Nested) -> list[dict[str, Any]]:
         """Return one of a contact's nested lists, whole.
@@ -106,12 +116,13 @@ class Workspace:
             IndexError: there is no contact of that number.
             KeyError: there is no list of that name.
         """
-        created_at, references = self.created_at(index), self._template(index).references
+        serial = self._serial(index)
+        created_at, references = self._created_at(serial), self._template(serial).references
         match name:
             case "tags":
                 return nested.applied_tags(references, created_at)
             case "notes":
-                return nested.notes(references, self.id_of(index), index + 1, created_at)
+                return nested.notes(references, self.id_of(index), serial + 1, created_at)
             case "companies":
                 return nested.companies(references)
             case "subscriptions":
@@ -124,29 +135,95 @@ class Workspace:
         """Return every tag of the workspace: type, id, name."""
         return [nested.tag(number) for number in range(nested.TAGS)]
 
-    def _check(self, index: int) -> None:
-        if not 0 <= index < self._contacts:
-            raise IndexError(f"no contact number {index} in a workspace of {self._contacts}")
+    def insert(self, index: int) -> str:
+        """Let a contact appear that was not there before; return its id.
 
-    def _id(self, index: int) -> bytes:
+        Args:
+            index: its number; ``len`` puts it at the end.
+
+        Raises:
+            IndexError: that is beyond the end.
+        """
+        if index != len(self):
+            self._serial(index)
+        serial = self._tick()
+        self._written_down().insert(index, serial)
+        return self._id(serial).decode()
+
+    def update(self, index: int, to: int) -> str:
+        """Give one contact another owner, and let it move as a later ``updated_at`` may; return its id.
+
+        Args:
+            index: the contact's number.
+            to: its number afterwards.
+
+        Raises:
+            IndexError: there is no contact of one of these numbers.
+        """
+        serial = self._serial(index)
+        self._serial(to)
+        self._revisions[serial] = self._tick()
+        serials = self._written_down()
+        serials.insert(to, serials.pop(index))
+        return self._id(serial).decode()
+
+    def delete(self, index: int) -> str:
+        """Let one contact disappear; return the id it had.
+
+        Raises:
+            IndexError: there is no contact of that number.
+        """
+        serial = self._serial(index)
+        self._tick()
+        self._revisions.pop(serial, None)
+        self._written_down().pop(index)
+        return self._id(serial).decode()
+
+    def _tick(self) -> int:
+        """Count a change; return the serial it takes: nobody's so far, and as late in time as the change."""
+        serial = self._next_serial
+        self._next_serial += 1
+        self.changes += 1
+        return serial
+
+    def _written_down(self) -> "array[int]":
+        if isinstance(self._serials, range):
+            self._serials = array("Q", self._serials)
+        return self._serials
+
+    def _serial(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"no contact number {index} in a workspace of {len(self)}")
+        return self._serials[index]
+
+    def _id(self, serial: int) -> bytes:
         # Multiplying by an odd number permutes the 64-bit integers, and so does the mask.
-        return b"%b%016x" % (self._id_prefix, (index * _ID_STEP & _MASK) ^ self._id_mask)
+        return b"%b%016x" % (self._id_prefix, (serial * _ID_STEP & _MASK) ^ self._id_mask)
 
-    def _template(self, index: int) -> Template:
-        number = (index * _STRIDE + _OFFSET) % TEMPLATES
+    def _created_at(self, serial: int) -> int:
+        return EPOCH + serial * STEP_S + self._template(serial).delays[0]
+
+    def _template(self, serial: int) -> Template:
+        number = (serial * _STRIDE + _OFFSET) % TEMPLATES
         template = self._templates[number]
         if template is None:
             template = self._templates[number] = build(self.seed, number, self.id_code)
         return template
 
-    def _render(self, index: int) -> bytes:
-        template = self._template(index)
-        slot = EPOCH + index * STEP_S
+    def _current(self, serial: int) -> bytes:
+        record, revision = self._render(serial), self._revisions.get(serial)
+        if revision is None:
+            return record
+        return revise(record, _OWNERS + revision, EPOCH + revision * STEP_S + _YEAR_S)
+
+    def _render(self, serial: int) -> bytes:
+        template = self._template(serial)
+        slot = EPOCH + serial * STEP_S
         own: tuple[bytes | int, ...] = (
-            self._id(index),
-            b"%d" % (index + 1),
-            b"%016x" % ((index + 1) * _HEX_STEP & _MASK),
+            self._id(serial),
+            b"%d" % (serial + 1),
+            b"%016x" % ((serial + 1) * _HEX_STEP & _MASK),
             *[slot + delay for delay in template.delays],
         )
         record = template.text % template.pick(own)
-        return hostility.spoil(record, index) if self.hostile and hostility.is_hostile(index) else record
+        return hostility.spoil(record, serial) if self.hostile and hostility.is_hostile(serial) else record

@@ -1,10 +1,10 @@
 """What goes wrong in a sandbox, and when: pure decisions, performed by the server."""
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.errors import ConfigError
+from exporter.sandbox import spelling
 
 NAMES = (
     *("http_500", "http_503", "http_429"),
@@ -13,7 +13,6 @@ NAMES = (
 )
 """The faults there are; any other ``http_4xx`` or ``http_5xx`` number works too."""
 
-_SPELLING = re.compile(r"(?P<name>\w+)(?:=(?P<every>\d+)|@(?P<page>\d+)(?:x(?P<times>\d+))?)", re.ASCII)
 _STATUS = re.compile(r"http_([45]\d\d)", re.ASCII)
 
 
@@ -50,15 +49,16 @@ class Fault:
             ConfigError: it is spelled otherwise, the name is unknown, or a
                 number is zero.
         """
-        match = _SPELLING.fullmatch(text)
-        if match is None or (match["name"] not in NAMES and not _STATUS.fullmatch(match["name"])):
-            raise ConfigError(_usage(text))
-        numbers = {part: int(match[part]) for part in ("every", "page", "times") if match[part]}
-        if 0 in numbers.values():
-            raise ConfigError(_usage(text))
-        if match["name"] == "cursor_loop" and "times" not in numbers:
-            return cls("cursor_loop", numbers.get("every"), numbers.get("page"), None)
-        return cls(match["name"], **numbers)
+        found = spelling.read(text)
+        if found is None or (found[0] not in NAMES and not _STATUS.fullmatch(found[0])):
+            raise ConfigError(
+                f"fault {text!r} cannot be read: {spelling.FORMS}; "
+                f"names: {', '.join(NAMES)}, or http_ and any status from 400 to 599"
+            )
+        name, numbers = found
+        if name == "cursor_loop" and "times" not in numbers:
+            return cls(name, numbers.get("every"), numbers.get("page"), None)
+        return cls(name, **numbers)
 
 
 @dataclass
@@ -71,18 +71,15 @@ class FaultPlan:
     _struck: dict[Fault, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, faults: "str | Iterable[str] | Mapping[str, int]") -> "FaultPlan":
+    def of(cls, faults: spelling.Spelled) -> "FaultPlan":
         """Build a plan from spelled faults, or from a mapping of name to EVERY.
 
         Raises:
             ConfigError: one of them cannot be read.
         """
-        if isinstance(faults, Mapping):
-            faults = [f"{name}={every}" for name, every in faults.items()]
-        elif isinstance(faults, str):
-            faults = [faults]
+        read = map(Fault.parse, spelling.several(faults))
         # A fault for one page is more precise than one for every Nth request: it goes first.
-        return cls(tuple(sorted(map(Fault.parse, faults), key=lambda fault: fault.page is None)))
+        return cls(tuple(sorted(read, key=lambda fault: fault.page is None)))
 
     def decide(self, page: int) -> Fault | None:
         """Count one request for a page; return the fault that strikes it, if any.
@@ -104,10 +101,3 @@ class FaultPlan:
         if fault.every is not None:
             return self.requests % fault.every == 0
         return fault.page == page and (fault.times is None or self.struck(fault) < fault.times)
-
-
-def _usage(text: str) -> str:
-    return (
-        f"fault {text!r} cannot be read: write NAME=EVERY, NAME@PAGE or NAME@PAGExTIMES with numbers from 1; "
-        f"names: {', '.join(NAMES)}, or http_ and any status from 400 to 599"
-    )

@@ -72,7 +72,8 @@ def nested_body(workspace: Workspace, index: int, name: str, query: Mapping[str,
     rows = workspace.nested(index, name)
     match name:
         case "notes":
-            return _by_cursor(rows, Cursors(f"{name}:{workspace.seed}:{index}"), query)
+            # A contact's number in the list may change while its notes are read; its id does not.
+            return _by_cursor(rows, Cursors(f"{name}:{workspace.id_of(index)}"), query)
         case "companies":
             return _by_number(rows, query, url)
         case _:

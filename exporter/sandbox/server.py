@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
+from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -15,8 +16,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from exporter.errors import ConfigError
-from exporter.fastzlib import gzip_member
+from exporter.fastzlib import gzip_quickly
 from exporter.sandbox import answers, pages
+from exporter.sandbox.changes import ChangeName, Changes
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault, FaultPlan
 from exporter.sandbox.protocol import (
@@ -27,6 +29,7 @@ from exporter.sandbox.protocol import (
     accepts_gzip,
     version_of,
 )
+from exporter.sandbox.spelling import Spelled
 
 _HOST = "127.0.0.1"
 _HEADERS = web.RequestKey("headers", dict[str, str])
@@ -41,7 +44,7 @@ class Sandbox:
             ...  # GET {sandbox.base_url}/contacts with the bearer token sandbox.token
 
     The arguments are attributes too, besides ``base_url`` (while it runs),
-    ``workspace`` (the truth it serves), ``requests`` (requests for
+    ``workspace`` (the truth it serves, as it is now), ``requests`` (requests for
     ``GET /contacts`` so far, however they ended) and ``refusals`` (answers 429
     of the rate limit, without those of ``http_429``).
 
@@ -54,10 +57,13 @@ class Sandbox:
         rate_limit: calls per window of ten seconds; None: no limit in practice.
         faults: what goes wrong, as ``Fault.parse`` reads it, or a mapping of
             fault name to "every Nth request".
+        changes: what happens to the workspace while it is read, as
+            ``Change.parse`` reads it, or a mapping of change name to "every
+            Nth page"; where in the list is drawn from the seed.
         gzip: whether clients that accept gzip get it.
         hostile: whether one contact in a thousand breaks careless parsers.
         slow_s: seconds the fault ``slow`` waits.
-        clock: UNIX time in seconds, for the rate limit.
+        clock: UNIX time in seconds, for the rate limit and the date of answers.
 
     Raises:
         ConfigError: an argument makes no sense, or the port is taken.
@@ -75,7 +81,8 @@ class Sandbox:
         token: str | None = None,
         latency_ms: float = 0,
         rate_limit: int | None = None,
-        faults: str | Iterable[str] | Mapping[str, int] = (),
+        faults: Spelled = (),
+        changes: Spelled = (),
         gzip: bool = True,
         hostile: bool = True,
         slow_s: float = 3.0,
@@ -87,8 +94,9 @@ class Sandbox:
         self.rate_limit, self.gzip, self.hostile = rate_limit, gzip, hostile
         self.token = token_of(seed) if token is None else token
         self.faults = FaultPlan.of(faults)
-        self.requests = 0
-        self.refusals = 0
+        self.changes = Changes(self.workspace, changes)
+        self.requests = self.refusals = 0
+        self._clock = clock
         self._check()
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
         self._listing = pages.Listing(self.workspace)
@@ -105,6 +113,23 @@ class Sandbox:
         if self._runner is None or not self._runner.addresses:
             raise ConfigError("the sandbox has an address only inside its async with block")
         return f"http://{_HOST}:{self._runner.addresses[0][1]}"
+
+    def change(self, name: ChangeName, position: int | None = None, to: int | None = None) -> str:
+        """Change the workspace now; see ``Changes.make``.
+
+        Args:
+            name: insert, update or delete.
+            position: where in the list, from 0; None draws one from the seed.
+            to: where an updated contact stands afterwards; None draws that too.
+
+        Returns:
+            The id of the contact that came, changed or went.
+
+        Raises:
+            IndexError: there is no such position.
+            ConfigError: there is no such change.
+        """
+        return self.changes.make(name, position, to)
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
@@ -148,7 +173,11 @@ class Sandbox:
         if request.method == "GET" and request.path == "/contacts":
             self.requests += 1
         number = next(self._request_ids)
-        headers = {"X-Request-Id": f"{self.workspace.id_code}-{number:012}", "Vary": "Accept-Encoding"}
+        headers = {
+            "Date": formatdate(self._clock(), usegmt=True),
+            "X-Request-Id": f"{self.workspace.id_code}-{number:012}",
+            "Vary": "Accept-Encoding",
+        }
         request[_HEADERS] = headers
         try:
             await self._admit(request, headers)
@@ -176,13 +205,20 @@ class Sandbox:
         position, per_page = self._listing.locate(request.query)
         fault = self.faults.decide(position // per_page + 1)
         if fault is None:
-            return self._json(request, self._listing.body(position, per_page))
+            return self._page(request, position, per_page)
+        if fault.name == "truncate":
+            return await self._truncate(request, self._listing.body(position, per_page), fault)
         if fault.name == "slow":
             await asyncio.sleep(self.slow_s)
-        if fault.name in {"slow", "truncate", "cursor_loop"}:
-            body = self._listing.body(position, per_page, loop=fault.name == "cursor_loop")
-            return await self._truncate(request, body, fault) if fault.name == "truncate" else self._json(request, body)
+        if fault.name in {"slow", "cursor_loop"}:
+            return self._page(request, position, per_page, loop=fault.name == "cursor_loop")
         return self._instead(request, fault)
+
+    def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
+        """Answer with a page; once it is made, the workspace changes if it is time."""
+        body = self._listing.body(position, per_page, loop=loop)
+        self.changes.after(position // per_page + 1)
+        return self._json(request, body)
 
     async def _truncate(self, request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
         """Cut a page in half: by turns with the connection closed too early, and inside an honest length."""
@@ -230,7 +266,7 @@ class Sandbox:
         if not self.gzip or not accepts_gzip(request.headers.get("Accept-Encoding", "")):
             return body
         request[_HEADERS]["Content-Encoding"] = "gzip"
-        return gzip_member(body)
+        return gzip_quickly(body)
 
     def _check(self) -> None:
         if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:

@@ -20,6 +20,8 @@ STEP_S = 30
 ID, NUMBER, HEX = "<<0>>", "<<1>>", "<<2>>"
 _STAMPS = 3
 _HOLE = re.compile(r'"<<@(\d+)>>"|<<(\d)>>')
+# Both stand before the custom attributes, where a contact may spell anything.
+_REVISED = re.compile(rb'("owner_id"\s*:\s*)[\w"]+(.*?"updated_at"\s*:\s*)\d+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,17 @@ def build(seed: int, number: int, workspace_id: str) -> Template:
     holes = [int(stamp or plain) for stamp, plain in _HOLE.findall(text)]
     text = _HOLE.sub(lambda hole: "%d" if hole[1] else "%b", text.replace("%", "%%"))
     return Template(text.encode(), itemgetter(*holes), tuple(stamps.delays), references)
+
+
+def revise(record: bytes, owner_id: int, updated_at: int) -> bytes:
+    """Return a contact as it is once somebody gave it another owner.
+
+    Args:
+        record: the contact's JSON, hostile or not.
+        owner_id: the new one, the attribute that changes.
+        updated_at: when that was, UNIX seconds.
+    """
+    return _REVISED.sub(rb"\g<1>%d\g<2>%d" % (owner_id, updated_at), record, count=1)
 
 
 class _Stamps:

@@ -7,11 +7,13 @@ import fcntl
 import os
 import select
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.errors import SinkError
+from exporter.sink.place import pending_path
 
 _PRIVATE = 0o600
 
@@ -29,13 +31,16 @@ def writing(path: Path | None) -> Iterator[None]:
         ) from exc
 
 
-def open_private(path: Path) -> int:
-    """Open a file for writing, made if need be: a regular one, ours alone, never through a link of either kind.
+def open_private(path: Path, *, create: bool = True) -> int:
+    """Open a file for reading and writing: a regular one, ours alone, never through a link of either kind.
 
     Raises:
         SinkError: it is something else.
+        FileNotFoundError: it is not there, and is not to be made.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, _PRIVATE)
+    # Appending: when somebody else cuts it meanwhile, its length tells.
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags | (os.O_CREAT if create else 0), _PRIVATE)
     try:
         _check_ours(path, os.fstat(descriptor))
         os.fchmod(descriptor, _PRIVATE)  # an older file may have been open to others
@@ -52,28 +57,6 @@ def _check_ours(path: Path, status: os.stat_result) -> None:
         raise SinkError(f"{str(path)!r} is not this user's alone: move it away", path=path)
 
 
-def open_locked(path: Path) -> int:
-    """Open a file as `open_private` does, for this process alone: the lock goes when the process does.
-
-    Raises:
-        SinkError: another process has it.
-    """
-    descriptor = open_private(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its holder may have finished and renamed it between our open and our lock.
-        ours = os.path.samestat(os.fstat(descriptor), path.lstat())
-    except (BlockingIOError, FileNotFoundError):
-        ours = False
-    except BaseException:
-        os.close(descriptor)
-        raise
-    if not ours:
-        os.close(descriptor)
-        raise SinkError(f"another export is writing {str(path)!r}: let it finish, or stop it", path=path)
-    return descriptor
-
-
 def put_in_place(pending: Path, path: Path) -> None:
     """Give a file that is on disk its name, in place of what had it.
 
@@ -82,7 +65,7 @@ def put_in_place(pending: Path, path: Path) -> None:
         the old file, or none.
     """
     pending.replace(path)
-    sync_folder(path)
+    sync_folder(path.parent)
 
 
 def prepare_file(path: Path, content: bytes) -> Path:
@@ -96,15 +79,23 @@ def prepare_file(path: Path, content: bytes) -> Path:
     try:
         os.ftruncate(descriptor, 0)
         write_all(descriptor, content)
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
     return pending
 
 
-def pending_path(path: Path) -> Path:
-    """Name a file while it is prepared."""
-    return path.with_name(f"{path.name}.tmp")
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Durable only after `sync_folder`."""
+    path.unlink(missing_ok=True)
+
+
+def sync(descriptor: int) -> None:
+    """Bring what was written to the disk itself, past its own cache where the system can."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -119,9 +110,9 @@ def write_all(descriptor: int, content: bytes) -> None:
             room.poll()
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in a file's folder durable."""
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,132 +1,162 @@
-"""A file that is complete or not there: written under another name, renamed at the end."""
+"""The asynchronous side of an `Output`: appends, commits when it is time, and never leaves a write half done."""
 
-import hashlib
-import io
-import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from aiofiles.threadpool import wrap
 
-from exporter.errors import SinkError
-from exporter.model import FileSummary, Frame, Summary
-from exporter.sink.durable import open_locked, put_in_place, write_all, writing
-from exporter.sink.manifest import manifest_path, prepare_manifest
+from exporter.errors import CheckpointError, SinkError
+from exporter.model import Committed, FileSummary, Frame, Observer, Summary
+from exporter.sink.checkpoint import Figures
+from exporter.sink.durable import writing
+from exporter.sink.output import Output
 
-
-class _PartFile(io.FileIO):
-    """An unbuffered file whose `write` writes all it is given, and hashes it in the same thread."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "wb")
-        self.sha256 = hashlib.sha256()
-
-    @classmethod
-    def begin(cls, path: Path) -> Self:
-        """Open a file for this process alone, and empty it."""
-        file = cls(open_locked(path))
-        try:
-            file.truncate(0)
-        except BaseException:
-            file.close()
-            raise
-        return file
-
-    def write(self, content: Any) -> int:
-        write_all(self.fileno(), content)
-        self.sha256.update(content)
-        return len(content)
+T = TypeVar("T")
+COMMIT_BYTES = 64_000_000
+_DONE = object()
 
 
 class FileSink:
-    """Writes frames to ``<path>.part``, alone; `finish` gives it its name.
+    """Writes frames to an `Output`, as an asynchronous context manager.
 
-    Leaving the block without `finish` leaves the part.
+    Entering it finds out what is there and checks it, and leaves the checkpoint
+    as it is before the first frame or commit; after that, leaving it by an
+    exception commits what is written.
 
     Args:
-        path: the finished file's.
-        overwrite: whether a file of that name may be replaced.
+        output: the output itself.
+        figures: tells how far the export has got, the latest frame included.
+        observer: is told of each commit.
+        clock: seconds, for the commits.
 
     Raises:
-        SinkError: from entering the block, when another process writes the
-            same output, or the file cannot be opened.
+        ConfigError, CheckpointError, SinkError: from entering the block; see `Output.open`.
+
+    Cancellation:
+        A write or commit that has begun is finished first; then what is
+        written is committed.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
-        self._path = path
-        self._overwrite = overwrite
-        self._part = part_path(path)
-        self._contacts = self._bytes = self._uncompressed_bytes = 0
+    def __init__(
+        self,
+        output: Output,
+        figures: Callable[[], Figures],
+        observer: Observer,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self._output = output
+        self._figures = figures
+        self._observer = observer
+        self._clock = clock
+        self._file: Any = None
+        self._uncommitted_bytes = 0
+        self._committed_at = clock()
+        self._began = False
+        self._failed = False
 
     async def __aenter__(self) -> Self:
-        with writing(self._part), anyio.CancelScope(shield=True):
-            self._raw = await anyio.to_thread.run_sync(_PartFile.begin, self._part)
-        self._file = wrap(self._raw)
+        steps = self._output.open()
+        try:
+            while await self._do(lambda: next(steps, _DONE)) is not _DONE:
+                await anyio.lowlevel.checkpoint()
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with writing(self._part), anyio.CancelScope(shield=True):
-            await self._file.close()
+        try:
+            # After a failure of the disk nothing that it said before can be relied on.
+            if error is not None and self._began and not self._failed:
+                with suppress(Exception):  # what ended the block is what counts, and the checkpoint before is good
+                    await self.commit()
+        finally:
+            await self._close()
 
     async def append(self, frame: Frame) -> None:
-        """Write a frame at the end.
+        """Write a frame at the end, in a new part if it has no room in this one.
 
         Cancellation:
-            A write that has begun is finished first.
+            Once begun it is finished.
         """
-        with writing(self._part), anyio.CancelScope(shield=True):
+        self._began = True
+        if not frame.content:
+            return
+        if not self._output.has_room(frame):
+            self._file = None
+            await self._record(self._output.rotate)
+        if self._file is None:
+            self._file = wrap(await self._do(self._output.writable))
+        with self._watched(), anyio.CancelScope(shield=True):
             await self._file.write(frame.content)
-        self._contacts += frame.contacts
-        self._bytes += len(frame.content)
-        self._uncompressed_bytes += frame.uncompressed_bytes
+        self._output.writable().count(frame)
+        self._uncommitted_bytes += len(frame.content)
 
-    async def finish(self, summarise: Callable[[FileSummary], Summary]) -> Summary:
-        """Give the file its name, and put the manifest beside it.
+    async def commit_if_due(self) -> None:
+        """Commit, if the latest time is a while ago or much has been written since."""
+        if (
+            self._uncommitted_bytes >= COMMIT_BYTES
+            or self._clock() - self._committed_at >= self._output.manners.checkpoint_every_s
+        ):
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what is written.
+
+        Durability:
+            When this returns it is on disk, and so is the checkpoint that says so.
+        """
+        await self._record(self._output.commit)
+
+    async def finish(self, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
+        """Give the output its names, and put its manifest there.
 
         Args:
-            summarise: makes the export's summary, given the file's.
+            summarise: makes the export's summary, given its files.
 
         Cancellation:
             Finished first, once begun.
 
         Durability:
-            The whole file, under its name, and its manifest are on disk when
-            this returns.
+            All files and the manifest are on disk when this returns; the
+            checkpoint is gone.
         """
-        with writing(self._path), anyio.CancelScope(shield=True):
-            summary = await anyio.to_thread.run_sync(self._settle, summarise)
-        return summary
+        figures = self._figures()
+        return await self._do(lambda: self._output.finish(figures, summarise))
 
-    def _settle(self, summarise: Callable[[FileSummary], Summary]) -> Summary:
-        # The data, the manifest, then their names: whatever dies between the two renames leaves a pending
-        # manifest that vouches for the file, and the next run finishes.
-        os.fsync(self._raw.fileno())
-        self._check_unchanged()
-        sha256 = self._raw.sha256.hexdigest()
-        file = FileSummary(self._path.name, self._bytes, sha256, self._contacts, self._uncompressed_bytes)
-        summary = summarise(file)
-        pending = prepare_manifest(self._path, summary)
-        put_in_place(self._part, self._path)
-        put_in_place(pending, manifest_path(self._path))
-        return summary
+    async def _record(self, work: Callable[[Figures], None]) -> None:
+        """Commit or rotate, tell of it, and only then look whether there is room for more."""
+        self._began = True
+        figures = self._figures()  # here, and not in the thread: the requests go on meanwhile
+        await self._do(lambda: work(figures))
+        self._uncommitted_bytes, self._committed_at = 0, self._clock()
+        if figures.position.pages:
+            self._observer(Committed(figures.position))
+        await self._do(self._output.check_room)
 
-    def _check_unchanged(self) -> None:
-        """Refuse to finish what somebody else has had a hand in."""
-        ours = os.fstat(self._raw.fileno())
-        if not os.path.samestat(ours, self._part.lstat()) or ours.st_size != self._bytes:
-            raise SinkError(
-                f"{str(self._part)!r} was changed by another program: run the same command again", path=self._part
-            )
-        if not self._overwrite and os.path.lexists(self._path):
-            raise SinkError(f"{str(self._path)!r} has appeared meanwhile: move it, or use --overwrite", path=self._path)
+    async def _close(self) -> None:
+        with writing(self._output.place.path), anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._output.close)
 
+    async def _do(self, work: Callable[[], T]) -> T:
+        """Do some of the output's work in a thread, to its end."""
+        with self._watched(), anyio.CancelScope(shield=True):
+            result = await anyio.to_thread.run_sync(work)
+        return result
 
-def part_path(path: Path) -> Path:
-    """Name the file that is written while the export runs."""
-    return path.with_name(f"{path.name}.part")
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Translate failures of the disk, and remember that there was one."""
+        try:
+            with writing(self._output.place.path):
+                yield
+        except (SinkError, CheckpointError):
+            self._failed = True
+            raise

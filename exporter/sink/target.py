@@ -1,95 +1,198 @@
-"""What stands where an output is to go, seen before anything is requested or written."""
+"""What stands where an output is to go: looked at before anything is requested, and cleared away."""
 
-import hashlib
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeGuard
 
 from exporter.errors import CheckpointError, ConfigError
-from exporter.model import SourceSummary, Summary
-from exporter.sink.durable import pending_path, put_in_place, writing
-from exporter.sink.file import part_path
-from exporter.sink.manifest import decode_manifest, manifest_path
+from exporter.model import Summary
+from exporter.sink.checkpoint import Checkpoint, Settings, load_checkpoint
+from exporter.sink.durable import sync_folder, writing
+from exporter.sink.manifest import decode_manifest
+from exporter.sink.place import Place, pending_path
 
 _LONGEST_NAME_BYTES = 255
+_LARGEST_MANIFEST_BYTES = 1 << 26
 
 
-def finished_export(
-    path: Path, source: SourceSummary, limited_to_contacts: int | None, *, overwrite: bool
-) -> Summary | None:
-    """Look for a finished export at `path`. Blocks.
+def inspect(place: Place, settings: Settings, *, overwrite: bool, restart: bool) -> Summary | Checkpoint | None:
+    """Look at what stands at `place`. Blocks, changes nothing.
 
     Args:
-        path: where the output is to go.
-        source: what is asked for; the echoed version does not count.
-        limited_to_contacts: the limit asked for.
-        overwrite: whether a finished or foreign file is to be replaced.
+        place: where the output is to go.
+        settings: what is asked for.
+        overwrite: whether a finished export or a foreign file is to be replaced.
+        restart: whether an unfinished export is to be dropped.
 
     Returns:
-        The summary of a finished export with the same settings, None when
-        there is work to do.
+        The summary of a finished export with these settings, or the checkpoint
+        of an unfinished one to go on with; None when it is to be begun.
 
     Raises:
         ConfigError: the folder is missing, a link or something that is no
             file is in the way, or a file that no manifest vouches for.
-        CheckpointError: the finished export was made with other settings.
+        CheckpointError: what is there was made with other settings, or its
+            checkpoint is damaged.
     """
-    _refuse_odd_name(path)
-    with writing(path):
-        if not path.parent.is_dir():
-            raise ConfigError(f"the folder of {str(path)!r} does not exist: make it first")
-        manifest = manifest_path(path)
-        for name in (path, part_path(path), manifest, pending_path(manifest)):
-            _refuse_odd_file(name)
-        if not path.exists():
-            return None
-        _finish_interrupted(path)
-        if overwrite:
-            return None
-        summary = _summary_at(manifest)
-        if not _vouches(summary, path):
-            raise ConfigError(f"{str(path)!r} exists and is not a finished export: move it, or use --overwrite")
-    differences = _differences(summary, source, limited_to_contacts)
-    if differences:
-        raise CheckpointError(
-            f"{str(path)!r} is a finished export with another {', '.join(differences)}: "
-            "choose another output, or use --overwrite",
-            path=manifest,
-        )
-    return summary
+    _refuse_odd_name(place)
+    with writing(place.path):
+        _refuse_odd_things(place)
+        found = _load(place, drop=overwrite or restart)
+        checkpoint = _usable(place, settings, found, drop=overwrite or restart)
+        if checkpoint and checkpoint.is_written and _has_its_names(place, checkpoint):
+            return checkpoint  # what stands there is this very export, finished but for its manifest
+        if not overwrite:
+            summary = _finished(place)
+            if summary:
+                _refuse_other(place, settings, summary)
+                return summary
+            _refuse_foreign(place, found)
+        return None if restart else checkpoint
 
 
-def _finish_interrupted(path: Path) -> None:
-    """Do the last rename of an export that died before it: its pending manifest vouches for the file."""
-    pending = pending_path(manifest_path(path))
-    summary = _summary_at(pending)
-    if _vouches(summary, path) and summary.files[0].sha256 == _sha256(path):
-        put_in_place(pending, manifest_path(path))
+def _has_its_names(place: Place, checkpoint: Checkpoint) -> bool:
+    last = len(checkpoint.files)
+    return last > 0 and place.file(last).exists() and not place.part(last).exists()
 
 
-def _summary_at(manifest: Path) -> Summary | None:
-    return decode_manifest(manifest.read_bytes()) if manifest.exists() else None
+def make_folder(place: Place) -> None:
+    """Make the folder of an output in parts, for its owner alone, and durable."""
+    if place.parts:
+        place.path.mkdir(mode=0o700, exist_ok=True)
+        with suppress(PermissionError):  # then it was there, and is not ours to make durable
+            sync_folder(place.path.parent)
 
 
-def _vouches(summary: Summary | None, path: Path) -> TypeGuard[Summary]:
-    """Whether a manifest speaks of the file as it is, by name and length."""
-    return summary is not None and [(file.name, file.bytes) for file in summary.files] == [
-        (path.name, path.stat().st_size)
-    ]
+def leftovers(place: Place) -> list[Path]:
+    """List the data files in a folder of parts, finished or not, the latest first."""
+    return sorted((path for path in place.path.iterdir() if place.number_of(path.name) is not None), reverse=True)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _refuse_odd_name(path: Path) -> None:
+def _load(place: Place, *, drop: bool) -> Checkpoint | None:
     try:
-        fits = len(pending_path(manifest_path(path)).name.encode()) <= _LONGEST_NAME_BYTES and "\0" not in str(path)
+        return load_checkpoint(place.checkpoint)
+    except CheckpointError:
+        if drop:
+            return None
+        raise
+
+
+def _usable(place: Place, settings: Settings, checkpoint: Checkpoint | None, *, drop: bool) -> Checkpoint | None:
+    """Give the checkpoint if it has these settings."""
+    if checkpoint is None:
+        return None
+    differences = checkpoint.settings.differences(settings)
+    if not differences:
+        return checkpoint
+    if drop or not checkpoint.figures.position.pages:  # nothing is lost with it
+        return None
+    raise CheckpointError(
+        f"{str(place.path)!r} is an unfinished export with another {differences}: "
+        "go on with the same settings, choose another output, or use --restart",
+        path=place.checkpoint,
+    )
+
+
+def _finished(place: Place) -> Summary | None:
+    """Read the manifest, if it speaks of the files as they are, by name and length."""
+    try:
+        with place.manifest.open("rb") as file:
+            summary = decode_manifest(file.read(_LARGEST_MANIFEST_BYTES))
+    except FileNotFoundError:
+        return None
+    if summary is None:
+        return None
+    place = _as_written(place, summary)
+    expected = [place.file(number) for number in range(1, len(summary.files) + 1)]
+    lengths = [(path.name, path.stat().st_size if path.exists() else None) for path in expected]
+    adds_up = sum(file.contacts for file in summary.files) == summary.contacts
+    return summary if adds_up and lengths == [(file.name, file.bytes) for file in summary.files] and lengths else None
+
+
+def _as_written(place: Place, summary: Summary) -> Place:
+    """Name parts in the format that they have."""
+    if not place.parts or not summary.files:
+        return place
+    stem = replace(place, suffix="").file(1).name
+    return replace(place, suffix=summary.files[0].name.removeprefix(stem))
+
+
+def _refuse_other(place: Place, settings: Settings, summary: Summary) -> None:
+    made_with = Settings(
+        base_url=summary.source.base_url,
+        endpoint=summary.source.endpoint,
+        api_version=summary.source.api_version,
+        per_page=summary.source.per_page,
+        format=_as_written(place, summary).suffix.removeprefix("."),
+        max_contacts=summary.limited_to_contacts,
+        part_contacts=summary.part_contacts,
+        part_bytes=summary.part_bytes,
+    )
+    if differences := made_with.differences(settings):
+        raise CheckpointError(
+            f"{str(place.path)!r} is a finished export with another {differences}: "
+            "choose another output, or use --overwrite",
+            path=place.manifest,
+        )
+
+
+def _refuse_foreign(place: Place, checkpoint: Checkpoint | None) -> None:
+    """Refuse data that neither a manifest nor a checkpoint vouches for."""
+    taken = [place.path]
+    if place.parts:
+        if checkpoint is None and place.checkpoint.exists():  # a damaged one, that is to be dropped with its parts
+            return
+        ours = _names_in(place, checkpoint) if checkpoint else set()
+        taken = [path for path in _entries(place) if path.suffix not in (".part", ".tmp") and path not in ours]
+    if any(path.exists() for path in taken):
+        raise ConfigError(f"{str(place.path)!r} exists and is not a finished export: move it, or use --overwrite")
+
+
+def _names_in(place: Place, checkpoint: Checkpoint) -> set[Path]:
+    """Give the names of a folder's checkpoint and of the files that it speaks of."""
+    written = replace(place, suffix=f".{checkpoint.settings.format}")
+    return {place.checkpoint, *(written.file(number) for number in range(1, len(checkpoint.files) + 1))}
+
+
+def _refuse_odd_name(place: Place) -> None:
+    try:
+        names = [place.path.name, *(pending_path(path).name for path in (place.manifest, place.checkpoint))]
+        fits = max(len(name.encode()) for name in names) <= _LONGEST_NAME_BYTES and "\0" not in str(place.path)
+        str(place.path).encode()
     except UnicodeEncodeError:  # a manifest is JSON, and has to name the file
         fits = False
     if not fits:
         raise ConfigError("the output's name is too long, not UTF-8, or holds a NUL character: choose another one")
+
+
+def _refuse_odd_things(place: Place) -> None:
+    """Refuse links and whatever else is not a file in the places of files."""
+    above = place.path.parent
+    if not above.is_dir():
+        raise ConfigError(f"the folder of {str(place.path)!r} does not exist: make it first")
+    names = [place.manifest, place.checkpoint, pending_path(place.manifest), pending_path(place.checkpoint)]
+    if not place.parts:
+        names += [place.file(1), place.part(1)]
+    elif place.path.is_symlink():
+        raise ConfigError(f"{str(place.path)!r} is a symbolic link: personal data is written only to plain folders")
+    elif place.path.exists() and not place.path.is_dir():
+        raise ConfigError(f"{str(place.path)!r} is not a folder")
+    elif place.path.exists():
+        names += _entries(place)
+    for name in names:
+        _refuse_odd_file(name)
+
+
+def _entries(place: Place) -> Iterator[Path]:
+    """List what is in a folder of parts; what is not ours has no business there, but hidden files."""
+    ours = {place.manifest, place.checkpoint, pending_path(place.manifest), pending_path(place.checkpoint)}
+    for path in place.path.iterdir() if place.path.is_dir() else ():
+        if place.number_of(path.name) is not None or path in ours:
+            yield path
+        elif not path.name.startswith("."):
+            raise ConfigError(f"{str(place.path)!r} holds {path.name!r}, which is no part of an export: choose another")
 
 
 def _refuse_odd_file(path: Path) -> None:
@@ -101,11 +204,3 @@ def _refuse_odd_file(path: Path) -> None:
         raise ConfigError(f"{str(path)!r} is a symbolic link: personal data is written only to plain files")
     if not stat.S_ISREG(mode):
         raise ConfigError(f"{str(path)!r} is not a regular file")
-
-
-def _differences(summary: Summary, source: SourceSummary, limited_to_contacts: int | None) -> list[str]:
-    names = ("base_url", "endpoint", "api_version", "per_page")
-    differences = [name for name in names if getattr(summary.source, name) != getattr(source, name)]
-    if summary.limited_to_contacts != limited_to_contacts:
-        differences.append("max_contacts")
-    return [name.replace("_", " ") for name in differences]

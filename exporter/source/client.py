@@ -1,11 +1,10 @@
 """One request on one session: authenticated, paced, judged, retried. The only place that knows aiohttp."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -37,8 +36,8 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class Client:
@@ -58,7 +57,7 @@ class Client:
         self._api_version = api_version
         self._patience = patience
         self._window = window
-        self._clock = time.monotonic
+        self._clock = anyio.current_time  # the loop's, which a host may run at another pace
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
         self._first_answer: anyio.Event | None = None
@@ -87,10 +86,10 @@ class Client:
                 "User-Agent": "intercom-exporter",
             },
             auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=_Connector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=1 << 20,  # a page arrives in a few pieces
-            timeout=aiohttp.ClientTimeout(total=self._patience.timeout_s),
+            timeout=_timeout(self._patience),
             middlewares=(_send_once,),
         )
 
@@ -142,6 +141,8 @@ class Client:
                 announcement = announced(response.headers)
                 read = read_body if response.status == _OK else _read_message
                 return _Answer(response.status, response.headers, await read(response.content))
+        except aiohttp.ServerTimeoutError:
+            failure = Transient("timeout", f"nothing arrived for {self._patience.idle_s:g} s")
         except TimeoutError:
             failure = Transient("timeout", f"no whole answer within {self._patience.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as exc:
@@ -182,6 +183,26 @@ class Client:
             traffic.observer(Waiting(wait_s, self._window.limit or 0))
             traffic.rate_limit_wait_s += wait_s
             await anyio.sleep(wait_s)
+
+
+def _timeout(patience: Patience) -> aiohttp.ClientTimeout:
+    """Bound a request as a whole, against drips, and its silences; where that is shorter."""
+    idle_s = patience.idle_s if patience.idle_s < patience.timeout_s else None
+    return aiohttp.ClientTimeout(total=patience.timeout_s, sock_connect=idle_s, sock_read=idle_s)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Keeps no connection on which something has arrived that nobody asked for: it would answer the next request.
+
+    aiohttp itself looks only whether it is still open.
+    """
+
+    async def _get(self, *arguments: Any) -> Any:
+        while connection := await super()._get(*arguments):
+            if connection.protocol is not None and not connection.protocol.should_close:
+                break
+            connection.close()
+        return connection
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

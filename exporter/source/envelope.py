@@ -4,7 +4,6 @@ Records are cut out of the page undecoded: `msgspec.Raw` finds where each one
 begins and ends, and what it refuses although it is JSON goes to `cutting`.
 """
 
-import codecs
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,11 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import msgspec
 
 from exporter.source.cutting import cut_object, refuse_constant, refuse_repetition
+from exporter.utf8 import first_bad_byte
 
-_PIECE_BYTES = 64 * 1024
+_LONGEST_CURSOR = 1 << 21
+_LARGE_BYTES = 1 << 20
+_MOST_COMMAS = 500_000  # what is between two of them becomes an object: this bounds what a small answer can cost
 _LISTS = ("data", "contacts")
 _MOST_CONTACTS = 2**63 - 1  # what a manifest can hold
 
@@ -60,6 +62,8 @@ def parse(body: bytes, listing_url: str) -> Envelope:
         BrokenBody: anything but a well-formed page. The message names the
             fault and never quotes the page.
     """
+    if len(body) > _LARGE_BYTES and body.count(b",") > _MOST_COMMAS:
+        raise BrokenBody("of more parts than any page of contacts has")
     _check_utf8(body)  # Raw lets anything through
     records, rest = _cut_quickly(body) or _cut_slowly(body)
     if not all(record.startswith(b"{") for record in records):
@@ -127,18 +131,9 @@ def _read(document: bytes) -> Any:
 
 
 def _check_utf8(body: bytes) -> None:
-    """Refuse what is not UTF-8, a piece at a time.
-
-    One emoji would make the text of a whole page four bytes a character: that
-    costs four times as long as texts that stay in the processor's cache.
-    """
-    view, at = memoryview(body), 0
-    while at < len(body):
-        piece = view[at : at + _PIECE_BYTES]
-        try:
-            at += codecs.utf_8_decode(piece, "strict", at + len(piece) == len(body))[1]
-        except UnicodeDecodeError as exc:
-            raise BrokenBody(f"not UTF-8 at byte {at + exc.start}") from None
+    bad = first_bad_byte(body)
+    if bad is not None:
+        raise BrokenBody(f"not UTF-8 at byte {bad}")
 
 
 def _reason(exc: ValueError) -> str:
@@ -195,6 +190,8 @@ def _cursor_of_url(url: str, listing_url: str) -> str | None:
 def _sendable(text: str) -> str:
     if not is_sendable(text):
         raise BrokenBody("the cursor is not Unicode text")
+    if len(text) > _LONGEST_CURSOR:
+        raise BrokenBody("the cursor is too long for a request")
     return text
 
 

@@ -170,6 +170,16 @@ class Contacts:
         await self._pages.aclose()
 
 
+def check_open(intercom: Intercom) -> None:
+    """Refuse to work with an Intercom outside its block.
+
+    Raises:
+        ConfigError: it has not been entered, or was left.
+    """
+    if not intercom.is_open:
+        raise ConfigError("this Intercom is closed: use it inside its 'async with' block")
+
+
 async def cancel_and_wait(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks and wait until they have unwound."""
     for task in tasks:

@@ -1,6 +1,9 @@
 """What an answer that is no page means: the class of the refusal, in words that say what to do."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from contextlib import suppress
+from urllib.parse import unquote
 
 import msgspec
 
@@ -11,6 +14,7 @@ from exporter.source.trial import Transient
 _REDIRECTS, _REFUSALS, _SERVER_ERRORS = 300, 400, 500
 _UNAUTHORIZED, _FORBIDDEN, _REQUEST_TIMEOUT, _TOO_MANY = 401, 403, 408, 429
 _SHOWN_CHARACTERS = 200
+_TELLING_CHARACTERS = 8
 
 
 class _Item(msgspec.Struct):
@@ -79,4 +83,20 @@ def _advice(status: int, base_url: str) -> tuple[type[SourceError], str]:
 
 def printable(text: str, secret: str) -> str:
     """Make text of a server's fit for terminals and logs: short, without control characters or the token."""
-    return one_line(text.replace(secret, "[token]")[:_SHOWN_CHARACTERS])
+    text = text.replace(secret, "[token]")
+    return "[withheld: it holds the token]" if _holds(text, secret) else one_line(text[:_SHOWN_CHARACTERS])
+
+
+def _holds(text: str, secret: str) -> bool:
+    """Whether the token is there in another spelling: cut, encoded, decoded, or with something in between."""
+    spellings = [secret, b64encode(secret.encode()).decode()]
+    with suppress(ValueError):
+        spellings.append(b64decode(secret).decode())
+    letters = _letters(unquote(text))
+    # The end of base64 depends on what follows; what is too short would be found anywhere.
+    cores = (_letters(spelling)[:-2] for spelling in spellings)
+    return any(len(core) >= _TELLING_CHARACTERS and core in letters for core in cores)
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text if character.isascii() and character.isalnum())

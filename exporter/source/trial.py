@@ -20,6 +20,7 @@ class Patience:
         run_retry_time_s: the same, over a whole listing.
         attempts: requests for one page.
         first_backoff_s: the wait after a first failure that names none; it doubles.
+        idle_s: one request, while nothing at all arrives.
     """
 
     timeout_s: float = 60.0
@@ -27,6 +28,7 @@ class Patience:
     run_retry_time_s: float = 6 * 3600.0
     attempts: int = 20
     first_backoff_s: float = 0.5
+    idle_s: float = 30.0
 
 
 @dataclass(slots=True)

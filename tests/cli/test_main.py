@@ -45,6 +45,17 @@ USAGE_ERRORS: list[tuple[list[str], str]] = [
     (["demo", "--output", ""], ".ndjson"),
     (["demo", "--output", "missing/contacts.ndjson"], "folder"),
     (["demo", "--output", "contacts.ndjson", "--gzip"], "suffix"),
+    (["demo", "--output", "contacts.ndjson", "--part-contacts", "5"], "folder"),
+    (["demo", "--output", "out/", "--part-contacts", "0"], "part_contacts"),
+    (["demo", "--output", "out/", "--part-bytes", "lots"], "500MB"),
+    (["demo", "--output", "out/", "--part-bytes", "0.1"], "part_bytes"),
+    (["demo", "--output", "out/", "--format", "csv"], "ndjson.gz"),
+    (["demo", "--output", "missing/out/"], "folder"),
+    (["demo", "--part-bytes", "1GB"], "folder"),
+    (["demo", "--gzip", "--format", "ndjson"], "exclude"),
+    (["demo", "--max-duration", "soon"], "15m"),
+    (["demo", "--checkpoint-every", "-1"], "checkpoint-every"),
+    (["demo", "--output", "a.ndjson", "--min-free-disk", "5 apples"], "500MB"),
     (["demo", "--contacts", "-5"], "contacts"),
     (["sandbox", "--fault", "meteor=3"], "http_500"),
     (["sandbox", "--port", "99999"], "port"),
@@ -192,9 +203,24 @@ def test_progress_as_json_is_one_object_a_line(serve: Serve, command: Any) -> No
     with serve("--contacts=450", "--fault=http_500@2") as served:
         done = command.run("contacts", "-o", "a.ndjson", "--progress=json", served=served)
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["page", "retry", "page", "page", "finished"]
+    events = [event for event in events if event["event"] != "committed"]
+    assert sorted(event["event"] for event in events) == ["finished", "page", "page", "page", "retry"]
     assert events[-1]["contacts"] == 450
-    assert events[3]["position"]["contacts"] == 450
+    assert events[-2]["position"]["contacts"] == 450
+
+
+def test_commits_and_resuming_are_told_as_json(serve: Serve, command: Any) -> None:
+    """A run that goes on says so, and each commit says what is on disk by then."""
+    with serve("--contacts=450", "--fault=http_401@2") as served:
+        command.run("contacts", "-o", "a.ndjson", served=served)
+        done = command.run("contacts", "-o", "a.ndjson", "--progress=json", "--checkpoint-every=0", served=served)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    told = [(event["event"], event["position"]["contacts"]) for event in events if "position" in event]
+    assert told == [
+        *(("resumed", 150), ("committed", 150)),
+        *(("page", 300), ("committed", 300)),
+        *(("page", 450), ("committed", 450)),
+    ]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -207,8 +233,79 @@ def test_a_signal_stops_in_order(serve: Serve, command: Any, number: signal.Sign
         _out, said = run.communicate(timeout=60)
     assert run.returncode == code
     assert said.count(b"\n") == 1
-    assert (command.folder / "a.ndjson.part").read_bytes().endswith(b"\n")
+    content = (command.folder / "a.ndjson.part").read_bytes()
+    kept = json.loads((command.folder / "a.ndjson.checkpoint.json").read_bytes())["figures"]["position"]
+    assert content.endswith(b"\n")
+    assert (kept["contacts"], kept["written_bytes"]) == (content.count(b"\n"), len(content))
+    assert f"{kept['contacts']:,} contacts are kept on disk; the same command goes on" in said.decode()
     assert not (command.folder / "a.ndjson").exists()
+
+
+def test_a_limit_of_time_stops_in_order_too(serve: Serve, command: Any) -> None:
+    """--max-duration ends with 8; the same command goes on, until the whole file is there."""
+    with serve("--contacts=1500", "--latency-ms=100") as served:
+        codes: list[int] = []
+        while (done := command.run("contacts", "-o", "a.ndjson", "--max-duration=0.35s", served=served)).returncode:
+            codes.append(done.returncode)
+            assert b"stopped by --max-duration" in done.stderr
+            assert len(codes) < 20
+    assert codes
+    assert set(codes) == {8}
+    manifest = json.loads((command.folder / "a.ndjson.manifest.json").read_bytes())
+    assert 1 <= manifest["interruptions"] <= len(codes)  # a run may end before it has begun to write
+    assert (command.folder / "a.ndjson").read_bytes().count(b"\n") == manifest["contacts"] == 1500
+
+
+def test_a_disk_that_gets_full_stops_in_order(command: Any) -> None:
+    """--min-free-disk ends with 5 before the disk is full, in one line that says how much is left."""
+    done = command.run("demo", "-o", "a.ndjson", "--min-free-disk=8000TB")
+    assert (done.returncode, done.stderr.count(b"\n")) == (5, 1)
+    assert b"are free in" in done.stderr
+    assert list(command.folder.iterdir()) == []
+
+
+def test_an_error_says_what_is_kept(serve: Serve, command: Any) -> None:
+    """Credentials that are revoked in the middle end with 3; a new token goes on."""
+    with serve("--contacts=450", "--fault=http_401@2") as served:
+        failed = command.run("contacts", "-o", "a.ndjson", served=served)
+        done = command.run("contacts", "-o", "a.ndjson", served=served)
+    assert (failed.returncode, done.returncode) == (3, 0)
+    assert b"150 contacts are kept: the same command goes on" in failed.stderr
+    assert b"going on after 150 contacts" in done.stderr
+    assert (command.folder / "a.ndjson").read_bytes().count(b"\n") == 450
+
+
+def test_other_settings_do_not_go_on(serve: Serve, command: Any) -> None:
+    """An unfinished export is not mixed with another page size: 6; --restart begins anew."""
+    with serve("--contacts=450", "--fault=http_401@2") as served:
+        command.run("contacts", "-o", "a.ndjson", served=served)
+        refused = command.run("contacts", "-o", "a.ndjson", "--per-page=100", served=served)
+        done = command.run("contacts", "-o", "a.ndjson", "--per-page=100", "--restart", served=served)
+    assert (refused.returncode, done.returncode) == (6, 0)
+    assert b"another per page" in refused.stderr
+    assert json.loads((command.folder / "a.ndjson.manifest.json").read_bytes())["pages"] == 5
+
+
+def test_parts_fill_a_folder(command: Any) -> None:
+    """A folder gets numbered parts and one manifest; the parts together are the export."""
+    done = command.run("demo", "--contacts=1000", "-o", "out/", "--part-contacts=300", "--format=ndjson")
+    assert done.returncode == 0
+    names = sorted(path.name for path in (command.folder / "out").iterdir())
+    assert names == [*(f"contacts-{number:05}.ndjson" for number in range(1, 5)), "manifest.json"]
+    command.run("demo", "--contacts=1000", "-o", "a.ndjson")
+    parts = b"".join((command.folder / "out" / name).read_bytes() for name in names[:-1])
+    assert parts == (command.folder / "a.ndjson").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("500kB", 500_000), ("1.5MB", 1_500_000), ("2GiB", 2 << 30), ("1g", 10**9), ("64 KiB", 1 << 16)],
+)
+def test_sizes_are_read_as_people_write_them(command: Any, text: str, size: int) -> None:
+    """A size has a decimal or a binary unit, or none."""
+    done = command.run("demo", "--contacts=1", "-o", "out/", f"--part-bytes={text}")
+    assert done.returncode == 0
+    assert json.loads((command.folder / "out" / "manifest.json").read_bytes())["part_bytes"] == size
 
 
 async def test_a_count_that_does_not_fit_is_told(raw_server: Any, command: Any) -> None:
@@ -237,7 +334,8 @@ def test_a_killed_run_leaves_nothing_half_done(serve: Serve, command: Any) -> No
         run.kill()
         run.communicate(timeout=60)
         assert run.returncode == -signal.SIGKILL
-        assert [path.name for path in command.folder.iterdir()] == ["a.ndjson.part"]
+        left = sorted(path.name for path in command.folder.iterdir() if path.suffix != ".tmp")
+        assert left == ["a.ndjson.checkpoint.json", "a.ndjson.part"]
         done = command.run("contacts", "-o", "a.ndjson", served=served)
     assert done.returncode == 0
     assert (command.folder / "a.ndjson").read_bytes().count(b"\n") == 3000
@@ -366,3 +464,65 @@ def _read_terminal(leader: int) -> bytes:
         if not piece:
             break
     return shown
+
+
+def test_an_interruption_while_the_token_is_awaited_ends_it(command: Any) -> None:
+    """Ctrl-C ends a command at once that waits for its token, and one that has hardly begun."""
+    run = subprocess.Popen(
+        command.line("contacts", "-o", "a.ndjson", "--token-file=-"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=command.folder,
+        env=command.environment(),
+    )
+    command.started.append(run)
+    for _ in range(100):
+        time.sleep(0.05)
+        if Path(f"/proc/{run.pid}/wchan").exists() and len(list(Path(f"/proc/{run.pid}/task").iterdir())) > 1:
+            break  # the thread that reads has begun
+    run.send_signal(signal.SIGINT)
+    assert run.wait(30) == 130
+    assert run.stdin is not None
+    run.stdin.close()
+
+
+def test_numbers_beyond_counting_are_usage_errors(command: Any) -> None:
+    """A number that no manifest can hold is refused, not met by a bug."""
+    for option in ("--max-contacts", "--part-contacts", "--part-bytes", "--min-free-disk"):
+        done = command.run("demo", "-o", "out/", option, "9" * 40)
+        assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+def test_other_files_in_a_folder_are_never_touched(serve: Serve, command: Any) -> None:
+    """What is no part of the export is refused in every state of the folder, and stays."""
+    stranger = command.folder / "out" / "contacts-20260101.csv"
+    with serve("--contacts=450", "--fault=http_401@2") as served:
+        command.run("contacts", "-o", "out/", served=served)
+        stranger.write_text("precious")
+        for options in ((), ("--restart",), ("--overwrite",), ("--restart", "--per-page=100")):
+            assert command.run("contacts", "-o", "out/", *options, served=served).returncode == 2
+        stranger.rename(stranger.with_name("contacts-00002.ndjson.gz"))
+        for options in ((), ("--restart",), ("--restart", "--per-page=100")):
+            assert command.run("contacts", "-o", "out/", *options, served=served).returncode == 2
+    assert (command.folder / "out" / "contacts-00002.ndjson.gz").read_text() == "precious"
+
+
+@pytest.mark.parametrize("options", [(), ("--part-contacts=150",)])
+def test_a_file_that_others_cut_or_take_away_is_not_vouched_for(
+    serve: Serve, command: Any, options: tuple[str, ...]
+) -> None:
+    """A part that somebody cuts while it is written, or a finished one that is gone, never gets a manifest."""
+    output = "out/" if options else "a.ndjson"
+    written = command.folder / ("out/contacts-00001.ndjson.gz" if options else "a.ndjson.part")
+    with serve("--contacts=1500", "--latency-ms=50") as served:
+        run = command.start("contacts", "-o", output, *options, served=served)
+        _wait_for(lambda: _size(written) > 1000)
+        if options:
+            written.unlink()
+        else:
+            os.truncate(written, 100)
+        _out, said = run.communicate(timeout=60)
+    assert run.returncode in (5, 6)
+    assert b"are kept" not in said
+    assert not list(command.folder.rglob("*manifest.json"))

@@ -72,7 +72,8 @@ async def test_pages_made_smaller_hold_the_same_contacts(tmp_path: Path, lines_o
     [
         ("http_401@4", exporter.CredentialsError),
         ("http_403@4", exporter.CredentialsError),
-        ("http_404@4", exporter.ApiError),
+        ("http_404@1", exporter.ApiError),
+        ("http_404@4", exporter.CheckpointError),
         ("http_422@1", exporter.ApiError),
         ("cursor_loop@4", exporter.ContractError),
         ("cursor_loop@1", exporter.ContractError),
@@ -82,7 +83,9 @@ async def test_pages_made_smaller_hold_the_same_contacts(tmp_path: Path, lines_o
         ("reset@4x99", exporter.RetriesExhausted),
     ],
 )
-async def test_lasting_faults_end_as_documented(fault: str, error: type[exporter.SourceError], tmp_path: Path) -> None:
+async def test_lasting_faults_end_as_documented(
+    fault: str, error: type[exporter.ExporterError], tmp_path: Path
+) -> None:
     """A failure that does not pass ends with its error, and no finished file appears."""
     patience = exporter.Patience(first_backoff_s=0.001, attempts=4)
     async with (

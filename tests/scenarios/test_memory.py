@@ -36,9 +36,9 @@ def test_memory_does_not_depend_on_the_workspace(
     serve: Callable[..., AbstractContextManager[Any]], command: Any, arguments: tuple[str, ...]
 ) -> None:
     """An export peaks under 64 MB, and ten times the contacts take less than 4 MB more."""
-    with serve("--contacts=300000", "--no-gzip") as served:
+    with serve("--contacts=150000", "--no-gzip") as served:
         # Threads make the allocator's fragments differ by some MB from run to run; a leak would be there each time.
-        few = max(peak_bytes(command, served, "--overwrite", "--max-contacts=30000", *arguments) for _ in range(3))
+        few = max(peak_bytes(command, served, "--overwrite", "--max-contacts=15000", *arguments) for _ in range(3))
         many = peak_bytes(command, served, "--overwrite", *arguments)
         if many - few >= 4 * MB:
             many = min(many, peak_bytes(command, served, "--overwrite", *arguments))

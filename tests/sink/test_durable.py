@@ -13,14 +13,16 @@ import pytest
 
 from exporter import SinkError
 from exporter.sink.durable import (
-    open_locked,
     open_private,
     prepare_file,
     put_in_place,
+    remove,
+    sync,
     sync_folder,
     write_all,
     writing,
 )
+from exporter.sink.lock import open_locked, open_locked_folder
 
 Opens = Callable[[Path], int]
 both = pytest.mark.parametrize("opens", [open_private, open_locked])
@@ -56,6 +58,27 @@ def test_an_older_file_becomes_private_and_keeps_its_content(opens: Opens, tmp_p
     os.close(opens(path))
     assert mode_of(path) == 0o600
     assert path.read_bytes() == b"kept"
+
+
+@both
+def test_what_is_opened_can_be_read_and_written(opens: Opens, tmp_path: Path) -> None:
+    """A part that goes on is read first, to check it."""
+    (tmp_path / "x").write_bytes(b"older")
+    descriptor = opens(tmp_path / "x")
+    assert os.read(descriptor, 10) == b"older"
+    write_all(descriptor, b" and newer")
+    os.close(descriptor)
+    assert (tmp_path / "x").read_bytes() == b"older and newer"
+
+
+@pytest.mark.parametrize("opens", [open_private, open_locked])
+def test_a_file_that_must_be_there_is_not_made(opens: Callable[..., int], tmp_path: Path) -> None:
+    """What a checkpoint speaks of is opened, never begun."""
+    with pytest.raises(FileNotFoundError):
+        opens(tmp_path / "x", create=False)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "x").write_bytes(b"")
+    os.close(opens(tmp_path / "x", create=False))
 
 
 @both
@@ -141,7 +164,7 @@ def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> N
 def test_a_writer_in_another_process_is_refused(tmp_path: Path) -> None:
     """The lock holds between processes, and is gone with the one that had it."""
     path = tmp_path / "x.part"
-    program = "import sys, pathlib, exporter.sink.durable as d; d.open_locked(pathlib.Path(sys.argv[1]))"
+    program = "import sys, pathlib, exporter.sink.lock as d; d.open_locked(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", f"{program}; print('held', flush=True); sys.stdin.read()", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -150,6 +173,30 @@ def test_a_writer_in_another_process_is_refused(tmp_path: Path) -> None:
             open_locked(path)
         holder.kill()
     os.close(open_locked(path))
+
+
+def test_a_folder_is_for_one_writer_at_a_time(tmp_path: Path) -> None:
+    """The lock on a folder holds as long as it is open, and leaves locks on files in it alone."""
+    first = open_locked_folder(tmp_path)
+    with pytest.raises(SinkError, match="another export is writing") as caught:
+        open_locked_folder(tmp_path)
+    assert caught.value.path == tmp_path
+    os.close(open_locked(tmp_path / "x"))
+    os.close(first)
+    os.close(open_locked_folder(tmp_path))
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "a link", "nothing"])
+def test_only_a_folder_is_locked_as_one(obstacle: str, tmp_path: Path) -> None:
+    """A file or a link in a folder's place is a failure of the destination, and so is nothing at all."""
+    path = tmp_path / "out"
+    if obstacle == "a file":
+        path.write_bytes(b"")
+    elif obstacle == "a link":
+        (tmp_path / "folder").mkdir()
+        path.symlink_to(tmp_path / "folder")
+    with pytest.raises(SinkError), writing(path):
+        open_locked_folder(path)
 
 
 @pytest.mark.parametrize("fate", ["renamed", "replaced"])
@@ -242,9 +289,54 @@ def test_a_link_beside_the_file_is_not_written_through(tmp_path: Path) -> None:
     assert not (tmp_path / "b").is_symlink()
 
 
-def test_a_folders_names_are_synced(tmp_path: Path) -> None:
-    """The folder of a file can be synced, whether or not the file is there."""
-    sync_folder(tmp_path / "not there")
+def test_a_prepared_file_waits_under_another_name(tmp_path: Path) -> None:
+    """What is prepared is whole and private before anybody finds it under its name."""
+    pending = prepare_file(tmp_path / "a.json", b"whole")
+    assert pending == tmp_path / "a.json.tmp"
+    assert pending.read_bytes() == b"whole"
+    assert mode_of(pending) == 0o600
+    put_in_place(pending, tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
+
+
+def test_a_file_is_removed_if_it_is_there(tmp_path: Path) -> None:
+    """Removing twice is as good as once."""
+    (tmp_path / "x").write_bytes(b"")
+    remove(tmp_path / "x")
+    remove(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_and_data_are_brought_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data through its own descriptor, names through one of their folder, which is closed again."""
+    synced: list[int] = []
+    inodes: list[int] = []
+
+    def watched(descriptor: int) -> None:
+        synced.append(descriptor)
+        inodes.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(sys, "platform", "linux")
+    descriptor = open_private(tmp_path / "x")
+    sync(descriptor)
+    os.close(descriptor)
+    sync_folder(tmp_path)
+    assert inodes == [(tmp_path / "x").stat().st_ino, tmp_path.stat().st_ino]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(synced[1])
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "not there")
+
+
+def test_where_a_disk_has_a_cache_of_its_own_it_is_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS fsync() stops short of the disk: another call is used there."""
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, operation: calls.append((descriptor, operation)))
+    sync(7)
+    assert calls == [(7, 51)]
 
 
 @pytest.mark.parametrize(("path", "name"), [(None, "stdout"), (Path("dir/x"), "'dir/x'")])

@@ -1,284 +1,280 @@
-"""A file that is complete or not there."""
+"""The asynchronous side of an output: when it commits, and what a cancellation leaves."""
 
 import fcntl
 import hashlib
+import json
 import os
-import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from exporter import FileSummary, SinkError, SourceSummary, Summary
-from exporter.model import Frame
-from exporter.sink.durable import open_locked
-from exporter.sink.file import FileSink, part_path
-from exporter.sink.manifest import manifest_path
+from exporter import Committed, Event, SinkError
+from exporter.sink import part as part_module
+from exporter.sink.durable import write_all
+from exporter.sink.file import COMMIT_BYTES
+from exporter.sink.lock import open_locked
+from exporter.sink.output import Output
+from exporter.sink.place import Place
+
+Sinks = Callable[..., AbstractAsyncContextManager[Any]]
+Read = Callable[[Place], bytes]
 
 
-def frame(content: bytes, contacts: int = 1) -> Frame:
-    """Give a frame."""
-    return Frame(content, contacts, 2 * len(content))
+def committed_pages(place: Place) -> int:
+    """Tell up to which page an unfinished export is committed."""
+    pages: int = json.loads(place.checkpoint.read_bytes())["figures"]["position"]["pages"]
+    return pages
 
 
-def summarise(file: FileSummary) -> Summary:
-    """Give the summary of an export that is this one file."""
-    return Summary(
-        tool="a test",
-        complete=True,
-        source=SourceSummary("https://api.intercom.io", "/contacts", "2.14", None, 150),
-        started_at="",
-        finished_at="",
-        runs=1,
-        pages=1,
-        contacts=file.contacts,
-        total_count_first=None,
-        total_count_last=None,
-        requests=1,
-        retries={},
-        rate_limit_wait_s=0.0,
-        files=(file,),
-    )
+async def test_a_finished_output_has_its_names(sinking: Sinks, place: Place, content_of: Read) -> None:
+    """Only finishing gives the last name, and the manifest that vouches for all."""
+    async with sinking(place) as sink:
+        await sink.append(b"one ", b"two ", b"three")
+        assert not place.manifest.exists()
+        assert place.part(2 if place.parts else 1).exists()
+        summary = await sink.finish()
+    assert content_of(place) == b"one two three"
+    assert (summary.contacts, sum(file.bytes for file in summary.files)) == (3, 13)
+    assert not list(place.folder.glob("*.part"))
+    async with sinking(place) as sink:
+        assert sink.export.output.finished == summary
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Name an output."""
-    return tmp_path / "contacts.ndjson"
+async def test_leaving_by_a_failure_commits_what_is_written(sinking: Sinks, place: Place, content_of: Read) -> None:
+    """When the source fails, everything that came before is kept, and the next run goes on behind it."""
+    with pytest.raises(RuntimeError, match="in the block"):
+        async with sinking(place) as sink:
+            await sink.append(b"one ", b"two ", b"three ")
+            raise RuntimeError("in the block")
+    assert committed_pages(place) == 3
+    assert not place.manifest.exists()
+    async with sinking(place) as sink:
+        await sink.append(b"four")
+        await sink.finish()
+    assert content_of(place) == b"one two three four"
 
 
-async def test_a_finished_file_has_its_name_and_its_figures(path: Path) -> None:
-    """Only finishing gives the name; the figures are those of what was written."""
-    async with FileSink(path) as sink:
-        for number in range(3):
-            await sink.append(frame(b"%d" % number * 1_000, contacts=number))
-            assert part_path(path).stat().st_size == 1_000 * (number + 1)
-        assert not path.exists()
-        summary = (await sink.finish(summarise)).files[0]
-    content = path.read_bytes()
-    assert content == b"0" * 1_000 + b"1" * 1_000 + b"2" * 1_000
-    assert summary == FileSummary(path.name, 3_000, hashlib.sha256(content).hexdigest(), 3, 6_000)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert sorted(path.parent.iterdir()) == [path, manifest_path(path)]
+async def test_leaving_in_peace_commits_nothing(sinking: Sinks, file: Place) -> None:
+    """A block that ends by itself has said what it wanted kept."""
+    async with sinking(file) as sink:
+        await sink.append(b"one")
+        await sink.sink.commit()
+        await sink.append(b"two")
+    assert committed_pages(file) == 1
 
 
-async def test_data_is_on_disk_before_it_has_a_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order that makes a crash harmless: the data, the manifest, then their names, each made durable."""
-    order: list[str] = []
-    sync, rename = os.fsync, Path.replace
+async def test_commits_are_due_by_the_clock(sinking: Sinks, file: Place) -> None:
+    """So many seconds after the latest commit the next page's end is one; each is told."""
+    now, events = [100.0], list[Event]()
+    async with sinking(file, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
+        for at_s in (100.0, 104.9, 105.0, 105.1, 109.9, 110.5):
+            now[0] = at_s
+            await sink.append(b"page ")
+            await sink.sink.commit_if_due()
+        assert committed_pages(file) == 6
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [3, 6]
+    assert len(events) == 2
 
-    def watched_sync(descriptor: int) -> None:
-        order.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
-        sync(descriptor)
 
-    def watched_rename(source: Path, target: Path) -> Path:
-        order.append(f"rename {target.name}")
-        return rename(source, target)
+async def test_without_an_interval_each_page_is_committed(sinking: Sinks, file: Place) -> None:
+    """Zero seconds are over at once."""
+    events = list[Event]()
+    async with sinking(file, events.append, lambda: 0.0, checkpoint_every_s=0) as sink:
+        for number in range(1, 4):
+            await sink.append(b"page ")
+            await sink.sink.commit_if_due()
+            assert committed_pages(file) == number
+    assert events == [Committed(event.position) for event in events if isinstance(event, Committed)]
 
-    async with FileSink(path) as sink:
-        await sink.append(frame(b"content"))
-        monkeypatch.setattr(os, "fsync", watched_sync)
-        monkeypatch.setattr(Path, "replace", watched_rename)
-        await sink.finish(summarise)
-    assert order == [
-        "sync contacts.ndjson.part",
-        "sync contacts.ndjson.manifest.json.tmp",
-        "rename contacts.ndjson",
-        f"sync {path.parent.name}",
-        "rename contacts.ndjson.manifest.json",
-        f"sync {path.parent.name}",
+
+async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: Place) -> None:
+    """However little time has passed, never more than 64 MB wait for a commit."""
+    assert COMMIT_BYTES == 64_000_000
+    events, half = list[Event](), bytes(COMMIT_BYTES // 2)
+    async with sinking(file, events.append, lambda: 0.0) as sink:
+        for content in (half, half[1:], b"x", half):
+            await sink.append(content)
+            await sink.sink.commit_if_due()
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [3]
+
+
+async def test_a_full_part_is_a_commit(sinking: Sinks, parts: Place) -> None:
+    """Beginning the next part says that everything before it is on disk, and the clock begins anew."""
+    now, events = [0.0], list[Event]()
+    async with sinking(parts, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
+        for at_s in (1.0, 2.0, 3.0, 7.9, 8.0):
+            now[0] = at_s
+            await sink.append(b"page ")
+            await sink.sink.commit_if_due()
+            now[0] = 7.9 if at_s == 8.0 else at_s
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [2, 4]
+    assert [path.name for path in sorted(parts.path.glob("*ndjson*"))] == [
+        "contacts-00001.ndjson",
+        "contacts-00002.ndjson",
+        "contacts-00003.ndjson.part",
     ]
 
 
-async def test_leaving_without_finishing_leaves_the_part(path: Path) -> None:
-    """After a failure what was written stays under the part's name, and the file does not appear."""
-    with pytest.raises(RuntimeError, match="in the block"):
-        async with FileSink(path) as sink:
-            await sink.append(frame(b"written"))
-            raise RuntimeError("in the block")
-    assert part_path(path).read_bytes() == b"written"
-    assert not path.exists()
+async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: Place) -> None:
+    """The requests go on while a part is finished: figures are read on the loop that counts them, never in a thread."""
+    threads: set[int] = set()
+    async with sinking(parts) as sink:
+        figures = sink.sink._figures
+
+        def watched() -> Any:
+            threads.add(threading.get_ident())
+            return figures()
+
+        sink.sink._figures = watched
+        await sink.append(b"one", b"two", b"three")
+        await sink.sink.commit()
+    assert threads == {threading.get_ident()}
 
 
-async def test_a_new_run_begins_the_part_anew(path: Path) -> None:
-    """Nothing of an older part gets into the file."""
-    part_path(path).write_bytes(b"from an older run, and longer")
-    async with FileSink(path) as sink:
-        await sink.append(frame(b"new"))
-        summary = (await sink.finish(summarise)).files[0]
-    assert path.read_bytes() == b"new"
-    assert summary.sha256 == hashlib.sha256(b"new").hexdigest()
+async def test_room_is_looked_at_also_where_parts_fill_up_quickly(
+    sinking: Sinks, parts: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is filled by many small parts is left with the room that was asked for."""
+    checks = 0
+
+    def check(_output: Output) -> None:
+        nonlocal checks
+        checks += 1
+        if checks > 1:
+            raise SinkError("too little room")
+
+    monkeypatch.setattr(Output, "check_room", check)
+    with pytest.raises(SinkError, match="too little room"):
+        async with sinking(parts, clock=lambda: 0.0) as sink:
+            for _ in range(10):
+                await sink.append(b"page ")
+                await sink.sink.commit_if_due()
+    assert committed_pages(parts) == 2
 
 
-async def test_the_old_file_stays_until_the_new_one_is_complete(path: Path) -> None:
-    """A file of that name is replaced at the end, in one step."""
-    path.write_bytes(b"old")
-    async with FileSink(path, overwrite=True) as sink:
-        await sink.append(frame(b"new"))
-        assert path.read_bytes() == b"old"
-        await sink.finish(summarise)
-    assert path.read_bytes() == b"new"
+async def test_a_frame_without_bytes_is_not_written(sinking: Sinks, file: Place) -> None:
+    """A page without contacts leaves no trace in the data."""
+    async with sinking(file) as sink:
+        await sink.append(b"", contacts=0)
+        await sink.append(b"one")
+        await sink.append(b"", contacts=0)
+        summary = await sink.finish()
+    assert file.path.read_bytes() == b"one"
+    assert summary.files[0].contacts == 1
 
 
-async def test_a_file_that_appears_meanwhile_is_not_overwritten(path: Path) -> None:
-    """What somebody else puts under the name while the part is written stays, unless it may be replaced."""
-    async with FileSink(path) as sink:
-        await sink.append(frame(b"new"))
-        path.write_bytes(b"precious")
-        with pytest.raises(SinkError, match="appeared meanwhile"):
-            await sink.finish(summarise)
-    assert path.read_bytes() == b"precious"
+class SlowDisk:
+    """Holds up a write until it is released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.released = threading.Event(), threading.Event()
+        monkeypatch.setattr(part_module, "write_all", self.write)
+
+    def write(self, descriptor: int, content: bytes) -> None:
+        """Write half, wait, and write the rest."""
+        write_all(descriptor, content[: len(content) // 2])
+        self.begun.set()
+        assert self.released.wait(60)
+        write_all(descriptor, content[len(content) // 2 :])
 
 
-@pytest.mark.parametrize("change", ["replaced", "linked", "cut", "longer"])
-async def test_a_part_that_others_had_a_hand_in_is_not_finished(path: Path, change: str) -> None:
-    """Only the very file that was written, as long as it was written, becomes the export."""
-    part = part_path(path)
-    async with FileSink(path) as sink:
-        await sink.append(frame(b"written"))
-        if change in ("replaced", "linked"):
-            part.unlink()
-        if change == "linked":
-            part.symlink_to("/etc/passwd")
-        elif change == "cut":
-            os.truncate(part, 3)
-        elif change == "longer":
-            os.truncate(part, 30)
-        else:
-            part.write_bytes(b"WRITTEN")
-        with pytest.raises(SinkError, match="changed by another program"):
-            await sink.finish(summarise)
-    assert not path.exists()
-    assert not manifest_path(path).exists()
+async def test_a_write_that_has_begun_is_finished_and_committed(
+    sinking: Sinks, file: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled in the middle of a page, the page is whole in the file and in the checkpoint."""
+    disk = SlowDisk(monkeypatch)
 
-
-async def test_a_part_with_a_second_name_is_refused(path: Path) -> None:
-    """A hard link would let an export pour into somebody's other file."""
-    other = path.parent / "other"
-    other.write_bytes(b"mine")
-    part_path(path).hardlink_to(other)
-    with pytest.raises(SinkError, match="not this user's alone"):
-        async with FileSink(path):
-            pass
-    assert other.read_bytes() == b"mine"
-
-
-async def test_a_second_sink_of_the_same_output_is_refused(path: Path) -> None:
-    """One output, one writer: the second is refused at once and harms nothing."""
-    async with FileSink(path) as sink:
-        await sink.append(frame(b"first"))
-        with pytest.raises(SinkError, match="another export is writing"):
-            async with FileSink(path):
-                pass
-        await sink.append(frame(b" writer"))
-        await sink.finish(summarise)
-    assert path.read_bytes() == b"first writer"
-    async with FileSink(path):
-        pass
-
-
-@pytest.mark.parametrize("obstacle", ["link", "folder", "pipe", "no folder"])
-async def test_what_is_no_plain_file_is_refused(obstacle: str, path: Path) -> None:
-    """A part that is a link, a folder or a pipe, or that has no folder, is a failure of the destination."""
-    part = part_path(path)
-    if obstacle == "link":
-        part.symlink_to(path.parent / "elsewhere")
-    elif obstacle == "folder":
-        part.mkdir()
-    elif obstacle == "pipe":
-        os.mkfifo(part)
-    else:
-        path = path.parent / "not there" / path.name
-    with pytest.raises(SinkError) as caught:
-        async with FileSink(path):
-            pass
-    assert caught.value.path == part_path(path)
-    assert not (path.parent / "elsewhere").exists()
-
-
-async def test_a_name_that_is_taken_by_a_folder_is_a_failure_of_the_destination(path: Path) -> None:
-    """The rename fails with the file's name in the error, and the part stays."""
-    async with FileSink(path) as sink:
-        await sink.append(frame(b"kept"))
-        path.mkdir()
-        with pytest.raises(SinkError) as caught:
-            await sink.finish(summarise)
-    assert caught.value.path == path
-    assert part_path(path).read_bytes() == b"kept"
-
-
-async def test_a_cancelled_write_is_whole(path: Path) -> None:
-    """A write that has begun is finished before the cancellation goes on."""
-    content = bytes(64 << 20)
-    async with FileSink(path) as sink:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(sink.append, frame(content))
+    async def write() -> None:
+        async with sinking(file) as sink:
+            await sink.append(b"whole page ")
             await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint()
-            tasks.cancel_scope.cancel()
-        assert part_path(path).stat().st_size in (0, len(content))
-        await sink.append(frame(b"more"))
-        summary = (await sink.finish(summarise)).files[0]
-    assert path.stat().st_size == summary.bytes
-    assert summary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+            raise AssertionError("it was cancelled")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await anyio.to_thread.run_sync(disk.begun.wait)
+        assert file.part(1).read_bytes() == b"whole"
+        tasks.cancel_scope.cancel()
+        disk.released.set()
+    assert committed_pages(file) == 1
+    async with sinking(file) as sink:
+        await sink.append(b"and more")
+        summary = await sink.finish()
+    assert content_of(file) == b"whole page and more"
+    assert summary.files[0].sha256 == hashlib.sha256(b"whole page and more").hexdigest()
 
 
-async def test_cancelled_while_it_opens_it_leaves_nothing_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_being_finished_is_finished(
+    sinking: Sinks, file: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled in the last step, the file and its manifest are there, and no checkpoint comes back."""
+    begun, released = threading.Event(), threading.Event()
+
+    def slow_sync(_descriptor: int) -> None:
+        begun.set()
+        assert released.wait(60)
+
+    async def write() -> None:
+        async with sinking(file) as sink:
+            await sink.append(b"one")
+            monkeypatch.setattr(part_module, "sync", slow_sync)
+            await sink.finish()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.cancel_scope.cancel()
+        released.set()
+    assert content_of(file) == b"one"
+    assert sorted(file.folder.iterdir()) == [file.path, file.manifest]
+
+
+async def test_cancelled_while_it_opens_it_leaves_nothing_open(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When entering the block is cancelled, the part is neither open nor locked afterwards."""
-    locking, release = threading.Event(), threading.Event()
+    locking, released = threading.Event(), threading.Event()
     lock = fcntl.flock
 
     def slow_lock(descriptor: int, operation: int) -> None:
         locking.set()
-        release.wait(60)
+        assert released.wait(60)
         lock(descriptor, operation)
 
     async def write() -> None:
-        async with FileSink(path) as sink:
+        async with sinking(file):
             await anyio.sleep_forever()
-            await sink.append(frame(b"never"))
 
     monkeypatch.setattr(fcntl, "flock", slow_lock)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(write)
-        while not locking.is_set():
-            await anyio.lowlevel.checkpoint()
+        await anyio.to_thread.run_sync(locking.wait)
         tasks.cancel_scope.cancel()
-        release.set()
-    os.close(await anyio.to_thread.run_sync(open_locked, part_path(path)))
+        released.set()
+    os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))
 
 
-LIMITED = textwrap.dedent("""
-    import asyncio, pathlib, resource, signal, sys
-    import exporter
-    from exporter.model import Frame
-    from exporter.sink.file import FileSink
-
-    async def main(path):
-        async with FileSink(path) as sink:
-            await sink.append(Frame(b"a" * 60_000, 1, 60_000))
-            try:
-                await sink.append(Frame(b"b" * 60_000, 1, 60_000))
-            except exporter.SinkError as error:
-                print(error.path, "|", error, "|", type(error.__cause__).__name__)
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-    asyncio.run(main(pathlib.Path(sys.argv[1])))
-""")
-
-
-def test_a_destination_without_room_is_a_failure_of_the_destination(path: Path) -> None:
-    """A write that the system cuts short and then refuses names the part; what fitted stays, and no file appears."""
-    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, check=True, timeout=60)
-    where, sentence, cause = done.stdout.decode().strip().split(" | ")
-    assert where == str(part_path(path))
-    assert "File too large" in sentence
-    assert cause == "OSError"
-    assert part_path(path).stat().st_size == 100_000
-    assert not path.exists()
+async def test_checking_a_long_part_can_be_cancelled(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever cancels does not wait until gigabytes have been read, and nothing is changed."""
+    monkeypatch.setattr(part_module, "_READ_BYTES", 10)
+    monkeypatch.setattr(part_module, "_STEP_BYTES", 10)
+    with pytest.raises(RuntimeError):
+        async with sinking(file) as sink:
+            await sink.append(bytes(1_000))
+            raise RuntimeError
+    before = file.checkpoint.read_bytes()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with sinking(file):
+            raise AssertionError("it was cancelled")
+    assert scope.cancelled_caught
+    assert file.checkpoint.read_bytes() == before
+    os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))

@@ -1,8 +1,6 @@
 """The manifest: what is written can be read again, and what others wrote is not taken for ours."""
 
-import errno
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import FileSummary, SinkError, SourceSummary, Summary
-from exporter.sink.manifest import decode_manifest, encode_manifest, manifest_path, prepare_manifest
+from exporter import FileSummary, SourceSummary, Summary
+from exporter.sink.durable import prepare_file, put_in_place
+from exporter.sink.manifest import decode_manifest, encode_manifest
+from exporter.sink.place import manifest_path
 
 SUMMARY = Summary(
     tool="intercom-exporter 0.1.0",
@@ -34,7 +34,7 @@ SUMMARY = Summary(
 
 def save_manifest(path: Path, summary: Summary) -> None:
     """Put a manifest beside an output, as finishing it does."""
-    prepare_manifest(path, summary).replace(manifest_path(path))
+    put_in_place(prepare_file(manifest_path(path), encode_manifest(summary)), manifest_path(path))
 
 
 counts = st.integers(0, 2**63 - 1)
@@ -48,6 +48,7 @@ summaries = st.builds(
     started_at=texts,
     finished_at=texts,
     runs=counts,
+    interruptions=counts,
     pages=counts,
     contacts=counts,
     total_count_first=st.none() | counts,
@@ -55,6 +56,8 @@ summaries = st.builds(
     requests=counts,
     retries=st.dictionaries(texts, counts),
     rate_limit_wait_s=st.floats(0, 1e9),
+    part_contacts=st.none() | counts,
+    part_bytes=st.none() | counts,
     files=st.lists(st.builds(FileSummary, texts, counts, texts, counts, counts), max_size=3).map(tuple),
 )
 
@@ -86,6 +89,7 @@ def test_a_manifest_is_the_documented_one() -> None:
         "started_at": "2026-11-22T10:00:00Z",
         "finished_at": "2026-11-22T10:33:00Z",
         "runs": 1,
+        "interruptions": 0,
         "pages": 2_000,
         "contacts": 300_000,
         "total_count_first": 300_000,
@@ -111,6 +115,13 @@ def test_a_limit_is_named_only_where_there_is_one() -> None:
     manifest = json.loads(encode_manifest(limited))
     assert (manifest["complete"], manifest["limited_to_contacts"]) == (False, 5)
     assert list(manifest["retries"]) == ["http_429", "timeout"]
+    parted = json.loads(encode_manifest(replace(SUMMARY, part_contacts=7, part_bytes=9)))
+    assert (parted["part_contacts"], parted["part_bytes"]) == (7, 9)
+
+
+def test_a_manifest_of_an_earlier_version_of_ours_is_read() -> None:
+    """What it did not count yet is taken for none."""
+    assert decode_manifest(changed(interruptions=None)) == SUMMARY
 
 
 def test_fields_of_a_later_version_of_ours_do_not_matter() -> None:
@@ -185,26 +196,3 @@ def test_a_saved_manifest_stands_beside_the_file(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["contacts.ndjson.manifest.json"]
     assert decode_manifest(manifest_path(path).read_bytes()) == replace(SUMMARY, runs=2)
     assert manifest_path(path).stat().st_mode & 0o777 == 0o600
-
-
-def no_room(_descriptor: int) -> None:
-    """Fail as a full disk does."""
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.mark.parametrize("obstacle", ["no room", "link", "folder"])
-def test_a_manifest_that_cannot_be_saved_is_a_failure_of_the_destination(
-    obstacle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A full disk or a link in the way is a SinkError that names the manifest, or its temporary file."""
-    path = tmp_path / "contacts.ndjson"
-    if obstacle == "link":
-        (tmp_path / "contacts.ndjson.manifest.json.tmp").symlink_to(tmp_path / "elsewhere")
-    elif obstacle == "folder":
-        (tmp_path / "contacts.ndjson.manifest.json.tmp").mkdir()
-    else:
-        monkeypatch.setattr(os, "fsync", no_room)
-    with pytest.raises(SinkError) as caught:
-        save_manifest(path, SUMMARY)
-    assert str(caught.value.path).startswith(str(manifest_path(path)))
-    assert not (tmp_path / "elsewhere").exists()

@@ -1,34 +1,47 @@
 """What stands where an output is to go decides before anything is requested or written."""
 
-import os
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from exporter import CheckpointError, ConfigError, FileSummary, SourceSummary, Summary
-from exporter.sink.file import part_path
-from exporter.sink.manifest import manifest_path, prepare_manifest
-from exporter.sink.target import finished_export
+from exporter import CheckpointError, ConfigError, FileSummary, Position, SourceSummary, Summary
+from exporter.sink.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
+from exporter.sink.durable import prepare_file, put_in_place
+from exporter.sink.manifest import encode_manifest
+from exporter.sink.place import Place
+from exporter.sink.target import inspect, make_folder
 
-SOURCE = SourceSummary("https://api.intercom.io", "/contacts", "2.14", None, 150)
 CONTENT = b'{"id":"1"}\n'
+Look = Callable[..., Summary | Checkpoint | None]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Name an output."""
-    return tmp_path / "contacts.ndjson"
+def asked(place: Place, plain: Settings) -> Settings:
+    """Give the settings that are asked for; a folder always has a limit."""
+    return replace(plain, part_bytes=1_000) if place.parts else plain
 
 
-def finish(path: Path, limited_to_contacts: int | None = None, source: SourceSummary = SOURCE) -> Summary:
+@pytest.fixture
+def look(place: Place, asked: Settings) -> Look:
+    """Look at what is there."""
+
+    def start(*, overwrite: bool = False, restart: bool = False, **others: Any) -> Summary | Checkpoint | None:
+        return inspect(place, replace(asked, **others), overwrite=overwrite, restart=restart)
+
+    return start
+
+
+def finish(place: Place, made_with: Settings) -> Summary:
     """Leave a finished export."""
-    path.write_bytes(CONTENT)
+    make_folder(place)
+    place.file(1).write_bytes(CONTENT)
     summary = Summary(
         tool="intercom-exporter 0.1.0",
-        complete=limited_to_contacts is None,
-        limited_to_contacts=limited_to_contacts,
-        source=replace(source, api_version_echoed="2.14"),
+        complete=made_with.max_contacts is None,
+        limited_to_contacts=made_with.max_contacts,
+        source=SourceSummary(made_with.base_url, made_with.endpoint, made_with.api_version, "2.14", made_with.per_page),
         started_at="2026-11-22T10:00:00Z",
         finished_at="2026-11-22T10:33:00Z",
         runs=1,
@@ -39,138 +52,241 @@ def finish(path: Path, limited_to_contacts: int | None = None, source: SourceSum
         requests=1,
         retries={},
         rate_limit_wait_s=0.0,
-        files=(FileSummary(path.name, len(CONTENT), "ab" * 32, 1, len(CONTENT)),),
+        part_contacts=made_with.part_contacts,
+        part_bytes=made_with.part_bytes,
+        files=(FileSummary(place.file(1).name, len(CONTENT), "ab" * 32, 1, len(CONTENT)),),
     )
-    prepare_manifest(path, summary).replace(manifest_path(path))
+    put_in_place(prepare_file(place.manifest, encode_manifest(summary)), place.manifest)
     return summary
 
 
-def look(path: Path, source: SourceSummary = SOURCE, most: int | None = None, *, overwrite: bool = False) -> object:
-    """Look at what is there."""
-    return finished_export(path, source, most, overwrite=overwrite)
+def leave(place: Place, made_with: Settings, pages: int = 1, *, ended: bool = False) -> Checkpoint:
+    """Leave an unfinished export; one that has ended lacks nothing but its manifest."""
+    make_folder(place)
+    written = FileSummary(place.file(1).name, len(CONTENT), "ab" * 32, 1, len(CONTENT)) if pages else None
+    cursor = "c1" if pages and not ended else None
+    size = len(CONTENT) if pages else 0
+    checkpoint = Checkpoint(
+        settings=made_with,
+        figures=Figures(position=Position(cursor, pages, pages, size, size, reached_end=ended)),
+        files=(written,) if ended and written else (),
+        part=None if ended else written,
+    )
+    (place.file(1) if ended else place.part(1)).write_bytes(CONTENT * pages)
+    save_checkpoint(place.checkpoint, checkpoint)
+    return checkpoint
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_an_empty_place_is_work_to_do(path: Path, overwrite: bool) -> None:
-    """Nothing there, or only the part of an unfinished run, is no finished export; looking writes nothing."""
-    assert look(path, overwrite=overwrite) is None
-    part_path(path).write_bytes(b"begun")
-    assert look(path, overwrite=overwrite) is None
-    assert list(path.parent.iterdir()) == [part_path(path)]
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_empty_place_is_work_to_do(place: Place, look: Look, overwrite: bool, restart: bool) -> None:
+    """Nothing there, or a part without a checkpoint, is begun; looking writes nothing."""
+    assert look(overwrite=overwrite, restart=restart) is None
+    assert not place.part(1).exists()
+    make_folder(place)
+    place.part(1).write_bytes(b"begun")
+    assert look(overwrite=overwrite, restart=restart) is None
+    assert list(place.folder.iterdir()) == [place.part(1)]
 
 
-@pytest.mark.parametrize("most", [None, 1])
-def test_a_finished_export_with_these_settings_is_told(path: Path, most: int | None) -> None:
-    """Its figures come back; whatever version the API echoed then does not matter."""
-    summary = finish(path, most)
-    assert look(path, most=most) == summary
-    assert look(path, replace(SOURCE, api_version_echoed="2.13"), most) == summary
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_finished_export_with_these_settings_is_told(
+    place: Place, look: Look, asked: Settings, restart: bool
+) -> None:
+    """Its figures come back, unless it is to be overwritten; it is not what restart drops."""
+    summary = finish(place, asked)
+    assert look(restart=restart) == summary
+    assert look(restart=restart, overwrite=True) is None
 
 
-@pytest.mark.parametrize(
-    ("source", "most", "named"),
-    [
-        (replace(SOURCE, base_url="https://api.eu.intercom.io"), None, "base url"),
-        (replace(SOURCE, endpoint="/users"), None, "endpoint"),
-        (replace(SOURCE, api_version="2.13"), None, "api version"),
-        (replace(SOURCE, per_page=50), None, "per page"),
-        (SOURCE, 5, "max contacts"),
-        (replace(SOURCE, per_page=50, api_version="1.4"), 5, "api version, per page, max contacts"),
-    ],
-)
-def test_other_settings_are_named(path: Path, source: SourceSummary, most: int | None, named: str) -> None:
-    """Settings that would change the output are compared; the error says which differ, and where the manifest is."""
-    finish(path)
-    with pytest.raises(CheckpointError, match=f"with another {named}: choose") as caught:
-        look(path, source, most)
-    assert caught.value.path == manifest_path(path)
-    assert look(path, source, most, overwrite=True) is None
-
-
-def test_a_limited_export_is_not_the_whole(path: Path) -> None:
-    """An export that a limit cut is not taken for one without."""
-    finish(path, 1)
+def test_a_finished_limited_export_is_told(place: Place, look: Look, asked: Settings) -> None:
+    """With the same limit an export that a limit cut is finished; without it, it is not the whole."""
+    summary = finish(place, replace(asked, max_contacts=1))
+    assert look(max_contacts=1) == summary
     with pytest.raises(CheckpointError, match="max contacts"):
-        look(path)
+        look()
+
+
+def test_an_unfinished_export_with_these_settings_is_told(place: Place, look: Look, asked: Settings) -> None:
+    """It goes on, also where a finished one may be overwritten; only restart drops it."""
+    checkpoint = leave(place, asked)
+    assert look() == checkpoint
+    assert look(overwrite=True) == checkpoint
+    assert look(restart=True) is None
+
+
+OTHERS: dict[str, Any] = {
+    "base_url": "https://api.eu.intercom.io",
+    "endpoint": "/users",
+    "api_version": "2.13",
+    "per_page": 50,
+    "max_contacts": 5,
+}
+PART_OTHERS = {"part_contacts": 5, "part_bytes": 5}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_settings_than_a_finished_exports_are_named(place: Place, look: Look, asked: Settings, name: str) -> None:
+    """Settings that would change the output are compared; the error says which differs, and where the manifest is."""
+    finish(place, asked)
+    other = {name: OTHERS[name]}
+    with pytest.raises(
+        CheckpointError, match=f"is a finished export with another {name.replace('_', ' ')}: choose"
+    ) as e:
+        look(**other)
+    assert e.value.path == place.manifest
+    assert look(**other, overwrite=True) is None
+
+
+@pytest.mark.parametrize("name", PART_OTHERS)
+def test_other_sizes_than_the_finished_parts_are_named(parts: Place, plain: Settings, name: str) -> None:
+    """How large parts may get is compared as well."""
+    finish(parts, plain)
+    with pytest.raises(CheckpointError, match=f"is a finished export with another {name.replace('_', ' ')}: choose"):
+        inspect(parts, replace(plain, **{name: PART_OTHERS[name]}), overwrite=False, restart=False)  # type: ignore[arg-type]
+
+
+def test_another_format_than_the_finished_parts_is_named(parts: Place, plain: Settings) -> None:
+    """A folder of one format is not taken for somebody else's when another one is asked for."""
+    finish(parts, plain)
+    place, asked = replace(parts, suffix=".ndjson.gz"), replace(plain, format="ndjson.gz")
+    with pytest.raises(CheckpointError, match="is a finished export with another format: choose"):
+        inspect(place, asked, overwrite=False, restart=False)
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *PART_OTHERS, "format"])
+def test_other_settings_than_an_unfinished_exports_are_named(
+    place: Place, look: Look, asked: Settings, name: str
+) -> None:
+    """They are compared with the checkpoint's; both ways out begin anew."""
+    leave(place, asked)
+    other = {name: (OTHERS | PART_OTHERS | {"format": "ndjson.gz"})[name]}
+    with pytest.raises(CheckpointError, match=f"is an unfinished export with another {name.replace('_', ' ')}:") as e:
+        look(**other)
+    assert e.value.path == place.checkpoint
+    assert "use --restart" in str(e.value)
+    assert look(**other, overwrite=True) is None
+    assert look(**other, restart=True) is None
+
+
+def test_all_settings_that_differ_are_named(place: Place, look: Look, asked: Settings) -> None:
+    """One error names them all, in one order."""
+    finish(place, asked)
+    with pytest.raises(
+        CheckpointError, match="another base url, endpoint, api version, per page, max contacts: choose"
+    ):
+        look(**OTHERS)
+
+
+def test_an_export_without_a_page_begins_anew_with_other_settings(place: Place, look: Look, asked: Settings) -> None:
+    """Nothing is lost with it, so nobody is asked."""
+    checkpoint = leave(place, asked, pages=0)
+    assert look() == checkpoint
+    assert look(per_page=50) is None
+    finish(place, asked)
+    with pytest.raises(CheckpointError, match="finished export with another per page"):
+        look(per_page=50)
+
+
+def test_a_damaged_checkpoint_is_refused(place: Place, look: Look) -> None:
+    """What it said is unknown: only being told to begin anew helps."""
+    make_folder(place)
+    place.checkpoint.write_bytes(b"{}")
+    with pytest.raises(CheckpointError, match="damaged or of another version") as caught:
+        look()
+    assert caught.value.path == place.checkpoint
+    assert look(restart=True) is None
+    assert look(overwrite=True) is None
+
+
+def test_a_finished_export_stays_beside_the_one_that_shall_replace_it(
+    place: Place, look: Look, asked: Settings
+) -> None:
+    """Without overwrite a finished export is finished; with it, the unfinished one goes on."""
+    checkpoint = leave(place, asked)
+    summary = finish(place, asked)
+    assert look() == summary
+    assert look(restart=True) == summary
+    assert look(overwrite=True) == checkpoint
+    assert look(overwrite=True, restart=True) is None
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("manifest", [False, True])
+def test_an_export_that_lacks_only_its_manifest_is_gone_on_with(
+    place: Place, look: Look, asked: Settings, overwrite: bool, manifest: bool
+) -> None:
+    """What stands under the name is this very export, whatever its manifest's state."""
+    checkpoint = leave(place, asked, ended=True)
+    if manifest:
+        finish(place, asked)
+    assert look(overwrite=overwrite) == checkpoint
+
+
+def test_an_export_that_lacks_its_name_does_not_pass_for_the_file_there(
+    place: Place, look: Look, asked: Settings
+) -> None:
+    """While the part waits for its name, what has that name is another file."""
+    checkpoint = leave(place, asked, ended=True)
+    place.part(1).write_bytes(CONTENT)
+    assert look(overwrite=True) == checkpoint
+    if place.parts:
+        assert look() == checkpoint  # its own name is checked when it is given
+    else:
+        with pytest.raises(ConfigError, match="is not a finished export"):
+            look()
 
 
 @pytest.mark.parametrize("manifest", [None, b"{}", b"", b"\xff", b'{"manifest_version":2}'])
-def test_a_file_that_no_manifest_vouches_for_is_refused(path: Path, manifest: bytes | None) -> None:
+def test_data_that_nothing_vouches_for_is_refused(place: Place, look: Look, manifest: bytes | None) -> None:
     """Somebody's file is never replaced unasked."""
-    path.write_bytes(b"somebody's")
+    make_folder(place)
+    place.file(1).write_bytes(b"somebody's")
     if manifest is not None:
-        manifest_path(path).write_bytes(manifest)
-    with pytest.raises(ConfigError, match="is not a finished export: move it, or use --overwrite"):
-        look(path)
-    assert look(path, overwrite=True) is None
-    assert path.read_bytes() == b"somebody's"
+        place.manifest.write_bytes(manifest)
+    for restart in (False, True):
+        with pytest.raises(ConfigError, match="is not a finished export: move it, or use --overwrite"):
+            look(restart=restart)
+    assert look(overwrite=True) is None
+    assert place.file(1).read_bytes() == b"somebody's"
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT + b"more"])
-def test_a_file_of_another_length_than_the_manifest_says_is_refused(path: Path, content: bytes) -> None:
+def test_a_file_of_another_length_than_the_manifest_says_is_refused(
+    place: Place, look: Look, asked: Settings, content: bytes
+) -> None:
     """A file that was changed since is not ours any more."""
-    finish(path)
-    path.write_bytes(content)
+    finish(place, asked)
+    place.file(1).write_bytes(content)
     with pytest.raises(ConfigError, match="not a finished export"):
-        look(path)
+        look()
 
 
-def test_a_manifest_of_another_file_does_not_vouch(path: Path) -> None:
+def test_a_manifest_of_another_file_does_not_vouch(file: Place, plain: Settings) -> None:
     """A manifest that was copied along under another name speaks of another file."""
-    other = path.with_name("other.ndjson")
-    finish(other)
-    other.rename(path)
-    manifest_path(other).rename(manifest_path(path))
+    other = Place(file.path.with_name("other.ndjson"), ".ndjson")
+    finish(other, plain)
+    other.path.rename(file.path)
+    other.manifest.rename(file.manifest)
     with pytest.raises(ConfigError, match="not a finished export"):
-        look(path)
+        inspect(file, plain, overwrite=False, restart=False)
 
 
-def test_a_manifest_without_its_file_is_work_to_do(path: Path) -> None:
+def test_a_manifest_without_its_file_is_work_to_do(place: Place, look: Look, asked: Settings) -> None:
     """Where the file was taken away, the export begins anew."""
-    finish(path)
-    path.unlink()
-    assert look(path) is None
+    finish(place, asked)
+    place.file(1).unlink()
+    if place.parts:
+        with pytest.raises(ConfigError, match="not a finished export"):  # parts may have been moved: better ask
+            look()
+    else:
+        assert look() is None
+    assert look(overwrite=True) is None
 
 
-names = pytest.mark.parametrize("name", [lambda path: path, part_path, manifest_path], ids=["file", "part", "manifest"])
-
-
-@names
-@pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("dangling", [False, True])
-def test_a_link_in_the_way_is_refused(path: Path, name: object, overwrite: bool, dangling: bool) -> None:
-    """Personal data is written only to plain files, whatever is allowed to be overwritten."""
-    assert callable(name)
-    place = name(path)
-    target = path.with_name("elsewhere")
-    if not dangling:
-        target.write_bytes(b"kept")
-    place.symlink_to(target)
-    with pytest.raises(ConfigError, match=r"is a symbolic link") as caught:
-        look(path, overwrite=overwrite)
-    assert str(place) in str(caught.value)
-
-
-@names
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_something_that_is_no_file_is_refused(path: Path, name: object, make: object) -> None:
-    """A folder or a pipe under one of the names is an argument to change."""
-    assert callable(name)
-    assert callable(make)
-    make(name(path))
-    with pytest.raises(ConfigError, match="not a regular file"):
-        look(path, overwrite=True)
-
-
-@pytest.mark.parametrize("folder", ["missing", "a file"])
-def test_a_missing_folder_is_refused(tmp_path: Path, folder: str) -> None:
-    """Folders are not made unasked."""
-    (tmp_path / "a file").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"folder of .* does not exist"):
-        look(tmp_path / folder / "contacts.ndjson")
-
-
-def test_a_name_that_no_system_takes_is_refused(tmp_path: Path) -> None:
-    """A NUL in a path is a wrong argument."""
-    with pytest.raises(ConfigError):
-        look(tmp_path / "con\0tacts.ndjson")
+def test_a_manifest_that_names_no_file_vouches_for_none(place: Place, look: Look, asked: Settings) -> None:
+    """A manifest without files says nothing about what stands there."""
+    summary = replace(finish(place, asked), files=())
+    place.manifest.write_bytes(encode_manifest(summary))
+    with pytest.raises(ConfigError, match="not a finished export"):
+        look()

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -88,6 +89,49 @@ def test_different_cursors_never_raise_and_fill_no_memory() -> None:
     guard.pass_by(None, 20_001)
 
 
+@settings(deadline=None, max_examples=100)
+@given(
+    tail=st.integers(0, 40),
+    period=st.integers(1, 40),
+    stops=st.lists(st.integers(0, 200), max_size=4),
+    kind=st.sampled_from([LoopGuard, ShortSighted]),
+)
+def test_a_guard_written_down_and_loaded_notices_the_same(
+    tail: int, period: int, stops: list[int], kind: type[LoopGuard]
+) -> None:
+    """However often a listing goes on in another process, a circle is noticed at the very same page."""
+    guard, expected = kind(None), steps_until_noticed(kind(None), tail, period)
+    cursors = rho(tail, period)
+    for step in range(expected):
+        if step in stops:
+            guard = kind.load(guard.dump())
+        guard.pass_by(next(cursors), step + 1)
+    guard = kind.load(guard.dump())
+    with pytest.raises(exporter.ContractError, match=f"page {expected + 1} leads back"):
+        guard.pass_by(next(cursors), expected + 1)
+
+
+def test_what_a_guard_writes_down_stays_short() -> None:
+    """It fits into a checkpoint that is written each second, however long the listing is; loading loses nothing."""
+    guard = LoopGuard("start")
+    for number in range(5_000):
+        guard.pass_by(f"{number}", number + 1)
+    text = guard.dump()
+    assert len(text) < 40_000
+    assert text.isascii()
+    assert text.isprintable()
+    assert LoopGuard.load(text).dump() == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "1:2:3", "1:2:3:4:5", "a:1::", "1:b::", "1:1:zz:", "1:1::zz", "1:1::0", ":1::", "1.5:1::"]
+)
+def test_what_no_guard_wrote_is_a_value_error(text: str) -> None:
+    """A damaged note is told as such, whatever is wrong with it."""
+    with pytest.raises(ValueError, match=r".*"):
+        LoopGuard.load(text)
+
+
 async def test_pages_come_in_order_with_all_that_was_said(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom
 ) -> None:
@@ -134,6 +178,55 @@ async def test_a_circle_ends_before_a_page_comes_twice(api: StartApi, cursors: l
         *cursors[:-1],
         cursors[-2],
     ]
+
+
+async def test_a_listing_that_goes_on_brings_its_guard_along(api: StartApi) -> None:
+    """A circle that closes after the interruption is noticed as if there had been none."""
+    cursors = {None: "A", "A": "B", "B": "C", "C": "A"}
+
+    def answer(request: Any) -> bytes:
+        return bytes(request.page(cursors[request.query.get("starting_after")]))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        first = intercom.pages()
+        assert [(await anext(first)).next_cursor for _ in range(2)] == ["A", "B"]
+        rest = intercom.pages("B")
+        rest.guard = LoopGuard.load(first.guard.dump())
+        assert (await anext(rest)).next_cursor == "C"
+        with pytest.raises(exporter.ContractError, match="circle"):
+            await anext(rest)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_a_cursor_that_is_not_accepted_is_told_apart(api: StartApi, status: int) -> None:
+    """A refusal that means the cursor says so, keeps what the API said, and leaves the same page to be tried again."""
+    message = "Invalid starting_after param" if status == 400 else "Gone"
+
+    def answer(request: Any) -> bytes:
+        return bytes(request.page("c1") if request.number == 1 else request.error(status, "client_error", message))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = intercom.pages()
+        await anext(pages)
+        for _ in range(2):
+            with pytest.raises(exporter.CursorError, match=message) as caught:
+                await anext(pages)
+        assert (caught.value.status, caught.value.code, caught.value.request_id) == (status, "client_error", "req-1")
+        assert [request.query.get("starting_after") for request in server.requests] == [None, "c1", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("start", "status", "message"),
+    [(None, 404, "Gone"), (None, 410, "Gone"), (None, 400, "Invalid starting_after param"), ("c", 400, "Bad per_page")],
+)
+async def test_other_refusals_do_not_blame_the_cursor(
+    api: StartApi, start: str | None, status: int, message: str
+) -> None:
+    """Where no cursor was sent, or something else is named, beginning anew would not help."""
+    async with api(lambda r: r.error(status, "client_error", message)) as server, client_of(server) as intercom:
+        with pytest.raises(exporter.ApiError, match=message) as caught:
+            await anext(intercom.pages(start))
+    assert not isinstance(caught.value, exporter.CursorError)
 
 
 async def test_a_step_after_an_error_asks_for_the_same_page(api: StartApi) -> None:
@@ -215,3 +308,73 @@ async def test_a_size_that_a_first_page_by_number_shrank_to_stays(api: StartApi)
     ):
         assert len([page async for page in intercom.pages()]) == 3
     assert sizes(server) == [80, 80, 80, 40, 40, 40]
+
+
+def counted(request: Any, base_url: str, contacts: int) -> bytes:
+    """Answer as versions 1.x do, with the contacts that a page's number and its size mean together."""
+    page, size = int(request.query.get("page", "1")), int(request.query["per_page"])
+    following = f"{base_url}/contacts?per_page={size}&page={page + 1}" if page * size < contacts else None
+    listed = [{"n": number} for number in range(contacts)][(page - 1) * size : page * size]
+    return bytes(request.reply(200, json.dumps({"contacts": listed, "pages": {"next": following}})))
+
+
+@pytest.mark.parametrize("shrunk", [False, True])
+@pytest.mark.parametrize("stop", [1, 2, 3])
+async def test_a_listing_by_number_goes_on_at_the_right_place(api: StartApi, shrunk: bool, stop: int) -> None:
+    """A number means a place only together with the page's size, so its cursor carries both."""
+    fails = {1, 2, 3} if shrunk else set()
+    async with (
+        api(
+            lambda request: request.reply(502) if request.number in fails else counted(request, server.base_url, 100)
+        ) as server,
+        client_of(server, per_page=20, api_version="1.4") as intercom,
+    ):
+        first = intercom.pages()
+        before = [await anext(first) for _ in range(stop)]
+        after = [page async for page in intercom.pages(before[-1].next_cursor)]
+    assert before[-1].next_cursor == f"{server.base_url}/contacts?page={stop + 1}&per_page={10 if shrunk else 20}"
+    records = [json.loads(record)["n"] for page in (*before, *after) for record in page.records]
+    assert records == list(range(100))
+    assert sizes(server)[-1] == (10 if shrunk else 20)
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+async def test_an_export_by_number_goes_on_at_the_right_place(api: StartApi, tmp_path: Path, stop: int) -> None:
+    """Interrupted after its pages had become smaller, an export asks for the same size again, and misses nobody."""
+    refused = {4 + stop}
+
+    def answer(request: Any) -> bytes:
+        if request.number <= 3:
+            return bytes(request.reply(502))
+        return bytes(request.error(401, "x") if request.number in refused else counted(request, server.base_url, 100))
+
+    async with api(answer) as server, client_of(server, per_page=20, api_version="1.4") as intercom:
+        with pytest.raises(exporter.CredentialsError):
+            await exporter.export(intercom, tmp_path / "contacts.ndjson")
+        summary = await exporter.export(intercom, tmp_path / "contacts.ndjson")
+    lines = (tmp_path / "contacts.ndjson").read_bytes().splitlines()
+    assert [json.loads(line)["n"] for line in lines] == list(range(100))
+    assert sizes(server) == [20] * 3 + [10] * 11
+    assert (summary.pages, summary.source.per_page, summary.retries) == (10, 20, {"http_502": 3})
+
+
+@pytest.mark.parametrize("size", ["", "&per_page=", "&per_page=x", "&per_page=-5"])
+async def test_a_number_without_a_size_counts_in_the_size_that_was_asked_for(api: StartApi, size: str) -> None:
+    """A cursor from elsewhere that names only a page is taken for one of this listing."""
+    async with (
+        api(lambda request: counted(request, server.base_url, 50)) as server,
+        client_of(server, per_page=20) as intercom,
+    ):
+        pages = [page async for page in intercom.pages(f"{server.base_url}/contacts?page=2{size}")]
+    assert [json.loads(record)["n"] for page in pages for record in page.records] == list(range(20, 50))
+
+
+async def test_a_listing_begun_at_a_cursor_may_end_with_an_empty_page() -> None:
+    """Who goes on at a cursor has the contacts before it: an empty last page is no sign that they are missing."""
+    async with exporter.Sandbox(20) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom:
+            cursor = (await anext(intercom.pages())).next_cursor
+            for last in range(19, 9, -1):
+                sandbox.change("delete", last)
+            pages = [page async for page in intercom.pages(start=cursor)]
+    assert [(page.records, page.total_count) for page in pages] == [((), 10)]

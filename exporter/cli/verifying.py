@@ -1,0 +1,62 @@
+"""What the command `verify` says: progress, each difference on a line, and a last line."""
+
+import json
+from dataclasses import asdict
+
+import anyio.to_thread
+from anyio import from_thread
+
+from exporter.cli import exits
+from exporter.cli.exits import complain, say
+from exporter.cli.reporter import Bar, wants_bar
+from exporter.cli.settings import ReportOptions
+from exporter.cli.signals import until_signal
+from exporter.errors import ExporterError
+from exporter.sink.verify import Verified, Verifying, verify
+
+
+async def verify_and_tell(path: str, options: ReportOptions) -> int:
+    """Verify an export; give the exit code."""
+    bar = Bar("MB checked") if wants_bar(options) else None
+    tells_json = options.progress == "json" and not options.quiet
+
+    def observe(event: Verifying) -> None:
+        from_thread.check_cancelled()
+        if tells_json:
+            say(json.dumps({"event": "verifying", **asdict(event)}))
+        elif bar:
+            bar.move(event.bytes_read // 1_000_000, event.bytes_total // 1_000_000)
+
+    async def job() -> int:
+        try:
+            verified = await anyio.to_thread.run_sync(verify, path, observe)
+        finally:
+            if bar:
+                bar.hide()
+        if tells_json:
+            _tell_json(verified)
+        else:
+            _tell(path, verified, quiet=options.quiet)
+        return exits.DIFFERENCES if verified.differences else exits.COMPLETE
+
+    try:
+        return await until_signal(job, lambda name: complain(f"stopped by {name}: nothing was changed"))
+    except ExporterError as error:
+        return exits.fail(error, verbose=options.verbose)
+
+
+def _tell_json(verified: Verified) -> None:
+    contacts = verified.summary.contacts if verified.summary else None
+    figures = {"contacts": contacts, "duplicates": verified.duplicates, "differences": verified.differences}
+    say(json.dumps({"event": "verified", **figures}))
+
+
+def _tell(path: str, verified: Verified, *, quiet: bool) -> None:
+    for difference in verified.differences:
+        complain(difference)
+    if verified.summary and not verified.differences and not quiet:
+        files, summary = verified.summary.files, verified.summary
+        size = sum(file.bytes for file in files) / 1e6
+        limit = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
+        in_files = f" in {len(files):,} files" if len(files) > 1 else ""
+        complain(f"{path} is as its manifest says: {summary.contacts:,} contacts{limit}{in_files}, {size:,.1f} MB")

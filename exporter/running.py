@@ -1,0 +1,183 @@
+"""One run of an export: moves the pages, and keeps the figures that its checkpoint and manifest are made of."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from exporter import __version__
+from exporter.errors import ConfigError
+from exporter.flow import Flow, pump
+from exporter.model import (
+    FileSummary,
+    Frame,
+    Observer,
+    Page,
+    PageWritten,
+    Position,
+    Resumed,
+    SourceSummary,
+    Summary,
+    VersionMismatch,
+)
+from exporter.sink.checkpoint import Checkpoint, Figures, Settings
+from exporter.source.intercom import Intercom
+from exporter.source.listing import ENDPOINT, LoopGuard
+
+
+async def _nothing() -> None:
+    """Do nothing after a page."""
+
+
+class Run:
+    """One run of an export, and the figures of all its runs.
+
+    Args:
+        intercom: the workspace.
+        flow: how pages travel.
+        observer: is told what happens.
+    """
+
+    def __init__(self, intercom: Intercom, flow: Flow, observer: Observer) -> None:
+        self._intercom = intercom
+        self._flow = flow
+        self._observer = observer
+        self._pages = intercom.pages(observer=observer)
+        self._before = Figures(started_at=utc_now(), runs=0)
+        self._position = Position()
+        self._trail = LoopGuard(None)  # as far as is written; the listing's own guard is ahead of that
+        self._total_count_first: int | None = None
+        self._total_count_last: int | None = None
+
+    def go_on(self, checkpoint: Checkpoint) -> None:
+        """Begin where a checkpoint ends.
+
+        Raises:
+            ValueError: it cannot be understood.
+        """
+        figures = checkpoint.figures
+        try:
+            self._trail, guard = LoopGuard.load(figures.trail), LoopGuard.load(figures.trail)
+            self._pages = self._intercom.pages(figures.position.next_cursor, observer=self._observer)
+        except ConfigError as exc:
+            raise ValueError(str(exc)) from None
+        self._pages.guard, self._pages.listed = guard, figures.position.contacts
+        self._before, self._position = figures, figures.position
+        self._total_count_first, self._total_count_last = figures.total_count_first, figures.total_count_last
+        self._observer(Resumed(figures.position))
+
+    async def into(
+        self, append: Callable[[Frame], Awaitable[None]], after_page: Callable[[], Awaitable[None]] = _nothing
+    ) -> None:
+        """Move all pages that are left.
+
+        Args:
+            append: writes a frame.
+            after_page: called once the page is counted.
+        """
+
+        async def write(frame: Frame, page: Page) -> None:
+            await append(frame)
+            self._count(frame, page)
+            await after_page()
+
+        left = self._left()
+        if left != 0:
+            await pump(self._pages, replace(self._flow, max_contacts=left), write)
+        if not self._position.written_bytes:
+            empty = self._flow.form.empty()
+            await append(empty)
+            self._position = replace(self._position, written_bytes=len(empty.content))
+
+    def _left(self) -> int | None:
+        """Count the contacts that are still to come, None for all there are."""
+        limit = self._flow.max_contacts
+        if self._position.reached_end:
+            return 0
+        return None if limit is None else max(limit - self._position.contacts, 0)
+
+    def _count(self, frame: Frame, page: Page) -> None:
+        before = self._position
+        self._position = Position(
+            page.next_cursor,
+            before.pages + 1,
+            before.contacts + frame.contacts,
+            before.written_bytes + len(frame.content),
+            before.uncompressed_bytes + frame.uncompressed_bytes,
+            page.whole and page.next_cursor is None,
+        )
+        self._trail.see(page.records, self._position.pages)
+        self._trail.pass_by(page.next_cursor, self._position.pages)
+        self._total_count_last = page.total_count
+        if not before.pages:
+            self._total_count_first = page.total_count
+        if page.number == 1:
+            asked, echoed = self._intercom.api_version, self._pages.traffic.version_echoed
+            if echoed not in (None, asked):
+                self._observer(VersionMismatch(asked, echoed))
+        self._observer(PageWritten(self._position, page.total_count))
+
+    def settings(self, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
+        """Describe what decides the output's bytes."""
+        intercom = self._intercom
+        return Settings(
+            base_url=intercom.origin,
+            endpoint=ENDPOINT,
+            api_version=intercom.api_version,
+            per_page=intercom.per_page,
+            format=self._flow.form.suffix.removeprefix("."),
+            max_contacts=self._flow.max_contacts,
+            part_contacts=part_contacts,
+            part_bytes=part_bytes,
+        )
+
+    def figures(self) -> Figures:
+        """Tell how far the output has got, and what that took."""
+        before, traffic = self._before, self._pages.traffic
+        return Figures(
+            position=self._position,
+            trail=self._trail.dump(),
+            started_at=before.started_at,
+            runs=before.runs + 1,
+            total_count_first=self._total_count_first,
+            total_count_last=self._total_count_last,
+            api_version_echoed=traffic.version_echoed or before.api_version_echoed,
+            requests=before.requests + traffic.requests,
+            retries=dict(sorted((Counter(before.retries) + traffic.retries).items())),
+            rate_limit_wait_s=round(before.rate_limit_wait_s + traffic.rate_limit_wait_s, 3),
+        )
+
+    def summary(self, settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
+        """Sum up a finished export."""
+        figures = self.figures()
+        return Summary(
+            tool=f"intercom-exporter {__version__}",
+            complete=figures.position.reached_end,
+            limited_to_contacts=settings.max_contacts,
+            source=SourceSummary(
+                settings.base_url,
+                settings.endpoint,
+                settings.api_version,
+                figures.api_version_echoed,
+                settings.per_page,
+            ),
+            started_at=figures.started_at,
+            finished_at=utc_now(),
+            runs=figures.runs,
+            interruptions=figures.runs - 1,
+            pages=figures.position.pages,
+            contacts=figures.position.contacts,
+            total_count_first=figures.total_count_first,
+            total_count_last=figures.total_count_last,
+            requests=figures.requests,
+            retries=figures.retries,
+            rate_limit_wait_s=figures.rate_limit_wait_s,
+            part_contacts=settings.part_contacts,
+            part_bytes=settings.part_bytes,
+            files=files,
+        )
+
+
+def utc_now() -> str:
+    """Give the time as outputs show it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,285 @@
+"""An output that survives whatever dies: data first, then the checkpoint that speaks of it, names and manifest last.
+
+The order of operations is the whole of it:
+
+1. a frame is appended to the part;
+2. `Output.commit`: the part is brought to the disk, then the checkpoint is
+   replaced by one that speaks of it;
+3. `Output.rotate`, when a part is full: a checkpoint says that it is finished,
+   then it gets its name. Whoever finds that checkpoint gives the name again;
+4. `Output.finish`: the last part likewise, then the manifest, and only then
+   the checkpoint goes.
+
+A run that finds a checkpoint checks the committed bytes, cuts off what is
+behind them, and goes on there.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.errors import CheckpointError, ConfigError, SinkError
+from exporter.model import FileSummary, Frame, Summary
+from exporter.sink.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
+from exporter.sink.durable import (
+    open_private,
+    prepare_file,
+    put_in_place,
+    remove,
+    sync_folder,
+)
+from exporter.sink.lock import lock_output, refuse_locked_output
+from exporter.sink.manifest import encode_manifest
+from exporter.sink.part import Part
+from exporter.sink.place import Place
+from exporter.sink.target import inspect, leftovers, make_folder
+
+_LONGEST_S = 10**8
+_MOST_BYTES = 2**63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How an output is begun, and when it stops.
+
+    Attributes:
+        overwrite: whether a finished export, or a foreign file, may be replaced.
+        restart: whether an unfinished export is dropped.
+        min_free_bytes: room that is left on the disk.
+        checkpoint_every_s: seconds between two commits, 0 for one a page.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    overwrite: bool = False
+    restart: bool = False
+    min_free_bytes: int = 0
+    checkpoint_every_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if type(self.min_free_bytes) is not int or not 0 <= self.min_free_bytes <= _MOST_BYTES:
+            raise ConfigError(f"min_free_bytes must be a whole number from 0 to {_MOST_BYTES}")
+        if type(self.checkpoint_every_s) not in (int, float) or not 0 <= self.checkpoint_every_s <= _LONGEST_S:
+            raise ConfigError(
+                f"checkpoint_every_s must be a number from 0 to {_LONGEST_S:,}, not {self.checkpoint_every_s!r}"
+            )
+
+
+class Output:
+    """The files of one export, and the checkpoint between them. Blocks: every call belongs in a thread.
+
+    Every method raises `OSError` as it comes when the disk fails; `FileSink`
+    translates it. After that only `close` makes sense.
+
+    Attributes:
+        place: its names.
+        settings: what decides its bytes.
+        manners: how it is begun, and when it stops.
+        finished: the summary of the finished export that was found, else None.
+        resumed: the checkpoint to go on from, None when it begins.
+        part: the part that is written, None before its first frame.
+    """
+
+    def __init__(self, place: Place, settings: Settings, manners: Manners) -> None:
+        self.settings = settings
+        self.finished: Summary | None = None
+        self.resumed: Checkpoint | None = None
+        self.part: Part | None = None
+        self.place = place
+        self.manners = manners
+        self._files: tuple[FileSummary, ...] = ()
+        self._lock: int | None = None
+
+    def open(self) -> Iterator[None]:
+        """Take the output for this process and find out how far it is, a piece of work at each step.
+
+        Raises:
+            ConfigError: something is in the way.
+            CheckpointError: what is there cannot be gone on with.
+            SinkError: another process has it, or too little room is left.
+        """
+        found = self._inspect()
+        if isinstance(found, Summary):
+            self.finished = found
+            return
+        self.check_room()
+        make_folder(self.place)
+        sync_folder(self.place.folder)  # whoever changed a name here may have died before that
+        self._take(found)
+        if found is None:
+            self._begin()
+        else:
+            yield from self._go_on(found)
+
+    def _inspect(self) -> Summary | Checkpoint | None:
+        try:
+            return inspect(self.place, self.settings, overwrite=self.manners.overwrite, restart=self.manners.restart)
+        except CheckpointError:
+            if self._lock is None:
+                refuse_locked_output(self.place)  # that it is being written says more than what it is
+            raise
+
+    def _take(self, found: Checkpoint | None) -> None:
+        """Take the output, unless it changed since it was looked at."""
+        missing: Path | None = None
+        try:
+            self._lock = lock_output(self.place, found)
+        except FileNotFoundError as exc:
+            if found is None:
+                raise
+            missing = Path(exc.filename)
+        if self._inspect() != found:
+            raise SinkError(f"another export has just written {str(self.place.path)!r}", path=self.place.path)
+        if missing:
+            raise _unusable(missing, "is missing")
+
+    def _begin(self) -> None:
+        """Clear away what is to be replaced, so that whatever dies here, the same command does the rest."""
+        if self.place.parts:
+            remove(self.place.manifest)
+            sync_folder(self.place.folder)
+            for path in leftovers(self.place):
+                remove(path)
+        remove(self.place.checkpoint)
+        sync_folder(self.place.folder)  # before the part is emptied of which it speaks
+        self.writable()
+
+    def _go_on(self, checkpoint: Checkpoint) -> Iterator[None]:
+        self.resumed = checkpoint
+        self._files = checkpoint.files
+        for number, file in enumerate(self._files[:-1], 1):
+            _check_length(self.place.file(number), file.bytes)
+        if self._files:
+            yield from self._name_last_file()
+        if checkpoint.part and checkpoint.part.bytes:
+            self.part = self._open_part(self.place.part(len(self._files) + 1))
+            yield from self.part.go_on(checkpoint.part)
+
+    def _name_last_file(self) -> Iterator[None]:
+        """Check the file that was finished last, and give it its name if it has none yet."""
+        number = len(self._files)
+        unnamed = self.place.part(number).exists()
+        part = self._open_part(self.place.part(number) if unnamed else self.place.file(number))
+        try:
+            yield from part.go_on(self._files[-1])
+            if unnamed:
+                self._publish(number)
+        finally:
+            part.close()
+
+    def _open_part(self, path: Path) -> Part:
+        try:
+            return Part(open_private(path, create=False), path)
+        except FileNotFoundError:
+            raise _unusable(path, "is missing") from None
+
+    def writable(self) -> Part:
+        """Give the part that is written to; begin it if need be."""
+        if self.part is None:
+            path = self.place.part(len(self._files) + 1)
+            self.part = Part(open_private(path), path)
+            self.part.begin()
+            sync_folder(self.place.folder)  # a checkpoint never speaks of a name that could still be lost
+        return self.part
+
+    def has_room(self, frame: Frame) -> bool:
+        """Whether the part takes another frame. A part holds at least one, and only whole ones."""
+        return self.part is None or self.part.has_room(frame, self.settings.part_contacts, self.settings.part_bytes)
+
+    def commit(self, figures: Figures) -> None:
+        """Make everything appended so far durable, and the checkpoint say so."""
+        committed = None
+        if self.part:
+            self.part.settle()
+            committed = self.part.summary(self.place.file(len(self._files) + 1).name)
+        self._save(figures, committed)
+
+    def rotate(self, figures: Figures) -> None:
+        """Finish the part and give it its name: the next frame begins another one."""
+        part = self.writable()
+        part.settle()
+        number = len(self._files) + 1
+        self._files = (*self._files, part.summary(self.place.file(number).name))
+        self._save(figures, None)
+        self._publish(number)
+        self.part = None
+        part.close()
+
+    def finish(self, figures: Figures, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
+        """Finish the last part, and put the manifest in the checkpoint's place.
+
+        Args:
+            figures: of the whole export.
+            summarise: makes its summary, given its files.
+        """
+        if self.part or not self._files:
+            self.rotate(figures)
+        for number, file in enumerate(self._files, 1):
+            _check_length(self.place.file(number), file.bytes)
+        summary = summarise(self._files)
+        manifest = self.place.manifest
+        put_in_place(prepare_file(manifest, encode_manifest(summary)), manifest)
+        remove(self.place.checkpoint)
+        sync_folder(self.place.folder)
+        return summary
+
+    def _save(self, figures: Figures, part: FileSummary | None) -> None:
+        checkpoint = Checkpoint(settings=self.settings, figures=figures, files=self._files, part=part)
+        save_checkpoint(self.place.checkpoint, checkpoint)
+
+    def _publish(self, number: int) -> None:
+        """Give a part that the checkpoint calls finished its name."""
+        path = self.place.file(number)
+        if os.path.lexists(path) and (self.place.parts or not self.manners.overwrite):
+            advice = "move it away" if self.place.parts else "move it, or use --overwrite"
+            raise SinkError(f"{str(path)!r} has appeared meanwhile: {advice}", path=path)
+        if not self.place.parts:  # a manifest never stands beside another file than its own
+            remove(self.place.manifest)
+            sync_folder(self.place.folder)
+        put_in_place(self.place.part(number), path)
+
+    def check_room(self) -> None:
+        """Refuse to go on once the disk has less room than is to be left.
+
+        Raises:
+            SinkError: so little is left.
+        """
+        folder, least = self.place.folder, self.manners.min_free_bytes
+        if not least:
+            return
+        folder = folder if folder.exists() else folder.parent
+        disk = os.statvfs(folder)
+        free = disk.f_bavail * disk.f_frsize
+        if free < least:
+            raise SinkError(
+                f"only {free:,} bytes are free in {str(folder)!r}, less than the {least:,} to be left: "
+                "make room, then run the same command again",
+                path=folder,
+            )
+
+    def close(self) -> None:
+        """Let go of everything; the lock last."""
+        part, self.part = self.part, None
+        if part:
+            part.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+
+def _check_length(path: Path, length: int) -> None:
+    """Look whether a finished file is still there as it was; its content is for `verify`."""
+    try:
+        changed = path.stat().st_size != length
+    except FileNotFoundError:
+        raise _unusable(path, "is missing") from None
+    if changed:
+        raise _unusable(path, "was changed since it was written")
+
+
+def _unusable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{str(path)!r} {reason}, so the export cannot be gone on with: use --restart to begin anew", path=path
+    )

@@ -1,0 +1,78 @@
+"""What the files of an output are called: one file, or the parts in a folder."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_PARTS_STEM = "contacts"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The names of an output's files.
+
+    Attributes:
+        path: the file, or the folder, as the user named it.
+        suffix: of the data files, such as ``.ndjson.gz``.
+        parts: whether `path` is a folder of numbered parts.
+    """
+
+    path: Path
+    suffix: str
+    parts: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds all of them."""
+        return self.path if self.parts else self.path.parent
+
+    def file(self, number: int) -> Path:
+        """Name a finished data file, counted from 1; a single file is number 1."""
+        return self.path / f"{_PARTS_STEM}-{number:05}{self.suffix}" if self.parts else self.path
+
+    def part(self, number: int) -> Path:
+        """Name a data file while it is written."""
+        return part_path(self.file(number))
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that says how far an unfinished export has got."""
+        return self.path / "checkpoint.json" if self.parts else self.path.with_name(f"{self.path.name}.checkpoint.json")
+
+    @property
+    def manifest(self) -> Path:
+        """The file that vouches for a finished export."""
+        return self.path / "manifest.json" if self.parts else manifest_path(self.path)
+
+    def number_of(self, name: str) -> int | None:
+        """Give the number of the data file or part that a name in a folder of parts means, None for other names."""
+        match = _DATA_FILE.fullmatch(name)
+        return int(match[1]) if match else None
+
+
+_DATA_FILE = re.compile(rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.ndjson(?:\.gz)?(?:\.part)?")
+
+
+def manifest_path(path: Path) -> Path:
+    """Name the manifest of a single output file."""
+    return path.with_name(f"{path.name}.manifest.json")
+
+
+def part_path(path: Path) -> Path:
+    """Name a file while it is written."""
+    return path.with_name(f"{path.name}.part")
+
+
+def pending_path(path: Path) -> Path:
+    """Name a small file while it is prepared."""
+    return path.with_name(f"{path.name}.tmp")
+
+
+def means_a_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether an output is a folder of parts: it ends with a slash, or is one already and not called like a file."""
+    text = os.fspath(path)
+    try:
+        return text.endswith(os.sep) or (not text.endswith((".ndjson", ".ndjson.gz")) and Path(path).is_dir())
+    except OSError:  # what is wrong with it, `inspect` will say
+        return False

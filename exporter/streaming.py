@@ -1,0 +1,107 @@
+"""`stream`: a workspace as chunks of NDJSON, for somebody's web response or another process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from exporter.encode.formats import format_of_compression
+from exporter.errors import ConfigError
+from exporter.flow import Flow
+from exporter.model import Frame, ignore
+from exporter.running import Run
+from exporter.source.intercom import Intercom, cancel_and_wait, check_open
+
+
+class _Channel:
+    """A sink that hands each frame to whoever takes the chunks of a stream."""
+
+    def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
+        self._send = send
+
+    async def append(self, frame: Frame) -> None:
+        if frame.content:
+            await self._send.send(frame.content)
+
+
+class Chunks:
+    """The chunks of a `stream`: an asynchronous iterator of bytes, one chunk a page.
+
+    Attributes:
+        ending: what ended them, once there are no more: `StopAsyncIteration`
+            after the last page, else the failure.
+    """
+
+    def __init__(self, receive: MemoryObjectReceiveStream[bytes]) -> None:
+        self.ending: Exception | None = None
+        self._receive = receive
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._receive.receive()
+        except anyio.ClosedResourceError:
+            raise ConfigError("this stream is closed: take its chunks inside its 'async with' block") from None
+        except anyio.EndOfStream:
+            if self.ending is not None:
+                raise self.ending from self.ending.__cause__
+            raise ConfigError("this stream's Intercom was closed before its end") from None
+
+
+@asynccontextmanager
+async def stream(
+    intercom: Intercom, *, compression: str | None = None, consumers: int = 2, queue_pages: int = 4
+) -> AsyncIterator[Chunks]:
+    """Stream every contact as NDJSON bytes, for a web response or another process.
+
+    ::
+
+        async with exporter.stream(intercom, compression="gzip") as chunks:
+            async for chunk in chunks:
+                await response.write(chunk)
+
+    Args:
+        intercom: the workspace, inside its block.
+        compression: ``"gzip"``, one member a page, or None.
+        consumers: tasks that encode; the bytes do not depend on it.
+        queue_pages: pages that wait between fetching and encoding.
+
+    Yields:
+        An asynchronous iterator of bytes, in API order. Together they are
+        what `export` writes. Whoever takes them slowly slows the requests down.
+
+    Raises:
+        ConfigError: an argument is wrong.
+        SourceError: from a step of the iterator.
+
+    Cancellation:
+        Leaving the block, by whatever road, cancels its requests at once.
+    """
+    check_open(intercom)
+    flow = Flow(format_of_compression(compression), consumers, queue_pages)
+    send, receive = anyio.create_memory_object_stream[bytes](0)
+    chunks = Chunks(receive)
+
+    async def fill() -> None:
+        async with send:
+            try:
+                await Run(intercom, flow, ignore).into(_Channel(send).append)
+                chunks.ending = StopAsyncIteration()
+            except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
+                chunks.ending = failure
+
+    # A bare task, not a task group: the block may be left in another task than it was entered in,
+    # when it stands in a generator that was dropped.
+    task = asyncio.create_task(fill())
+    intercom.adopt(task)
+    try:
+        with receive, send:  # also when the task is cancelled before its first step
+            yield chunks
+    finally:
+        with anyio.CancelScope(shield=True):
+            await cancel_and_wait(task)

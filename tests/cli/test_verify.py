@@ -1,0 +1,89 @@
+"""The command `verify`: exit codes, and what it says."""
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def export(command: Any) -> Any:
+    """Give the command, with a finished file and a finished folder."""
+    command.run("demo", "--contacts=1000", "-o", "a.ndjson")
+    command.run("demo", "--contacts=1000", "-o", "parts/", "--part-contacts=300")
+    return command
+
+
+@pytest.mark.parametrize("path", ["a.ndjson", "a.ndjson.manifest.json", "parts", "parts/", "parts/manifest.json"])
+def test_a_good_export_ends_with_0(export: Any, path: str) -> None:
+    """One line says how many contacts are there; with -q nothing is said."""
+    done, quiet = export.run("verify", path), export.run("verify", path, "-q")
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (0, b"", 1)
+    assert b"is as its manifest says: 1,000 contacts" in done.stderr
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, b"", b"")
+
+
+def test_each_difference_has_a_line_and_the_end_is_7(export: Any) -> None:
+    """A missing, a changed and an extra file are three lines at least, also with -q."""
+    parts = export.folder / "parts"
+    (parts / "contacts-00001.ndjson.gz").unlink()
+    (parts / "contacts-00009.ndjson.gz").touch()
+    with (parts / "contacts-00002.ndjson.gz").open("r+b") as file:
+        file.write(b"\x00")
+    done = export.run("verify", "parts", "-q")
+    assert done.returncode == 7
+    lines = done.stderr.decode().splitlines()
+    assert all(line.startswith("intercom-exporter: ") for line in lines)
+    for what in ("00001.ndjson.gz' is missing", "00009.ndjson.gz' is there", "00002.ndjson.gz' has another SHA-256"):
+        assert sum(what in line for line in lines) == 1
+
+
+def test_what_is_not_there_is_a_usage_error(command: Any) -> None:
+    """A path where nothing is ends with 2 and one line."""
+    done = command.run("verify", "nothing.ndjson")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+def test_an_unfinished_export_is_a_difference_that_says_so(serve: Any, command: Any) -> None:
+    """Of a folder that is not finished verify says how to finish it."""
+    with serve("--contacts=450", "--fault=http_401@2") as served:
+        command.run("contacts", "-o", "parts/", served=served)
+    done = command.run("verify", "parts")
+    assert done.returncode == 7
+    assert b"run the same command again" in done.stderr
+
+
+def test_a_limited_export_is_fine_and_told(command: Any) -> None:
+    """A finished export of a few contacts is what its manifest says, and no more."""
+    command.run("demo", "--max-contacts=7", "-o", "a.ndjson")
+    done = command.run("verify", "a.ndjson")
+    assert done.returncode == 0
+    assert b"7 contacts (limited to 7)" in done.stderr
+
+
+def test_progress_as_json(export: Any) -> None:
+    """--progress json tells how many bytes of how many are read."""
+    done = export.run("verify", "parts", "--progress=json", "-q")
+    assert done.stderr == b""
+    done = export.run("verify", "parts", "--progress=json")
+    *_events, last, verified = map(json.loads, done.stderr.splitlines())
+    assert last["event"] == "verifying"
+    assert last["bytes_read"] == last["bytes_total"] > 0
+    assert verified == {"event": "verified", "contacts": 1000, "duplicates": 0, "differences": []}
+
+
+def test_a_signal_ends_it_and_leaves_no_temporary_file(command: Any) -> None:
+    """SIGTERM in the middle ends with 143; what was spilled is removed."""
+    temporary = command.folder / "tmp"
+    temporary.mkdir()
+    command.run("demo", "--contacts=150000", "-o", "a.ndjson.gz")
+    run = command.start("verify", "a.ndjson.gz", "--progress=json", TMPDIR=str(temporary))
+    assert run.stderr is not None
+    while not any(temporary.iterdir()):
+        assert run.stderr.readline(), "it ended before anything was spilled"
+    run.send_signal(signal.SIGTERM)
+    _out, said = run.communicate(timeout=60)
+    assert run.returncode == 143
+    assert b"stopped by SIGTERM" in said
+    assert list(temporary.iterdir()) == []

@@ -1,0 +1,157 @@
+"""A disk that knows what would be left if everything died now: what processes see, and what a power cut spares."""
+
+import itertools
+import re
+import shutil
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Tree: TypeAlias = dict[str, bytes | None]
+"""What is below a folder: names, and the bytes of each file; None is a folder."""
+
+_MOST_NAMES_IN_DOUBT = 4
+_EACH_RUN_S_OWN = re.compile(rb'("(?:started_at|finished_at|runs|interruptions|requests|rate_limit_wait_s)": )[^,\n]*')
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A file or a folder, whatever its name: its bytes as processes see them, and as the disk has them."""
+
+    cached: bytes | None
+    synced: bytes | None
+
+    def may_be(self) -> set[bytes | None]:
+        """Give what the disk may have: what was synced, all that was written, or that with garbage in it."""
+        cached, synced = self.cached, self.synced
+        if cached is None or synced is None or cached == synced:
+            return {synced}
+        safe = min(len(cached), len(synced)) if cached.startswith(synced) or synced.startswith(cached) else 0
+        return {synced, cached, cached[:safe] + b"#" * (len(cached) - safe)}
+
+
+Names: TypeAlias = dict[str, Node]
+Change: TypeAlias = Mapping[str, Node | None]
+
+
+class Disk:
+    """What is below a folder, for processes and on the disk.
+
+    Args:
+        tree: what is there, all of it synced.
+        history: how it came to this, for whoever asks why it failed.
+        deaths: how often it was left behind.
+
+    Attributes:
+        names: for processes.
+    """
+
+    def __init__(self, tree: Tree, history: str = "", deaths: int = 0) -> None:
+        self.names: Names = {name: Node(content, content) for name, content in tree.items()}
+        self.history = history
+        self.deaths = deaths
+        self._synced = dict(self.names)
+        self._pending: list[Change] = []
+
+    def change(self, change: Change) -> None:
+        """Give names to nodes, or take them away, all at once; the disk has it once their folder is synced."""
+        self._pending.append(change)
+        _apply(change, self.names)
+        if len(self._pending) > _MOST_NAMES_IN_DOUBT:  # sooner or later a disk writes by itself
+            _apply(self._pending.pop(0), self._synced)
+
+    def sync_folder(self, folder: str) -> None:
+        """Bring the names in a folder to the disk."""
+        pending, self._pending = self._pending, []
+        for change in pending:
+            if any(_folder(name) == folder for name in change):
+                _apply(change, self._synced)
+            else:
+                self._pending.append(change)
+
+    def tree(self) -> Tree:
+        """Give what processes see."""
+        return {name: node.cached for name, node in self.names.items()}
+
+    def after_a_kill(self, words: str) -> "Disk":
+        """Copy it, for the next process: what is not on the disk still is not."""
+        copies: dict[Node, Node] = {}
+
+        def copied(names: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                name: node and copies.setdefault(node, Node(node.cached, node.synced)) for name, node in names.items()
+            }
+
+        disk = Disk({}, f"{self.history}\nkilled {words}", self.deaths + 1)
+        disk.names, disk._synced = copied(self.names), copied(self._synced)
+        disk._pending = [copied(change) for change in self._pending]
+        return disk
+
+    def after_a_power_cut(self, words: str) -> Iterator["Disk"]:
+        """Give all that may be left: any of the changed names, and any of the unsynced contents."""
+        for kept in itertools.product((False, True), repeat=len(self._pending)):
+            names = dict(self._synced)
+            for change in itertools.compress(self._pending, kept):
+                _apply(change, names)
+            for tree in _contents_of(names):
+                left = ", ".join(f"{name} ({len(content or b'')})" for name, content in sorted(tree.items()))
+                yield Disk(tree, f"{self.history}\npower cut {words}, left: {left}", self.deaths + 1)
+
+    def key(self) -> Hashable:
+        """Give what two disks share from which the same will follow."""
+        numbers: dict[Node | None, int] = {}
+
+        def numbered(names: Change) -> Hashable:
+            return tuple((name, numbers.setdefault(names[name], len(numbers))) for name in sorted(names))
+
+        layout = tuple(numbered(names) for names in (self.names, self._synced, *self._pending))
+        return layout, tuple((_timeless(node.cached), _timeless(node.synced)) for node in numbers if node)
+
+
+def _apply(change: Change, names: Names) -> None:
+    for name, node in change.items():
+        if node is None:
+            names.pop(name, None)
+        else:
+            names[name] = node
+
+
+def _contents_of(names: Names) -> Iterator[Tree]:
+    """Give what the files that can be reached by these names may hold."""
+    reached = {name: node for name, node in names.items() if _folder(name) in ("", *names)}
+    nodes = list(dict.fromkeys(reached.values()))
+    for contents in itertools.product(*(node.may_be() for node in nodes)):
+        content_of = dict(zip(nodes, contents, strict=True))
+        yield {name: content_of[node] for name, node in reached.items()}
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _timeless(content: bytes | None) -> bytes | None:
+    if not content or not content.startswith(b"{\n"):
+        return content
+    return _EACH_RUN_S_OWN.sub(rb"\1", content) if content.endswith(b"\n}\n") else b"a broken object"
+
+
+def timeless(tree: Tree) -> Tree:
+    """Leave out what only counts the runs or tells their time, in checkpoints and manifests."""
+    return {name: _timeless(content) for name, content in tree.items()}
+
+
+def lay_out(tree: Tree, root: Path) -> None:
+    """Make a folder what a tree says."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    for name, content in sorted(tree.items()):
+        if content is None:
+            (root / name).mkdir()
+        else:
+            (root / name).write_bytes(content)
+
+
+def lies_in(root: Path) -> Tree:
+    """Read a folder."""
+    return {str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in root.rglob("*")}
