@@ -1,6 +1,7 @@
 """What many tests need: a loop that must not block, sandboxes in and out of process, the command, a raw server."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -21,6 +22,28 @@ DISPLAY = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+Tell = Callable[[str, str], None]
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Put a line below a heading at the end of the tests' output, whichever process a test runs in."""
+    return lambda heading, line: request.node.user_properties.append((heading, line))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests told."""
+    told: dict[str, list[str]] = {}
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", None) == "call":
+            for heading, line in report.user_properties:
+                told.setdefault(heading, []).append(line)
+    for heading, lines in sorted(told.items()):
+        title, *legend = heading.splitlines()
+        terminalreporter.section(title)
+        terminalreporter.write("\n".join([*legend, *sorted(lines), ""]))
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, which aiohttp is made for."""
@@ -37,6 +60,8 @@ def blockbuster() -> Iterator[BlockBuster]:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
+    # Hundreds of processes are started: each would compile the package anew.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     for name in list(os.environ):
         if name.startswith(("INTERCOM_", "TTY_")) or name.lower().endswith("_proxy") or name in DISPLAY:
             monkeypatch.delenv(name)

@@ -1,7 +1,6 @@
 """An export that dies at any moment, by any death, as often as it may: the same command makes the same bytes."""
 
 import asyncio
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -24,15 +23,9 @@ Say = Callable[[str], None]
 
 
 @pytest.fixture
-def say(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Print a line with figures, past pytest's capture."""
-    began_at = time.perf_counter()
-
-    def say(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n{request.node.name}: {line}, {time.perf_counter() - began_at:.1f} s")  # noqa: T201
-
-    return say
+def say(request: pytest.FixtureRequest, tell: Callable[[str, str], None]) -> Say:
+    """Tell how much a test has explored."""
+    return lambda figures: tell("Moments of death", f"{request.node.name}: {figures}")
 
 
 def case_of(job: Job, start: Tree | None = None) -> Case:

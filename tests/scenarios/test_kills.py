@@ -45,11 +45,10 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_twenty_five_kills_at_random_moments(capsys: pytest.CaptureFixture[str]) -> None:
+def test_twenty_five_kills_at_random_moments(tell: Callable[[str, str], None]) -> None:
     """NDJSON, gzip and parts survive SIGKILL at 25 random moments: nothing lost, nothing twice, no byte changed."""
     done = python("-m", "benchmarks.kills", "--kills=25", "--seed=25", "--contacts=20000")
-    with capsys.disabled():
-        print(f"\n{done.stdout}{done.stderr}")  # noqa: T201 - the seed, and what was hit
+    tell("Real kills", f"{done.stdout}{done.stderr}")  # the seed, and what was hit
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "lost 0, repeated 0, changed 0"
     assert sum(int(kills) for kills in re.findall(r"^│ \w+ +│ +\d+ │ +\d+ │ +(\d+) ", done.stdout, re.MULTILINE)) == 25
