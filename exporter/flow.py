@@ -58,7 +58,7 @@ async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> None:
     """Move all pages into an output.
 
     Args:
-        pages: the source, stepped by one task.
+        pages: the source, stepped by one task; it may be a page ahead of its steps.
         flow: how they travel.
         append: writes one frame; called for one page at a time, in page order.
 
@@ -71,7 +71,8 @@ async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> None:
     """
     limited = _Limited(pages, flow.max_contacts)
     failures: list[Exception] = []
-    send, receive = anyio.create_memory_object_stream[Page](flow.queue_pages)
+    # The page that was asked for ahead of the one that waits for the queue takes the place of one in it.
+    send, receive = anyio.create_memory_object_stream[Page](flow.queue_pages - 1)
     turns = _Turns()
     with one_failure():
         async with anyio.create_task_group() as tasks, receive:

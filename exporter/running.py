@@ -1,5 +1,6 @@
 """One run of an export: moves the pages, and keeps the figures that its checkpoint and manifest are made of."""
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -21,8 +22,9 @@ from exporter.model import (
     VersionMismatch,
 )
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings
+from exporter.source.guard import LoopGuard
 from exporter.source.intercom import Intercom
-from exporter.source.listing import ENDPOINT, LoopGuard
+from exporter.source.listing import ENDPOINT
 
 
 async def _nothing() -> None:
@@ -82,8 +84,12 @@ class Run:
             await after_page()
 
         left = self._left()
-        if left != 0:
-            await pump(self._pages, replace(self._flow, max_contacts=left), write)
+        self._pages.wanted = math.inf if left is None else left
+        try:
+            if left != 0:
+                await pump(self._pages, replace(self._flow, max_contacts=left), write)
+        finally:
+            await self._pages.aclose()
         if not self._position.written_bytes:
             empty = self._flow.form.empty()
             await append(empty)

@@ -13,7 +13,8 @@ from exporter.errors import ConfigError
 from exporter.flow import Flow
 from exporter.model import Frame, ignore
 from exporter.running import Run
-from exporter.source.intercom import Intercom, cancel_and_wait, check_open
+from exporter.source.client import cancel_and_wait
+from exporter.source.intercom import Intercom, check_open
 
 
 class _Channel:

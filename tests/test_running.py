@@ -17,7 +17,7 @@ from exporter.flow import Flow
 from exporter.model import Frame
 from exporter.running import Run, utc_now
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings
-from exporter.source.listing import LoopGuard
+from exporter.source.guard import LoopGuard
 
 Lines = Callable[[list[bytes]], bytes]
 RawServer = Callable[..., AbstractAsyncContextManager[str]]

@@ -1,12 +1,12 @@
-"""One request on one session: authenticated, paced, judged, retried. The only place that knows aiohttp."""
+"""One request on one session: paced, sent, judged, retried."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import anyio
@@ -15,8 +15,8 @@ from yarl import URL
 
 from exporter.errors import ConfigError, ContractError
 from exporter.model import Waiting
-from exporter.source.address import is_loopback
 from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, read_beginning, read_body
+from exporter.source.connection import open_session, proxy_for
 from exporter.source.envelope import BrokenBody
 from exporter.source.judging import printable, refusal
 from exporter.source.pacing import Window, announced
@@ -34,7 +34,25 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Resource(Generic[T]):
+    """What is to be fetched.
+
+    Attributes:
+        path: below the base URL.
+        query: see `Query`.
+        parse: makes the result of the body. Its `BrokenBody` is a failure of
+            the request like any other: a cut answer shows nowhere else.
+    """
+
+    path: str
+    query: Query
+    parse: Callable[[bytes], Awaitable[T]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from one request."""
+
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -61,6 +79,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
         self._first_answer: anyio.Event | None = None
+        self._ahead: set[asyncio.Task[Answer]] = set()
 
     @property
     def is_open(self) -> bool:
@@ -76,38 +95,35 @@ class Client:
         if self.is_open:
             raise ConfigError("this Intercom is open already: enter its block once")
         # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
-        self._proxy = await anyio.to_thread.run_sync(_proxy_for, self.base_url)
-        self._session = aiohttp.ClientSession(
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "Authorization": f"Bearer {self._token}",
-                "Intercom-Version": self._api_version,
-                "User-Agent": "intercom-exporter",
-            },
-            auto_decompress=False,
-            connector=_Connector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=1 << 20,  # a page arrives in a few pieces
-            timeout=_timeout(self._patience),
-            middlewares=(_send_once,),
-        )
+        self._proxy = await anyio.to_thread.run_sync(proxy_for, self.base_url)
+        self._session = open_session(self._token, self._api_version, self._patience)
 
     async def close(self) -> None:
         """Close the session and its connections; requests under way fail."""
         session, self._session = self._session, None
+        await cancel_and_wait(*self._ahead)
         if session is not None:
             await session.close()
 
-    async def fetch(self, path: str, query: Query, parse: Callable[[bytes], T], traffic: Traffic) -> T:
+    def send_ahead(self, path: str, query: Mapping[str, str], traffic: Traffic) -> "asyncio.Task[Answer]":
+        """Send a request before its answer is wanted. It leaves with the loop's next step.
+
+        Returns:
+            What `fetch` takes as its first attempt; or else to be cancelled.
+        """
+        sent = asyncio.create_task(self._send(path, query, traffic, self._clock))
+        self._ahead.add(sent)
+        sent.add_done_callback(self._ahead.discard)
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may ask for it
+        return sent
+
+    async def fetch(self, resource: Resource[T], traffic: Traffic, sent: "asyncio.Task[Answer] | None" = None) -> T:
         """Get a resource and have it parsed, trying again for as long as that makes sense.
 
         Args:
-            path: of the resource, below the base URL.
-            query: see `Query`.
-            parse: makes the result of the body. Its `BrokenBody` is a failure
-                of the request like any other: a cut answer shows nowhere else.
+            resource: what is wanted.
             traffic: counts what it costs.
+            sent: the first attempt, where it was sent ahead.
 
         Raises:
             SourceError: its kind says what to do next.
@@ -119,19 +135,25 @@ class Client:
         try:
             async for attempt in stamina.retry_context(on=trial.wait_before_next, attempts=None, timeout=None):
                 with attempt:
-                    answer = await self._send(path, query(trial.server_errors), trial, traffic)
-                    return self._parsed(answer, parse, traffic)
+                    if sent is not None:
+                        taken, sent = sent, None
+                        answer = await _answer_of(taken)
+                    else:
+                        answer = await self._send(
+                            resource.path, resource.query(trial.server_errors), traffic, trial.begin
+                        )
+                    return await self._parsed(answer, resource.parse, traffic)
         except Transient as failure:
             raise trial.verdict(failure) from failure
         raise AssertionError("retrying ends with a result or an error")
 
-    async def _send(self, path: str, query: Mapping[str, str], trial: Trial, traffic: Traffic) -> _Answer:
+    async def _send(self, path: str, query: Mapping[str, str], traffic: Traffic, begin: Callable[[], float]) -> Answer:
         if self._session is None:
-            raise ConfigError("this Intercom is closed: use it inside its 'async with' block")
+            raise _closed()
         # Quoted here to the last character, since a cursor may hold + / = and newlines.
         url = URL(f"{self.base_url}{path}?{urlencode(query, quote_via=quote, safe='')}", encoded=True)
         await self._admit(traffic)
-        heard_at = trial.begin()
+        heard_at = begin()
         announcement = None
         traffic.requests += 1
         self._window.sent()
@@ -140,7 +162,7 @@ class Client:
                 heard_at = self._clock()
                 announcement = announced(response.headers)
                 read = read_body if response.status == _OK else _read_message
-                return _Answer(response.status, response.headers, await read(response.content))
+                return Answer(response.status, response.headers, await read(response.content))
         except aiohttp.ServerTimeoutError:
             failure = Transient("timeout", f"nothing arrived for {self._patience.idle_s:g} s")
         except TimeoutError:
@@ -154,7 +176,7 @@ class Client:
         # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.
         raise failure
 
-    def _parsed(self, answer: _Answer, parse: Callable[[bytes], T], traffic: Traffic) -> T:
+    async def _parsed(self, answer: Answer, parse: Callable[[bytes], Awaitable[T]], traffic: Traffic) -> T:
         encoding = answer.headers.get("Content-Encoding", "")
         if answer.status != _OK:
             body = b""
@@ -162,7 +184,7 @@ class Client:
                 body = inflate(answer.body, encoding, LARGEST_MESSAGE_BYTES)
             raise refusal(answer.status, answer.headers, body, self.base_url, self._token)
         try:
-            result = parse(inflate(answer.body, encoding))
+            result = await parse(inflate(answer.body, encoding))
         except BrokenBody as exc:
             request_id = printable(answer.headers.get("X-Request-Id", ""), self._token) or None
             detail = f"the API answered 200 with a broken page ({exc})"
@@ -178,42 +200,35 @@ class Client:
         if self._first_answer is None:
             self._first_answer = anyio.Event()
             return
-        await self._first_answer.wait()
+        if not self._first_answer.is_set():  # where nothing is to be waited for, a request leaves in one step
+            await self._first_answer.wait()
         while (wait_s := self._window.wait_s(self._clock())) > 0:
             traffic.observer(Waiting(wait_s, self._window.limit or 0))
             traffic.rate_limit_wait_s += wait_s
             await anyio.sleep(wait_s)
 
 
-def _timeout(patience: Patience) -> aiohttp.ClientTimeout:
-    """Bound a request as a whole, against drips, and its silences; where that is shorter."""
-    idle_s = patience.idle_s if patience.idle_s < patience.timeout_s else None
-    return aiohttp.ClientTimeout(total=patience.timeout_s, sock_connect=idle_s, sock_read=idle_s)
+async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and wait until they have unwound."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Keeps no connection on which something has arrived that nobody asked for: it would answer the next request.
-
-    aiohttp itself looks only whether it is still open.
-    """
-
-    async def _get(self, *arguments: Any) -> Any:
-        while connection := await super()._get(*arguments):
-            if connection.protocol is not None and not connection.protocol.should_close:
-                break
-            connection.close()
-        return connection
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a request again by itself when a kept connection turns out to be closed.
-
-    That request would be neither counted nor paced nor told of.
-    """
+async def _answer_of(sent: "asyncio.Task[Answer]") -> Answer:
+    """Wait for a request that was sent ahead. A task's own `await` could not tell whose cancellation it sees."""
     try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        raise aiohttp.ClientConnectionError(str(exc)) from exc
+        await asyncio.wait((sent,))
+    finally:
+        sent.cancel()  # unless it has ended
+    if sent.cancelled():
+        raise _closed()
+    return sent.result()
+
+
+def _closed() -> ConfigError:
+    return ConfigError("this Intercom is closed: use it inside its 'async with' block")
 
 
 async def _read_message(content: aiohttp.StreamReader) -> bytes:
@@ -230,25 +245,3 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ClientResponseError):  # no HTTP at all, or a proxy's refusal
         return f"{name} {exc.status}"
     return name if isinstance(exc, aiohttp.ClientPayloadError) else str(exc) or name
-
-
-def _proxy_for(url: str) -> str | None:
-    """Find the proxy that the environment names for an address, by the usual variables.
-
-    Raises:
-        ConfigError: it is not one that HTTP goes through.
-    """
-    parts = urlsplit(url)
-    if not parts.hostname or is_loopback(parts.hostname) or proxy_bypass(parts.hostname):
-        return None
-    proxy = getproxies().get(parts.scheme)
-    if proxy is not None:
-        try:
-            usable = urlsplit(proxy).scheme in ("http", "https") and bool(urlsplit(proxy).hostname)
-        except ValueError:
-            usable = False
-        if not usable:  # not quoted: it may hold a password
-            raise ConfigError(
-                f"the proxy that the environment names for {parts.scheme} must look like http://host:port"
-            )
-    return proxy

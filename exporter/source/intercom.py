@@ -14,7 +14,7 @@ from anyio import CancelScope
 from exporter.errors import ConfigError, ContractError
 from exporter.model import Observer, ignore
 from exporter.source.address import address
-from exporter.source.client import Client
+from exporter.source.client import Client, cancel_and_wait
 from exporter.source.envelope import is_sendable
 from exporter.source.listing import Pages
 from exporter.source.pacing import Window
@@ -178,14 +178,6 @@ def check_open(intercom: Intercom) -> None:
     """
     if not intercom.is_open:
         raise ConfigError("this Intercom is closed: use it inside its 'async with' block")
-
-
-async def cancel_and_wait(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks and wait until they have unwound."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
 
 
 def _decode(record: bytes) -> dict[str, Any]:

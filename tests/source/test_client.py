@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 import exporter
-from exporter.source.client import _proxy_for
+from exporter.source.connection import proxy_for
 
 TOKEN = "dG9rOnRlc3Q="
 QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, retry_time_s=10, attempts=4)
@@ -302,4 +302,4 @@ def test_a_proxy_is_chosen_by_scheme_and_host(url: str, proxy: str | None, monke
     """Each scheme has its variable; no_proxy is honoured, and this machine is never asked for by a proxy."""
     monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
     monkeypatch.setenv("no_proxy", "internal.test")
-    assert _proxy_for(url) == proxy
+    assert proxy_for(url) == proxy

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exporter
-from exporter.source.listing import LoopGuard
+from exporter.source.guard import LoopGuard
 
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=15)
