@@ -169,8 +169,10 @@ async def _export(
 
     from exporter.cli.reporter import Reporter
     from exporter.cli.signals import until_signal
+    from exporter.cli.tuning import tune_process
     from exporter.exporting import export
 
+    tune_process()
     stamina.instrumentation.set_on_retry_hooks([])  # retries are told by the reporter
     reporter = Reporter(report, output.output)
 

@@ -132,16 +132,24 @@ class Client:
             Ends the request under way at once; nothing is kept.
         """
         trial = Trial(self._patience, traffic, self._clock)
+        failure: Transient | None = None
+        if sent is not None:
+            try:
+                return await self._parsed(await _answer_of(sent), resource.parse, traffic)
+            except Transient as exc:
+                failure = exc
+        return await self._try(resource, traffic, trial, failure)
+
+    async def _try(self, resource: Resource[T], traffic: Traffic, trial: Trial, failed: Transient | None) -> T:
+        """Attempt it again and again; the first attempt has `failed` already, if that is given."""
         try:
             async for attempt in stamina.retry_context(on=trial.wait_before_next, attempts=None, timeout=None):
                 with attempt:
-                    if sent is not None:
-                        taken, sent = sent, None
-                        answer = await _answer_of(taken)
-                    else:
-                        answer = await self._send(
-                            resource.path, resource.query(trial.server_errors), traffic, trial.begin
-                        )
+                    if failed is not None:
+                        first, failed = failed, None
+                        raise first
+                    query = resource.query(trial.server_errors)
+                    answer = await self._send(resource.path, query, traffic, trial.begin)
                     return await self._parsed(answer, resource.parse, traffic)
         except Transient as failure:
             raise trial.verdict(failure) from failure
@@ -189,7 +197,8 @@ class Client:
             request_id = printable(answer.headers.get("X-Request-Id", ""), self._token) or None
             detail = f"the API answered 200 with a broken page ({exc})"
             raise Transient("broken_body", detail, status=_OK, request_id=request_id) from exc
-        traffic.version_echoed = printable(answer.headers.get("Intercom-Version", ""), self._token) or None
+        echoed = answer.headers.get("Intercom-Version", "")
+        traffic.version_echoed = echoed if echoed == self._api_version else printable(echoed, self._token) or None
         return result
 
     async def _admit(self, traffic: Traffic) -> None:

@@ -213,4 +213,4 @@ def _sendable(text: str) -> str:
 
 def is_sendable(text: str) -> bool:
     """Whether a request can carry a cursor: one with a lone surrogate has no UTF-8."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
