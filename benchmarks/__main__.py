@@ -1,101 +1,87 @@
-"""The command: ``python -m benchmarks``, ``python -m benchmarks memory``."""
+"""The command: ``python -m benchmarks``, ``python -m benchmarks report``."""
 
+import shlex
 import signal
 import sys
-from typing import Annotated
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 
 from benchmarks import report
+from benchmarks.jobs import Flag, Job, Scale, jobs_named
 from benchmarks.machine import surroundings
-from benchmarks.measuring import Measurement, Unusable, api_json_bytes, measure
-from benchmarks.rows import NDJSON, rows_named
-from benchmarks.served import SEED, serve
+from benchmarks.measuring import Unusable
+from benchmarks.results import Log, Results, line_of
+from benchmarks.served import SEED
+from benchmarks.workspaces import Workspaces
+
+_FOLDER = Path(__file__).parent
+_RESULTS = _FOLDER / "results.jsonl"
+_EVERYTHING = Scale()
 
 app = App(name="python -m benchmarks", help_format="plaintext", version_flags=[])
 
-Flag = Annotated[bool, Parameter(negative="")]
-Count = Annotated[int, Parameter(validator=Number(gte=1))]
-Several = Parameter(consume_multiple=True, negative="")
-
 
 @app.default
-def compare(  # noqa: PLR0913 - one option each
+def compare(
+    scale: Scale = _EVERYTHING,
     *,
-    contacts: Count = 300_000,
-    rounds: Count = 3,
-    only: Annotated[tuple[str, ...], Several] = (),
-    gzip: Flag = False,
-    hostile: Flag = False,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    results: Path | None = None,
     json: Flag = False,
 ) -> None:
-    """Run every row against the same sandbox: speed and memory, medians of several rounds.
+    """Measure every job, medians of several rounds, and print them beside their targets.
 
-    Parameters
-    ----------
-    contacts
-        How many contacts the sandbox has.
-    rounds
-        How often each row is run; each round runs every row once.
-    only
-        Names of the rows to run.
-    gzip
-        Let the sandbox compress its answers.
-    hostile
-        Let one contact in a thousand hold values that break careless parsers.
-    json
-        Print lines of JSON, one a measurement, instead of the table.
+    Args:
+        scale: how large everything is.
+        only: names of jobs or sections to run.
+        results: file that every measurement is written to; of a run of all jobs, benchmarks/results.jsonl.
+        json: print lines of JSON, one a measurement, instead of the table.
     """
-    rows = rows_named(only)
-    measurements = []
-    with serve(contacts, gzip=gzip, hostile=hostile) as served:
-        json_bytes = api_json_bytes(served)
-        if json:
-            setting = {"contacts": contacts, "json_bytes": json_bytes, "seed": SEED, "gzip": gzip, "hostile": hostile}
-            report.line(**surroundings(), **setting, rounds=rounds)
+    jobs = jobs_named(only, scale)
+    path = results or (None if only else _RESULTS)
+    with ExitStack() as stack:
+        files = [sys.stdout] if json else []
+        files += [stack.enter_context(path.open("w", encoding="utf-8"))] if path else []
+        log = Log(_heading(scale), scale, *files)
+        _measure(jobs, log, scale.rounds)
+    if not json:
+        report.print_table(log.results)
+
+
+def _measure(jobs: tuple[Job, ...], log: Log, rounds: int) -> None:
+    with Workspaces() as workspaces:
         for number in range(1, rounds + 1):
-            for row in rows:
-                measurement = measure(row, served)
-                measurements.append(measurement)
-                _progress(f"round {number} of {rounds}: {row.name} {measurement.wall_s:.2f} s")
-                if json:
-                    report.line(round=number, **report.figures(measurement, json_bytes))
-    if not json:
-        report.comparison(rows, measurements, json_bytes)
+            for job in jobs:
+                measurement = job.measure(workspaces)
+                log.add(line_of(job.name, number, measurement))
+                said = f"round {number} of {rounds}: {job.name} {measurement.wall_s:.2f} s"
+                print(said, file=sys.stderr, flush=True)
 
 
-@app.command
-def memory(
-    *, contacts: Annotated[tuple[int, ...], Several] = (30_000, 300_000), gzip: Flag = False, json: Flag = False
-) -> None:
-    """Show the peak memory of our NDJSON export of small and large workspaces.
+def _heading(scale: Scale) -> dict[str, Any]:
+    return {
+        "started_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        **surroundings(),
+        "seed": SEED,
+        "scale": asdict(scale),
+    }
 
-    Parameters
-    ----------
-    contacts
-        The workspaces' sizes.
-    gzip
-        Let the sandbox compress its answers.
-    json
-        Print lines of JSON, one a measurement, instead of the table.
+
+@app.command(name="report")
+def write_report(*, results: Path = _RESULTS, folder: Path = _FOLDER) -> None:
+    """Make RESULTS.md, speed.svg and memory.svg of a run.
+
+    Args:
+        results: the run's file.
+        folder: where they go, and where MISSED.md lies, the notes about missed targets.
     """
-    if json:
-        report.line(**surroundings(), seed=SEED, gzip=gzip)
-    measurements: list[Measurement] = []
-    for size in contacts:
-        with serve(size, gzip=gzip) as served:
-            json_bytes = api_json_bytes(served)
-            measurements.append(measure(NDJSON, served))
-        _progress(f"{size} contacts: {measurements[-1].wall_s:.2f} s")
-        if json:
-            report.line(**report.figures(measurements[-1], json_bytes))
-    if not json:
-        report.memory(NDJSON, measurements)
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    report.write_page(Results.load(results), folder)
 
 
 def main() -> None:
@@ -104,7 +90,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
-    except (Unusable, ValueError) as error:
+    except (Unusable, ValueError, OSError) as error:
         sys.exit(f"benchmarks: {error}")
 
 

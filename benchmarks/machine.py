@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks.served import ROOT
 
-_PACKAGES = ("intercom-exporter", "aiohttp", "anyio", "isal", "msgspec", "orjson", "requests")
+OURS = ("intercom-exporter", "aiohttp", "aiofiles", "anyio", "deflate", "isal", "msgspec", "orjson")
+PEERS = ("requests", "dlt", "airbyte-cdk", "singer-sdk", "python-intercom")
 
 
 def surroundings() -> dict[str, Any]:
@@ -17,8 +18,13 @@ def surroundings() -> dict[str, Any]:
     return {
         "commit": _git("rev-parse", "HEAD"),
         "changed": bool(_git("status", "--porcelain")),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
-        "machine": {"cores": os.cpu_count(), "cpu": _cpu(), "system": platform.platform(terse=True)},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in (*OURS, *PEERS)},
+        "machine": {
+            "cores": os.cpu_count(),
+            "cpu": _cpu(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "system": platform.platform(terse=True),
+        },
     }
 
 
@@ -41,7 +47,7 @@ def _version(package: str) -> str | None:
 def _cpu() -> str:
     """Name the CPU; what `platform` says of it on Linux is only its architecture."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,18 +1,22 @@
 """One run of one row: a process, what it took, and whether it delivered every contact."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import timed
-from benchmarks.rows import RAW_WRITE, Outcome, Row
+from benchmarks.rows import Outcome, Row
 from benchmarks.served import ROOT, Served
 
 _SHARED_MEMORY = Path("/dev/shm")
+_SAID_CHARACTERS = 2_000
+CONTACT_BYTES = 2_700
+"""About what one takes, with its share of the page around it: for how much room is asked."""
 
 
 class Unusable(Exception):  # noqa: N818 - a finding about a row
@@ -20,29 +24,46 @@ class Unusable(Exception):  # noqa: N818 - a finding about a row
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What one run of a row took.
+class Usage:
+    """What one process took.
 
     Attributes:
-        row: its name.
+        wall_s: seconds from its start to its exit.
+        cpu_s: seconds of CPU, user and system, it and its children used.
+        peak_rss_bytes: most memory resident at once, of its largest process.
+        exit_code: how it ended.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run of a job took.
+
+    Attributes:
         contacts: contacts it delivered, as counted by us.
         wall_s: seconds from its start to its exit.
         cpu_s: seconds of CPU, user and system, it and its children used.
         peak_rss_bytes: most memory resident at once, of its largest process.
+        figures: what else the job is about, by name and unit.
     """
 
-    row: str
     contacts: int
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """Give a folder in memory if there is one, so that no disk is measured; it is removed afterwards."""
-    parent = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=parent) as folder:
+def scratch(room_bytes: int = 0) -> Iterator[Path]:
+    """Give a folder in memory if there is so much, so that no disk is measured; it is removed afterwards."""
+    in_memory = _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free >= room_bytes
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=_SHARED_MEMORY if in_memory else None) as folder:
         yield Path(folder)
 
 
@@ -52,38 +73,26 @@ def measure(row: Row, served: Served) -> Measurement:
     Raises:
         Unusable: it failed, or did not deliver exactly the contacts there are.
     """
-    with scratch() as folder:
-        return _measure(row, served, folder)
+    with scratch(served.contacts * CONTACT_BYTES) as folder:
+        output = folder / row.output
+        command = [part.format(base_url=served.base_url, output=output) for part in row.command]
+        usage = run_timed(command, served, folder, row.reader)
+        if usage is None or usage.exit_code:
+            raise Unusable(f"{row.name} failed: {said(folder)}")
+        contacts = row.count(Outcome(output, folder / "stdout"))
+    check_contacts(row.name, contacts, served)
+    return Measurement(contacts, usage.wall_s, usage.cpu_s, usage.peak_rss_bytes)
 
 
-def api_json_bytes(served: Served) -> int:
-    """Return how many bytes of JSON all pages are together, and warm the server up on the way.
+def run_timed(command: Sequence[str], served: Served, folder: Path, reader: Sequence[str] = ()) -> Usage | None:
+    """Run a command to its end, its stdout going to a reader if there is one, else into a file of the folder.
 
-    Raises:
-        Unusable: they do not hold the contacts they should.
+    Returns:
+        What it took; None if it could not be started, or its reader failed.
     """
-    with scratch() as folder:
-        _measure(RAW_WRITE, served, folder)
-        return (folder / RAW_WRITE.output).stat().st_size
-
-
-def _measure(row: Row, served: Served, folder: Path) -> Measurement:
-    output = folder / row.output
-    command = [part.format(base_url=served.base_url, output=output) for part in row.command]
-    _run(command, row.reader, served, folder)
-    figures = (folder / "report").read_text(encoding="utf-8").split() if (folder / "report").exists() else []
-    if not figures or figures[-1] != "0":
-        raise Unusable(f"{row.name} failed: {(folder / 'stderr').read_text(errors='replace')[-2000:]}")
-    wall_s, cpu_s, peak = float(figures[0]), float(figures[1]), int(figures[2])
-    contacts = row.count(Outcome(output, (folder / "stdout").read_text(encoding="utf-8")))
-    if contacts != served.contacts:
-        raise Unusable(f"{row.name} delivered {contacts} contacts of {served.contacts}")
-    return Measurement(row.name, contacts, wall_s, cpu_s, peak)
-
-
-def _run(command: list[str], reader: tuple[str, ...], served: Served, folder: Path) -> None:
-    """Run a command to its end, its stdout going to a reader if there is one, else into a file."""
-    launcher = [sys.executable, "-I", "-S", timed.__file__, str(folder / "report"), *command]
+    report = folder / "report"
+    report.unlink(missing_ok=True)
+    launcher = [sys.executable, "-I", "-S", timed.__file__, str(report), *command]
     with (
         (folder / "stdout").open("wb") as stdout,
         (folder / "stderr").open("wb") as stderr,
@@ -96,5 +105,25 @@ def _run(command: list[str], reader: tuple[str, ...], served: Served, folder: Pa
             stderr=stderr,
         ) as process,
     ):
-        if reader:
-            subprocess.run(reader, stdin=process.stdout, stdout=stdout, check=True)
+        reading = (
+            subprocess.run(reader, stdin=process.stdout, stdout=stdout, stderr=stderr, check=False) if reader else None
+        )
+    if not report.exists() or (reading and reading.returncode):
+        return None
+    wall_s, cpu_s, peak, exit_code = report.read_text(encoding="ascii").split()
+    return Usage(float(wall_s), float(cpu_s), int(peak), int(exit_code))
+
+
+def said(folder: Path) -> str:
+    """Return the end of what a command said on stderr."""
+    return (folder / "stderr").read_text(encoding="utf-8", errors="replace")[-_SAID_CHARACTERS:]
+
+
+def check_contacts(name: str, contacts: int, served: Served) -> None:
+    """Refuse a delivery that is not complete.
+
+    Raises:
+        Unusable: it is not.
+    """
+    if contacts != served.contacts:
+        raise Unusable(f"{name} delivered {contacts} contacts of {served.contacts}")

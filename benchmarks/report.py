@@ -1,68 +1,179 @@
-"""Measurements as a table, or as lines of JSON."""
+"""A run as a table with its targets: on the terminal, and as a page with plots beside it."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from statistics import median
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measuring import Measurement
-from benchmarks.rows import REQUESTS, Row
+from benchmarks import rows
+from benchmarks.jobs import Job, jobs_for
+from benchmarks.machine import PEERS
+from benchmarks.results import Results
+from benchmarks.targets import Target, targets_for
 
+HEADINGS = ("job", "what", "seconds", "contacts/s", "MB/s", "peak MB", "target", "reached", "met")
 _MB = 1_000_000
-_COLUMNS = 120
+_COLUMNS = 170
+_TEXT = {"job", "what", "target", "met"}
 
 
-def line(**members: Any) -> None:
-    """Print one line of JSON."""
-    print(json.dumps(members), flush=True)
+class Verdict(NamedTuple):
+    """A target, and what was reached of it; None where that was not measured."""
+
+    target: Target
+    reached: float | None
+
+    @property
+    def word(self) -> str:
+        """Whether it is met."""
+        if self.reached is None:
+            return "?"
+        if self.target.met(self.reached):
+            return "yes"
+        return "no" if self.target.expected else "NO"
+
+    def cells(self) -> tuple[str, str, str]:
+        """Fill the last columns."""
+        return self.target.text(), "-" if self.reached is None else f"{self.reached:.2f}", self.word
 
 
-def figures(measurement: Measurement, json_bytes: int) -> dict[str, Any]:
-    """Return a measurement with the rates that follow from it."""
-    return asdict(measurement) | {
-        "contacts_per_s": round(measurement.contacts / measurement.wall_s, 1),
-        "json_mb_per_s": round(json_bytes / _MB / measurement.wall_s, 2),
-    }
+class Entry(NamedTuple):
+    """A job's line, or several where it has several targets."""
+
+    section: str
+    lines: Sequence[tuple[str, ...]]
 
 
-def comparison(rows: Sequence[Row], measurements: Sequence[Measurement], json_bytes: int) -> None:
-    """Print one line for each row: the medians of its rounds."""
-    contacts = measurements[0].contacts
+def verdicts(results: Results) -> list[Verdict]:
+    """Look at every target whose job was measured."""
+    targets = [target for target in targets_for(results.scale) if target.line in results.measured]
+    return [Verdict(target, target.reached(results.figure)) for target in targets]
+
+
+def entries(results: Results) -> Iterator[Entry]:
+    """Give the table's lines: the medians of each job, its targets beside."""
+    judged = verdicts(results)
+    for job in jobs_for(results.scale):
+        if job.name in results.measured:
+            own = [verdict.cells() for verdict in judged if verdict.target.line == job.name] or [("", "", "")]
+            blank = ("",) * len(_figures(job, results))
+            yield Entry(job.section, [(*(blank if n else _figures(job, results)), *end) for n, end in enumerate(own)])
+
+
+def _figures(job: Job, results: Results) -> tuple[str, ...]:
+    def shown(name: str, spelling: str, scale: float = 1) -> str:
+        value = results.figure(job.name, name)
+        return "-" if value is None else format(value / scale, spelling)
+
+    speed = shown("contacts_per_s", ",.0f"), shown("json_mb_per_s", ",.0f")
+    return job.name, job.does, shown("wall_s", ".2f"), *speed, shown("peak_rss_bytes", ".1f", _MB)
+
+
+def print_table(results: Results) -> None:
+    """Print the table."""
     table = Table()
-    table.add_column("row")
-    table.add_column("what")
-    for heading in ("seconds", "contacts/s", "MB/s", "peak MB", "vs requests"):
-        table.add_column(heading, justify="right")
-    walls = {row.name: median(one.wall_s for one in measurements if one.row == row.name) for row in rows}
-    for row in rows:
-        wall_s, peak = walls[row.name], _peak_mb([one for one in measurements if one.row == row.name])
-        ratio = f"{walls[REQUESTS.name] / wall_s:.2f}" if REQUESTS.name in walls else "-"
-        speed = f"{contacts / wall_s:,.0f}", f"{json_bytes / _MB / wall_s:,.0f}"
-        table.add_row(row.name, row.does, f"{wall_s:.2f}", *speed, f"{peak:.1f}", ratio)
-    rounds = len(measurements) // len(rows)
-    _print(f"{contacts:,} contacts, {json_bytes / _MB:,.0f} MB of JSON, median of {rounds}", table)
-
-
-def memory(row: Row, measurements: Sequence[Measurement]) -> None:
-    """Print the peak memory at each size."""
-    table = Table()
-    table.add_column("contacts", justify="right")
-    table.add_column("peak MB", justify="right")
-    for measurement in measurements:
-        table.add_row(f"{measurement.contacts:,}", f"{_peak_mb([measurement]):.1f}")
-    _print(f"Peak memory: {row.does}", table)
-
-
-def _peak_mb(measurements: Sequence[Measurement]) -> float:
-    return median(one.peak_rss_bytes for one in measurements) / _MB
-
-
-def _print(heading: str, table: Table) -> None:
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in _TEXT else "right", no_wrap=heading == "job")
+    section = ""
+    for entry in entries(results):
+        if section and entry.section != section:
+            table.add_section()
+        section = entry.section
+        for line in entry.lines:
+            table.add_row(*line)
     console = Console(highlight=False)
     if not console.is_terminal:  # rich would take 80 columns for granted and fold the rows
         console.width = _COLUMNS
-    console.print(heading, table)
+    console.print(_caption(results), table)
+    words = Counter(verdict.word for verdict in verdicts(results))
+    console.print(f"targets: {words['yes']} met, {words['NO']} missed, {words['?']} not measured")
+
+
+def _caption(results: Results) -> str:
+    rounds = max((len(lines) for lines in results.measured.values()), default=0)
+    scale = results.scale
+    caption = f"{scale.contacts:,} contacts, {scale.slow_contacts:,} for {_names(rows.PEERS)}, median of {rounds}"
+    extras = {"answers in gzip": scale.gzip, "some contacts hostile": scale.hostile}
+    return ", ".join((caption, *(extra for extra, holds in extras.items() if holds)))
+
+
+def _names(several: Sequence[rows.Row]) -> str:
+    return ", ".join(row.name for row in several[:-1]) + f" and {several[-1].name}"
+
+
+def page(results: Results, missed: str) -> str:
+    """Write the page.
+
+    Args:
+        results: the run.
+        missed: what is to be said about targets that were missed.
+    """
+    return (
+        "\n\n".join(
+            (
+                "# Results",
+                "Made by `python -m benchmarks report`. What each job is, and how to read it: [README.md](README.md).",
+                "![contacts a second of each tool](speed.svg)",
+                "![peak memory by the workspace's size](memory.svg)",
+                _caption(results) + ":",
+                _markdown(results),
+                *_about_missed(results, missed),
+                *_origin(results),
+            )
+        )
+        + "\n"
+    )
+
+
+def _markdown(results: Results) -> str:
+    lines = [HEADINGS, tuple("---" if heading in _TEXT else "---:" for heading in HEADINGS)]
+    lines += (line for entry in entries(results) for line in entry.lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _about_missed(results: Results, missed: str) -> Iterator[str]:
+    judged = verdicts(results)
+    short = [verdict for verdict in judged if verdict.word == "NO"]
+    yield "## Missed targets"
+    if short:
+        yield "\n".join(f"- `{one.target.line}`: {one.target.text()}, reached {one.reached:.2f}" for one in short)
+    else:
+        yield f"None of {len(judged)}."
+    if short and missed.strip():
+        yield missed.strip()
+
+
+def _origin(results: Results) -> Iterator[str]:
+    heading, machine = results.heading, results.heading["machine"]
+    yield "## Where and how"
+    changed = ", with changes" if heading["changed"] else ""
+    versions = {name: number or "missing" for name, number in heading["versions"].items()}
+    yield "\n".join(
+        (
+            f"- {heading['started_at']}, commit {heading['commit'] or 'unknown'}{changed}",
+            "- {cores} cores, {cpu}, {memory_bytes:,} bytes of memory, {system}".format_map(machine),
+            "- ours: " + ", ".join(f"{name} {versions[name]}" for name in versions if name not in PEERS),
+            "- others: " + ", ".join(f"{name} {versions[name]}" for name in PEERS),
+        )
+    )
+    yield f"```sh\n{heading['command']}\npython -m benchmarks report\n```"
+
+
+def write_page(results: Results, folder: Path) -> None:
+    """Write the page and its plots into a folder, with the notes that lie there.
+
+    Raises:
+        ValueError: the run left something out that is shown.
+    """
+    from benchmarks import plots  # noqa: PLC0415 - drawing takes seconds to import
+
+    if left_out := [job.name for job in jobs_for(results.scale) if job.name not in results.measured]:
+        raise ValueError(f"the run has no {', '.join(left_out)}")
+    notes = folder / "MISSED.md"
+    text = page(results, notes.read_text(encoding="utf-8") if notes.exists() else "")
+    (folder / "RESULTS.md").write_text(text, encoding="utf-8")
+    plots.draw_speed(results, folder / "speed.svg")
+    plots.draw_memory(results, folder / "memory.svg")

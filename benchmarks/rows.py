@@ -1,18 +1,22 @@
-"""The rows of the table, as data."""
+"""The programs that are measured, as data: each fetches every contact of a workspace."""
 
 import gzip
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from benchmarks.peers.counting import contacts_in
 from benchmarks.raw_socket import CONTACT
 
 _CHUNK_BYTES = 1 << 20
-_TO_STDOUT = (sys.executable, "-m", "exporter", "contacts", "--base-url", "{base_url}")
+_PYTHON = (sys.executable, "-m")
+_TO_STDOUT = (*_PYTHON, "exporter", "contacts", "--base-url", "{base_url}")
 _TO_FILE = (*_TO_STDOUT, "--output", "{output}")
-_RAW_SOCKET = (sys.executable, "-m", "benchmarks.raw_socket", "{base_url}")
+_RAW_SOCKET = (*_PYTHON, "benchmarks.raw_socket", "{base_url}")
+_PEERS = (*_PYTHON, "benchmarks.peers.{}", "{{base_url}}", "{{output}}")
+_WEB_READER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("web_reader.py")))
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,12 @@ class Outcome:
     """What a row left behind.
 
     Attributes:
-        output: the file it was told to write.
-        stdout: what it printed, or what its reader did.
+        output: the file or folder it was told to write.
+        stdout: file that holds what it printed, or what its reader did.
     """
 
     output: Path
-    stdout: str
+    stdout: Path
 
 
 @dataclass(frozen=True)
@@ -50,25 +54,37 @@ class Row:
 
 
 def _lines(outcome: Outcome) -> int:
-    with outcome.output.open("rb") as file:
-        return _occurrences(b"\n", file)
+    return occurrences(b"\n", outcome.output)
+
+
+def _stdout_lines(outcome: Outcome) -> int:
+    return occurrences(b"\n", outcome.stdout)
 
 
 def _gzip_lines(outcome: Outcome) -> int:
     with gzip.open(outcome.output) as file:
-        return _occurrences(b"\n", file)
+        return _occurrences_in(b"\n", file)
 
 
 def _contacts_in_bodies(outcome: Outcome) -> int:
-    with outcome.output.open("rb") as file:
-        return _occurrences(CONTACT, file)
+    return occurrences(CONTACT, outcome.output)
+
+
+def _delivered_by_peer(outcome: Outcome) -> int:
+    return contacts_in(outcome.output)
 
 
 def _printed(outcome: Outcome) -> int:
-    return int(outcome.stdout)
+    return int(outcome.stdout.read_text(encoding="ascii"))
 
 
-def _occurrences(wanted: bytes, file: IO[bytes] | gzip.GzipFile) -> int:
+def occurrences(wanted: bytes, path: Path) -> int:
+    """Count some bytes in a file of any size."""
+    with path.open("rb") as file:
+        return _occurrences_in(wanted, file)
+
+
+def _occurrences_in(wanted: bytes, file: IO[bytes] | gzip.GzipFile) -> int:
     count, rest = 0, b""
     while chunk := file.read(_CHUNK_BYTES):
         window = rest + chunk
@@ -77,31 +93,33 @@ def _occurrences(wanted: bytes, file: IO[bytes] | gzip.GzipFile) -> int:
     return count
 
 
+def _peer(name: str, does: str, module: str, output: str = "contacts.ndjson") -> Row:
+    return Row(name, does, tuple(part.format(module) for part in _PEERS), _delivered_by_peer, output)
+
+
+RAW_DISCARD = Row("raw-discard", "raw socket, bodies thrown away: the limit", _RAW_SOCKET, _printed)
 RAW_WRITE = Row("raw-write", "raw socket, bodies written unparsed", (*_RAW_SOCKET, "{output}"), _contacts_in_bodies)
 NDJSON = Row("ndjson", "ours, NDJSON file", _TO_FILE, _lines)
+UNDURABLE = Row("undurable", "ours, stdout redirected into a file", _TO_STDOUT, _stdout_lines)
+GZIP = Row("gzip", "ours, gzip file, two consumers", (*_TO_FILE, "--consumers", "2"), _gzip_lines, "contacts.ndjson.gz")
+GZIP_1 = Row("gzip-1", "ours, gzip file, one consumer", (*_TO_FILE, "--consumers", "1"), _gzip_lines, GZIP.output)
+PIPE = Row("pipe", "ours, stdout into wc -l", _TO_STDOUT, _printed, reader=("wc", "-l"))
+WEB = Row(
+    "web",
+    "ours, streamed by an aiohttp service",
+    (*_PYTHON, "benchmarks.web_stream", "{base_url}"),
+    _printed,
+    reader=_WEB_READER,
+)
 REQUESTS = Row(
     "requests",
     "requests and json, NDJSON file",
-    (sys.executable, "-m", "benchmarks.requests_loop", "{base_url}", "{output}"),
+    (*_PYTHON, "benchmarks.requests_loop", "{base_url}", "{output}"),
     _lines,
 )
-ROWS = (
-    Row("raw-discard", "raw socket, bodies thrown away: the limit", _RAW_SOCKET, _printed),
-    RAW_WRITE,
-    NDJSON,
-    Row("gzip", "ours, gzip file", _TO_FILE, _gzip_lines, "contacts.ndjson.gz"),
-    Row("pipe", "ours, stdout into wc -l", _TO_STDOUT, _printed, reader=("wc", "-l")),
-    REQUESTS,
+PEERS = (
+    _peer("dlt", "dlt, rest_api into JSONL files", "dlt_rest", "dlt"),
+    _peer("airbyte", "Airbyte CDK, declarative source", "airbyte"),
+    _peer("singer", "Meltano Singer SDK tap", "singer_tap"),
+    _peer("sdk", "Intercom's SDK, its pager", "sdk"),
 )
-
-
-def rows_named(names: Iterable[str]) -> tuple[Row, ...]:
-    """Choose rows, in the table's order; all of them if none is named.
-
-    Raises:
-        ValueError: there is no row of that name.
-    """
-    wanted, known = set(names), [row.name for row in ROWS]
-    if unknown := wanted.difference(known):
-        raise ValueError(f"no row {', '.join(sorted(unknown))}: there are {', '.join(known)}")
-    return tuple(row for row in ROWS if not wanted or row.name in wanted)

@@ -1,4 +1,4 @@
-"""The server that all rows meet: the sandbox, in a process of its own."""
+"""The servers that all rows meet: the sandbox, and the replay of what it answered, in processes of their own."""
 
 import json
 import os
@@ -8,15 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.recording import Recording
 
 ROOT = Path(__file__).parent.parent
 SEED = 1
+_REPLAY_TOKEN = "dG9rOnJlcGxheQ=="  # made up: base64, as real ones are
 _STOP_S = 30
 
 
 @dataclass(frozen=True)
 class Served:
-    """A running sandbox."""
+    """A running server."""
 
     base_url: str
     token: str
@@ -33,6 +38,28 @@ def serve(contacts: int, *, gzip: bool = False, hostile: bool = False) -> Iterat
     """Serve a workspace for the length of a block, without a rate limit."""
     command = [sys.executable, "-m", "exporter", "sandbox", "--contacts", str(contacts), "--seed", str(SEED)]
     command += ["--gzip" if gzip else "--no-gzip", "--hostile" if hostile else "--no-hostile"]
+    with _running(command, contacts) as served:
+        yield served
+
+
+@contextmanager
+def replay(recording: "Recording", *, latency_ms: float = 0.0, gaps: Path | None = None) -> Iterator[Served]:
+    """Serve a recording for the length of a block.
+
+    Args:
+        recording: what to serve, 150 contacts a page.
+        latency_ms: milliseconds each answer waits before it is sent.
+        gaps: file that gets the seconds between the end of each answer and the next request, a line each.
+    """
+    command = [sys.executable, "-m", "benchmarks.replay", str(recording.path), "--token", _REPLAY_TOKEN]
+    command += ["--latency-ms", str(latency_ms), *(("--gaps", str(gaps)) if gaps else ())]
+    with _running(command, recording.contacts) as served:
+        yield served
+
+
+@contextmanager
+def _running(command: list[str], contacts: int) -> Iterator[Served]:
+    """Run a server that says its address first."""
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         try:
             address = json.loads(process.stdout.readline()) if process.stdout else {}

@@ -1,0 +1,123 @@
+"""What is to be reached, as data: figures of a job, alone or beside another one's of the same run."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.jobs import Scale
+
+_MB = 1_000_000
+_GB = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit for one figure.
+
+    Attributes:
+        job: whose figure it is.
+        figure: its name.
+        limit: at least so much, at most so much where `at_most` is set; in units of `unit`.
+        at_most: which of the two.
+        times: job by whose figure it is divided first.
+        above: job whose figure is taken away from it first.
+        unit: how much one is, where figures have units, and what it is called.
+        beside: job in whose line it stands, if it is not its own.
+        expected: whether it is only what one would expect.
+    """
+
+    job: str
+    figure: str
+    limit: float
+    at_most: bool = False
+    times: str = ""
+    above: str = ""
+    unit: tuple[float, str] = (1, "")
+    beside: str = ""
+    expected: bool = False
+
+    @property
+    def line(self) -> str:
+        """The job in whose line it stands."""
+        return self.beside or self.job
+
+    def reached(self, figure_of: Callable[[str, str], float | None]) -> float | None:
+        """Work out what was reached; None where something of it was not measured.
+
+        Args:
+            figure_of: gives a job's figure.
+        """
+        value, other = figure_of(self.job, self.figure), self.times or self.above
+        reference = figure_of(other, self.figure) if other else 0.0
+        if value is None or reference is None:
+            return None
+        if self.times:
+            return value / reference
+        return (value - reference) / self.unit[0]
+
+    def met(self, reached: float) -> bool:
+        """Whether that is enough."""
+        return reached <= self.limit if self.at_most else reached >= self.limit
+
+    def text(self) -> str:
+        """Say it in the table's words."""
+        words = [
+            self.job if self.beside else "",
+            _SPOKEN[self.figure],
+            "≤" if self.at_most else "≥",
+            f"{self.limit:g}",
+            self.unit[1],
+            _TIMES if self.times else "",
+            "" if self.times == self.beside else self.times,
+            f"over {self.above}" if self.above else "",
+            "(expected)" if self.expected else "",
+        ]
+        return " ".join(word for word in words if word)
+
+
+_SPOKEN = {
+    "contacts_per_s": "",
+    "wall_s": "time",
+    "peak_rss_bytes": "peak",
+    "gap_p50_ms": "p50",
+    "gap_p99_ms": "p99",
+    "hashed_bytes_per_s": "hashed",
+}
+_TIMES = "×"  # noqa: RUF001 - it is one
+_SPEED = "contacts_per_s"
+_PEAK = "peak_rss_bytes"
+_MOST_LATENCY_RATIO = {20: 1.20, 200: 1.03}
+_FIXED = (
+    Target("ndjson", _SPEED, 11, times="requests"),
+    Target("ndjson", _SPEED, 0.45, times="raw-write"),
+    Target("ndjson", _SPEED, 0.9, times="undurable"),
+    Target("gzip", _SPEED, 9, times="requests"),
+    Target("gzip", _SPEED, 1.2, times="gzip-1", expected=True),
+    Target("pipe", _SPEED, 0.9, times="ndjson"),
+    Target("web", _SPEED, 0.8, times="pipe"),
+    Target("ndjson", _SPEED, 22, times="dlt", beside="dlt"),
+    Target("ndjson", _SPEED, 28, times="airbyte", beside="airbyte"),
+    Target("ndjson", _SPEED, 55, times="singer", beside="singer"),
+    Target("ndjson", _SPEED, 300, times="sdk", beside="sdk"),
+    Target("gap", "gap_p50_ms", 1, at_most=True, unit=(1, "ms")),
+    Target("gap", "gap_p99_ms", 5, at_most=True, unit=(1, "ms")),
+    Target("resume", "hashed_bytes_per_s", 1, unit=(_GB, "GB/s")),
+)
+
+
+def targets_for(scale: Scale) -> tuple[Target, ...]:
+    """List all targets there are at a scale."""
+    return (*_FIXED, *_latency_targets(scale), *_memory_targets(scale))
+
+
+def _latency_targets(scale: Scale) -> Iterator[Target]:
+    for pages in scale.latency_pages:
+        if ratio := _MOST_LATENCY_RATIO.get(pages):
+            yield Target(f"ndjson@{pages}-pages", "wall_s", ratio, at_most=True, times=f"raw-write@{pages}-pages")
+
+
+def _memory_targets(scale: Scale) -> Iterator[Target]:
+    for size in scale.sizes:
+        yield Target(f"ndjson@{size}", _PEAK, 64, at_most=True, unit=(_MB, "MB"))
+    smallest, largest = f"ndjson@{min(scale.sizes)}", f"ndjson@{max(scale.sizes)}"
+    if smallest != largest:
+        yield Target(largest, _PEAK, 2, at_most=True, above=smallest, unit=(_MB, "MB"))
