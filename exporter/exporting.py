@@ -4,11 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from exporter.encode.formats import Format, format_of_compression, format_of_name, format_of_suffix
 from exporter.errors import CheckpointError, ConfigError, CursorError
-from exporter.flow import Flow, in_a_task
+from exporter.flow import Flow, in_a_task, one_failure
 from exporter.model import Observer, Summary, ignore
 from exporter.running import Run
 from exporter.sink.file import FileSink
@@ -123,7 +124,11 @@ async def _to_files(run: Run, output: Output, observer: Observer) -> Summary:
                 ) from None
         await sink.commit()  # from its first moment a run counts, and its settings are on record
         try:
-            await run.into(sink.append, sink.commit_if_due)
+            with one_failure():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(sink.keep_committing)
+                    await run.into(sink.append, sink.commit_if_due)
+                    tasks.cancel_scope.cancel()
         except CursorError as exc:
             raise CheckpointError(
                 f"the API does not accept the cursor any more at which this export goes on ({exc}); "

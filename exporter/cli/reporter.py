@@ -29,7 +29,7 @@ class Reporter:
         self._began_at = time.monotonic()
         self._contacts = 0
         self._contacts_before = 0  # of earlier runs
-        self._contacts_kept = 0  # on disk, with a checkpoint that says so
+        self._contacts_kept: int | None = None  # on disk, with a checkpoint that says so; None before that is known
         self._pages = 0
         self._bar = Bar("contacts") if wants_bar(options) else None
         self._json = options.progress == "json" and not options.quiet
@@ -98,6 +98,10 @@ class Reporter:
         self.close()
         if self._name == "stdout":
             complain(f"stopped by {name} after {self._contacts:,} contacts; run the same command to export them all")
+        elif self._contacts_kept is None:
+            complain(
+                f"stopped by {name} before anything was written: what was on disk is kept; the same command goes on"
+            )
         else:
             complain(f"stopped by {name}: {self._contacts_kept:,} contacts are kept on disk; the same command goes on")
 

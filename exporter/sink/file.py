@@ -1,14 +1,15 @@
 """The asynchronous side of an `Output`: appends, commits when it is time, and never leaves a write half done."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-from aiofiles.threadpool import wrap
 
 from exporter.errors import CheckpointError, SinkError
 from exporter.model import Committed, FileSummary, Frame, Observer, Summary
@@ -53,11 +54,13 @@ class FileSink:
         self._figures = figures
         self._observer = observer
         self._clock = clock
-        self._file: Any = None
         self._uncommitted_bytes = 0
         self._committed_at = clock()
         self._began = False
         self._failed = False
+        # Bare cancellations, as at the end of a loop, leave threads behind: nothing else may begin before they end.
+        self._busy = threading.Lock()
+        self._turn = anyio.Lock()
 
     async def __aenter__(self) -> Self:
         steps = self._output.open()
@@ -89,15 +92,12 @@ class FileSink:
         self._began = True
         if not frame.content:
             return
-        if not self._output.has_room(frame):
-            self._file = None
-            await self._record(self._output.rotate)
-        if self._file is None:
-            self._file = wrap(await self._do(self._output.writable))
-        with self._watched(), anyio.CancelScope(shield=True):
-            await self._file.write(frame.content)
-        self._output.writable().count(frame)
-        self._uncommitted_bytes += len(frame.content)
+        async with self._turn:
+            if not self._output.has_room(frame):
+                await self._record(self._output.rotate)
+            await self._do(lambda: self._output.append(frame))
+            self._uncommitted_bytes += len(frame.content)
+        # Who waited for the turn goes on only after the caller has counted the frame: nothing is awaited until then.
 
     async def commit_if_due(self) -> None:
         """Commit, if the latest time is a while ago or much has been written since."""
@@ -113,7 +113,17 @@ class FileSink:
         Durability:
             When this returns it is on disk, and so is the checkpoint that says so.
         """
-        await self._record(self._output.commit)
+        with anyio.CancelScope(shield=True):
+            async with self._turn:
+                await self._record(self._output.commit)
+
+    async def keep_committing(self) -> None:
+        """Commit what is written when it is time, for as long as no page comes; to be cancelled at the end."""
+        every_s = self._output.manners.checkpoint_every_s
+        while every_s:  # else each page commits
+            await anyio.sleep(max(self._committed_at + every_s - self._clock(), every_s / 10))
+            if self._uncommitted_bytes:
+                await self.commit_if_due()
 
     async def finish(self, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
         """Give the output its names, and put its manifest there.
@@ -143,20 +153,24 @@ class FileSink:
 
     async def _close(self) -> None:
         with writing(self._output.place.path), anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._output.close)
+            await anyio.to_thread.run_sync(self._alone, self._output.close)
 
     async def _do(self, work: Callable[[], T]) -> T:
         """Do some of the output's work in a thread, to its end."""
         with self._watched(), anyio.CancelScope(shield=True):
-            result = await anyio.to_thread.run_sync(work)
+            result = await anyio.to_thread.run_sync(self._alone, work)
         return result
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        with self._busy:
+            return work()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Translate failures of the disk, and remember that there was one."""
+        """Translate failures of the disk, and remember that there was one, or that it is not known how work ended."""
         try:
             with writing(self._output.place.path):
                 yield
-        except (SinkError, CheckpointError):
+        except (SinkError, CheckpointError, asyncio.CancelledError):
             self._failed = True
             raise

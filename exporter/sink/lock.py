@@ -37,6 +37,8 @@ def lock_output(place: Place, found: Checkpoint | None) -> int:
     try:
         _refuse_locked(file)  # by an export that has given it its name, but not its manifest yet
     except BaseException:
+        if not has_bytes and not os.fstat(descriptor).st_size:  # it would be taken for that export's data
+            part.unlink(missing_ok=True)
         os.close(descriptor)
         raise
     return descriptor

@@ -16,6 +16,7 @@ behind them, and goes on there.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,9 @@ from exporter.sink.manifest import encode_manifest
 from exporter.sink.part import Part
 from exporter.sink.place import Place
 from exporter.sink.target import inspect, leftovers, make_folder
+
+MOST_PARTS = 100_000
+"""More would make each checkpoint take seconds: it names every part."""
 
 _LONGEST_S = 10**8
 _MOST_BYTES = 2**63
@@ -110,15 +114,21 @@ class Output:
         self._take(found)
         if found is None:
             self._begin()
-        else:
+            return
+        try:
             yield from self._go_on(found)
+        except CheckpointError:
+            if not (found.is_written and (self.manners.restart or self.manners.overwrite)):
+                raise
+            self._drop(found)
 
     def _inspect(self) -> Summary | Checkpoint | None:
         try:
             return inspect(self.place, self.settings, overwrite=self.manners.overwrite, restart=self.manners.restart)
-        except CheckpointError:
+        except (CheckpointError, ConfigError):
             if self._lock is None:
-                refuse_locked_output(self.place)  # that it is being written says more than what it is
+                with suppress(OSError, ValueError):  # what is in the way may be anything
+                    refuse_locked_output(self.place)  # that it is being written says more than what it is
             raise
 
     def _take(self, found: Checkpoint | None) -> None:
@@ -146,6 +156,18 @@ class Output:
         sync_folder(self.place.folder)  # before the part is emptied of which it speaks
         self.writable()
 
+    def _drop(self, checkpoint: Checkpoint) -> None:
+        """Begin anew where a finished file has been damaged before its manifest stood there."""
+        self._files, self.resumed = (), None
+        if self.part:
+            self.part.close()
+            self.part = None
+        if not self.place.parts and checkpoint.files:
+            # First, as long as a checkpoint says that it is ours.
+            remove(self.place.file(1))
+            sync_folder(self.place.folder)
+        self._begin()
+
     def _go_on(self, checkpoint: Checkpoint) -> Iterator[None]:
         self.resumed = checkpoint
         self._files = checkpoint.files
@@ -161,6 +183,8 @@ class Output:
         """Check the file that was finished last, and give it its name if it has none yet."""
         number = len(self._files)
         unnamed = self.place.part(number).exists()
+        if not unnamed:
+            _check_length(self.place.file(number), self._files[-1].bytes)  # what has its name is never touched again
         part = self._open_part(self.place.part(number) if unnamed else self.place.file(number))
         try:
             yield from part.go_on(self._files[-1])
@@ -184,6 +208,12 @@ class Output:
             sync_folder(self.place.folder)  # a checkpoint never speaks of a name that could still be lost
         return self.part
 
+    def append(self, frame: Frame) -> None:
+        """Write a frame at the end of the part."""
+        part = self.writable()
+        part.write(frame.content)
+        part.count(frame)
+
     def has_room(self, frame: Frame) -> bool:
         """Whether the part takes another frame. A part holds at least one, and only whole ones."""
         return self.part is None or self.part.has_room(frame, self.settings.part_contacts, self.settings.part_bytes)
@@ -201,6 +231,11 @@ class Output:
         part = self.writable()
         part.settle()
         number = len(self._files) + 1
+        if number > MOST_PARTS:
+            raise SinkError(
+                f"{MOST_PARTS:,} parts are the most that an export can have: make them larger, and use --restart",
+                path=self.place.path,
+            )
         self._files = (*self._files, part.summary(self.place.file(number).name))
         self._save(figures, None)
         self._publish(number)

@@ -22,7 +22,7 @@ _MOST_COMMAS = 500_000  # what is between two of them becomes an object: this bo
 _LISTS = ("data", "contacts")
 _GLIMPSED_BYTES = 2048  # before or behind the list of contacts there is less than that
 _CURSOR = re.compile(rb'"starting_after"\s*:\s*("(?:[^"\\]|\\.)+")')
-_MOST_CONTACTS = 2**63 - 1  # what a manifest can hold
+_MOST_CONTACTS = 2**53 - 1  # what a checkpoint takes, and any reader of a manifest
 
 
 class BrokenBody(ValueError):  # noqa: N818 - a finding about the body, judged by who asked for it

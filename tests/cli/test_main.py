@@ -370,6 +370,7 @@ def test_a_second_process_is_refused_at_once(serve: Serve, command: Any) -> None
     assert b"another export" in second.stderr
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, where nothing can be written")
 def test_a_read_only_folder_is_a_destination_that_failed(command: Any) -> None:
     """A destination that takes no file ends with 5 and one line."""
     done = command.run("demo", "-o", "/proc/contacts.ndjson")

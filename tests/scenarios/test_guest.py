@@ -128,7 +128,8 @@ def _umask() -> int:
 
 def _descriptors() -> set[str]:
     """Open sockets, pipes and files, but for the loop's own."""
-    return {entry.name for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
+    open_files = Path("/proc/self/fd")
+    return {entry.name for entry in open_files.iterdir() if entry.exists()} if open_files.exists() else set()
 
 
 def _aiohttp_zlib() -> object:

@@ -11,7 +11,6 @@ HEAVY = {
     "orjson",
     "stamina",
     "anyio",
-    "aiofiles",
     "isal",
     "exporter.exporting",
     "exporter.sandbox",

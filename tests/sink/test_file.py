@@ -1,5 +1,6 @@
 """The asynchronous side of an output: when it commits, and what a cancellation leaves."""
 
+import asyncio
 import fcntl
 import hashlib
 import json
@@ -278,3 +279,66 @@ async def test_checking_a_long_part_can_be_cancelled(
     assert scope.cancelled_caught
     assert file.checkpoint.read_bytes() == before
     os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))
+
+
+async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: Place) -> None:
+    """While nothing comes, what is written is committed all the same; once, and not again."""
+    events, seen = list[Event](), anyio.Event()
+
+    def observe(event: Event) -> None:
+        events.append(event)
+        seen.set()
+
+    async with sinking(file, observe, checkpoint_every_s=0.05) as sink:
+        await sink.append(b"page ")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sink.sink.keep_committing)
+            with anyio.fail_after(30):
+                await seen.wait()
+            await anyio.sleep(0.2)
+            tasks.cancel_scope.cancel()
+        assert committed_pages(file) == 1
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [1]
+
+
+@pytest.mark.parametrize("work", ["write", "commit"])
+async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
+    sinking: Sinks, place: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """As a loop that ends cancels all tasks at once: what is under way ends alone, and nothing is damaged."""
+    entered, free, inside = threading.Event(), threading.Event(), [0, 0]
+    name = {"write": "append", "commit": "commit"}[work]
+    real = getattr(Output, name)
+
+    def slow(self: Output, *arguments: Any) -> None:
+        inside[0] += 1
+        inside[1] = max(inside)
+        entered.set()
+        free.wait(30)
+        real(self, *arguments)
+        inside[0] -= 1
+
+    async def run() -> None:
+        async with sinking(place) as sink:
+            await sink.append(b"one ")
+            await sink.sink.commit()
+            monkeypatch.setattr(Output, name, slow)
+            await (sink.append(b"two ") if work == "write" else sink.sink.commit())
+
+    others = asyncio.all_tasks()
+    task = asyncio.ensure_future(run())
+    assert await anyio.to_thread.run_sync(entered.wait, 30)
+    for one in asyncio.all_tasks() - others:
+        one.cancel()
+    await anyio.sleep(0.05)
+    assert not task.done()
+    free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.undo()
+    assert inside == [0, 1]
+    async with sinking(place) as sink:
+        assert committed_pages(place) == 1
+        await sink.append(b"two ")
+        await sink.finish()
+    assert content_of(place) == b"one two "

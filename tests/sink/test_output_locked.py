@@ -16,7 +16,7 @@ from exporter import CheckpointError, ConfigError, SinkError
 from exporter.sink import lock as module
 from exporter.sink.checkpoint import Settings
 from exporter.sink.durable import prepare_file
-from exporter.sink.lock import open_locked
+from exporter.sink.lock import lock_output, open_locked
 from exporter.sink.place import Place
 
 Opened = Callable[..., AbstractContextManager[Any]]
@@ -260,3 +260,37 @@ def test_what_is_in_the_way_is_refused_before_anything_is_touched(opened: Opened
         with opened(place):
             pass
     assert sorted(place.folder.iterdir()) == before
+
+
+def test_who_is_refused_leaves_no_part_behind(
+    opened: Opened, file: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one beside a file that lacks only its manifest would be taken for its data."""
+
+    def meanwhile(path: Path, content: bytes) -> Path:
+        monkeypatch.undo()
+        with pytest.raises(SinkError, match="another export is writing"):
+            lock_output(file, None)  # as who looked before there was anything
+        assert not file.part(1).exists()
+        return prepare_file(path, content)
+
+    with opened(file) as export:
+        export.append(b"one")
+        monkeypatch.setattr("exporter.sink.output.prepare_file", meanwhile)
+        export.finish()
+    assert content_of(file) == b"one"
+
+
+def test_parts_of_another_export_are_not_called_foreign(
+    opened: Opened, parts: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that gets its name while somebody looks at the folder is no reason to overwrite it."""
+
+    def seen_too_late(*_: object, **__: object) -> None:
+        raise ConfigError("a part without a checkpoint")
+
+    with opened(parts) as first:
+        first.append(b"one")
+        monkeypatch.setattr("exporter.sink.output.inspect", seen_too_late)
+        with pytest.raises(SinkError, match="another export is writing"), opened(parts):
+            pass

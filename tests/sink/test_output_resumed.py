@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter import CheckpointError
+from exporter import CheckpointError, SinkError
 from exporter.sink.durable import remove
 from exporter.sink.output import Output
 from exporter.sink.place import Place
@@ -259,3 +259,50 @@ def test_parts_that_are_overwritten_go_at_once(opened: Opened, content_of: Read,
         export.append(b"new")
         export.finish()
     assert content_of(parts) == b"new"
+
+
+def without_a_manifest(opened: Opened, place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Leave an export that died when all its files had their names; give the last of them."""
+    with opened(place) as export:
+        export.append(b"one ", b"two ", b"three")
+        with monkeypatch.context() as patched:
+            patched.setattr("exporter.sink.output.prepare_file", failing)
+            with pytest.raises(OSError, match="Input/output"):
+                export.finish()
+    assert not place.manifest.exists()
+    return place.file(2 if place.parts else 1)
+
+
+@pytest.mark.parametrize("way_out", [{"restart": True}, {"overwrite": True}, {"restart": True, "overwrite": True}])
+def test_a_file_damaged_before_its_manifest_is_no_dead_end(
+    opened: Opened, content_of: Read, place: Place, monkeypatch: pytest.MonkeyPatch, way_out: dict[str, bool]
+) -> None:
+    """It is refused without a word, and begun anew with one."""
+    last = without_a_manifest(opened, place, monkeypatch)
+    last.write_bytes(last.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckpointError, match="use --restart"), opened(place):
+        pass
+    with opened(place, **way_out) as export:
+        assert export.output.resumed is None
+        export.append(b"four")
+        export.finish()
+    assert content_of(place) == b"four"
+    with opened(place) as export:
+        assert export.output.finished is not None
+
+
+def test_what_has_its_name_is_not_cut(opened: Opened, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished file to which something was added is refused as it is."""
+    last = without_a_manifest(opened, place, monkeypatch)
+    longer = last.read_bytes() + b"!"
+    last.write_bytes(longer)
+    with pytest.raises(CheckpointError, match="was changed since it was written"), opened(place):
+        pass
+    assert last.read_bytes() == longer
+
+
+def test_parts_have_a_limit(opened: Opened, parts: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No export gets so many that its checkpoint could not be handled any more."""
+    monkeypatch.setattr("exporter.sink.output.MOST_PARTS", 1)
+    with opened(parts) as export, pytest.raises(SinkError, match="make them larger"):
+        export.append(*(b"page " for _ in range(5)))
