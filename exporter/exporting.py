@@ -13,7 +13,8 @@ from exporter.flow import Flow, in_a_task, one_failure
 from exporter.model import Observer, Summary, ignore
 from exporter.running import Run
 from exporter.sink.file import FileSink
-from exporter.sink.output import Manners, Output
+from exporter.sink.manners import Manners
+from exporter.sink.output import Output
 from exporter.sink.place import Place, means_a_folder
 from exporter.sink.stdout import StdoutSink
 from exporter.source.intercom import Intercom, check_open

@@ -13,7 +13,8 @@ from exporter import FileSummary, Observer, Position, SourceSummary, Summary
 from exporter.model import Frame, ignore
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings, load_checkpoint
 from exporter.sink.file import FileSink
-from exporter.sink.output import Manners, Output
+from exporter.sink.manners import Manners
+from exporter.sink.output import Output
 from exporter.sink.place import Place
 
 SETTINGS = Settings(

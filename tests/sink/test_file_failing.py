@@ -172,7 +172,8 @@ LIMITED = textwrap.dedent("""
     from exporter.model import Frame, ignore
     from exporter.sink.checkpoint import Figures, Settings
     from exporter.sink.file import FileSink
-    from exporter.sink.output import Manners, Output
+    from exporter.sink.manners import Manners
+    from exporter.sink.output import Output
     from exporter.sink.place import Place
 
     async def main(path):

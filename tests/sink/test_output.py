@@ -13,7 +13,8 @@ import pytest
 from exporter import ConfigError, FileSummary, SinkError
 from exporter.sink.checkpoint import Checkpoint, Settings, load_checkpoint
 from exporter.sink.manifest import decode_manifest
-from exporter.sink.output import Manners, Output
+from exporter.sink.manners import Manners
+from exporter.sink.output import Output
 from exporter.sink.part import Part
 from exporter.sink.place import Place
 

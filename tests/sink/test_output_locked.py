@@ -105,7 +105,8 @@ def test_an_export_that_finishes_while_its_lock_is_taken_is_not_taken_for_damage
 HOLDER = textwrap.dedent("""
     import pathlib, sys
     from exporter.sink.checkpoint import Settings
-    from exporter.sink.output import Manners, Output
+    from exporter.sink.manners import Manners
+    from exporter.sink.output import Output
     from exporter.sink.place import Place
 
     settings = Settings(base_url="", endpoint="", api_version="", per_page=1, format="ndjson")
