@@ -48,23 +48,41 @@ def exit_code(error: ExporterError) -> int:
 
 
 def complain(message: str) -> None:
-    """Print one line on stderr."""
+    """Print one line on stderr, waiting half a second for it to be taken."""
+    _stderr.is_stuck = False
     say(f"intercom-exporter: {one_line(message)}")
 
 
 def say(line: str, end: str = "\n") -> None:
-    """Print on stderr, if there is one that takes it within half a second; nothing waits for it longer."""
-    rest = memoryview(f"{line}{end}".encode(errors="backslashreplace"))
-    if sys.stderr is None:
-        return
-    try:
-        descriptor = sys.stderr.fileno()
-        room = select.poll()
-        room.register(descriptor, select.POLLOUT)
-        while rest and room.poll(_PATIENCE_MS):
-            rest = rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
-    except (OSError, ValueError):
-        return
+    """Print on stderr, if there is one that takes it within half a second; nothing waits for it longer.
+
+    Once it did not, what follows is dropped, without waiting, until there is room again.
+    """
+    _stderr.say(f"{line}{end}".encode(errors="backslashreplace"))
+
+
+class _Stderr:
+    """Stderr, which nobody may be reading."""
+
+    def __init__(self) -> None:
+        self.is_stuck = False
+
+    def say(self, text: bytes) -> None:
+        rest = memoryview(text)
+        if sys.stderr is None:
+            return
+        try:
+            descriptor = sys.stderr.fileno()
+            room = select.poll()
+            room.register(descriptor, select.POLLOUT)
+            while rest and room.poll(0 if self.is_stuck else _PATIENCE_MS):
+                rest = rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
+        except (OSError, ValueError):
+            return
+        self.is_stuck = bool(rest)
+
+
+_stderr = _Stderr()
 
 
 def fail(error: ExporterError, *, kept: str = "", verbose: bool = False) -> int:

@@ -116,13 +116,15 @@ class Contents:
         self._inflater: fastzlib.Inflater | None = None
 
     def pieces(self) -> Iterator[bytes]:
-        """Give its content, inflated, piece by piece and as far as that can be had; a piece may be empty."""
+        """Give its content, inflated, in small pieces and as far as that can be had; a piece may be empty."""
         try:
             with open_plainly(self._path) as file:
                 while chunk := file.read(_GZIP_CHUNK_BYTES if self._is_gzip else _CHUNK_BYTES):
                     self.bytes += len(chunk)
                     self.sha256.update(chunk)
-                    yield self._inflate(chunk) if self._is_gzip else chunk
+                    content = self._inflate(chunk) if self._is_gzip else chunk
+                    for at in range(0, len(content), _WINDOW_BYTES):  # of a bomb, minutes may pass between two chunks
+                        yield content[at : at + _WINDOW_BYTES]
         except OSError as exc:
             self.failure = failure_of(exc)
         if self._inflater is not None and self.damage is None:
@@ -186,7 +188,7 @@ class Lines:
 
     def feed(self, content: bytes) -> None:
         """Take the next bytes."""
-        for at in range(0, len(content), _WINDOW_BYTES):  # a bomb's lines may be short, and too many at once
+        for at in range(0, len(content), _WINDOW_BYTES):  # lines may be short, and too many at once
             self._feed(content[at : at + _WINDOW_BYTES])
 
     def end(self) -> None:

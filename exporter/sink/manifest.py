@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 import orjson
 
-from exporter.model import Summary
+from exporter.model import FileSummary, SourceSummary, Summary
 
 MANIFEST_VERSION = 1
+_MOST = 2**53
+_LONGEST_NAME_BYTES = 255
 _ONLY_WHERE_SET = ("limited_to_contacts", "part_contacts", "part_bytes")
 NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
 
@@ -32,6 +34,20 @@ def decode_manifest(content: bytes) -> Summary | None:
         version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("manifest_version")
         if version is None or bytes(version) != b"%d" % MANIFEST_VERSION:
             return None
-        return msgspec.json.decode(content, type=Summary)
+        summary = msgspec.json.decode(content, type=Summary)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return summary if _is_possible(summary) else None
+
+
+def _is_possible(summary: Summary) -> bool:
+    """Whether all its numbers are such as can be counted to, and its names such as a file can have."""
+    figures: list[SourceSummary | Summary | FileSummary] = [summary.source, summary, *summary.files]
+    numbers = [
+        value for one in figures for name in one.__slots__ if isinstance(value := getattr(one, name), int | float)
+    ]
+    numbers += summary.retries.values()
+    names = [file.name for file in summary.files]
+    return all(0 <= number < _MOST for number in numbers) and all(
+        len(name.encode(errors="surrogatepass")) <= _LONGEST_NAME_BYTES for name in names
+    )

@@ -1,6 +1,7 @@
 """The manifest: what is written can be read again, and what others wrote is not taken for ours."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ def save_manifest(path: Path, summary: Summary) -> None:
     put_in_place(prepare_file(manifest_path(path), encode_manifest(summary)), manifest_path(path))
 
 
-counts = st.integers(0, 2**63 - 1)
+counts = st.integers(0, 2**53 - 1)
 texts = st.text(st.characters(codec="utf-8"))
+names = st.text(st.characters(codec="utf-8"), max_size=63)
 summaries = st.builds(
     Summary,
     tool=texts,
@@ -58,7 +60,7 @@ summaries = st.builds(
     rate_limit_wait_s=st.floats(0, 1e9),
     part_contacts=st.none() | counts,
     part_bytes=st.none() | counts,
-    files=st.lists(st.builds(FileSummary, texts, counts, texts, counts, counts), max_size=3).map(tuple),
+    files=st.lists(st.builds(FileSummary, names, counts, texts, counts, counts), max_size=3).map(tuple),
 )
 
 
@@ -196,3 +198,30 @@ def test_a_saved_manifest_stands_beside_the_file(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["contacts.ndjson.manifest.json"]
     assert decode_manifest(manifest_path(path).read_bytes()) == replace(SUMMARY, runs=2)
     assert manifest_path(path).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"contacts": 2**53},
+        {"contacts": -1},
+        {"pages": 10**400},
+        {"rate_limit_wait_s": -0.5},
+        {"retries": {"http_503": -3}},
+        {"part_bytes": 10**400},
+        {"files": (replace(SUMMARY.files[0], contacts=10**4_300),)},
+        {"files": (replace(SUMMARY.files[0], name="n" * 5_000),)},
+    ],
+)
+def test_what_cannot_be_is_no_manifest(impossible: dict[str, Any]) -> None:
+    """Numbers beyond counting, and names that no file has."""
+    figures = json.loads(encode_manifest(SUMMARY)) | impossible
+    if "files" in impossible:
+        figures["files"] = [{name: getattr(file, name) for name in file.__slots__} for file in impossible["files"]]
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        content = json.dumps(figures).encode()
+    finally:
+        sys.set_int_max_str_digits(limit)
+    assert decode_manifest(content) is None
