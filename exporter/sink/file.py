@@ -61,6 +61,7 @@ class FileSink:
         # Bare cancellations, as at the end of a loop, leave threads behind: nothing else may begin before they end.
         self._busy = threading.Lock()
         self._turn = anyio.Lock()
+        self._written = anyio.Event()  # since the latest commit
 
     async def __aenter__(self) -> Self:
         steps = self._output.open()
@@ -97,6 +98,7 @@ class FileSink:
                 await self._record(self._output.rotate)
             await self._do(lambda: self._output.append(frame))
             self._uncommitted_bytes += len(frame.content)
+            self._written.set()
         # Who waited for the turn goes on only after the caller has counted the frame: nothing is awaited until then.
 
     async def commit_if_due(self) -> None:
@@ -121,9 +123,9 @@ class FileSink:
         """Commit what is written when it is time, for as long as no page comes; to be cancelled at the end."""
         every_s = self._output.manners.checkpoint_every_s
         while every_s:  # else each page commits
+            await self._written.wait()
             await anyio.sleep(max(self._committed_at + every_s - self._clock(), every_s / 10))
-            if self._uncommitted_bytes:
-                await self.commit_if_due()
+            await self.commit_if_due()
 
     async def finish(self, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
         """Give the output its names, and put its manifest there.
@@ -147,6 +149,7 @@ class FileSink:
         figures = self._figures()  # here, and not in the thread: the requests go on meanwhile
         await self._do(lambda: work(figures))
         self._uncommitted_bytes, self._committed_at = 0, self._clock()
+        self._written = anyio.Event()
         if figures.position.pages:
             self._observer(Committed(figures.position))
         await self._do(self._output.check_room)
