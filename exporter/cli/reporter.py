@@ -99,9 +99,7 @@ class Reporter:
         if self._name == "stdout":
             complain(f"stopped by {name} after {self._contacts:,} contacts; run the same command to export them all")
         elif self._contacts_kept is None:
-            complain(
-                f"stopped by {name} before anything was written: what was on disk is kept; the same command goes on"
-            )
+            complain(f"stopped by {name} before anything new was on disk: the same command goes on")
         else:
             complain(f"stopped by {name}: {self._contacts_kept:,} contacts are kept on disk; the same command goes on")
 

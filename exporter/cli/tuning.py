@@ -7,7 +7,7 @@ import sys
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # as malloc.h of glibc numbers them
 _LARGEST_KEPT_BYTES = 32 << 20  # more is refused by older ones
 _KEPT_BYTES = 64 << 20
-_OBJECTS = 50_000
+_OBJECTS = 5_000
 
 
 def tune_process() -> None:

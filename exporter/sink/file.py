@@ -117,7 +117,8 @@ class FileSink:
         """
         with anyio.CancelScope(shield=True):
             async with self._turn:
-                await self._record(self._output.commit)
+                if not self._failed:  # while this one waited: after that nothing on the disk can be relied on
+                    await self._record(self._output.commit)
 
     async def keep_committing(self) -> None:
         """Commit what is written when it is time, for as long as no page comes; to be cancelled at the end."""
@@ -149,7 +150,8 @@ class FileSink:
         figures = self._figures()  # here, and not in the thread: the requests go on meanwhile
         await self._do(lambda: work(figures))
         self._uncommitted_bytes, self._committed_at = 0, self._clock()
-        self._written = anyio.Event()
+        if self._written.is_set():  # else somebody may be waiting for it
+            self._written = anyio.Event()
         if figures.position.pages:
             self._observer(Committed(figures.position))
         await self._do(self._output.check_room)

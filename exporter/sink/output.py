@@ -29,7 +29,7 @@ from exporter.sink.durable import (
     remove,
     sync_folder,
 )
-from exporter.sink.lock import lock_output, refuse_locked_output
+from exporter.sink.lock import lock_output, open_locked, refuse_locked_output
 from exporter.sink.manifest import encode_manifest
 from exporter.sink.manners import Manners
 from exporter.sink.part import Part
@@ -132,9 +132,11 @@ class Output:
             self.part.close()
             self.part = None
         if not self.place.parts and checkpoint.files:
-            # First, as long as a checkpoint says that it is ours.
-            remove(self.place.file(1))
+            lock, self._lock = self._lock, open_locked(self.place.part(1))  # the file that was locked goes
+            remove(self.place.file(1))  # as long as a checkpoint says that it is ours
             sync_folder(self.place.folder)
+            if lock is not None:
+                os.close(lock)
         self._begin()
 
     def _go_on(self, checkpoint: Checkpoint) -> Iterator[None]:

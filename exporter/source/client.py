@@ -156,11 +156,12 @@ class Client:
         raise AssertionError("retrying ends with a result or an error")
 
     async def _send(self, path: str, query: Mapping[str, str], traffic: Traffic, begin: Callable[[], float]) -> Answer:
-        if self._session is None:
-            raise _closed()
         # Quoted here to the last character, since a cursor may hold + / = and newlines.
         url = URL(f"{self.base_url}{path}?{urlencode(query, quote_via=quote, safe='')}", encoded=True)
-        await self._admit(traffic)
+        if self._session is not None:
+            await self._admit(traffic)
+        if self._session is None:  # it may have been closed meanwhile
+            raise _closed()
         heard_at = begin()
         announcement = None
         traffic.requests += 1

@@ -116,6 +116,7 @@ class Trial:
         """
         if not isinstance(failure, Transient):
             return False
+        _forget_frames(failure)
         self._attempts += 1
         self.server_errors += failure.cause.startswith("http_5")
         wait_s = failure.wait_s or backoff_s(self._attempts, self._patience.first_backoff_s, self._chance)
@@ -154,3 +155,10 @@ class Trial:
             status=failure.status,
             request_id=failure.request_id,
         )
+
+
+def _forget_frames(failure: BaseException | None) -> None:
+    """Let go of the frames that failures lead back to: a page in them would live until garbage is collected."""
+    while failure is not None:
+        failure.__traceback__ = None
+        failure = failure.__cause__ or failure.__context__

@@ -1,13 +1,15 @@
 """The asynchronous side of an output: when it commits, and what a cancellation leaves."""
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import anyio
@@ -342,3 +344,47 @@ async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
         await sink.append(b"two ")
         await sink.finish()
     assert content_of(place) == b"one two "
+
+
+async def test_the_timer_goes_on_after_a_commit_of_nothing_new(sinking: Sinks, place: Place) -> None:
+    """A part that is finished, and a commit that was due anyway, do not leave it waiting for ever."""
+    async with sinking(place, checkpoint_every_s=0.05) as sink, anyio.create_task_group() as tasks:
+        tasks.start_soon(sink.sink.keep_committing)
+        await anyio.lowlevel.checkpoint()
+        for page in range(1, 6):
+            await sink.sink.commit()
+            await sink.append(b"page ")
+            with anyio.fail_after(30):
+                while committed_pages(place) < page:  # noqa: ASYNC110 - another task writes the file
+                    await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+
+async def test_nothing_is_committed_after_a_sync_that_failed(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by who waited for the one that failed: the next sync of lost data would say that all is well."""
+    syncs = 0
+
+    def failing(descriptor: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        time.sleep(0.2)
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def committed(sink: Any) -> None:
+        with suppress(SinkError):
+            await sink.sink.commit()
+
+    with pytest.raises(SinkError, match="Input/output"):
+        async with sinking(file) as sink:
+            await sink.append(b"one")
+            await sink.sink.commit()
+            await sink.append(b"two")
+            monkeypatch.setattr(part_module, "sync", failing)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(committed, sink)
+                tasks.start_soon(committed, sink)
+            raise SinkError("Input/output error", path=file.path)
+    assert syncs == 1
+    assert committed_pages(file) == 1

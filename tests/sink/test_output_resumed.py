@@ -291,6 +291,19 @@ def test_a_file_damaged_before_its_manifest_is_no_dead_end(
         assert export.output.finished is not None
 
 
+def test_what_begins_anew_there_stays_one_writer_s(
+    opened: Opened, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock goes over from the damaged file to the part that takes its place."""
+    last = without_a_manifest(opened, file, monkeypatch)
+    last.write_bytes(b"other bytes..")
+    with opened(file, restart=True) as export:
+        export.append(b"four")
+        with pytest.raises(SinkError, match="another export is writing"), opened(file, restart=True):
+            pass
+        export.finish()
+
+
 def test_what_has_its_name_is_not_cut(opened: Opened, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finished file to which something was added is refused as it is."""
     last = without_a_manifest(opened, place, monkeypatch)

@@ -1,8 +1,10 @@
 """The request for the next page leaves before this one is read, and is taken back if that was a mistake."""
 
 import asyncio
+import gc
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -23,7 +25,7 @@ QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=3)
 
 def client_of(server: Any, **settings: Any) -> exporter.Intercom:
     """Give a client that is quick to try again."""
-    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, patience=QUICK, **settings)
+    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, **({"patience": QUICK} | settings))
 
 
 def asked(server: Any) -> list[str | None]:
@@ -40,8 +42,9 @@ def wanted(intercom: exporter.Intercom, contacts: float = math.inf) -> Any:
 
 async def until(reached: Callable[[], bool]) -> None:
     """Let the loop run until something is so."""
-    while not reached():
-        await anyio.lowlevel.checkpoint()
+    with anyio.fail_after(30):
+        while not reached():
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_the_next_page_is_asked_for_before_this_one_is_taken(api: StartApi) -> None:
@@ -142,15 +145,17 @@ async def test_failures_of_a_request_sent_ahead_are_retries_of_its_page(api: Sta
     """It counts as the page's first attempt: pages get smaller after three 5xx, as ever."""
 
     def answer(request: Any) -> bytes:
-        if request.number in (2, 3):
+        if request.number in (2, 3, 4):
             return bytes(request.error(503, "no"))
-        return bytes(request.page(None if request.number == 4 else "c"))
+        return bytes(request.page(None if request.number == 5 else "c"))
 
-    async with api(answer) as server, client_of(server) as intercom:
+    patience = exporter.Patience(first_backoff_s=0.001, attempts=5)
+    async with api(answer) as server, client_of(server, patience=patience) as intercom:
         pages = wanted(intercom)
         assert [page.number async for page in pages] == [1, 2]
-        assert pages.traffic.retries == {"http_503": 2}
-        assert asked(server) == [None, "c", "c", "c"]
+        assert pages.traffic.retries == {"http_503": 3}
+        assert asked(server) == [None, "c", "c", "c", "c"]
+        assert [request.query["per_page"] for request in server.requests] == ["150", "150", "150", "150", "75"]
 
 
 async def test_a_known_cursor_is_not_asked_for_ahead(api: StartApi) -> None:
@@ -260,3 +265,49 @@ def test_asking_the_guard_changes_nothing() -> None:
     assert [guard.knows("a"), guard.knows("b"), guard.knows("b")] == [True, False, False]
     guard.pass_by("b", 1)
     assert guard.knows("b")
+
+
+async def test_failures_leave_no_page_in_memory() -> None:
+    """Without a collector of garbage, too: an error does not keep the frames that it came through."""
+    faults, patience = ["truncate=2"], exporter.Patience(first_backoff_s=0.001)
+    async with (
+        exporter.Sandbox(contacts=4_500, faults=faults, gzip=False) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+    ):
+        async for page in wanted(intercom):  # the sandbox makes things that it keeps
+            del page
+        pages = wanted(intercom)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            async for page in pages:
+                del page
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert sum(pages.traffic.retries.values()) > 20
+        assert kept < 8_000_000  # a page and what it was inflated from would be 30
+
+
+async def test_a_block_that_ends_while_a_step_waits_for_the_window() -> None:
+    """The step says that the client is closed, and no request was sent or counted."""
+    async with exporter.Sandbox(contacts=600, rate_limit=2) as sandbox:
+        intercom = exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=150, reserve_percent=0)
+        waiting, outcome = anyio.Event(), list[BaseException]()
+
+        async def step() -> None:
+            pages = intercom.pages(observer=lambda _: waiting.set())
+            try:
+                async for page in pages:
+                    del page
+            except exporter.ConfigError as error:
+                outcome.append(error)
+            assert pages.traffic.requests == sandbox.requests
+
+        async with anyio.create_task_group() as tasks:
+            async with intercom:
+                tasks.start_soon(step)
+                await waiting.wait()
+    assert "closed" in str(outcome[0])
