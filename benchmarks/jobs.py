@@ -24,6 +24,9 @@ Flag = Annotated[bool, Parameter(negative="")]
 _MB = 1_000_000
 _LIMITS = (rows.RAW_DISCARD, rows.RAW_WRITE)
 _OURS = (rows.NDJSON, rows.UNDURABLE, rows.GZIP, rows.GZIP_1, rows.PIPE, rows.WEB)
+_SHAPES = (rows.ZSTD, rows.FIELDS, rows.DROP)
+_EXPANDING = (rows.NDJSON, rows.EXPAND)
+_EXPANDING_LATENCY_MS = 50.0
 _LATENCY = (rows.RAW_WRITE, rows.NDJSON, rows.REQUESTS)
 _COMPARED_SIZES = 2
 
@@ -87,6 +90,8 @@ def jobs_for(scale: Scale) -> tuple[Job, ...]:
     return (
         *(_row_job("speed", row, large) for row in (*_LIMITS, *_OURS, rows.REQUESTS)),
         *(_row_job("peers", row, slow) for row in rows.PEERS),
+        *(_row_job("shapes", row, large) for row in _SHAPES),
+        *_expanding_jobs(scale),
         *_latency_jobs(scale),
         Job("gap", "gap", "ours, from a page's end to the next request", _gap(gap)),
         *_memory_jobs(scale),
@@ -125,6 +130,12 @@ def _latency_jobs(scale: Scale) -> Iterable[Job]:
     for pages in scale.latency_pages:
         far = Workspace(pages * PER_PAGE, gzip=True, hostile=scale.hostile, latency_ms=scale.latency_ms)
         yield from (_row_job("latency", row, far, f"@{pages}-pages") for row in _LATENCY)
+
+
+def _expanding_jobs(scale: Scale) -> Iterable[Job]:
+    """One contact in twenty has lists that are cut; each answer takes as long as those of an API nearby."""
+    near = Workspace(scale.slow_contacts, scale.gzip, latency_ms=_EXPANDING_LATENCY_MS, replayed=False)
+    yield from (_row_job("expand", row, near, f"@{_EXPANDING_LATENCY_MS:g}-ms") for row in _EXPANDING)
 
 
 def _memory_jobs(scale: Scale) -> Iterable[Job]:

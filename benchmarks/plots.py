@@ -55,7 +55,7 @@ def draw_speed(results: Results, path: Path) -> None:
 def _speeds(results: Results) -> Iterator[tuple[float, str]]:
     for job in jobs_for(results.scale):
         speed = results.figure(job.name, "contacts_per_s")
-        if job.section in {"speed", "peers"} and job.name not in _LEFT_OUT and speed is not None:
+        if job.section in {"speed", "peers", "shapes"} and job.name not in _LEFT_OUT and speed is not None:
             yield speed, job.name
 
 

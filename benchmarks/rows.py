@@ -9,11 +9,13 @@ from typing import IO
 
 from benchmarks.peers.counting import contacts_in
 from benchmarks.raw_socket import CONTACT
+from exporter.fastzstd import zstd
 
 _CHUNK_BYTES = 1 << 20
 _PYTHON = (sys.executable, "-m")
 _TO_STDOUT = (*_PYTHON, "exporter", "contacts", "--base-url", "{base_url}")
 _TO_FILE = (*_TO_STDOUT, "--output", "{output}")
+_FIELDS = "id,email,name,location.country,custom_attributes,updated_at"
 _RAW_SOCKET = (*_PYTHON, "benchmarks.raw_socket", "{base_url}")
 _PEERS = (*_PYTHON, "benchmarks.peers.{}", "{{base_url}}", "{{output}}")
 _WEB_READER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("web_reader.py")))
@@ -66,6 +68,11 @@ def _gzip_lines(outcome: Outcome) -> int:
         return _occurrences_in(b"\n", file)
 
 
+def _zstd_lines(outcome: Outcome) -> int:
+    with zstd().open(outcome.output) as file:
+        return _occurrences_in(b"\n", file)
+
+
 def _contacts_in_bodies(outcome: Outcome) -> int:
     return occurrences(CONTACT, outcome.output)
 
@@ -103,6 +110,10 @@ NDJSON = Row("ndjson", "ours, NDJSON file", _TO_FILE, _lines)
 UNDURABLE = Row("undurable", "ours, stdout redirected into a file", _TO_STDOUT, _stdout_lines)
 GZIP = Row("gzip", "ours, gzip file, two consumers", (*_TO_FILE, "--consumers", "2"), _gzip_lines, "contacts.ndjson.gz")
 GZIP_1 = Row("gzip-1", "ours, gzip file, one consumer", (*_TO_FILE, "--consumers", "1"), _gzip_lines, GZIP.output)
+ZSTD = Row("zstd", "ours, zstd file", _TO_FILE, _zstd_lines, "contacts.ndjson.zst")
+FIELDS = Row("fields", "ours, six fields of each contact", (*_TO_FILE, "--fields", _FIELDS), _lines)
+DROP = Row("drop", "ours, all fields but three", (*_TO_FILE, "--drop", "phone,location.city,tags.data.url"), _lines)
+EXPAND = Row("expand", "ours, lists made whole", (*_TO_FILE, "--expand", "tags,notes,companies"), _lines)
 PIPE = Row("pipe", "ours, stdout into wc -l", _TO_STDOUT, _printed, reader=("wc", "-l"))
 WEB = Row(
     "web",

@@ -34,10 +34,11 @@ class Served:
 
 
 @contextmanager
-def serve(contacts: int, *, gzip: bool = False, hostile: bool = False) -> Iterator[Served]:
+def serve(contacts: int, *, gzip: bool = False, hostile: bool = False, latency_ms: float = 0.0) -> Iterator[Served]:
     """Serve a workspace for the length of a block, without a rate limit."""
     command = [sys.executable, "-m", "exporter", "sandbox", "--contacts", str(contacts), "--seed", str(SEED)]
     command += ["--gzip" if gzip else "--no-gzip", "--hostile" if hostile else "--no-hostile"]
+    command += ["--latency-ms", str(latency_ms)]
     with _running(command, contacts) as served:
         yield served
 

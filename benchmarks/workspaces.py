@@ -51,7 +51,12 @@ class Workspaces:
             if workspace.replayed:
                 server = replay(self.recording(workspace), latency_ms=workspace.latency_ms)
             else:
-                server = serve(workspace.contacts, gzip=workspace.gzip, hostile=workspace.hostile)
+                server = serve(
+                    workspace.contacts,
+                    gzip=workspace.gzip,
+                    hostile=workspace.hostile,
+                    latency_ms=workspace.latency_ms,
+                )
             self._served[workspace] = self._open.enter_context(server)
         return self._served[workspace]
 

@@ -36,9 +36,11 @@ from exporter.model import (
 )
 
 if TYPE_CHECKING:
+    from exporter.encode.shape import Shape
     from exporter.exporting import export
     from exporter.sandbox import Sandbox
     from exporter.sink.verify import Verified, Verifying, verify
+    from exporter.source.expansion import Expansion
     from exporter.source.intercom import Contacts, Intercom
     from exporter.source.listing import Pages
     from exporter.source.trial import Patience
@@ -57,6 +59,7 @@ __all__ = [
     "CredentialsError",
     "CursorError",
     "Event",
+    "Expansion",
     "ExporterError",
     "FileSummary",
     "Intercom",
@@ -70,6 +73,7 @@ __all__ = [
     "RetriesExhausted",
     "Retrying",
     "Sandbox",
+    "Shape",
     "SinkError",
     "SourceError",
     "SourceSummary",
@@ -87,10 +91,12 @@ __all__ = [
 _LATER = {
     "Chunks": "exporter.streaming",
     "Contacts": "exporter.source.intercom",
+    "Expansion": "exporter.source.expansion",
     "Intercom": "exporter.source.intercom",
     "Pages": "exporter.source.listing",
     "Patience": "exporter.source.trial",
     "Sandbox": "exporter.sandbox",
+    "Shape": "exporter.encode.shape",
     "Verified": "exporter.sink.verify",
     "Verifying": "exporter.sink.verify",
     "export": "exporter.exporting",

@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 
 from exporter.encode.formats import Format, format_of_compression, format_of_name, format_of_suffix
+from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import CheckpointError, ConfigError, CursorError
 from exporter.flow import Flow, in_a_task, one_failure
 from exporter.model import Observer, Summary, ignore
@@ -17,6 +18,7 @@ from exporter.sink.manners import Manners
 from exporter.sink.output import Output
 from exporter.sink.place import Place, means_a_folder
 from exporter.sink.stdout import StdoutSink
+from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
 
 _PART_BYTES = 1_000_000_000
@@ -37,6 +39,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     file_format: str | None = None,
     part_contacts: int | None = None,
     part_bytes: int | None = None,
+    shape: Shape = AS_SENT,
+    expansion: Expansion = NO_EXPANSION,
     checkpoint_every_s: float = 1.0,
     min_free_bytes: int = 0,
     observer: Observer = ignore,
@@ -49,7 +53,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     Args:
         intercom: the workspace, inside its block.
         path: the file; its suffix picks the format, ``.ndjson`` or
-            ``.ndjson.gz``. A path that ends with a slash, or is a folder not
+            ``.ndjson.gz`` or ``.ndjson.zst``. A path that ends with a slash, or is a folder not
             called like a file, gets parts ``contacts-00001.ndjson.gz``…
             ``"-"`` is standard output.
         consumers: tasks that encode and write; the output does not depend on it.
@@ -60,11 +64,14 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
             complete, parts go at once. An unfinished export with the same
             settings goes on all the same.
         restart: drop an unfinished export.
-        compression: ``"gzip"`` or None, for standard output only.
-        file_format: ``"ndjson"`` or ``"ndjson.gz"``, for a folder of parts.
+        compression: ``"gzip"``, ``"zstd"`` or None, for standard output only.
+        file_format: ``"ndjson"``, ``"ndjson.gz"`` or ``"ndjson.zst"``, for a folder of parts.
         part_contacts: most contacts in a part. A part holds whole pages, and
             at least one.
         part_bytes: most bytes in a part, 1 GB without a word; likewise.
+        shape: what is written of each contact; exactly what was sent without it.
+        expansion: which lists of contacts are completed first. Each consumer
+            completes one page at a time: more of them hide its latency.
         checkpoint_every_s: seconds between two checkpoints, 0 for one a page;
             64 MB call for one too.
         min_free_bytes: room to leave on the disk.
@@ -95,8 +102,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     if os.fspath(path) == _STDOUT:
         if parts != _Parts() or file_format is not None:
             raise ConfigError("formats and parts are for files: name a folder, such as 'contacts/'")
-        flow = Flow(format_of_compression(compression), consumers, queue_pages, max_contacts)
-        run = Run(intercom, flow, observer)
+        flow = Flow(format_of_compression(compression), consumers, queue_pages, max_contacts, shape)
+        run = Run(intercom, flow, observer, expansion)
         await run.into(StdoutSink().append)
         return run.summary(run.settings())
     if compression is not None:
@@ -105,7 +112,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         overwrite=overwrite, restart=restart, min_free_bytes=min_free_bytes, checkpoint_every_s=checkpoint_every_s
     )
     place, form = await anyio.to_thread.run_sync(_destination, path, file_format, parts)
-    run = Run(intercom, Flow(form, consumers, queue_pages, max_contacts), observer)
+    run = Run(intercom, Flow(form, consumers, queue_pages, max_contacts, shape), observer, expansion)
     settings = run.settings(parts.contacts, parts.bytes or _PART_BYTES) if place.parts else run.settings()
     output = Output(place, settings, manners)
     return await in_a_task(lambda: _to_files(run, output, observer))

@@ -11,17 +11,20 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 import anyio
-import anyio.to_thread
+from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from exporter.encode.formats import Format
+from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
 from exporter.model import Frame, Page
+from exporter.source.expansion import Expanded
 
 T = TypeVar("T")
 _MOST_CONSUMERS = 1_000  # far beyond any use
 _MOST = 2**53
 Append = Callable[[Frame, Page], Awaitable[None]]
+Expand = Callable[[Page], Awaitable[Expanded]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Flow:
         consumers: tasks that encode and write, 1 to 1,000; the output does not depend on it.
         queue_pages: pages that wait between the producer and the consumers, 1 or more.
         max_contacts: stop after so many contacts, None for all.
+        shape: what is written of each contact.
 
     Raises:
         ConfigError: a number is not a whole one within its range.
@@ -42,6 +46,7 @@ class Flow:
     consumers: int = 2
     queue_pages: int = 4
     max_contacts: int | None = None
+    shape: Shape = AS_SENT
 
     def __post_init__(self) -> None:
         for name in ("consumers", "queue_pages", "max_contacts"):
@@ -54,13 +59,14 @@ class Flow:
             raise ConfigError(f"consumers must be at most {_MOST_CONSUMERS}, not {self.consumers}")
 
 
-async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> None:
+async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append, expand: Expand | None = None) -> None:
     """Move all pages into an output.
 
     Args:
         pages: the source, stepped by one task; it may be a page ahead of its steps.
         flow: how they travel.
         append: writes one frame; called for one page at a time, in page order.
+        expand: completes a page's contacts before they are encoded; called for several pages at a time.
 
     Raises:
         Exception: whatever `pages` raised, once all pages before it are
@@ -78,7 +84,7 @@ async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append) -> None:
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_produce, limited, send, failures)
             for _ in range(flow.consumers):
-                tasks.start_soon(_consume, receive.clone(), flow.form, turns, append)
+                tasks.start_soon(_consume, receive.clone(), flow, turns, append, expand)
     for failure in failures:
         raise failure from failure.__cause__
 
@@ -93,15 +99,26 @@ async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page
             failures.append(failure)
 
 
-async def _consume(receive: MemoryObjectReceiveStream[Page], form: Format, turns: "_Turns", append: Append) -> None:
+async def _consume(
+    receive: MemoryObjectReceiveStream[Page], flow: Flow, turns: "_Turns", append: Append, expand: Expand | None
+) -> None:
     async with receive:
         async for page in receive:
-            # Compressing takes milliseconds and releases the GIL: worth a thread. Joining lines is not.
-            frame = await anyio.to_thread.run_sync(form.encode, page) if form.compress else form.encode(page)
+            expanded = await expand(page) if expand else None
+            frame = await _encoded(replace(page, records=tuple(expanded.records)) if expanded else page, flow)
+            if expanded:
+                frame = replace(frame, lists_expanded=expanded.lists, lists_missing=expanded.missing)
             await turns.come(page.number)
             await append(frame, page)
             turns.next()
-            del page, frame
+            del page, frame, expanded
+
+
+async def _encoded(page: Page, flow: Flow) -> Frame:
+    # Compressing and shaping take milliseconds: worth a thread. Joining lines is not.
+    if flow.form.compress or flow.shape:
+        return await to_thread.run_sync(flow.form.encode, page, flow.shape)
+    return flow.form.encode(page)
 
 
 class _Turns:
@@ -168,5 +185,7 @@ def one_failure() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        failure = group.exceptions[0]
+        failure: BaseException = group
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
         raise failure from failure.__cause__

@@ -35,11 +35,17 @@ class Frame:
         content: what is written: lines of NDJSON, or one gzip member of them.
         contacts: lines in it.
         uncompressed_bytes: its length before compression.
+        found: of the fields that were named for it, those that its page has.
+        lists_expanded: lists of its contacts that were completed.
+        lists_missing: lists that could not be, since their contacts are gone.
     """
 
     content: bytes = field(repr=False)
     contacts: int
     uncompressed_bytes: int
+    found: frozenset[str] = frozenset()
+    lists_expanded: int = 0
+    lists_missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,17 @@ class Summary:
         rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
         part_contacts: most contacts in a file of a folder, None without that limit.
         part_bytes: most bytes in a file of a folder, None for a single file.
+        fields: the fields that were chosen, empty for all.
+        dropped: the fields that were left out.
+        pseudonymised: the fields whose values were replaced by pseudonyms.
+        pseudonym_key: digits that another key would not have, nothing of the
+            key itself; None without pseudonyms.
+        unknown_fields: those of all these that no contact has.
+        expanded: the lists that were completed from their own endpoints.
+        tag_names: whether tags were given their names.
+        lists_expanded: how many lists of contacts were completed.
+        lists_missing: how many could not be, since their contacts were merged
+            or deleted meanwhile: what the page had of them was written.
         files: the files written, in the order of their contacts.
     """
 
@@ -146,6 +163,15 @@ class Summary:
     rate_limit_wait_s: float
     part_contacts: int | None = None
     part_bytes: int | None = None
+    fields: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    pseudonymised: tuple[str, ...] = ()
+    pseudonym_key: str | None = None
+    unknown_fields: tuple[str, ...] = ()
+    expanded: tuple[str, ...] = ()
+    tag_names: bool = False
+    lists_expanded: int = 0
+    lists_missing: int = 0
     files: tuple[FileSummary, ...]
 
 

@@ -22,6 +22,7 @@ from exporter.model import (
     VersionMismatch,
 )
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings
+from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.guard import LoopGuard
 from exporter.source.intercom import Intercom
 from exporter.source.listing import ENDPOINT
@@ -38,10 +39,12 @@ class Run:
         intercom: the workspace.
         flow: how pages travel.
         observer: is told what happens.
+        expansion: which lists of contacts are completed.
     """
 
-    def __init__(self, intercom: Intercom, flow: Flow, observer: Observer) -> None:
+    def __init__(self, intercom: Intercom, flow: Flow, observer: Observer, expansion: Expansion = NO_EXPANSION) -> None:
         self._intercom = intercom
+        self._expansion = expansion
         self._flow = flow
         self._observer = observer
         self._pages = intercom.pages(observer=observer)
@@ -50,6 +53,8 @@ class Run:
         self._trail = LoopGuard(None)  # as far as is written; the listing's own guard is ahead of that
         self._total_count_first: int | None = None
         self._total_count_last: int | None = None
+        self._found: frozenset[str] = frozenset()
+        self._lists_expanded = self._lists_missing = 0
 
     def go_on(self, checkpoint: Checkpoint) -> None:
         """Begin where a checkpoint ends.
@@ -66,6 +71,8 @@ class Run:
         self._pages.guard, self._pages.listed = guard, figures.position.contacts
         self._before, self._position = figures, figures.position
         self._total_count_first, self._total_count_last = figures.total_count_first, figures.total_count_last
+        self._found = frozenset(figures.found)
+        self._lists_expanded, self._lists_missing = figures.lists_expanded, figures.lists_missing
         self._observer(Resumed(figures.position))
 
     async def into(
@@ -83,11 +90,14 @@ class Run:
             self._count(frame, page)
             await after_page()
 
+        expand = None
+        if self._expansion:
+            expand = self._intercom.expander(self._expansion, self._pages.traffic).expand
         left = self._left()
         self._pages.wanted = math.inf if left is None else left
         try:
             if left != 0:
-                await pump(self._pages, replace(self._flow, max_contacts=left), write)
+                await pump(self._pages, replace(self._flow, max_contacts=left), write, expand)
         finally:
             await self._pages.aclose()
         if not self._position.written_bytes:
@@ -115,6 +125,9 @@ class Run:
         self._trail.see(page.records, self._position.pages)
         self._trail.pass_by(page.next_cursor, self._position.pages)
         self._total_count_last = page.total_count
+        self._found |= frame.found
+        self._lists_expanded += frame.lists_expanded
+        self._lists_missing += frame.lists_missing
         if not before.pages:
             self._total_count_first = page.total_count
         if page.number == 1:
@@ -125,7 +138,7 @@ class Run:
 
     def settings(self, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
         """Describe what decides the output's bytes."""
-        intercom = self._intercom
+        intercom, shape = self._intercom, self._flow.shape
         return Settings(
             base_url=intercom.origin,
             endpoint=ENDPOINT,
@@ -135,6 +148,12 @@ class Run:
             max_contacts=self._flow.max_contacts,
             part_contacts=part_contacts,
             part_bytes=part_bytes,
+            fields=shape.fields,
+            dropped=shape.drop,
+            pseudonymised=shape.pseudonymise,
+            pseudonym_key=shape.key_check,
+            expanded=self._expansion.lists,
+            tag_names=self._expansion.tag_names,
         )
 
     def figures(self) -> Figures:
@@ -151,6 +170,9 @@ class Run:
             requests=before.requests + traffic.requests,
             retries=dict(sorted((Counter(before.retries) + traffic.retries).items())),
             rate_limit_wait_s=round(before.rate_limit_wait_s + traffic.rate_limit_wait_s, 3),
+            found=tuple(sorted(self._found)),
+            lists_expanded=self._lists_expanded,
+            lists_missing=self._lists_missing,
         )
 
     def summary(self, settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
@@ -180,6 +202,15 @@ class Run:
             rate_limit_wait_s=figures.rate_limit_wait_s,
             part_contacts=settings.part_contacts,
             part_bytes=settings.part_bytes,
+            fields=settings.fields,
+            dropped=settings.dropped,
+            pseudonymised=settings.pseudonymised,
+            pseudonym_key=settings.pseudonym_key,
+            unknown_fields=tuple(path for path in self._flow.shape.paths if path not in self._found),
+            expanded=settings.expanded,
+            tag_names=settings.tag_names,
+            lists_expanded=figures.lists_expanded,
+            lists_missing=figures.lists_missing,
             files=files,
         )
 

@@ -9,11 +9,13 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from exporter.encode.formats import format_of_compression
+from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
 from exporter.flow import Flow
 from exporter.model import Frame, ignore
 from exporter.running import Run
 from exporter.source.client import cancel_and_wait
+from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
 
 
@@ -55,8 +57,14 @@ class Chunks:
 
 
 @asynccontextmanager
-async def stream(
-    intercom: Intercom, *, compression: str | None = None, consumers: int = 2, queue_pages: int = 4
+async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
+    intercom: Intercom,
+    *,
+    compression: str | None = None,
+    consumers: int = 2,
+    queue_pages: int = 4,
+    shape: Shape = AS_SENT,
+    expansion: Expansion = NO_EXPANSION,
 ) -> AsyncIterator[Chunks]:
     """Stream every contact as NDJSON bytes, for a web response or another process.
 
@@ -68,9 +76,11 @@ async def stream(
 
     Args:
         intercom: the workspace, inside its block.
-        compression: ``"gzip"``, one member a page, or None.
+        compression: ``"gzip"`` or ``"zstd"``, one member or frame a page, or None.
         consumers: tasks that encode; the bytes do not depend on it.
         queue_pages: pages that wait between fetching and encoding.
+        shape: what is written of each contact; exactly what was sent without it.
+        expansion: which lists of contacts are completed first.
 
     Yields:
         An asynchronous iterator of bytes, in API order. Together they are
@@ -84,14 +94,14 @@ async def stream(
         Leaving the block, by whatever road, cancels its requests at once.
     """
     check_open(intercom)
-    flow = Flow(format_of_compression(compression), consumers, queue_pages)
+    flow = Flow(format_of_compression(compression), consumers, queue_pages, shape=shape)
     send, receive = anyio.create_memory_object_stream[bytes](0)
     chunks = Chunks(receive)
 
     async def fill() -> None:
         async with send:
             try:
-                await Run(intercom, flow, ignore).into(_Channel(send).append)
+                await Run(intercom, flow, ignore, expansion).into(_Channel(send).append)
                 chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
                 chunks.ending = failure

@@ -22,6 +22,7 @@ Served = tuple[exporter.Sandbox, exporter.Intercom]
 KINDS: dict[str, dict[str, Any]] = {
     "contacts.ndjson": {},
     "contacts.ndjson.gz": {},
+    "contacts.ndjson.zst": {},
     "parts/": {"part_contacts": 30},
 }
 kinds = pytest.mark.parametrize("kind", KINDS)

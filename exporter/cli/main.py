@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 from cyclopts.config import Env
@@ -11,6 +11,7 @@ from cyclopts.config import Env
 from exporter import __version__
 from exporter.cli import exits
 from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions, Whole, WholeOrNone
+from exporter.cli.shaping import ShapeOptions
 from exporter.errors import ConfigError, ExporterError
 
 if TYPE_CHECKING:
@@ -25,14 +26,19 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+_CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 _SOURCE = SourceOptions()
 _OUTPUT = OutputOptions()
+_SHAPE = ShapeOptions()
 _REPORT = ReportOptions()
 
 
 @app.command
 async def contacts(
-    source: SourceOptions = _SOURCE, output: OutputOptions = _OUTPUT, report: ReportOptions = _REPORT
+    source: SourceOptions = _SOURCE,
+    output: OutputOptions = _OUTPUT,
+    shape: ShapeOptions = _SHAPE,
+    report: ReportOptions = _REPORT,
 ) -> int:
     """Export every contact of a workspace.
 
@@ -40,13 +46,14 @@ async def contacts(
     Archived, deleted and merged contacts are not listed by Intercom.
     """
     output.check()
-    return await _export(source.intercom, output, report)
+    return await _export(source.intercom, output, shape, report)
 
 
 @app.command
 async def demo(
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
+    shape: ShapeOptions = _SHAPE,
     report: ReportOptions = _REPORT,
     *,
     contacts: Whole = 10_000,
@@ -61,7 +68,28 @@ async def demo(
         How many contacts are made up.
     """
     output.check()
-    return await _export(lambda: _made_up(source, contacts), output, report)
+    return await _export(lambda: _made_up(source, contacts), output, shape, report)
+
+
+@app.command
+def schema(*, format: Literal["table", "json-schema"] = "table") -> int:  # noqa: A002 - the option's name
+    """Print every field that is known of a contact.
+
+    Exports do not depend on it: what a contact has besides is written all the same.
+
+    Parameters
+    ----------
+    format
+        A table to read, or JSON Schema.
+    """
+    import orjson
+
+    from exporter.cli.listing import table
+    from exporter.schema import json_schema
+
+    indented = orjson.OPT_INDENT_2
+    print(table() if format == "table" else orjson.dumps(json_schema(), option=indented).decode())  # noqa: T201
+    return exits.COMPLETE
 
 
 @app.command
@@ -162,7 +190,10 @@ async def _made_up(source: SourceOptions, contacts: int) -> AsyncIterator["Inter
 
 
 async def _export(
-    source: Callable[[], AbstractAsyncContextManager["Intercom"]], output: OutputOptions, report: ReportOptions
+    source: Callable[[], AbstractAsyncContextManager["Intercom"]],
+    output: OutputOptions,
+    shape: ShapeOptions,
+    report: ReportOptions,
 ) -> int:
     import anyio.to_thread
     import stamina.instrumentation
@@ -178,11 +209,12 @@ async def _export(
 
     async def job() -> int:
         # In a thread that can be left behind: a token that is read from a pipe may never come.
+        shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
         async with await anyio.to_thread.run_sync(source, abandon_on_cancel=True) as intercom:
             summary = await export(
                 intercom,
                 output.output,
-                consumers=output.consumers,
+                consumers=_consumers(output, shape),
                 queue_pages=output.queue_pages,
                 max_contacts=output.max_contacts,
                 overwrite=output.overwrite,
@@ -191,6 +223,8 @@ async def _export(
                 file_format=output.file_format,
                 part_contacts=output.part_contacts,
                 part_bytes=output.part_bytes,
+                shape=shaped,
+                expansion=shape.expansion(),
                 checkpoint_every_s=output.checkpoint_every,
                 min_free_bytes=output.min_free_disk,
                 observer=reporter,
@@ -205,6 +239,12 @@ async def _export(
             reporter.close()  # before anything more is said, whatever has happened
     except ExporterError as error:
         return exits.fail(error, kept=reporter.kept, verbose=report.verbose)
+
+
+def _consumers(output: OutputOptions, shape: ShapeOptions) -> int:
+    if output.consumers is not None:
+        return output.consumers
+    return _EXPANDING_CONSUMERS if shape.expands else _CONSUMERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

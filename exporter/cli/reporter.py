@@ -65,6 +65,8 @@ class Reporter:
             say(json.dumps({"event": "finished", **figures, "retries": dict(summary.retries)}))
         elif not self._options.quiet:
             complain(self._last_line(summary))
+            if self._pages and summary.unknown_fields:
+                complain(f"no contact has the fields {', '.join(summary.unknown_fields)}: are they spelled right?")
             counted = summary.total_count_last
             if self._pages and summary.complete and counted not in (None, summary.contacts):
                 complain(

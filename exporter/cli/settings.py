@@ -131,13 +131,13 @@ class OutputOptions:
     """Where they go."""
 
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = "-"
-    "File to write, `.ndjson` or `.ndjson.gz`; a folder, `DIR/`, for parts; `-` is stdout."
+    "File to write, `.ndjson`, `.ndjson.gz` or `.ndjson.zst`; a folder, `DIR/`, for parts; `-` is stdout."
 
     gzip: Flag = False
     "Compress stdout."
 
-    consumers: Whole = 2
-    "Tasks that encode and write; the output is the same for any number."
+    consumers: WholeOrNone = None
+    "Tasks that complete lists, encode and write: 2, with --expand 16; the output is the same for any number."
 
     queue_pages: Whole = 4
     "Pages that may wait between fetching and encoding."
@@ -154,7 +154,7 @@ class OutputOptions:
     restart: Flag = False
     "Drop an unfinished export of that name and begin anew."
 
-    format: Literal["ndjson", "ndjson.gz"] | None = None
+    format: Literal["ndjson", "ndjson.gz", "ndjson.zst"] | None = None
     "Format of stdout (ndjson if not said) or of the parts in a folder (ndjson.gz). A file's suffix picks its own."
 
     part_contacts: WholeOrNone = None
@@ -172,7 +172,9 @@ class OutputOptions:
     @property
     def compression(self) -> str | None:
         """The compression of stdout."""
-        return "gzip" if self.output == "-" and (self.gzip or self.format == "ndjson.gz") else None
+        if self.output != "-":
+            return None
+        return "gzip" if self.gzip else {"ndjson.gz": "gzip", "ndjson.zst": "zstd"}.get(self.format or "")
 
     @property
     def file_format(self) -> str | None:
@@ -190,8 +192,8 @@ class OutputOptions:
                 raise ConfigError("--gzip is for stdout; the suffix of --output picks the format (.ndjson.gz)")
         elif sys.stdout is None:
             raise ConfigError("stdout is closed: name a file with --output")
-        elif self.gzip and self.format == "ndjson":
-            raise ConfigError("--gzip and --format ndjson exclude each other")
+        elif self.gzip and self.format not in (None, "ndjson.gz"):
+            raise ConfigError(f"--gzip and --format {self.format} exclude each other")
         elif self.compression and sys.stdout.isatty():
             raise ConfigError("compressed contacts are not for a terminal: name a file with --output, or a pipe")
 
@@ -219,7 +221,7 @@ def _read_token(token_file: str | None) -> str:
             raise ConfigError(f"no access token: set {_TOKEN_VARIABLE}, or give --token-file")
         return token
     try:
-        content = _read_stdin() if token_file == _STDIN else _read_private(Path(token_file))
+        content = _read_stdin() if token_file == _STDIN else read_private(Path(token_file))
     except OSError as exc:
         raise ConfigError(f"the token file cannot be read: {exc.strerror}") from exc
     try:
@@ -234,9 +236,15 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read(_LONGEST_TOKEN_BYTES)
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path, what: str = "token") -> bytes:
+    """Read a small secret, from a file that nobody else can read.
+
+    Raises:
+        ConfigError: others can.
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-            raise ConfigError(f"the token file {str(path)!r} can be read by others: chmod 600 it")
+            raise ConfigError(f"the {what} file {str(path)!r} can be read by others: chmod 600 it")
         return file.read(_LONGEST_TOKEN_BYTES)

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from exporter.encode.ndjson import lines
+from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
 from exporter.fastzlib import gzip_member
+from exporter.fastzstd import zstd, zstd_frame
 from exporter.model import Frame, Page
 
 
@@ -15,17 +18,33 @@ class Format:
 
     Attributes:
         suffix: of its files' names.
-        compress: makes a page's lines into one member; None leaves them plain.
+        compress: makes a page's lines into one member or frame; None leaves them plain.
+        look_for: looks for what it needs, and raises `ImportError` if that is not installed.
     """
 
     suffix: str
     compress: Callable[[bytes], bytes] | None = None
+    look_for: Callable[[], object] | None = None
 
-    def encode(self, page: Page) -> Frame:
-        """Encode one page. A page without contacts gives an empty frame."""
-        plain = lines(page.records)
+    def found(self) -> Self:
+        """Return itself, once it is sure that it can be written.
+
+        Raises:
+            ConfigError: something is not installed.
+        """
+        try:
+            if self.look_for:
+                self.look_for()
+        except ImportError as missing:
+            raise ConfigError(str(missing)) from None
+        return self
+
+    def encode(self, page: Page, shape: Shape = AS_SENT) -> Frame:
+        """Encode one page, each contact in its shape. A page without contacts gives an empty frame."""
+        found: set[str] = set()
+        plain = lines([shape.of(record, found) for record in page.records] if shape else page.records)
         content = self.compress(plain) if self.compress and plain else plain
-        return Frame(content, len(page.records), len(plain))
+        return Frame(content, len(page.records), len(plain), frozenset(found))
 
     def empty(self) -> Frame:
         """Encode no contact at all, into a file that is valid all the same."""
@@ -34,7 +53,9 @@ class Format:
 
 NDJSON = Format(".ndjson")
 NDJSON_GZIP = Format(".ndjson.gz", gzip_member)
-_FORMATS = (NDJSON, NDJSON_GZIP)
+NDJSON_ZSTD = Format(".ndjson.zst", zstd_frame, zstd)
+_FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD)
+_STREAMED = {None: NDJSON, "gzip": NDJSON_GZIP, "zstd": NDJSON_ZSTD}
 
 
 def format_of_name(name: str) -> Format:
@@ -45,7 +66,7 @@ def format_of_name(name: str) -> Format:
     """
     for form in _FORMATS:
         if name.endswith(form.suffix) and name != form.suffix:
-            return form
+            return form.found()
     suffixes = ", ".join(form.suffix for form in _FORMATS)
     raise ConfigError(f"the output's name must end with one of {suffixes}: {name!r} does not")
 
@@ -58,7 +79,7 @@ def format_of_suffix(suffix: str) -> Format:
     """
     for form in _FORMATS:
         if suffix == form.suffix:
-            return form
+            return form.found()
     names = ", ".join(form.suffix.removeprefix(".") for form in _FORMATS)
     raise ConfigError(f"the format must be one of {names}, not {suffix.removeprefix('.')!r}")
 
@@ -67,10 +88,8 @@ def format_of_compression(compression: str | None) -> Format:
     """Choose the format of a stream.
 
     Raises:
-        ConfigError: neither None nor ``"gzip"``.
+        ConfigError: neither None nor ``"gzip"`` nor ``"zstd"``.
     """
-    if compression is None:
-        return NDJSON
-    if compression == "gzip":
-        return NDJSON_GZIP
-    raise ConfigError(f"compression must be 'gzip' or None, not {compression!r}")
+    if compression not in _STREAMED:
+        raise ConfigError(f"compression must be 'gzip', 'zstd' or None, not {compression!r}")
+    return _STREAMED[compression].found()

@@ -32,6 +32,12 @@ class Settings:
         max_contacts: the limit, None without one.
         part_contacts: most contacts in a part, None without that limit.
         part_bytes: most bytes in a part, None for a single file.
+        fields: the fields that are chosen, empty for all.
+        dropped: the fields that are left out.
+        pseudonymised: the fields that get pseudonyms.
+        pseudonym_key: digits that another key would not have.
+        expanded: the lists that are completed.
+        tag_names: whether tags get their names.
     """
 
     base_url: str
@@ -42,6 +48,12 @@ class Settings:
     max_contacts: int | None = None
     part_contacts: int | None = None
     part_bytes: int | None = None
+    fields: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    pseudonymised: tuple[str, ...] = ()
+    pseudonym_key: str | None = None
+    expanded: tuple[str, ...] = ()
+    tag_names: bool = False
 
     def differences(self, other: "Settings") -> str:
         """Name the settings that differ, for a sentence; empty when none does."""
@@ -64,6 +76,9 @@ class Figures:
         requests: requests sent, every attempt counted.
         retries: attempts repeated, by cause.
         rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
+        found: of the fields that the settings name, those that some contact had.
+        lists_expanded: lists of contacts that were completed.
+        lists_missing: lists that could not be.
     """
 
     position: Position = field(default_factory=Position)
@@ -76,6 +91,9 @@ class Figures:
     requests: int = 0
     retries: Mapping[str, int] = field(default_factory=dict)
     rate_limit_wait_s: float = 0.0
+    found: tuple[str, ...] = ()
+    lists_expanded: int = 0
+    lists_missing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,24 +1,16 @@
-"""A finished file, read once: its bytes hashed and inflated, its lines proven to be contacts."""
+"""The lines of a finished file, proven to be contacts."""
 
-import errno
-import hashlib
 import io
-import os
 import re
-import stat
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import msgspec
 
-from exporter import fastzlib
 from exporter.utf8 import first_bad_byte
 
 LONGEST_LINE_BYTES = 128 * 1024 * 1024
 """No line of ours is longer: a whole page may have half of that."""
 
-_CHUNK_BYTES = 128 * 1024
-_GZIP_CHUNK_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
 _WINDOW_BYTES = 128 * 1024
 _ESCAPE = re.compile(
     rb"""\\(?: u[dD][89abAB]..\\u[dD][c-fC-F]..   # a whole pair of surrogates,
@@ -27,11 +19,14 @@ _ESCAPE = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _INTEGER = re.compile(rb"-?[0-9]+")
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class BadLine(ValueError):  # noqa: N818 - a finding about a line; `str()` completes "the line is …"
     """A line is no contact."""
+
+
+class NoId(BadLine):
+    """A line is a JSON object without an id."""
 
 
 class _Contact(msgspec.Struct):
@@ -51,6 +46,7 @@ def contact_id(line: bytes) -> bytes:
         The id as UTF-8, its escapes resolved; of a number its digits.
 
     Raises:
+        NoId: it has none.
         BadLine: it is something else.
     """
     try:
@@ -64,7 +60,7 @@ def contact_id(line: bytes) -> bytes:
             return text
     elif _INTEGER.fullmatch(raw):
         return raw
-    raise BadLine("without an id")
+    raise NoId("without an id")
 
 
 def _contact_id_of_bytes(line: bytes) -> bytes:
@@ -96,92 +92,27 @@ def _without_lone_surrogates(line: bytes) -> bytes:
     return bytes(mended)
 
 
-class Contents:
-    """A data file, read once from its beginning to its end, never through a link.
-
-    Attributes:
-        bytes: read so far.
-        sha256: of those.
-        failure: why it could not be read to its end, None if it could; completes "the file …".
-        damage: what is wrong with its compression, None if nothing is; the same.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.bytes = 0
-        self.sha256 = hashlib.sha256()
-        self.failure: str | None = None
-        self.damage: str | None = None
-        self._path = path
-        self._is_gzip = path.name.endswith(".gz")
-        self._inflater: fastzlib.Inflater | None = None
-
-    def pieces(self) -> Iterator[bytes]:
-        """Give its content, inflated, in small pieces and as far as that can be had; a piece may be empty."""
-        try:
-            with open_plainly(self._path) as file:
-                while chunk := file.read(_GZIP_CHUNK_BYTES if self._is_gzip else _CHUNK_BYTES):
-                    self.bytes += len(chunk)
-                    self.sha256.update(chunk)
-                    content = self._inflate(chunk) if self._is_gzip else chunk
-                    for at in range(0, len(content), _WINDOW_BYTES):  # of a bomb, minutes may pass between two chunks
-                        yield content[at : at + _WINDOW_BYTES]
-        except OSError as exc:
-            self.failure = failure_of(exc)
-        if self._inflater is not None and self.damage is None:
-            self.damage = "is cut short"
-
-    def _inflate(self, chunk: bytes) -> bytes:
-        inflated = []
-        rest = chunk if self.damage is None else b""
-        try:
-            while rest:
-                inflater = self._inflater or fastzlib.inflater(fastzlib.GZIP)
-                inflated.append(inflater.decompress(rest))
-                self._inflater, rest = (None, inflater.unused_data) if inflater.eof else (inflater, b"")
-        except fastzlib.ERRORS:
-            self.damage = "is damaged, or followed by something that is not gzip"
-        return b"".join(inflated)
-
-
-def open_plainly(path: Path) -> io.FileIO:
-    """Open a regular file for reading, never through a link.
-
-    Raises:
-        OSError: it is something else, or cannot be read.
-    """
-    file = io.FileIO(path, "rb", opener=lambda name, _: os.open(name, _FLAGS))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError("not a regular file")
-    return file
-
-
-def failure_of(exc: OSError) -> str:
-    """Say why a file could not be read; completes "the file …"."""
-    if isinstance(exc, FileNotFoundError):
-        return "is missing"
-    if exc.errno == errno.ELOOP:
-        return "is a symbolic link"
-    return f"cannot be read: {exc.strerror or exc}"
-
-
 class Lines:
     """Takes a file's content piece by piece, and hands on the ids of its lines.
 
     Args:
         take_ids: is given the ids of some lines.
         report: is given the number of a bad line, and what it is.
+        with_ids: whether each line must have an id.
 
     Attributes:
         bytes: how many it was given.
         count: lines, one without an end at the end included.
     """
 
-    def __init__(self, take_ids: Callable[[list[bytes]], None], report: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, take_ids: Callable[[list[bytes]], None], report: Callable[[int, str], None], *, with_ids: bool = True
+    ) -> None:
         self.bytes = 0
         self.count = 0
         self._take_ids = take_ids
         self._report = report
+        self._with_ids = with_ids
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._gave_up = False
@@ -230,5 +161,6 @@ class Lines:
             try:
                 ids.append(look(line))
             except BadLine as bad:
-                self._report(self.count, str(bad))
+                if self._with_ids or not isinstance(bad, NoId):
+                    self._report(self.count, str(bad))
         self._take_ids(ids)

@@ -11,7 +11,11 @@ from exporter.model import FileSummary, SourceSummary, Summary
 MANIFEST_VERSION = 1
 _MOST = 2**53
 _LONGEST_NAME_BYTES = 255
-_ONLY_WHERE_SET = ("limited_to_contacts", "part_contacts", "part_bytes")
+_ONLY_WHERE_SET = (
+    *("limited_to_contacts", "part_contacts", "part_bytes"),
+    *("fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"),
+    *("expanded", "tag_names", "lists_expanded", "lists_missing"),
+)
 NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
 
 
@@ -19,7 +23,7 @@ def encode_manifest(summary: Summary) -> bytes:
     """Write a summary as a manifest's JSON."""
     figures: dict[str, Any] = dataclasses.asdict(summary)
     for name in _ONLY_WHERE_SET:
-        if figures[name] is None:
+        if not figures[name]:
             del figures[name]
     figures["retries"] = dict(sorted(summary.retries.items()))
     return orjson.dumps(

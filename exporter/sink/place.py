@@ -51,7 +51,10 @@ class Place:
         return int(match[1]) if match else None
 
 
-_DATA_FILE = re.compile(rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.ndjson(?:\.gz)?(?:\.part)?")
+_DATA_FILE = re.compile(rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.ndjson(?:\.gz|\.zst)?(?:\.part)?")
+
+
+_FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
 
 
 def manifest_path(path: Path) -> Path:
@@ -73,6 +76,6 @@ def means_a_folder(path: str | os.PathLike[str]) -> bool:
     """Whether an output is a folder of parts: it ends with a slash, or is one already and not called like a file."""
     text = os.fspath(path)
     try:
-        return text.endswith(os.sep) or (not text.endswith((".ndjson", ".ndjson.gz")) and Path(path).is_dir())
+        return text.endswith(os.sep) or (not text.endswith(_FILES) and Path(path).is_dir())
     except OSError:  # what is wrong with it, `inspect` will say
         return False

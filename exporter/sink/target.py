@@ -129,6 +129,12 @@ def _refuse_other(place: Place, settings: Settings, summary: Summary) -> None:
         max_contacts=summary.limited_to_contacts,
         part_contacts=summary.part_contacts,
         part_bytes=summary.part_bytes,
+        fields=summary.fields,
+        dropped=summary.dropped,
+        pseudonymised=summary.pseudonymised,
+        pseudonym_key=summary.pseudonym_key,
+        expanded=summary.expanded,
+        tag_names=summary.tag_names,
     )
     if differences := made_with.differences(settings):
         raise CheckpointError(

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exporter.errors import ConfigError, one_line
+from exporter.fastzstd import MissingZstdError, zstd
 from exporter.model import FileSummary, Summary
+from exporter.sink.contents import Contents, failure_of, open_plainly
 from exporter.sink.duplicates import RepeatedIds
-from exporter.sink.lines import Contents, Lines, failure_of, open_plainly
+from exporter.sink.lines import Lines
 from exporter.sink.manifest import decode_manifest
 from exporter.sink.place import Place
 
@@ -61,6 +63,7 @@ def _ignore(_verifying: Verifying) -> None:
 def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] = _ignore) -> Verified:
     """Compare a finished export with its manifest, and look at every line of it. Blocks.
 
+    Of an export without ids, by choice of its fields, duplicates cannot be told.
     Nothing is written but, for an export of more than 100,000 contacts, ids
     into the temporary folder: some 30 bytes a contact. Memory does not grow
     with the export.
@@ -71,7 +74,8 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
             raises ends the verification.
 
     Raises:
-        ConfigError: neither an export nor a manifest is there.
+        ConfigError: neither an export nor a manifest is there, or the extra
+            that its format needs is not installed.
         SinkError: there is no room for the ids.
     """
     if not os.fspath(path):
@@ -82,10 +86,20 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
     if summary is None:
         return Verified(None, findings.sentences(), 0)
     files = _files(place, summary, findings)
+    if any(path.suffix == ".zst" for path, _ in files):
+        try:
+            zstd()
+        except MissingZstdError as missing:
+            raise ConfigError(str(missing)) from None
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
+    with_ids = "id" not in summary.dropped and (not summary.fields or "id" in summary.fields)
     with RepeatedIds(summary.contacts) as ids:
         for file, expected in files:
-            _check_file(file, expected, findings, ids, progress)
+            progress.begin(file.name)
+            contents, lines = Contents(file), Lines(ids.add, _report(file, findings), with_ids=with_ids)
+            _read(contents, lines, progress)
+            for difference in _differences(contents, lines, expected):
+                findings.add(f"{_shown(file.name)} {difference}", "differences of files", _MOST_FILES)
         repeated = ids.count(progress.tell_if_due)
     progress.tell()
     if repeated.surplus:
@@ -237,22 +251,22 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")
 
 
-def _check_file(path: Path, expected: FileSummary, findings: _Findings, ids: RepeatedIds, progress: _Progress) -> None:
-    """Read a file once, and compare it with what the manifest says about it."""
+def _report(path: Path, findings: _Findings) -> Callable[[int, str], None]:
     name = _shown(path.name)
 
     def report(number: int, what: str) -> None:
         findings.add(f"line {number} of {name} is {what}", f"lines of {name} that are {what}")
 
-    contents, lines = Contents(path), Lines(ids.add, report)
-    progress.begin(path.name)
+    return report
+
+
+def _read(contents: Contents, lines: Lines, progress: _Progress) -> None:
+    """Read a file once, and all its lines."""
     for piece in contents.pieces():
         lines.feed(piece)
         progress.at(contents.bytes)
     if not (contents.failure or contents.damage):
         lines.end()
-    for difference in _differences(contents, lines, expected):
-        findings.add(f"{name} {difference}", "differences of files", _MOST_FILES)
 
 
 def _differences(contents: Contents, lines: Lines, expected: FileSummary) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The bytes of a response -> records, next cursor, total count. Pure, and tolerant where the API is.
+"""The bytes of a list's page -> records, next cursor, total count. Pure, and tolerant where the API is.
 
 Records are cut out of the page undecoded: `msgspec.Raw` finds where each one
 begins and ends, and what it refuses although it is JSON goes to `cutting`.
@@ -8,18 +8,19 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import msgspec
 
-from exporter.source.cutting import cut_object, refuse_constant, refuse_repetition
+from exporter.cutting import cut_object, refuse_constant, refuse_repetition
 from exporter.utf8 import first_bad_byte
 
 _LONGEST_CURSOR = 1 << 21
 _LARGE_BYTES = 1 << 20
 _MOST_COMMAS = 500_000  # what is between two of them becomes an object: this bounds what a small answer can cost
-_LISTS = ("data", "contacts")
+CONTACTS = ("data", "contacts")  # 1.x names the list after what is in it
 _GLIMPSED_BYTES = 2048  # before or behind the list of contacts there is less than that
 _CURSOR = re.compile(rb'"starting_after"\s*:\s*("(?:[^"\\]|\\.)+")')
 _MOST_CONTACTS = 2**53 - 1  # what a checkpoint takes, and any reader of a manifest
@@ -46,21 +47,21 @@ class Envelope:
     total_count: int | None
 
 
-class _Lists(msgspec.Struct):
-    data: list[msgspec.Raw] | None = None
-    contacts: list[msgspec.Raw] | None = None  # 1.x names the list after what is in it
+@cache
+def _decoder(keys: tuple[str, ...]) -> "msgspec.json.Decoder[Any]":
+    """Make a decoder of objects with lists under these keys, whose items stay what they are."""
+    lists = msgspec.defstruct("Lists", [(key, list[msgspec.Raw] | None, None) for key in keys])
+    return msgspec.json.Decoder(lists)
 
 
-_decoder = msgspec.json.Decoder(_Lists)
-
-
-def parse(body: bytes, listing_url: str) -> Envelope:
-    """Read one page of contacts.
+def parse(body: bytes, listing_url: str, keys: tuple[str, ...] = CONTACTS) -> Envelope:
+    """Read one page of contacts, or of another list.
 
     Args:
         body: the whole response, decompressed.
         listing_url: the listing's own address; a ``next`` that is a URL must
             stay on it.
+        keys: under which the list may be; one of them has it.
 
     Raises:
         BrokenBody: anything but a well-formed page. The message names the
@@ -69,9 +70,9 @@ def parse(body: bytes, listing_url: str) -> Envelope:
     if len(body) > _LARGE_BYTES and body.count(b",") > _MOST_COMMAS:
         raise BrokenBody("of more parts than any page of contacts has")
     _check_utf8(body)  # Raw lets anything through
-    records, rest = _cut_quickly(body) or _cut_slowly(body)
+    records, rest = _cut_quickly(body, keys) or _cut_slowly(body, keys)
     if not all(record.startswith(b"{") for record in records):
-        raise BrokenBody("the list holds something that is not a contact")
+        raise BrokenBody("the list holds something that is not an object")
     total_count = rest.get("total_count")
     counted = type(total_count) is int and 0 <= total_count <= _MOST_CONTACTS
     return Envelope(records, _next_cursor(rest.get("pages"), listing_url), total_count if counted else None)
@@ -89,7 +90,7 @@ def glimpse(body: bytes) -> str | None:
     return None
 
 
-def _cut_quickly(body: bytes) -> tuple[tuple[bytes, ...], dict[str, Any]] | None:
+def _cut_quickly(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], dict[str, Any]] | None:
     """Cut a page as the API writes it: one list, its items separated by a bare comma.
 
     What is left without the items is a small document of its own. It is read
@@ -100,10 +101,10 @@ def _cut_quickly(body: bytes) -> tuple[tuple[bytes, ...], dict[str, Any]] | None
         kind, which may still be good.
     """
     try:
-        lists = _decoder.decode(body)
+        lists = _decoder(keys).decode(body)
     except (msgspec.DecodeError, RecursionError):
         return None
-    records = tuple(map(bytes, lists.data or lists.contacts or ()))
+    records = tuple(map(bytes, next(filter(None, (getattr(lists, key) for key in keys)), ())))
     if not records:
         return None
     start = body.find(records[0])
@@ -111,12 +112,12 @@ def _cut_quickly(body: bytes) -> tuple[tuple[bytes, ...], dict[str, Any]] | None
     if end - start != sum(map(len, records)) + len(records) - 1:
         return None
     rest = _read(body[:start] + body[end:])
-    return records, _with_one_list(rest)
+    return records, _with_one_list(rest, keys)
 
 
-def _cut_slowly(body: bytes) -> tuple[tuple[bytes, ...], dict[str, Any]]:
+def _cut_slowly(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], dict[str, Any]]:
     try:
-        found = cut_object(body.decode(), _LISTS)
+        found = cut_object(body.decode(), keys)
     except ValueError as exc:
         raise BrokenBody(f"not JSON, or cut short: {_reason(exc)}") from None
     rest: dict[str, Any] = {}
@@ -126,14 +127,14 @@ def _cut_slowly(body: bytes) -> tuple[tuple[bytes, ...], dict[str, Any]]:
             rest[key], records = [], value
         else:
             rest[key] = _read(value)
-    return records, _with_one_list(rest)
+    return records, _with_one_list(rest, keys)
 
 
-def _with_one_list(rest: dict[str, Any]) -> dict[str, Any]:
-    """Check that the envelope has one list of contacts."""
-    lists = [rest[key] for key in _LISTS if rest.get(key) is not None]
+def _with_one_list(rest: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Check that the envelope has one list."""
+    lists = [rest[key] for key in keys if rest.get(key) is not None]
     if lists != [[]]:  # the items have been taken out
-        raise BrokenBody("two lists of contacts in it" if len(lists) > 1 else "no list of contacts in it")
+        raise BrokenBody(f"two lists of {keys[-1]} in it" if len(lists) > 1 else f"no list of {keys[-1]} in it")
     return rest
 
 

@@ -16,9 +16,10 @@ from exporter.model import Observer, ignore
 from exporter.source.address import address
 from exporter.source.client import Client, cancel_and_wait
 from exporter.source.envelope import is_sendable
+from exporter.source.expansion import Expander, Expansion
 from exporter.source.listing import Pages
 from exporter.source.pacing import Window
-from exporter.source.trial import Patience
+from exporter.source.trial import Patience, Traffic
 
 API_VERSIONS = (*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(15)), "Unstable")
 MOST_PER_PAGE = 150
@@ -131,6 +132,15 @@ class Intercom:
             SourceError: from its steps; stepping again tries the same page.
         """
         return Pages(self._client, self.per_page, _checked_cursor(start), observer)
+
+    def expander(self, expansion: Expansion, traffic: Traffic) -> Expander:
+        """Make what completes the lists of contacts.
+
+        Args:
+            expansion: which lists.
+            traffic: counts what it costs.
+        """
+        return Expander(self._client, expansion, traffic)
 
     def contacts(self) -> "Contacts":
         """List the workspace's contacts as dicts, in API order: the convenient road.

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import ConfigError, Page
-from exporter.encode.formats import NDJSON, NDJSON_GZIP, format_of_compression, format_of_name
+from exporter.encode.formats import NDJSON, NDJSON_GZIP, NDJSON_ZSTD, format_of_compression, format_of_name
 from exporter.encode.ndjson import lines
+from exporter.fastzstd import zstd
 
 pages = st.lists(
     st.lists(st.binary(max_size=20).map(lambda content: b'{"x":"' + content.hex().encode() + b'"}'), max_size=4),
@@ -58,7 +59,19 @@ def test_the_same_page_gives_the_same_bytes(records: list[bytes]) -> None:
     assert (flags, time) == (0, bytes(4))
 
 
-@pytest.mark.parametrize("form", [NDJSON, NDJSON_GZIP])
+@given(pages)
+def test_every_prefix_of_zstd_is_valid(found: list[list[bytes]]) -> None:
+    """Cut behind any frame, it decompresses to the pages before it, and the same page gives the same bytes."""
+    written, plain = b"", b""
+    for records in found:
+        frame = NDJSON_ZSTD.encode(page(records))
+        assert frame == NDJSON_ZSTD.encode(page(records))
+        written += frame.content
+        plain += lines(records)
+        assert zstd().decompress(written) == plain if written else not plain
+
+
+@pytest.mark.parametrize("form", [NDJSON, NDJSON_GZIP, NDJSON_ZSTD])
 def test_a_page_without_contacts_writes_nothing(form: object) -> None:
     """An empty page in the middle leaves no empty member behind."""
     assert isinstance(form, type(NDJSON))
@@ -73,6 +86,8 @@ def test_an_export_of_nothing_is_valid() -> None:
     assert empty.content
     assert gzip.decompress(empty.content) == b""
     assert (empty.contacts, empty.uncompressed_bytes) == (0, 0)
+    assert NDJSON_ZSTD.empty().content
+    assert zstd().decompress(NDJSON_ZSTD.empty().content) == b""
 
 
 @pytest.mark.parametrize(
@@ -83,6 +98,7 @@ def test_an_export_of_nothing_is_valid() -> None:
         ("a.b.ndjson", NDJSON),
         (".ndjson.ndjson", NDJSON),
         ("x.ndjson.ndjson.gz", NDJSON_GZIP),
+        ("contacts.ndjson.zst", NDJSON_ZSTD),
     ],
 )
 def test_the_suffix_picks_the_format(name: str, form: object) -> None:
@@ -91,7 +107,7 @@ def test_the_suffix_picks_the_format(name: str, form: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "contacts", ".ndjson", ".ndjson.gz", "contacts.json", "contacts.gz", "contacts.ndjson.zst", "c.NDJSON"]
+    "name", ["", "contacts", ".ndjson", ".ndjson.gz", "contacts.json", "contacts.gz", "contacts.zst", "c.NDJSON"]
 )
 def test_an_unknown_suffix_is_refused(name: str) -> None:
     """A name that no format goes with is a wrong argument, and the sentence lists what there is."""
@@ -99,10 +115,11 @@ def test_an_unknown_suffix_is_refused(name: str) -> None:
         format_of_name(name)
 
 
-def test_a_stream_is_plain_or_gzip() -> None:
+def test_a_stream_is_plain_or_compressed() -> None:
     """Only what is documented is known."""
     assert format_of_compression(None) is NDJSON
     assert format_of_compression("gzip") is NDJSON_GZIP
-    for compression in ("", "GZIP", "zstd", "none"):
+    assert format_of_compression("zstd") is NDJSON_ZSTD
+    for compression in ("", "GZIP", "zst", "none"):
         with pytest.raises(ConfigError, match="compression"):
             format_of_compression(compression)

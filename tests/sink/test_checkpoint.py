@@ -135,6 +135,12 @@ OTHERS: dict[str, Any] = {
     "max_contacts": 5,
     "part_contacts": 5,
     "part_bytes": 5,
+    "fields": ("id",),
+    "dropped": ("phone",),
+    "pseudonymised": ("email",),
+    "pseudonym_key": "0123456789abcdef",
+    "expanded": ("tags",),
+    "tag_names": True,
 }
 
 
@@ -142,8 +148,7 @@ def test_equal_settings_have_no_differences() -> None:
     """The same settings are the same, whoever made them, and each of them is compared."""
     assert SETTINGS.differences(replace(SETTINGS)) == ""
     assert set(OTHERS) == set(Settings.__slots__)
-    named = "base url, endpoint, api version, per page, format, max contacts, part contacts, part bytes"
-    assert SETTINGS.differences(replace(SETTINGS, **OTHERS)) == named
+    assert SETTINGS.differences(replace(SETTINGS, **OTHERS)) == ", ".join(name.replace("_", " ") for name in OTHERS)
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import exporter.sink.verify
 from exporter import ConfigError, FileSummary, SourceSummary, Summary
 from exporter.sandbox.contacts import Workspace
-from exporter.sink import lines
+from exporter.sink import contents, lines
 from exporter.sink.manifest import encode_manifest
 from exporter.sink.verify import Verifying, verify
 
@@ -201,8 +201,8 @@ def test_it_does_not_matter_where_reading_stops(
     tmp_path: Path, suffix: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Members and lines go over the ends of what is read at once."""
-    monkeypatch.setattr(lines, "_CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(lines, "_GZIP_CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(contents, "_PIECE_BYTES", chunk_bytes)
+    monkeypatch.setattr(contents, "_COMPRESSED_BYTES", chunk_bytes)
     assert single(tmp_path, suffix).differences() == ()
 
 

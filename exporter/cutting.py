@@ -1,7 +1,7 @@
-"""Cut a page with the standard library's scanner: slow, exact, and it takes all that is JSON.
+"""Cut JSON with the standard library's scanner: slow, exact, and it takes all that is JSON.
 
-The way out for pages that `msgspec` refuses although they are JSON: those with
-escapes of lone surrogates. Nothing is converted on the way, so nothing
+The way out for what `msgspec` refuses although it is JSON, escapes of lone
+surrogates, and for what it would not keep, keys that come twice. Nothing is converted on the way, so nothing
 can be changed: a value is the slice between where it begins and where it ends.
 """
 
@@ -44,6 +44,42 @@ def cut_object(text: str, lists: Container[str]) -> dict[str, bytes | tuple[byte
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return found
+
+
+def cut_members(text: str) -> list[tuple[bytes, bytes]]:
+    """Cut one JSON object into the raw bytes of its keys and values, in its own order, repeated keys included.
+
+    Raises:
+        ValueError: it is not JSON, or not an object.
+    """
+    cutter = _Cutter(text)
+    members = []
+    try:
+        cutter.need("{")
+        for _ in cutter.items("}"):
+            key = cutter.raw_key()
+            cutter.need(":")
+            members.append((key, cutter.value()))
+        cutter.need_end()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return members
+
+
+def cut_items(text: str) -> list[bytes]:
+    """Cut one JSON array into the raw bytes of its items.
+
+    Raises:
+        ValueError: it is not JSON, or not an array.
+    """
+    cutter = _Cutter(text)
+    try:
+        cutter.need("[")
+        items = [cutter.value() for _ in cutter.items("]")]
+        cutter.need_end()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return items
 
 
 def refuse_constant(literal: str) -> Never:
@@ -98,10 +134,18 @@ class _Cutter:
             self.need(",")
 
     def key(self) -> str:
+        self._need_key()
+        return str(self._decode())
+
+    def raw_key(self) -> bytes:
+        """Return the next key as it stands, quotes and all."""
+        self._need_key()
+        return self.value()
+
+    def _need_key(self) -> None:
         if not self.take('"'):
             raise ValueError("no key where one is due")
         self._at -= 1
-        return str(self._decode())
 
     def value(self) -> bytes:
         """Return the next value as it stands."""

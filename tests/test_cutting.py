@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.source.cutting import cut_object, refuse_constant
+from exporter.cutting import cut_object, refuse_constant
 from exporter.source.envelope import BrokenBody, parse
 
 URL = "https://api.intercom.io/contacts"

@@ -1,0 +1,92 @@
+"""Options that say what is written of each contact."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+from cyclopts import Parameter, Token
+
+from exporter.cli.settings import Flag, Whole, read_private
+from exporter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from exporter.encode.shape import Shape
+    from exporter.source.expansion import Expansion, ListName
+
+
+def _paths(_kind: type, tokens: Sequence[Token]) -> tuple[str, ...]:
+    """Convert lists of fields, separated by commas."""
+    return tuple(path.strip() for token in tokens for path in token.value.split(","))
+
+
+Paths = Annotated[tuple[str, ...], Parameter(converter=_paths, negative="", consume_multiple=False)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ShapeOptions:
+    """What is written of each contact; without any of these exactly what the API sent."""
+
+    expand: Paths = ()
+    """Complete these lists, of which a contact embeds ten at most: tags, notes, companies (a request for each list
+    that is cut), subscriptions, segments (a request for each contact); or all."""
+
+    expand_concurrency: Whole = 30
+    "Requests for lists under way at once, 1-100."
+
+    tag_names: Flag = False
+    "Give tags their names, which contacts do not have: one request."
+
+    fields: Paths = ()
+    "Write only these fields, in this order: id,email,location.country,custom_attributes.plan"
+
+    drop: Paths = ()
+    "Leave these fields out: phone,location.city,tags.data.url"
+
+    pseudonymise: Paths = ()
+    "Replace the values of these fields by HMAC-SHA-256 pseudonyms, the same for the same key: email,phone,name"
+
+    key_file: str | None = None
+    "File with the key for the pseudonyms, 16 bytes at least, readable by its owner alone."
+
+    @property
+    def expands(self) -> bool:
+        """Whether lists are completed."""
+        return bool(self.expand)
+
+    def expansion(self) -> "Expansion":
+        """Make the expansion these options describe.
+
+        Raises:
+            ConfigError: there is no such list.
+        """
+        from exporter.source.expansion import LISTS, Expansion
+
+        lists = LISTS if self.expand == ("all",) else tuple(dict.fromkeys(self.expand))
+        return Expansion(
+            cast("tuple[ListName, ...]", lists), self.tag_names, self.expand_concurrency
+        )  # it looks itself
+
+    def shape(self) -> "Shape":
+        """Make the shape these options describe.
+
+        Raises:
+            ConfigError: they make no sense together, or the key cannot be read.
+        """
+        from exporter.encode.shape import Shape
+
+        if self.pseudonymise and self.key_file is None:
+            raise ConfigError("--pseudonymise needs a key: name a file with --key-file")
+        if self.key_file is not None and not self.pseudonymise:
+            raise ConfigError("--key-file is for --pseudonymise: name the fields too")
+        key = _read_key(Path(self.key_file)) if self.key_file else b""
+        return Shape(fields=self.fields, drop=self.drop, pseudonymise=self.pseudonymise, key=key)
+
+
+def _read_key(path: Path) -> bytes:
+    """Read the key for pseudonyms; a line break at its end is an editor's, not the key's."""
+    try:
+        return read_private(path, "key").rstrip(b"\r\n")
+    except OSError as exc:
+        raise ConfigError(f"the key file cannot be read: {exc.strerror}") from exc

@@ -1,0 +1,165 @@
+"""What becomes of a contact's fields: chosen, dropped, or made into pseudonyms. Everything else keeps its bytes."""
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from exporter.errors import ConfigError
+from exporter.members import Members, items_of, join_items, join_members, text_of
+
+_LEAST_KEY_BYTES = 16
+_CHECK = b"intercom-exporter: which key is this?"
+_CHECK_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Which fields of a contact are written, and how.
+
+    A field is named by its path, keys with dots between, as in
+    ``location.country``. A path that leads into a list means each of its items:
+    ``tags.data.id``. A key may hold dots itself, as custom attributes do.
+
+    Attributes:
+        fields: what is written, in this order; all there is where it is empty.
+        drop: what is left out.
+        pseudonymise: what is replaced by a pseudonym: the hexadecimal
+            HMAC-SHA-256 of a text's UTF-8, or of any other value's JSON. Null
+            stays null, and below an object or a list each value gets its own.
+        key: what the pseudonyms depend on, 16 bytes at least. The same key
+            gives the same pseudonyms, in any export.
+
+    Raises:
+        ConfigError: a path is empty or named twice, or the key is missing or short.
+    """
+
+    fields: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    pseudonymise: tuple[str, ...] = ()
+    key: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("fields", "drop", "pseudonymise"):
+            paths = getattr(self, name)
+            if not all(path.strip(".") == path != "" for path in paths):
+                raise ConfigError(f"{name} holds a path without a key before or behind a dot")
+            if len(set(paths)) != len(paths):
+                raise ConfigError(f"{name} holds a path twice")
+        if self.pseudonymise and len(self.key) < _LEAST_KEY_BYTES:
+            raise ConfigError(f"pseudonyms need a key of at least {_LEAST_KEY_BYTES} bytes, kept secret")
+
+    def __bool__(self) -> bool:
+        """Whether anything is changed at all."""
+        return bool(self.fields or self.drop or self.pseudonymise)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path named."""
+        return (*self.fields, *self.drop, *self.pseudonymise)
+
+    @property
+    def key_check(self) -> str | None:
+        """Digits that differ for another key, and tell nothing of it; None where there are no pseudonyms."""
+        return self._pseudonym(_CHECK)[:_CHECK_DIGITS] if self.pseudonymise else None
+
+    def of(self, record: bytes, found: set[str]) -> bytes:
+        """Shape one contact.
+
+        Args:
+            record: its JSON.
+            found: gets the paths that led somewhere.
+        """
+        if self.pseudonymise:
+            record = _changed(record, self.pseudonymise, self._disguised, found)
+        if self.drop:
+            record = _changed(record, self.drop, _nothing, found)
+        return (_selected(record, self.fields, found) or b"{}") if self.fields else record
+
+    def _disguised(self, value: bytes) -> bytes:
+        """Put a pseudonym in the place of each value."""
+        match value[:1]:
+            case b"{":
+                members = Members.of(value)
+                return join_members(
+                    members.with_value(place, self._disguised(members.value(place))) for place in range(len(members))
+                )
+            case b"[":
+                return join_items(map(self._disguised, items_of(value)))
+            case b"n":  # null
+                return value
+            case b'"':
+                return b'"%b"' % self._pseudonym(text_of(value).encode("utf-8", "surrogatepass")).encode()
+            case _:
+                return b'"%b"' % self._pseudonym(value).encode()
+
+    def _pseudonym(self, content: bytes) -> str:
+        return hmac.digest(self.key, content, "sha256").hex()
+
+
+AS_SENT = Shape()
+
+
+def _nothing(_value: bytes) -> None:
+    """Leave a value out."""
+
+
+def _selected(value: bytes, paths: Sequence[str], found: set[str], before: str = "") -> bytes | None:
+    """Keep what paths name, in their order; None if that is nothing."""
+    if value.startswith(b"["):
+        items = (_selected(item, paths, found, before) for item in items_of(value))
+        return join_items(item for item in items if item is not None)
+    if not value.startswith(b"{"):
+        return None
+    members, kept = Members.of(value), []
+    for key, rests in _steps(members, paths).items():
+        for place in members.places[key]:
+            if "" in rests:
+                found.add(before + key)
+                kept.append(members.member(place))
+            elif (inner := _selected(members.value(place), rests, found, f"{before}{key}.")) is not None:
+                kept.append(members.with_value(place, inner))
+    return join_members(kept) if kept else None
+
+
+def _changed(
+    value: bytes, paths: Sequence[str], change: Callable[[bytes], bytes | None], found: set[str], before: str = ""
+) -> bytes:
+    """Change the values that paths name, or leave out those that become None."""
+    if value.startswith(b"["):
+        return join_items([_changed(item, paths, change, found, before) for item in items_of(value)])
+    if not value.startswith(b"{"):
+        return value
+    members = Members.of(value)
+    steps = _steps(members, paths)
+    if not steps:
+        return value
+    pieces: dict[int, bytes | None] = {}
+    for key, rests in steps.items():
+        for place in members.places[key]:
+            old = members.value(place)
+            if "" in rests:
+                found.add(before + key)
+                new = change(old)
+            else:
+                new = _changed(old, rests, change, found, f"{before}{key}.")
+            pieces[place] = None if new is None else members.with_value(place, new)
+    return members.patched(pieces)
+
+
+def _steps(members: Members, paths: Sequence[str]) -> dict[str, list[str]]:
+    """Group paths by the key of the member that each leads to, with what is left of them: nothing, for all of it."""
+    steps: dict[str, list[str]] = {}
+    for path in paths:
+        for key, rest in _splits(path):
+            if key in members.places:
+                steps.setdefault(key, []).append(rest)
+                break
+    return steps
+
+
+@cache
+def _splits(path: str) -> tuple[tuple[str, str], ...]:
+    """Split a path into a key and a rest in every possible way, the longest key first."""
+    dots = [at for at, character in enumerate(path) if character == "."]
+    return ((path, ""), *((path[:at], path[at + 1 :]) for at in reversed(dots)))

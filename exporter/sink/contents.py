@@ -1,0 +1,102 @@
+"""A finished file, read once: its bytes hashed, and inflated in small pieces."""
+
+import errno
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from exporter import fastzlib
+from exporter.fastzstd import zstd
+
+_PIECE_BYTES = 128 * 1024
+_COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_Kind = tuple[Callable[[], Any], Callable[[], tuple[type[Exception], ...]], str]
+_INFLATERS: dict[str, _Kind] = {
+    ".gz": (lambda: fastzlib.inflater(fastzlib.GZIP), lambda: fastzlib.ERRORS, "gzip"),
+    ".zst": (lambda: zstd().ZstdDecompressor(), lambda: (zstd().ZstdError,), "zstd"),
+}
+"""By suffix: what begins to inflate, what it raises, and what it is called."""
+
+
+class Contents:
+    """A data file, read once from its beginning to its end, never through a link.
+
+    Attributes:
+        bytes: read so far.
+        sha256: of those.
+        failure: why it could not be read to its end, None if it could; completes "the file …".
+        damage: what is wrong with its compression, None if nothing is; the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.bytes = 0
+        self.sha256 = hashlib.sha256()
+        self.failure: str | None = None
+        self.damage: str | None = None
+        self._path = path
+        self._is_compressed = path.suffix in _INFLATERS
+        self._inflater: Any = None
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give its content, inflated, in small pieces and as far as that can be had; a piece may be empty."""
+        try:
+            with open_plainly(self._path) as file:
+                while chunk := file.read(_COMPRESSED_BYTES if self._is_compressed else _PIECE_BYTES):
+                    self.bytes += len(chunk)
+                    self.sha256.update(chunk)
+                    yield from self._inflated(chunk) if self._is_compressed else (chunk,)
+        except OSError as exc:
+            self.failure = failure_of(exc)
+        if self._inflater is not None and self.damage is None:
+            self.damage = "is cut short"
+
+    def _inflated(self, chunk: bytes) -> Iterator[bytes]:
+        """Inflate a piece of one member or frame after the other."""
+        begin, errors, what = _INFLATERS[self._path.suffix]
+        rest = chunk if self.damage is None else b""
+        try:
+            while rest:
+                inflater = self._inflater or begin()
+                yield from _all_of(inflater, rest)
+                self._inflater, rest = (None, inflater.unused_data) if inflater.eof else (inflater, b"")
+        except errors():
+            self.damage = f"is damaged, or followed by something that is not {what}"
+
+
+def _all_of(inflater: Any, content: bytes) -> Iterator[bytes]:
+    """Give what a piece inflates to, in pieces that are small, though a bomb be large."""
+    if hasattr(inflater, "needs_input"):  # zstd has no bound of its own
+        yield inflater.decompress(content, _PIECE_BYTES)
+        while not (inflater.eof or inflater.needs_input):
+            yield inflater.decompress(b"", _PIECE_BYTES)
+        return
+    inflated = inflater.decompress(content)
+    for at in range(0, len(inflated), _PIECE_BYTES):
+        yield inflated[at : at + _PIECE_BYTES]
+
+
+def open_plainly(path: Path) -> io.FileIO:
+    """Open a regular file for reading, never through a link.
+
+    Raises:
+        OSError: it is something else, or cannot be read.
+    """
+    file = io.FileIO(path, "rb", opener=lambda name, _: os.open(name, _FLAGS))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("not a regular file")
+    return file
+
+
+def failure_of(exc: OSError) -> str:
+    """Say why a file could not be read; completes "the file …"."""
+    if isinstance(exc, FileNotFoundError):
+        return "is missing"
+    if exc.errno == errno.ELOOP:
+        return "is a symbolic link"
+    return f"cannot be read: {exc.strerror or exc}"
