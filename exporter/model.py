@@ -253,7 +253,18 @@ class VersionMismatch:
     echoed: str
 
 
-Event: TypeAlias = Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
+@dataclass(frozen=True, slots=True)
+class OldVersion:
+    """The version asked for is one of 1.x: it lists leads alone, 10,000 of them at most.
+
+    Attributes:
+        asked: the version.
+    """
+
+    asked: str
+
+
+Event: TypeAlias = OldVersion | Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
 Observer: TypeAlias = Callable[[Event], None]
 
 

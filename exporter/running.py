@@ -13,6 +13,7 @@ from exporter.model import (
     FileSummary,
     Frame,
     Observer,
+    OldVersion,
     Page,
     PageWritten,
     Position,
@@ -132,6 +133,8 @@ class Run:
             self._total_count_first = page.total_count
         if page.number == 1:
             asked, echoed = self._intercom.api_version, self._pages.traffic.version_echoed
+            if asked.startswith("1."):
+                self._observer(OldVersion(asked))
             if echoed not in (None, asked):
                 self._observer(VersionMismatch(asked, echoed))
         self._observer(PageWritten(self._position, page.total_count))

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 from exporter.cli.exits import complain, say
 from exporter.cli.settings import ReportOptions
-from exporter.model import Committed, Event, PageWritten, Resumed, Retrying, Summary, VersionMismatch, Waiting
+from exporter.model import (
+    Committed,
+    Event,
+    OldVersion,
+    PageWritten,
+    Resumed,
+    Retrying,
+    Summary,
+    VersionMismatch,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -118,6 +128,7 @@ _EVENT_NAMES = {
     Retrying: "retry",
     Waiting: "waiting",
     VersionMismatch: "version_mismatch",
+    OldVersion: "old_version",
 }
 
 
@@ -129,6 +140,8 @@ def _line(event: Event) -> str | None:
             return f"waiting {event.wait_s:.1f} s for the API's next window (limit {event.window_limit:,})"
         case Resumed() if event.position.pages:
             return f"going on after {event.position.contacts:,} contacts"
+        case OldVersion():
+            return f"version {event.asked} of the API lists leads alone, and at most 10,000: 2.x lists all contacts"
         case VersionMismatch():
             return f"asked for API version {event.asked}, the API answered in {event.echoed}"
         case _:

@@ -7,6 +7,8 @@ from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.nested import ADMIN, NESTED
 from exporter.sandbox.protocol import UNLIMITED, Cursors, Refusal, compact, count_of, page_size
 
+_OLD_MOST = 10_000
+
 
 class Listing:
     """``GET /contacts`` of one workspace, without the HTTP.
@@ -31,7 +33,7 @@ class Listing:
         cursor = query.get("starting_after", "")
         return (self.cursors.read(cursor) if cursor else 0), per_page
 
-    def body(self, position: int, per_page: int, *, loop: bool = False) -> bytes:
+    def body(self, position: int, per_page: int, *, loop: bool = False, url: str = "") -> bytes:
         """Return one page.
 
         Args:
@@ -39,7 +41,9 @@ class Listing:
             per_page: most contacts on it.
             loop: let its next cursor be one that was used before: that of page
                 2, or of this very page where that is not behind it.
+            url: the listing's own address, which only older versions name.
         """
+        del url
         total, following = len(self.workspace), position + per_page
         page = position // per_page + 1
         pages: dict[str, Any] = {"type": "pages", "page": page}
@@ -51,6 +55,45 @@ class Listing:
             b",".join(self.workspace.records(position, following)),
             total,
             compact(pages),
+        )
+
+
+class OldListing:
+    """``GET /contacts`` of the versions 1.x: under ``contacts``, paged by number, with the next page as a URL.
+
+    It ends with contact 10,000, as theirs does. That it holds leads alone is
+    not imitated: these are all contacts.
+
+    Attributes:
+        workspace: where the contacts come from.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def locate(self, query: Mapping[str, str]) -> tuple[int, int]:
+        """Return the position and the page size a query asks for.
+
+        Raises:
+            Refusal: 400, one of its parameters is wrong, or leads beyond contact 10,000.
+        """
+        per_page = page_size(query)
+        position = (count_of(query, "page", default=1, most=UNLIMITED) - 1) * per_page
+        if position >= _OLD_MOST:
+            raise Refusal(400, "parameter_invalid", f"pages end with contact {_OLD_MOST}")
+        return position, per_page
+
+    def body(self, position: int, per_page: int, *, loop: bool = False, url: str = "") -> bytes:
+        """Return one page; see `Listing.body`."""
+        total, page = len(self.workspace), position // per_page + 1
+        end = min(position + per_page, _OLD_MOST)
+        following = f"{url}?per_page={per_page}&page={page if loop else page + 1}"
+        pages = _pages_of(total, page, per_page) | {"next": following if loop or end < min(total, _OLD_MOST) else None}
+        return b'{"type":"contact.list","pages":%b,"contacts":[%b],"total_count":%d,"limited":%b}' % (
+            compact(pages),
+            b",".join(self.workspace.records(position, end)),
+            total,
+            compact(total > _OLD_MOST),
         )
 
 
@@ -115,7 +158,7 @@ def _by_cursor(rows: list[dict[str, Any]], cursors: Cursors, query: Mapping[str,
     per_page = page_size(query)
     cursor = query.get("starting_after", "")
     start = cursors.read(cursor) if cursor else 0
-    pages = _pages(rows, start // per_page + 1, per_page)
+    pages = _pages_of(len(rows), start // per_page + 1, per_page)
     if start + per_page < len(rows):
         pages["next"] = {"per_page": per_page, "starting_after": cursors.write(start + per_page)}
     return _paged(rows[start : start + per_page], len(rows), pages)
@@ -124,14 +167,14 @@ def _by_cursor(rows: list[dict[str, Any]], cursors: Cursors, query: Mapping[str,
 def _by_number(rows: list[dict[str, Any]], query: Mapping[str, str], url: str) -> bytes:
     per_page = page_size(query)
     page = count_of(query, "page", default=1, most=UNLIMITED)
-    pages = _pages(rows, page, per_page)
+    pages = _pages_of(len(rows), page, per_page)
     if page * per_page < len(rows):
         pages["next"] = f"{url}?per_page={per_page}&page={page + 1}"
     return _paged(rows[(page - 1) * per_page : page * per_page], len(rows), pages)
 
 
-def _pages(rows: list[dict[str, Any]], page: int, per_page: int) -> dict[str, Any]:
-    return {"type": "pages", "page": page, "per_page": per_page, "total_pages": -(-len(rows) // per_page)}
+def _pages_of(count: int, page: int, per_page: int) -> dict[str, Any]:
+    return {"type": "pages", "page": page, "per_page": per_page, "total_pages": -(-count // per_page)}
 
 
 def _paged(rows: list[dict[str, Any]], total: int, pages: dict[str, Any]) -> bytes:

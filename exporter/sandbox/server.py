@@ -99,7 +99,7 @@ class Sandbox:
         self._clock = clock
         self._check()
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
-        self._listing = pages.Listing(self.workspace)
+        self._listings = pages.Listing(self.workspace), pages.OldListing(self.workspace)
         self._request_ids = itertools.count(1)
         self._runner: web.AppRunner | None = None
 
@@ -202,21 +202,24 @@ class Sandbox:
             await asyncio.sleep(self.latency_ms / 1000)
 
     async def _contacts(self, request: web.Request) -> web.StreamResponse:
-        position, per_page = self._listing.locate(request.query)
+        position, per_page = self._listing(request).locate(request.query)
         fault = self.faults.decide(position // per_page + 1)
         if fault is None:
             return self._page(request, position, per_page)
         if fault.name == "truncate":
-            return await self._truncate(request, self._listing.body(position, per_page), fault)
+            return await self._truncate(request, self._listing(request).body(position, per_page), fault)
         if fault.name == "slow":
             await asyncio.sleep(self.slow_s)
         if fault.name in {"slow", "cursor_loop"}:
             return self._page(request, position, per_page, loop=fault.name == "cursor_loop")
         return self._instead(request, fault)
 
+    def _listing(self, request: web.Request) -> pages.Listing | pages.OldListing:
+        return self._listings[request[_HEADERS]["Intercom-Version"].startswith("1.")]
+
     def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
         """Answer with a page; once it is made, the workspace changes if it is time."""
-        body = self._listing.body(position, per_page, loop=loop)
+        body = self._listing(request).body(position, per_page, loop=loop, url=f"{self.base_url}/contacts")
         self.changes.after(position // per_page + 1)
         return self._json(request, body)
 

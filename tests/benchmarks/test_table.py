@@ -20,11 +20,15 @@ SMALL = ("--contacts=600", "--slow-contacts=301", "--rounds=1")
 SMALLER = ("--sizes", "10", "151", "--latency-ms=1", "--latency-pages=2", "--gap-pages=3")
 SPEED = ("raw-discard", "raw-write", "ndjson", "undurable", "gzip", "gzip-1", "pipe", "web", "requests")
 PEERS = ("dlt", "airbyte", "singer", "sdk")
+SHAPES = ("zstd", "fields", "drop")
+EXPAND = ("ndjson@50-ms", "expand@50-ms")
 LATENCY = ("raw-write@2-pages", "ndjson@2-pages", "requests@2-pages")
 MEMORY = ("ndjson", "gzip", "pipe")
 DELIVERED = (
     *((name, 600) for name in SPEED),
     *((name, 301) for name in PEERS),
+    *((name, 600) for name in SHAPES),
+    *((name, 301) for name in EXPAND),
     *((name, 300) for name in LATENCY),
     ("gap", 450),
     *((f"{name}@{size}", size) for name in MEMORY for size in (10, 151)),
