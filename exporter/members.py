@@ -15,7 +15,8 @@ from exporter.cutting import cut_items, cut_members
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, orjson.JSONEncodeError)
-_SHAPES = 1024  # contacts of one workspace come in few sets of keys
+_SHAPES = 256  # contacts of one workspace come in few sets of keys
+_ORDINARY_BYTES = 16 * 1024  # the keys of what is larger are not kept: they could be of any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Members:
         """
         try:
             found = _object.decode(value)
-            places, extras = _keys(tuple(found))
+            keys = tuple(found)
+            places, extras = _keys(keys) if len(value) <= _ORDINARY_BYTES else _keys.__wrapped__(keys)
         except _REFUSED:  # a lone surrogate, for one
             return cls._slowly(value)
         starts = list(accumulate(map(add, map(len, found.values()), extras), initial=1))

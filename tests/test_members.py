@@ -1,6 +1,7 @@
 """Members of an object: where they lie, whatever they are spelled like."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -96,3 +97,14 @@ def test_items_may_hold_lone_surrogates() -> None:
 def test_text_is_decoded_whatever_it_holds(text: str) -> None:
     """Lone surrogates included."""
     assert text_of(json.dumps(text).encode()) == text
+
+
+def test_keys_of_any_length_are_not_kept() -> None:
+    """Whoever sends long keys does not fill the memory with them."""
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            assert len(Members.of(b'{"%d%b":1}' % (number, b"k" * 100_000))) == 1
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()
