@@ -20,7 +20,7 @@ def _paths(_kind: type, tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(path.strip() for token in tokens for path in token.value.split(","))
 
 
-Paths = Annotated[tuple[str, ...], Parameter(converter=_paths, negative="", consume_multiple=False)]
+Paths = Annotated[tuple[str, ...], Parameter(converter=_paths, negative="", consume_multiple=False, show_default=False)]
 
 
 @Parameter(name="*")
