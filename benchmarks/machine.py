@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.served import ROOT
 
-OURS = ("intercom-exporter", "aiohttp", "aiofiles", "anyio", "deflate", "isal", "msgspec", "orjson")
+OURS = ("intercom-exporter", "aiohttp", "anyio", "deflate", "isal", "msgspec", "orjson", "stamina")
 PEERS = ("requests", "dlt", "airbyte-cdk", "singer-sdk", "python-intercom")
 
 

@@ -16,6 +16,7 @@ _ONLY_WHERE_SET = (
     *("fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"),
     *("expanded", "tag_names", "lists_expanded", "lists_missing"),
 )
+_UNSET = {field.name: field.default for field in dataclasses.fields(Summary)}
 NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
 
 
@@ -23,7 +24,7 @@ def encode_manifest(summary: Summary) -> bytes:
     """Write a summary as a manifest's JSON."""
     figures: dict[str, Any] = dataclasses.asdict(summary)
     for name in _ONLY_WHERE_SET:
-        if not figures[name]:
+        if figures[name] == _UNSET[name]:
             del figures[name]
     figures["retries"] = dict(sorted(summary.retries.items()))
     return orjson.dumps(
