@@ -41,6 +41,7 @@ def save_manifest(path: Path, summary: Summary) -> None:
 counts = st.integers(0, 2**53 - 1)
 texts = st.text(st.characters(codec="utf-8"))
 names = st.text(st.characters(codec="utf-8"), max_size=63)
+paths = st.lists(texts, max_size=3).map(tuple)
 summaries = st.builds(
     Summary,
     tool=texts,
@@ -60,6 +61,15 @@ summaries = st.builds(
     rate_limit_wait_s=st.floats(0, 1e9),
     part_contacts=st.none() | counts,
     part_bytes=st.none() | counts,
+    fields=paths,
+    dropped=paths,
+    pseudonymised=paths,
+    pseudonym_key=st.none() | texts,
+    unknown_fields=paths,
+    expanded=paths,
+    tag_names=st.booleans(),
+    lists_expanded=counts,
+    lists_missing=counts,
     files=st.lists(st.builds(FileSummary, names, counts, texts, counts, counts), max_size=3).map(tuple),
 )
 
