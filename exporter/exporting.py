@@ -52,10 +52,10 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
 
     Args:
         intercom: the workspace, inside its block.
-        path: the file; its suffix picks the format, ``.ndjson`` or
-            ``.ndjson.gz`` or ``.ndjson.zst``. A path that ends with a slash, or is a folder not
-            called like a file, gets parts ``contacts-00001.ndjson.gz``…
-            ``"-"`` is standard output.
+        path: the file; its suffix picks the format, ``.ndjson``,
+            ``.ndjson.gz`` or ``.ndjson.zst``. A path that ends with a slash,
+            or is a folder not called like a file, gets parts
+            ``contacts-00001.ndjson.gz``… ``"-"`` is standard output.
         consumers: tasks that encode and write; the output does not depend on it.
         queue_pages: pages that wait between fetching and encoding.
         max_contacts: stop after so many contacts and finish the output.

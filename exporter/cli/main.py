@@ -87,8 +87,8 @@ def schema(*, format: Literal["table", "json-schema"] = "table") -> int:  # noqa
     from exporter.cli.listing import table
     from exporter.schema import json_schema
 
-    indented = orjson.OPT_INDENT_2
-    print(table() if format == "table" else orjson.dumps(json_schema(), option=indented).decode())  # noqa: T201
+    shown = table() if format == "table" else orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode()
+    print(shown)  # noqa: T201
     return exits.COMPLETE
 
 

@@ -63,10 +63,9 @@ class ShapeOptions:
         """
         from exporter.source.expansion import LISTS, Expansion
 
-        lists = LISTS if self.expand == ("all",) else tuple(dict.fromkeys(self.expand))
-        return Expansion(
-            cast("tuple[ListName, ...]", lists), self.tag_names, self.expand_concurrency
-        )  # it looks itself
+        # Whether they are names of lists, it looks itself.
+        named = cast("tuple[ListName, ...]", tuple(dict.fromkeys(self.expand)))
+        return Expansion(LISTS if named == ("all",) else named, self.tag_names, self.expand_concurrency)
 
     def shape(self) -> "Shape":
         """Make the shape these options describe.
