@@ -16,15 +16,15 @@ import fcntl
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import struct
-import sys
 import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -257,17 +257,32 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=0.0, help="milliseconds between a request and its answer")
     parser.add_argument("--gaps", type=Path, help="file that gets the seconds between answers and next requests")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
     gaps = Gaps(options.gaps) if options.gaps else None
     replay = Replay(Recording.load(options.recording), options.token, options.latency_ms, gaps)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with _signals() as stop, socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         print(json.dumps({"base_url": address, "token": options.token}), flush=True)
-        while True:
+        while stop not in select.select([listener, stop], [], [])[0]:
             connection, _ = listener.accept()
             # Nobody waits for them at the end: a client that stays must not keep the server.
             threading.Thread(target=replay.converse, args=(connection,), daemon=True).start()
+
+
+@contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """Give what can be read from once SIGTERM or SIGINT has come.
+
+    A handler that raises is not enough: it runs between two steps of Python,
+    so a signal that comes just before a call that waits would wait with it.
+    """
+    woken, waker = socket.socketpair()
+    with woken, waker:
+        waker.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        yield woken
+        signal.set_wakeup_fd(-1)
 
 
 if __name__ == "__main__":

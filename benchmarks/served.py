@@ -67,4 +67,8 @@ def _running(command: list[str], contacts: int) -> Iterator[Served]:
             yield Served(address["base_url"], address["token"], contacts)
         finally:
             process.terminate()
-            process.wait(_STOP_S)
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # else the block would wait for it for good
+                raise
