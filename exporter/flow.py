@@ -8,12 +8,14 @@ stops the requests.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self, TypeVar
 
 import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from exporter.encode.drift import DriftCheck
 from exporter.encode.formats import Format
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
@@ -23,8 +25,10 @@ from exporter.source.expansion import Expanded
 T = TypeVar("T")
 _MOST_CONSUMERS = 1_000  # far beyond any use
 _MOST = 2**53
+_CHECKED_AT_FIRST, _CHECKED_EVERY = 100, 16
 Append = Callable[[Frame, Page], Awaitable[None]]
 Expand = Callable[[Page], Awaitable[Expanded]]
+Encode = Callable[[Page, Expanded | None], Awaitable[Frame]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Flow:
         queue_pages: pages that wait between the producer and the consumers, 1 or more.
         max_contacts: stop after so many contacts, None for all.
         shape: what is written of each contact.
+        check_all: whether every contact is compared with the schema; else those of a sample of pages.
+        pages_before: pages that earlier runs have written, so that the sample does not depend on them.
 
     Raises:
         ConfigError: a number is not a whole one within its range.
@@ -47,6 +53,8 @@ class Flow:
     queue_pages: int = 4
     max_contacts: int | None = None
     shape: Shape = AS_SENT
+    check_all: bool = False
+    pages_before: int = 0
 
     def __post_init__(self) -> None:
         for name in ("consumers", "queue_pages", "max_contacts"):
@@ -57,6 +65,15 @@ class Flow:
                 raise ConfigError(f"{name} must be a whole number from 1 to {_MOST}")
         if self.consumers > _MOST_CONSUMERS:
             raise ConfigError(f"consumers must be at most {_MOST_CONSUMERS}, not {self.consumers}")
+
+    def checks(self, page: Page) -> bool:
+        """Whether a page's contacts are compared with the schema.
+
+        It takes a third of the time of everything else: so each of the first
+        pages, and of the others a few.
+        """
+        number = self.pages_before + page.number
+        return self.check_all or number <= _CHECKED_AT_FIRST or number % _CHECKED_EVERY == 0
 
 
 async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append, expand: Expand | None = None) -> None:
@@ -79,12 +96,13 @@ async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append, expand: E
     failures: list[Exception] = []
     # The page that was asked for ahead of the one that waits for the queue takes the place of one in it.
     send, receive = anyio.create_memory_object_stream[Page](flow.queue_pages - 1)
-    turns = _Turns()
+    turns, check = _Turns(), DriftCheck()
+    encode = partial(_encoded, flow, check)
     with one_failure():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_produce, limited, send, failures)
             for _ in range(flow.consumers):
-                tasks.start_soon(_consume, receive.clone(), flow, turns, append, expand)
+                tasks.start_soon(_consume, receive.clone(), encode, turns, append, expand)
     for failure in failures:
         raise failure from failure.__cause__
 
@@ -100,25 +118,30 @@ async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page
 
 
 async def _consume(
-    receive: MemoryObjectReceiveStream[Page], flow: Flow, turns: "_Turns", append: Append, expand: Expand | None
+    receive: MemoryObjectReceiveStream[Page], encode: Encode, turns: "_Turns", append: Append, expand: Expand | None
 ) -> None:
     async with receive:
         async for page in receive:
-            expanded = await expand(page) if expand else None
-            frame = await _encoded(replace(page, records=tuple(expanded.records)) if expanded else page, flow)
-            if expanded:
-                frame = replace(frame, lists_expanded=expanded.lists, lists_missing=expanded.missing)
+            frame = await encode(page, await expand(page) if expand else None)
             await turns.come(page.number)
             await append(frame, page)
             turns.next()
-            del page, frame, expanded
+            del page, frame
 
 
-async def _encoded(page: Page, flow: Flow) -> Frame:
+async def _encoded(flow: Flow, check: DriftCheck, page: Page, expanded: Expanded | None) -> Frame:
+    """Encode a page: what it became by expanding, where that was done."""
+    written = replace(page, records=tuple(expanded.records)) if expanded else page
+
+    def encode() -> Frame:
+        frame = flow.form.encode(written, flow.shape)
+        if flow.checks(page):
+            frame = replace(frame, schema_checked=len(page.records), schema_drift=check.of(page.records))
+        return frame
+
     # Compressing and shaping take milliseconds: worth a thread. Joining lines is not.
-    if flow.form.compress or flow.shape:
-        return await to_thread.run_sync(flow.form.encode, page, flow.shape)
-    return flow.form.encode(page)
+    frame = await to_thread.run_sync(encode) if flow.form.compress or flow.shape else encode()
+    return replace(frame, lists_expanded=expanded.lists, lists_missing=expanded.missing) if expanded else frame
 
 
 class _Turns:

@@ -38,6 +38,8 @@ class Frame:
         found: of the fields that were named for it, those that its page has.
         lists_expanded: lists of its contacts that were completed.
         lists_missing: lists that could not be, since their contacts are gone.
+        schema_checked: contacts that were compared with the schema.
+        schema_drift: in how many of those a field was of another kind.
     """
 
     content: bytes = field(repr=False)
@@ -46,6 +48,8 @@ class Frame:
     found: frozenset[str] = frozenset()
     lists_expanded: int = 0
     lists_missing: int = 0
+    schema_checked: int = 0
+    schema_drift: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,10 @@ class Summary:
         lists_expanded: how many lists of contacts were completed.
         lists_missing: how many could not be, since their contacts were merged
             or deleted meanwhile: what the page had of them was written.
+        schema_checked: contacts that were compared with the documented schema.
+        schema_drift: by path and kind, in how many of those a field was not as
+            documented: the JSON type that it had instead, ``unknown``, or
+            ``out_of_range``. They were written like the others.
         files: the files written, in the order of their contacts.
     """
 
@@ -172,6 +180,8 @@ class Summary:
     tag_names: bool = False
     lists_expanded: int = 0
     lists_missing: int = 0
+    schema_checked: int = 0
+    schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     files: tuple[FileSummary, ...]
 
 

@@ -28,6 +28,9 @@ from exporter.source.guard import LoopGuard
 from exporter.source.intercom import Intercom
 from exporter.source.listing import ENDPOINT
 
+_MOST_DRIFTING = 100
+_OTHERS = "(others)"
+
 
 async def _nothing() -> None:
     """Do nothing after a page."""
@@ -55,7 +58,8 @@ class Run:
         self._total_count_first: int | None = None
         self._total_count_last: int | None = None
         self._found: frozenset[str] = frozenset()
-        self._lists_expanded = self._lists_missing = 0
+        self._lists_expanded = self._lists_missing = self._schema_checked = 0
+        self._drift: dict[str, dict[str, int]] = {}
 
     def go_on(self, checkpoint: Checkpoint) -> None:
         """Begin where a checkpoint ends.
@@ -74,6 +78,8 @@ class Run:
         self._total_count_first, self._total_count_last = figures.total_count_first, figures.total_count_last
         self._found = frozenset(figures.found)
         self._lists_expanded, self._lists_missing = figures.lists_expanded, figures.lists_missing
+        self._schema_checked = figures.schema_checked
+        self._drift = {path: dict(kinds) for path, kinds in figures.schema_drift.items()}
         self._observer(Resumed(figures.position))
 
     async def into(
@@ -98,7 +104,8 @@ class Run:
         self._pages.wanted = math.inf if left is None else left
         try:
             if left != 0:
-                await pump(self._pages, replace(self._flow, max_contacts=left), write, expand)
+                flow = replace(self._flow, max_contacts=left, pages_before=self._position.pages)
+                await pump(self._pages, flow, write, expand)
         finally:
             await self._pages.aclose()
         if not self._position.written_bytes:
@@ -129,6 +136,11 @@ class Run:
         self._found |= frame.found
         self._lists_expanded += frame.lists_expanded
         self._lists_missing += frame.lists_missing
+        self._schema_checked += frame.schema_checked
+        for (path, kind), count in frame.schema_drift.items():
+            is_told = path in self._drift or len(self._drift) < _MOST_DRIFTING
+            kinds = self._drift.setdefault(path if is_told else _OTHERS, {})
+            kinds[kind] = kinds.get(kind, 0) + count
         if not before.pages:
             self._total_count_first = page.total_count
         if page.number == 1:
@@ -176,6 +188,8 @@ class Run:
             found=tuple(sorted(self._found)),
             lists_expanded=self._lists_expanded,
             lists_missing=self._lists_missing,
+            schema_checked=self._schema_checked,
+            schema_drift={path: dict(sorted(kinds.items())) for path, kinds in sorted(self._drift.items())},
         )
 
     def summary(self, settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
@@ -214,6 +228,8 @@ class Run:
             tag_names=settings.tag_names,
             lists_expanded=figures.lists_expanded,
             lists_missing=figures.lists_missing,
+            schema_checked=figures.schema_checked,
+            schema_drift=figures.schema_drift,
             files=files,
         )
 

@@ -27,6 +27,7 @@ class Field:
         nullable: whether the reference says that it may be null.
         documented: whether the reference has it; else it was seen.
         since: the first version of the API that has it, None where nobody says.
+        also: other types that its value is known to have.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Field:
     nullable: bool = False
     documented: bool = True
     since: str | None = "2.0"
+    also: tuple[Type, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,7 +67,8 @@ def _identity() -> Iterator[Field]:
     yield Field("email_domain", "string", "what follows the @ of its email", nullable=True, since=None)
     yield Field("phone", "string", "phone number", nullable=True)
     yield Field("name", "string", "full name", nullable=True)
-    yield Field("owner_id", "integer", "id of the admin who owns it; a string on some contacts", nullable=True)
+    owner = "id of the admin who owns it; a string on some contacts"
+    yield Field("owner_id", "integer", owner, nullable=True, also=("string",))
 
 
 def _engagement() -> Iterator[Field]:
@@ -163,6 +166,9 @@ FIELDS: tuple[Field, ...] = tuple(_fields())
 """Every field that is known, those of the reference first."""
 
 
+_JSON_TYPES = {"timestamp": "integer", "list": "array"}
+
+
 def json_schema() -> dict[str, Any]:
     """Give the schema of a contact, as JSON Schema (2020-12).
 
@@ -182,8 +188,8 @@ def _properties(parent: str, fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def _schema_of(field: Field, fields: Sequence[Field]) -> dict[str, Any]:
-    own = {"timestamp": "integer", "list": "array"}.get(field.type, field.type)
-    schema: dict[str, Any] = {"type": [own, "null"] if field.nullable else own, "description": field.meaning}
+    types = [_JSON_TYPES.get(kind, kind) for kind in (field.type, *field.also)] + ["null"] * field.nullable
+    schema: dict[str, Any] = {"type": types if len(types) > 1 else types[0], "description": field.meaning}
     if field.type == "timestamp":
         schema["format"] = "unix-time"
     below = _properties(field.path, fields)

@@ -232,6 +232,7 @@ async def test_a_summary_sums_up(intercom: exporter.Intercom) -> None:
         rate_limit_wait_s=0.0,
         part_contacts=7,
         part_bytes=9,
+        schema_checked=1_000,
         files=files,
     )
     assert summary.started_at < summary.finished_at <= utc_now()

@@ -79,6 +79,8 @@ class Figures:
         found: of the fields that the settings name, those that some contact had.
         lists_expanded: lists of contacts that were completed.
         lists_missing: lists that could not be.
+        schema_checked: contacts that were compared with the schema.
+        schema_drift: by path and kind, in how many of those a field was not as documented.
     """
 
     position: Position = field(default_factory=Position)
@@ -94,6 +96,8 @@ class Figures:
     found: tuple[str, ...] = ()
     lists_expanded: int = 0
     lists_missing: int = 0
+    schema_checked: int = 0
+    schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,4 +185,5 @@ def _counts(figures: Figures | Position | FileSummary) -> bool:
     values = [getattr(figures, name) for name in figures.__slots__]
     if isinstance(figures, Figures):
         values += figures.retries.values()
+        values += (count for kinds in figures.schema_drift.values() for count in kinds.values())
     return all(0 <= value < _MOST for value in values if isinstance(value, int | float))

@@ -52,6 +52,7 @@ def _is_possible(summary: Summary) -> bool:
         value for one in figures for name in one.__slots__ if isinstance(value := getattr(one, name), int | float)
     ]
     numbers += summary.retries.values()
+    numbers += (count for kinds in summary.schema_drift.values() for count in kinds.values())
     names = [file.name for file in summary.files]
     return all(0 <= number < _MOST for number in numbers) and all(
         len(name.encode(errors="surrogatepass")) <= _LONGEST_NAME_BYTES for name in names

@@ -70,6 +70,8 @@ summaries = st.builds(
     tag_names=st.booleans(),
     lists_expanded=counts,
     lists_missing=counts,
+    schema_checked=counts,
+    schema_drift=st.dictionaries(texts, st.dictionaries(texts, counts)),
     files=st.lists(st.builds(FileSummary, names, counts, texts, counts, counts), max_size=3).map(tuple),
 )
 
@@ -109,6 +111,8 @@ def test_a_manifest_is_the_documented_one() -> None:
         "requests": 2_003,
         "retries": {"http_503": 3},
         "rate_limit_wait_s": 0.5,
+        "schema_checked": 0,
+        "schema_drift": {},
         "files": [
             {
                 "name": "contacts.ndjson.gz",

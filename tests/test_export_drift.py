@@ -1,0 +1,73 @@
+"""export() of contacts that are not as documented: all of them are written, and the manifest counts what is odd."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import anyio
+
+import exporter
+from exporter.encode.formats import NDJSON
+from exporter.flow import Flow
+
+RawServer = Callable[..., AbstractAsyncContextManager[str]]
+ODD = [
+    {"id": "1", "applied_at": 1},
+    {"id": "2", "role": 5, "applied_at": None},
+    {"id": "3", "role": "user"},
+    {"id": "4", **{f"new_{number:03}": 0 for number in range(150)}},
+]
+
+
+async def test_what_is_not_as_documented_is_written_and_counted(raw_server: RawServer, tmp_path: Path) -> None:
+    """By field and kind; of fields without end a hundred are told apart."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = json.dumps({"data": ODD}, separators=(",", ":")).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+        summary = await exporter.export(intercom, tmp_path / "a.ndjson")
+    written = (tmp_path / "a.ndjson").read_bytes().splitlines()
+    assert written == [json.dumps(contact, separators=(",", ":")).encode() for contact in ODD]
+    manifest = json.loads((tmp_path / "a.ndjson.manifest.json").read_text())
+    assert manifest["schema_drift"] == summary.schema_drift
+    assert manifest["schema_checked"] == summary.schema_checked == len(ODD)
+    drift = manifest["schema_drift"]
+    assert len(drift) == 101
+    assert sum(count for kinds in drift.values() for count in kinds.values()) == 153
+    assert drift["(others)"]["unknown"] > 1
+    told = {field: drift[field] for field in ("applied_at", "role") if field in drift}
+    assert told.items() <= {"applied_at": {"unknown": 2}, "role": {"integer": 1}}.items()
+
+
+def test_of_a_large_workspace_a_sample_is_compared() -> None:
+    """The first hundred pages, and every sixteenth after them, whichever run they are in."""
+
+    def checked(flow: Flow, numbers: range) -> list[int]:
+        pages = [exporter.Page(number, (), None, None) for number in numbers]
+        return [page.number + flow.pages_before for page in pages if flow.checks(page)]
+
+    expected = [*range(1, 101), 112, 128, 144, 160]
+    assert checked(Flow(NDJSON), range(1, 170)) == expected
+    assert checked(Flow(NDJSON, pages_before=90), range(1, 80)) == expected[90:]
+    assert checked(Flow(NDJSON, check_all=True), range(1, 170)) == [*range(1, 170)]
+
+
+async def test_an_interrupted_export_counts_like_any_other(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
+    """What was compared before the interruption is in the checkpoint."""
+    sampled = 100 + len([number for number in range(101, 1_001) if number % 16 == 0])
+
+    def observe(event: exporter.Event) -> None:
+        if isinstance(event, exporter.PageWritten) and event.position.pages == 130:
+            scope.cancel()
+
+    async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=1) as intercom:
+        with anyio.CancelScope() as scope:
+            await exporter.export(intercom, tmp_path / "a.ndjson", observer=observe)
+        assert json.loads((tmp_path / "a.ndjson.checkpoint.json").read_text())["figures"]["schema_checked"] < sampled
+        summary = await exporter.export(intercom, tmp_path / "a.ndjson")
+    assert (summary.schema_checked, summary.schema_drift) == (sampled, {})
