@@ -19,22 +19,19 @@ from exporter.errors import (
     SinkError,
     SourceError,
 )
-from exporter.model import (
+from exporter.events import (
+    AttributesUntold,
     Committed,
     Event,
-    FileSummary,
     Observer,
     OldVersion,
-    Page,
     PageWritten,
-    Position,
     Resumed,
     Retrying,
-    SourceSummary,
-    Summary,
     VersionMismatch,
     Waiting,
 )
+from exporter.model import FileSummary, Page, Position, SourceSummary, Summary
 
 if TYPE_CHECKING:
     from exporter.encode.shape import Shape
@@ -51,6 +48,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ApiError",
+    "AttributesUntold",
     "CheckpointError",
     "Chunks",
     "Committed",

@@ -7,11 +7,12 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from exporter.encode.formats import Format, format_of_compression, format_of_name, format_of_suffix
+from exporter.encode.formats import Format, format_of_name, format_of_stream, format_of_suffix
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import CheckpointError, ConfigError, CursorError
+from exporter.events import Observer, ignore
 from exporter.flow import Flow, in_a_task, one_failure
-from exporter.model import Observer, Summary, ignore
+from exporter.model import Summary
 from exporter.running import Run
 from exporter.sink.file import FileSink
 from exporter.sink.manners import Manners
@@ -41,6 +42,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     part_bytes: int | None = None,
     shape: Shape = AS_SENT,
     expansion: Expansion = NO_EXPANSION,
+    csv_raw: bool = False,
     checkpoint_every_s: float = 1.0,
     min_free_bytes: int = 0,
     observer: Observer = ignore,
@@ -53,7 +55,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     Args:
         intercom: the workspace, inside its block.
         path: the file; its suffix picks the format, ``.ndjson``,
-            ``.ndjson.gz`` or ``.ndjson.zst``. A path that ends with a slash,
+            ``.ndjson.gz``, ``.ndjson.zst``, ``.csv`` or ``.csv.gz``. A path that ends with a slash,
             or is a folder not called like a file, gets parts
             ``contacts-00001.ndjson.gz``… ``"-"`` is standard output.
         consumers: tasks that encode and write; the output does not depend on it.
@@ -65,13 +67,15 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
             settings goes on all the same.
         restart: drop an unfinished export.
         compression: ``"gzip"``, ``"zstd"`` or None, for standard output only.
-        file_format: ``"ndjson"``, ``"ndjson.gz"`` or ``"ndjson.zst"``, for a folder of parts.
+        file_format: one of those suffixes without its first dot, for a folder of parts;
+            for standard output ``"ndjson"`` or ``"csv"``.
         part_contacts: most contacts in a part. A part holds whole pages, and
             at least one.
         part_bytes: most bytes in a part, 1 GB without a word; likewise.
         shape: what is written of each contact; exactly what was sent without it.
         expansion: which lists of contacts are completed first. Each consumer
             completes one page at a time: more of them hide its latency.
+        csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
         checkpoint_every_s: seconds between two checkpoints, 0 for one a page;
             64 MB call for one too.
         min_free_bytes: room to leave on the disk.
@@ -100,11 +104,11 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     check_open(intercom)
     parts = _Parts(part_contacts, part_bytes)
     if os.fspath(path) == _STDOUT:
-        if parts != _Parts() or file_format is not None:
-            raise ConfigError("formats and parts are for files: name a folder, such as 'contacts/'")
-        flow = Flow(format_of_compression(compression), consumers, queue_pages, max_contacts, shape)
-        run = Run(intercom, flow, observer, expansion)
-        await run.into(StdoutSink().append)
+        if parts != _Parts():
+            raise ConfigError("parts are for files: name a folder, such as 'contacts/'")
+        flow = Flow(format_of_stream(compression, file_format), consumers, queue_pages, max_contacts, shape)
+        run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
+        await run.into(StdoutSink(opening=await run.prepare()).append)
         return run.summary(run.settings())
     if compression is not None:
         raise ConfigError("compression is for standard output; a file's suffix picks its format")
@@ -112,7 +116,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         overwrite=overwrite, restart=restart, min_free_bytes=min_free_bytes, checkpoint_every_s=checkpoint_every_s
     )
     place, form = await anyio.to_thread.run_sync(_destination, path, file_format, parts)
-    run = Run(intercom, Flow(form, consumers, queue_pages, max_contacts, shape), observer, expansion)
+    flow = Flow(form, consumers, queue_pages, max_contacts, shape)
+    run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
     settings = run.settings(parts.contacts, parts.bytes or _PART_BYTES) if place.parts else run.settings()
     output = Output(place, settings, manners)
     return await in_a_task(lambda: _to_files(run, output, observer))
@@ -131,6 +136,7 @@ async def _to_files(run: Run, output: Output, observer: Observer) -> Summary:
                     f"the checkpoint {str(path)!r} is damaged: use --restart to begin anew", path=path
                 ) from None
         await sink.commit()  # from its first moment a run counts, and its settings are on record
+        sink.opening = await run.prepare()
         try:
             with one_failure():
                 async with anyio.create_task_group() as tasks:
@@ -163,7 +169,7 @@ class _Parts:
 def _destination(path: str | os.PathLike[str], file_format: str | None, parts: _Parts) -> tuple[Place, Format]:
     """Decide between one file and a folder of parts, and on the format."""
     if not os.fspath(path):
-        raise ConfigError("the output has no name: it must end with .ndjson or .ndjson.gz, or be a folder")
+        raise ConfigError("the output has no name: it must end with .ndjson.gz, for one, or be a folder")
     if means_a_folder(path):
         form = format_of_suffix(f".{file_format or 'ndjson.gz'}")
         return Place(Path(path), form.suffix, parts=True), form

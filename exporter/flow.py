@@ -5,6 +5,7 @@ the workspace's size: a slow destination fills the queue, and a full queue
 stops the requests.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from exporter.encode.drift import DriftCheck
 from exporter.encode.formats import Format
+from exporter.encode.rows import Rows
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
 from exporter.model import Frame, Page
@@ -41,6 +43,7 @@ class Flow:
         queue_pages: pages that wait between the producer and the consumers, 1 or more.
         max_contacts: stop after so many contacts, None for all.
         shape: what is written of each contact.
+        rows: makes contacts the rows of a table, where the format has them.
         check_all: whether every contact is compared with the schema; else those of a sample of pages.
         pages_before: pages that earlier runs have written, so that the sample does not depend on them.
 
@@ -53,6 +56,7 @@ class Flow:
     queue_pages: int = 4
     max_contacts: int | None = None
     shape: Shape = AS_SENT
+    rows: Rows | None = None
     check_all: bool = False
     pages_before: int = 0
 
@@ -134,13 +138,15 @@ async def _encoded(flow: Flow, check: DriftCheck, page: Page, expanded: Expanded
     written = replace(page, records=tuple(expanded.records)) if expanded else page
 
     def encode() -> Frame:
-        frame = flow.form.encode(written, flow.shape)
+        frame = flow.form.encode(written, flow.shape, flow.rows)
         if flow.checks(page):
-            frame = replace(frame, schema_checked=len(page.records), schema_drift=check.of(page.records))
+            drift = Counter(frame.schema_drift) + check.of(page.records)
+            frame = replace(frame, schema_checked=len(page.records), schema_drift=drift)
         return frame
 
     # Compressing and shaping take milliseconds: worth a thread. Joining lines is not.
-    frame = await to_thread.run_sync(encode) if flow.form.compress or flow.shape else encode()
+    takes_long = flow.form.compress or flow.shape or flow.rows
+    frame = await to_thread.run_sync(encode) if takes_long else encode()
     return replace(frame, lists_expanded=expanded.lists, lists_missing=expanded.missing) if expanded else frame
 
 

@@ -1,8 +1,7 @@
 """What travels through an export: frozen dataclasses without behaviour of their own."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Frame:
     """One page, encoded: bytes that stand on their own and can be cut off behind.
 
     Attributes:
-        content: what is written: lines of NDJSON, or one gzip member of them.
+        content: what is written: lines of NDJSON or rows of CSV, or one gzip member of them.
         contacts: lines in it.
         uncompressed_bytes: its length before compression.
         found: of the fields that were named for it, those that its page has.
@@ -50,6 +49,15 @@ class Frame:
     lists_missing: int = 0
     schema_checked: int = 0
     schema_drift: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def joined(first: Frame, second: Frame) -> Frame:
+    """Put what opens a file before the first frame in it."""
+    return replace(
+        second,
+        content=first.content + second.content,
+        uncompressed_bytes=first.uncompressed_bytes + second.uncompressed_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +156,13 @@ class Summary:
         lists_missing: how many could not be, since their contacts were merged
             or deleted meanwhile: what the page had of them was written.
         schema_checked: contacts that were compared with the documented schema.
+        columns: of a table, the paths of the fields that they are.
+        csv_raw: of CSV, whether cells that a spreadsheet would run as formulas
+            were left as they are; None for other formats.
         schema_drift: by path and kind, in how many of those a field was not as
             documented: the JSON type that it had instead, ``unknown``, or
-            ``out_of_range``. They were written like the others.
+            ``out_of_range``. They were written like the others. Of CSV also
+            ``no_column``, for custom attributes that it has no column for.
         files: the files written, in the order of their contacts.
     """
 
@@ -180,103 +192,8 @@ class Summary:
     tag_names: bool = False
     lists_expanded: int = 0
     lists_missing: int = 0
+    columns: tuple[str, ...] = ()
+    csv_raw: bool | None = None
     schema_checked: int = 0
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     files: tuple[FileSummary, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Retrying:
-    """A request failed in a passing way and will be sent again.
-
-    Attributes:
-        cause: ``http_<status>``, ``network``, ``timeout`` or ``broken_body``.
-        detail: one sentence on what happened, safe to print.
-        attempt: the attempt that failed, from 1.
-        wait_s: seconds until the next one.
-    """
-
-    cause: str
-    detail: str
-    attempt: int
-    wait_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Our share of the API's rate-limit window is used up.
-
-    Attributes:
-        wait_s: seconds until the next window.
-        window_limit: calls the API allows in a window.
-    """
-
-    wait_s: float
-    window_limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class PageWritten:
-    """A page has been handed to the destination.
-
-    Attributes:
-        position: how far the output has got with it.
-        total_count: contacts the API counted, None when it gave no count.
-    """
-
-    position: Position
-    total_count: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """An unfinished export goes on: what it had committed is checked and kept.
-
-    Attributes:
-        position: where it goes on.
-    """
-
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """Everything up to here is on disk, and a later run goes on from it.
-
-    Attributes:
-        position: how far that is.
-    """
-
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class VersionMismatch:
-    """The API answered in another version than the one asked for.
-
-    Attributes:
-        asked: the version asked for.
-        echoed: the version the API named.
-    """
-
-    asked: str
-    echoed: str
-
-
-@dataclass(frozen=True, slots=True)
-class OldVersion:
-    """The version asked for is one of 1.x: it lists leads alone, 10,000 of them at most.
-
-    Attributes:
-        asked: the version.
-    """
-
-    asked: str
-
-
-Event: TypeAlias = OldVersion | Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
-Observer: TypeAlias = Callable[[Event], None]
-
-
-def ignore(_event: Event) -> None:
-    """Observe nothing: the default observer."""

@@ -7,21 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from exporter import __version__
+from exporter.encode.columns import CUSTOM, columns_of
+from exporter.encode.rows import Rows
 from exporter.errors import ConfigError
+from exporter.events import AttributesUntold, Observer, OldVersion, PageWritten, Resumed, VersionMismatch
 from exporter.flow import Flow, pump
-from exporter.model import (
-    FileSummary,
-    Frame,
-    Observer,
-    OldVersion,
-    Page,
-    PageWritten,
-    Position,
-    Resumed,
-    SourceSummary,
-    Summary,
-    VersionMismatch,
-)
+from exporter.model import FileSummary, Frame, Page, Position, SourceSummary, Summary
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.guard import LoopGuard
@@ -44,12 +35,23 @@ class Run:
         flow: how pages travel.
         observer: is told what happens.
         expansion: which lists of contacts are completed.
+        csv_raw: whether cells of CSV that a spreadsheet would run as formulas stay as they are.
     """
 
-    def __init__(self, intercom: Intercom, flow: Flow, observer: Observer, expansion: Expansion = NO_EXPANSION) -> None:
+    def __init__(
+        self,
+        intercom: Intercom,
+        flow: Flow,
+        observer: Observer,
+        expansion: Expansion = NO_EXPANSION,
+        *,
+        csv_raw: bool = False,
+    ) -> None:
         self._intercom = intercom
         self._expansion = expansion
         self._flow = flow
+        self._csv_raw = csv_raw if flow.form.has_rows else None
+        self._columns: tuple[str, ...] = ()
         self._observer = observer
         self._pages = intercom.pages(observer=observer)
         self._before = Figures(started_at=utc_now(), runs=0)
@@ -77,24 +79,49 @@ class Run:
         self._before, self._position = figures, figures.position
         self._total_count_first, self._total_count_last = figures.total_count_first, figures.total_count_last
         self._found = frozenset(figures.found)
+        self._columns = figures.columns
         self._lists_expanded, self._lists_missing = figures.lists_expanded, figures.lists_missing
         self._schema_checked = figures.schema_checked
         self._drift = {path: dict(kinds) for path, kinds in figures.schema_drift.items()}
         self._observer(Resumed(figures.position))
 
+    async def prepare(self) -> Frame:
+        """Find out what has to be known before the first page; return what each file begins with.
+
+        The columns of a table are those of the first run, whatever the workspace has meanwhile.
+
+        Raises:
+            SourceError: the API did not tell.
+        """
+        if not self._flow.form.has_rows:
+            return self._flow.form.opening()
+        if not self._columns:
+            self._columns = await self._look_for_columns()
+        self._flow = replace(self._flow, rows=Rows(self._columns, raw=bool(self._csv_raw)), check_all=True)
+        return self._flow.form.opening(self._flow.rows)
+
+    async def _look_for_columns(self) -> tuple[str, ...]:
+        shape, lists = self._flow.shape, self._expansion.tables
+        columns = columns_of(shape, lists)
+        if CUSTOM not in columns:
+            return columns
+        attributes = await self._intercom.attributes(self._pages.traffic)
+        if attributes is None:
+            self._observer(AttributesUntold())
+        return columns_of(shape, lists, attributes)
+
     async def into(
-        self, append: Callable[[Frame], Awaitable[None]], after_page: Callable[[], Awaitable[None]] = _nothing
+        self, append: Callable[[Frame], Awaitable[Frame]], after_page: Callable[[], Awaitable[None]] = _nothing
     ) -> None:
         """Move all pages that are left.
 
         Args:
-            append: writes a frame.
+            append: writes a frame; returns it as it was written, with what opens a file before it.
             after_page: called once the page is counted.
         """
 
         async def write(frame: Frame, page: Page) -> None:
-            await append(frame)
-            self._count(frame, page)
+            self._count(await append(frame), page)
             await after_page()
 
         expand = None
@@ -109,9 +136,10 @@ class Run:
         finally:
             await self._pages.aclose()
         if not self._position.written_bytes:
-            empty = self._flow.form.empty()
-            await append(empty)
-            self._position = replace(self._position, written_bytes=len(empty.content))
+            empty = await append(self._flow.form.empty())
+            self._position = replace(
+                self._position, written_bytes=len(empty.content), uncompressed_bytes=empty.uncompressed_bytes
+            )
 
     def _left(self) -> int | None:
         """Count the contacts that are still to come, None for all there are."""
@@ -169,6 +197,7 @@ class Run:
             pseudonym_key=shape.key_check,
             expanded=self._expansion.lists,
             tag_names=self._expansion.tag_names,
+            csv_raw=self._csv_raw,
         )
 
     def figures(self) -> Figures:
@@ -188,6 +217,7 @@ class Run:
             found=tuple(sorted(self._found)),
             lists_expanded=self._lists_expanded,
             lists_missing=self._lists_missing,
+            columns=self._columns,
             schema_checked=self._schema_checked,
             schema_drift={path: dict(sorted(kinds.items())) for path, kinds in sorted(self._drift.items())},
         )
@@ -228,6 +258,8 @@ class Run:
             tag_names=settings.tag_names,
             lists_expanded=figures.lists_expanded,
             lists_missing=figures.lists_missing,
+            columns=figures.columns,
+            csv_raw=settings.csv_raw,
             schema_checked=figures.schema_checked,
             schema_drift=figures.schema_drift,
             files=files,

@@ -8,7 +8,7 @@ The first list is that of the reference of ``GET /contacts``, version 2.14; what
 is marked as seen comes from captured traffic and from other exporters' issues.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -135,6 +135,33 @@ def _embedded(name: str, kind: str, *, documented: bool = True) -> Iterator[Fiel
     yield Field(f"{name}.data.url", "string", f"where the {kind} is", documented=documented)
 
 
+def _expanded(name: str) -> Iterator[Field]:
+    def field(path: str, kind: Type, meaning: str) -> Field:
+        return Field(f"{name}.{path}".rstrip("."), kind, meaning, nullable=True, documented=False, since=None)
+
+    match name:
+        case "tags":
+            yield field("data.name", "string", "name of the tag")
+        case "notes":
+            yield field("data.body", "string", "the note, in HTML")
+            yield field("data.created_at", "timestamp", "when it was written")
+        case "companies":
+            yield field("data.name", "string", "name of the company")
+            yield field("data.company_id", "string", "the id you gave it")
+        case "subscriptions" | "segments":
+            kind = name.removesuffix("s")
+            yield field("", "object", f"all of its {name}")
+            yield field("data", "list", "the list")
+            yield field("data.type", "string", f"always {kind}")
+            yield field("data.id", "string", f"id of the {kind}")
+            if name == "segments":
+                yield field("data.name", "string", "name of the segment")
+            else:
+                yield field("data.state", "string", "live, draft or archived")
+                yield field("data.consent_type", "string", "opt_in or opt_out")
+            yield field("total_count", "integer", "how many there are")
+
+
 def _seen() -> Iterator[Field]:
     def seen(path: str, kind: Type, meaning: str) -> Field:
         return Field(path, kind, meaning, nullable=True, documented=False, since=None)
@@ -164,6 +191,15 @@ def _seen() -> Iterator[Field]:
 
 FIELDS: tuple[Field, ...] = tuple(_fields())
 """Every field that is known, those of the reference first."""
+
+
+def fields_with(lists: Iterable[str]) -> tuple[Field, ...]:
+    """Give every field that is known, with those that contacts have once their lists are completed.
+
+    Args:
+        lists: names of the completed lists: tags, notes, companies, subscriptions, segments.
+    """
+    return (*FIELDS, *(field for name in lists for field in _expanded(name)))
 
 
 _JSON_TYPES = {"timestamp": "integer", "list": "array"}

@@ -8,11 +8,12 @@ from typing import Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from exporter.encode.formats import format_of_compression
+from exporter.encode.formats import format_of_stream
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
+from exporter.events import ignore
 from exporter.flow import Flow
-from exporter.model import Frame, ignore
+from exporter.model import Frame, joined
 from exporter.running import Run
 from exporter.source.client import cancel_and_wait
 from exporter.source.expansion import NO_EXPANSION, Expansion
@@ -22,12 +23,16 @@ from exporter.source.intercom import Intercom, check_open
 class _Channel:
     """A sink that hands each frame to whoever takes the chunks of a stream."""
 
-    def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
+    def __init__(self, send: MemoryObjectSendStream[bytes], opening: Frame) -> None:
         self._send = send
+        self._opening: Frame | None = opening
 
-    async def append(self, frame: Frame) -> None:
+    async def append(self, frame: Frame) -> Frame:
+        if self._opening:
+            frame, self._opening = joined(self._opening, frame), None
         if frame.content:
             await self._send.send(frame.content)
+        return frame
 
 
 class Chunks:
@@ -61,12 +66,14 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     intercom: Intercom,
     *,
     compression: str | None = None,
+    file_format: str | None = None,
     consumers: int = 2,
     queue_pages: int = 4,
     shape: Shape = AS_SENT,
     expansion: Expansion = NO_EXPANSION,
+    csv_raw: bool = False,
 ) -> AsyncIterator[Chunks]:
-    """Stream every contact as NDJSON bytes, for a web response or another process.
+    """Stream every contact as bytes of NDJSON or CSV, for a web response or another process.
 
     ::
 
@@ -76,11 +83,13 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
 
     Args:
         intercom: the workspace, inside its block.
-        compression: ``"gzip"`` or ``"zstd"``, one member or frame a page, or None.
+        compression: ``"gzip"`` or, of NDJSON, ``"zstd"``, one member or frame a page, or None.
+        file_format: ``"ndjson"``, which None means too, or ``"csv"``.
         consumers: tasks that encode; the bytes do not depend on it.
         queue_pages: pages that wait between fetching and encoding.
         shape: what is written of each contact; exactly what was sent without it.
         expansion: which lists of contacts are completed first.
+        csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
 
     Yields:
         An asynchronous iterator of bytes, in API order. Together they are
@@ -94,14 +103,15 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
         Leaving the block, by whatever road, cancels its requests at once.
     """
     check_open(intercom)
-    flow = Flow(format_of_compression(compression), consumers, queue_pages, shape=shape)
+    flow = Flow(format_of_stream(compression, file_format), consumers, queue_pages, shape=shape)
     send, receive = anyio.create_memory_object_stream[bytes](0)
     chunks = Chunks(receive)
 
     async def fill() -> None:
         async with send:
             try:
-                await Run(intercom, flow, ignore, expansion).into(_Channel(send).append)
+                run = Run(intercom, flow, ignore, expansion, csv_raw=csv_raw)
+                await run.into(_Channel(send, await run.prepare()).append)
                 chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
                 chunks.ending = failure

@@ -324,7 +324,7 @@ async def test_a_failure_in_a_task_group_leaves_as_itself(tmp_path: Path) -> Non
         ("contacts.ndjson", {"part_bytes": 100}),
         ("parts/", {"part_contacts": 0}),
         ("parts/", {"part_bytes": 1.5}),
-        ("parts/", {"file_format": "csv"}),
+        ("parts/", {"file_format": "xml"}),
         ("parts/", {"max_contacts": 0}),
         ("missing/parts/", {}),
         ("", {}),

@@ -30,9 +30,10 @@ class Written:
         self.frames: list[Frame] = []
         self.events: list[exporter.Event] = []
 
-    async def append(self, frame: Frame) -> None:
+    async def append(self, frame: Frame) -> Frame:
         """Write a frame."""
         self.frames.append(frame)
+        return frame
 
     @property
     def content(self) -> bytes:

@@ -225,6 +225,7 @@ async def _export(
                 part_bytes=output.part_bytes,
                 shape=shaped,
                 expansion=shape.expansion(),
+                csv_raw=output.csv_raw,
                 checkpoint_every_s=output.checkpoint_every,
                 min_free_bytes=output.min_free_disk,
                 observer=reporter,

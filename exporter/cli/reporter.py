@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 from exporter.cli.exits import complain, say
 from exporter.cli.settings import ReportOptions
-from exporter.model import (
+from exporter.events import (
+    AttributesUntold,
     Committed,
     Event,
     OldVersion,
     PageWritten,
     Resumed,
     Retrying,
-    Summary,
     VersionMismatch,
     Waiting,
 )
+from exporter.model import Summary
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -77,6 +78,8 @@ class Reporter:
             complain(self._last_line(summary))
             if self._pages and summary.unknown_fields:
                 complain(f"no contact has the fields {', '.join(summary.unknown_fields)}: are they spelled right?")
+            if self._pages and summary.schema_drift:
+                complain(_drift(summary))
             counted = summary.total_count_last
             if self._pages and summary.complete and counted not in (None, summary.contacts):
                 complain(
@@ -121,7 +124,18 @@ class Reporter:
             self._bar.hide()
 
 
+def _drift(summary: Summary) -> str:
+    fields = [f"{path} ({', '.join(kinds)})" for path, kinds in summary.schema_drift.items()]
+    more = f" and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
+    lacking = any("no_column" in kinds for kinds in summary.schema_drift.values())
+    return f"not as documented: {', '.join(fields[:_MOST_FIELDS])}{more}; the manifest counts them (schema_drift), " + (
+        "and what has no column was not written" if lacking else "all was written as the API sent it"
+    )
+
+
+_MOST_FIELDS = 5
 _EVENT_NAMES = {
+    AttributesUntold: "attributes_untold",
     PageWritten: "page",
     Resumed: "resumed",
     Committed: "committed",
@@ -145,7 +159,13 @@ def _line(event: Event) -> str | None:
         case VersionMismatch():
             return f"asked for API version {event.asked}, the API answered in {event.echoed}"
         case _:
-            return None
+            return _UNTOLD if isinstance(event, AttributesUntold) else None
+
+
+_UNTOLD = (
+    "the API does not tell this token the names of custom attributes: they are in one column, as JSON "
+    "(--fields custom_attributes.NAME gives one a column)"
+)
 
 
 def wants_bar(options: ReportOptions) -> bool:

@@ -125,13 +125,16 @@ class SourceOptions:
         )
 
 
+_COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Where they go."""
 
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = "-"
-    "File to write, `.ndjson`, `.ndjson.gz` or `.ndjson.zst`; a folder, `DIR/`, for parts; `-` is stdout."
+    "File to write, `.ndjson`, `.csv` (both also `.gz`) or `.ndjson.zst`; a folder, `DIR/`, for parts; `-` is stdout."
 
     gzip: Flag = False
     "Compress stdout."
@@ -154,8 +157,11 @@ class OutputOptions:
     restart: Flag = False
     "Drop an unfinished export of that name and begin anew."
 
-    format: Literal["ndjson", "ndjson.gz", "ndjson.zst"] | None = None
+    format: Literal["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz"] | None = None
     "Format of stdout (ndjson if not said) or of the parts in a folder (ndjson.gz). A file's suffix picks its own."
+
+    csv_raw: Flag = False
+    "Leave cells of CSV as they are that a spreadsheet would run as formulas; else an apostrophe comes before them."
 
     part_contacts: WholeOrNone = None
     "Most contacts in a part; it holds whole pages, and at least one."
@@ -174,12 +180,16 @@ class OutputOptions:
         """The compression of stdout."""
         if self.output != "-":
             return None
-        return "gzip" if self.gzip else {"ndjson.gz": "gzip", "ndjson.zst": "zstd"}.get(self.format or "")
+        return "gzip" if self.gzip else _COMPRESSIONS.get((self.format or "").rpartition(".")[2])
 
     @property
     def file_format(self) -> str | None:
-        """The format of files, where it was said."""
-        return None if self.output == "-" else self.format
+        """The format, where it was said; of stdout without its compression."""
+        return self.format and (self.format.partition(".")[0] if self.output == "-" else self.format)
+
+    @property
+    def _is_csv(self) -> bool:
+        return self.output.endswith((".csv", ".csv.gz")) or (self.format or "").startswith("csv")
 
     def check(self) -> None:
         """Refuse what makes no sense before anything is opened.
@@ -188,11 +198,13 @@ class OutputOptions:
             ConfigError: it says what to change.
         """
         if self.output != "-":
+            if self.csv_raw and not self._is_csv:
+                raise ConfigError("--csv-raw is for CSV: the output is none")
             if self.gzip and not self.output.endswith(".gz"):
                 raise ConfigError("--gzip is for stdout; the suffix of --output picks the format (.ndjson.gz)")
         elif sys.stdout is None:
             raise ConfigError("stdout is closed: name a file with --output")
-        elif self.gzip and self.format not in (None, "ndjson.gz"):
+        elif self.gzip and self.format not in (None, "ndjson", "ndjson.gz", "csv", "csv.gz"):
             raise ConfigError(f"--gzip and --format {self.format} exclude each other")
         elif self.compression and sys.stdout.isatty():
             raise ConfigError("compressed contacts are not for a terminal: name a file with --output, or a pipe")

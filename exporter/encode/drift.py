@@ -172,7 +172,7 @@ def _misfits(value: bytes, parent: str) -> Iterator[tuple[str, str]]:
             if key in known:
                 yield from _misfits_of(members.value(place), known[key])
             else:
-                yield _shown(f"{parent}.{key}" if parent else key), "unknown"
+                yield shown(f"{parent}.{key}" if parent else key), "unknown"
 
 
 def _misfits_of(value: bytes, field: Field) -> Iterator[tuple[str, str]]:
@@ -210,7 +210,7 @@ def _in_range(value: bytes, field: Field) -> bool:
     return True
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """Make a path that anybody may have made up fit for a manifest."""
     path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
     return path.encode(errors="backslashreplace").decode()

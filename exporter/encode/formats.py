@@ -1,10 +1,12 @@
 """Output formats as data: what each is called, and how a page becomes bytes of it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from exporter.encode.ndjson import lines
+from exporter.encode.rows import Rows
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
 from exporter.fastzlib import gzip_member
@@ -19,12 +21,14 @@ class Format:
     Attributes:
         suffix: of its files' names.
         compress: makes a page's lines into one member or frame; None leaves them plain.
+        has_rows: whether contacts are rows of a table, and a header is their first.
         look_for: looks for what it needs, and raises `ImportError` if that is not installed.
     """
 
     suffix: str
     compress: Callable[[bytes], bytes] | None = None
     look_for: Callable[[], object] | None = None
+    has_rows: bool = False
 
     def found(self) -> Self:
         """Return itself, once it is sure that it can be written.
@@ -39,23 +43,43 @@ class Format:
             raise ConfigError(str(missing)) from None
         return self
 
-    def encode(self, page: Page, shape: Shape = AS_SENT) -> Frame:
-        """Encode one page, each contact in its shape. A page without contacts gives an empty frame."""
-        found: set[str] = set()
-        plain = lines([shape.of(record, found) for record in page.records] if shape else page.records)
+    def encode(self, page: Page, shape: Shape = AS_SENT, rows: Rows | None = None) -> Frame:
+        """Encode one page, each contact in its shape. A page without contacts gives an empty frame.
+
+        Args:
+            page: the contacts.
+            shape: what is written of each.
+            rows: makes them the rows of a table.
+        """
+        found, lacking = set[str](), Counter[tuple[str, str]]()
+        records = [shape.of(record, found) for record in page.records] if shape else page.records
+        plain = rows.of(records, lacking) if rows else lines(records)
         content = self.compress(plain) if self.compress and plain else plain
-        return Frame(content, len(page.records), len(plain), frozenset(found))
+        return Frame(content, len(page.records), len(plain), frozenset(found), schema_drift=lacking)
+
+    def opening(self, rows: Rows | None = None) -> Frame:
+        """Encode what stands at the beginning of each file: nothing, or a table's header."""
+        plain = rows.header if rows else b""
+        return Frame(self.compress(plain) if self.compress and plain else plain, 0, len(plain))
 
     def empty(self) -> Frame:
-        """Encode no contact at all, into a file that is valid all the same."""
-        return Frame(self.compress(b"") if self.compress else b"", 0, 0)
+        """Encode no contact at all, into a file that is valid all the same; what opens it may come before that."""
+        return Frame(self.compress(b"") if self.compress and not self.has_rows else b"", 0, 0)
 
 
 NDJSON = Format(".ndjson")
 NDJSON_GZIP = Format(".ndjson.gz", gzip_member)
 NDJSON_ZSTD = Format(".ndjson.zst", zstd_frame, zstd)
-_FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD)
-_STREAMED = {None: NDJSON, "gzip": NDJSON_GZIP, "zstd": NDJSON_ZSTD}
+CSV = Format(".csv", has_rows=True)
+CSV_GZIP = Format(".csv.gz", gzip_member, has_rows=True)
+_FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP)
+_STREAMED = {
+    ("ndjson", None): NDJSON,
+    ("ndjson", "gzip"): NDJSON_GZIP,
+    ("ndjson", "zstd"): NDJSON_ZSTD,
+    ("csv", None): CSV,
+    ("csv", "gzip"): CSV_GZIP,
+}
 
 
 def format_of_name(name: str) -> Format:
@@ -84,12 +108,19 @@ def format_of_suffix(suffix: str) -> Format:
     raise ConfigError(f"the format must be one of {names}, not {suffix.removeprefix('.')!r}")
 
 
-def format_of_compression(compression: str | None) -> Format:
+def format_of_stream(compression: str | None, file_format: str | None = None) -> Format:
     """Choose the format of a stream.
 
+    Args:
+        compression: None, ``"gzip"`` or, for NDJSON, ``"zstd"``.
+        file_format: ``"ndjson"``, which None means too, or ``"csv"``.
+
     Raises:
-        ConfigError: neither None nor ``"gzip"`` nor ``"zstd"``.
+        ConfigError: there is no such format.
     """
-    if compression not in _STREAMED:
-        raise ConfigError(f"compression must be 'gzip', 'zstd' or None, not {compression!r}")
-    return _STREAMED[compression].found()
+    file_format = file_format or "ndjson"
+    if (file_format, None) not in _STREAMED:
+        raise ConfigError(f"the format of a stream must be 'ndjson' or 'csv', not {file_format!r}")
+    if (file_format, compression) not in _STREAMED:
+        raise ConfigError(f"compression must be 'gzip', 'zstd' (of ndjson) or None, not {compression!r}")
+    return _STREAMED[file_format, compression].found()

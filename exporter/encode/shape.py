@@ -100,6 +100,25 @@ class Shape:
 AS_SENT = Shape()
 
 
+def value_at(value: bytes, path: str) -> bytes:
+    """Return the value that a path leads to, the last one of several; empty if there is none.
+
+    Where it leads through a list, it is the list of what is found in the items.
+    """
+    if not path:
+        return value
+    if value.startswith(b"["):
+        found = list(filter(None, (value_at(item, path) for item in items_of(value))))
+        return join_items(found) if found else b""
+    if not value.startswith(b"{"):
+        return b""
+    members = Members.of(value)
+    for key, rest in _splits(path):
+        if values := members.values(key):
+            return value_at(values[-1], rest)
+    return b""
+
+
 def _nothing(_value: bytes) -> None:
     """Leave a value out."""
 

@@ -45,6 +45,43 @@ def custom_attributes(dice: values.Dice) -> dict[str, Any]:
     return {name: draw(dice) for name, draw in chosen}
 
 
+def definitions() -> list[dict[str, Any]]:
+    """Return what the workspace says of contacts' attributes: its own, one of them archived, and two of Intercom's."""
+    types = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "object"}
+    own = []
+    for number, (name, draw) in enumerate(_ATTRIBUTES):
+        value = draw(values.Dice(f"attribute:{number}"))
+        own.append(
+            _definition(name, f"custom_attributes.{name}", types.get(type(value), "string"), custom=True)
+            | {"id": 1000 + number, "archived": name == _ARCHIVED}
+        )
+    return [
+        _definition("email", "email", "string", custom=False),
+        *own,
+        _definition("city_name", "location_data.city_name", "string", custom=False),
+    ]
+
+
+_ARCHIVED = "NPS"
+
+
+def _definition(name: str, full_name: str, data_type: str, *, custom: bool) -> dict[str, Any]:
+    return {
+        "type": "data_attribute",
+        "model": "contact",
+        "name": name,
+        "full_name": full_name,
+        "label": name,
+        "description": "",
+        "data_type": data_type,
+        "api_writable": custom,
+        "messenger_writable": False,
+        "ui_writable": custom,
+        "custom": custom,
+        "archived": False,
+    }
+
+
 def _reference(dice: values.Dice, kind: str) -> dict[str, Any]:
     """Return a custom-object reference: a nested object, as the API gives them."""
     key = dice.randrange(10**9)

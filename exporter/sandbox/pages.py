@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from exporter.sandbox.attributes import definitions
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.nested import ADMIN, NESTED
 from exporter.sandbox.protocol import UNLIMITED, Cursors, Refusal, compact, count_of, page_size
@@ -152,6 +153,19 @@ def me_body(workspace: Workspace) -> bytes:
 def tags_body(workspace: Workspace) -> bytes:
     """Return ``GET /tags``: every tag with its name, unpaged."""
     return compact({"type": "list", "data": workspace.tags()})
+
+
+def data_attributes_body(query: Mapping[str, str]) -> bytes:
+    """Return ``GET /data_attributes``, unpaged; archived ones only where they are asked for.
+
+    Raises:
+        Refusal: 400 for anything but contacts.
+    """
+    if query.get("model", "contact") != "contact":
+        raise Refusal(400, "parameter_invalid", "the sandbox has attributes of contacts only")
+    archived = query.get("include_archived") == "true"
+    rows = [one for one in definitions() if archived or not one["archived"]]
+    return compact({"type": "list", "data": rows})
 
 
 def _by_cursor(rows: list[dict[str, Any]], cursors: Cursors, query: Mapping[str, str]) -> bytes:

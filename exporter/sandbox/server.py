@@ -138,6 +138,7 @@ class Sandbox:
         application.router.add_get("/contacts", self._contacts, allow_head=False)
         application.router.add_get("/contacts/{id}/{list}", self._nested, allow_head=False)
         application.router.add_get("/me", self._me, allow_head=False)
+        application.router.add_get("/data_attributes", self._data_attributes, allow_head=False)
         application.router.add_get("/tags", self._tags, allow_head=False)
         application.router.add_route("*", "/{rest:.*}", self._unknown)
         # The server stops with its block: nothing is worth waiting for.
@@ -256,6 +257,9 @@ class Sandbox:
 
     async def _tags(self, request: web.Request) -> web.Response:
         return self._json(request, pages.tags_body(self.workspace))
+
+    async def _data_attributes(self, request: web.Request) -> web.Response:
+        return self._json(request, pages.data_attributes_body(request.query))
 
     async def _unknown(self, _request: web.Request) -> web.Response:
         raise Refusal(HTTPStatus.NOT_FOUND, "not_found", "The requested resource was not found")

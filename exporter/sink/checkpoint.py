@@ -38,6 +38,7 @@ class Settings:
         pseudonym_key: digits that another key would not have.
         expanded: the lists that are completed.
         tag_names: whether tags get their names.
+        csv_raw: of CSV, whether formulas stay; None for other formats.
     """
 
     base_url: str
@@ -54,6 +55,7 @@ class Settings:
     pseudonym_key: str | None = None
     expanded: tuple[str, ...] = ()
     tag_names: bool = False
+    csv_raw: bool | None = None
 
     def differences(self, other: "Settings") -> str:
         """Name the settings that differ, for a sentence; empty when none does."""
@@ -79,6 +81,7 @@ class Figures:
         found: of the fields that the settings name, those that some contact had.
         lists_expanded: lists of contacts that were completed.
         lists_missing: lists that could not be.
+        columns: of a table, the paths of the fields that they are.
         schema_checked: contacts that were compared with the schema.
         schema_drift: by path and kind, in how many of those a field was not as documented.
     """
@@ -96,6 +99,7 @@ class Figures:
     found: tuple[str, ...] = ()
     lists_expanded: int = 0
     lists_missing: int = 0
+    columns: tuple[str, ...] = ()
     schema_checked: int = 0
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 

@@ -12,7 +12,8 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from exporter.errors import CheckpointError, SinkError
-from exporter.model import Committed, FileSummary, Frame, Observer, Summary
+from exporter.events import Committed, Observer
+from exporter.model import FileSummary, Frame, Summary, joined
 from exporter.sink.checkpoint import Figures
 from exporter.sink.durable import writing
 from exporter.sink.output import Output
@@ -35,6 +36,9 @@ class FileSink:
         observer: is told of each commit.
         clock: seconds, for the commits.
 
+    Attributes:
+        opening: what each file begins with.
+
     Raises:
         ConfigError, CheckpointError, SinkError: from entering the block; see `Output.open`.
 
@@ -53,6 +57,7 @@ class FileSink:
         self._output = output
         self._figures = figures
         self._observer = observer
+        self.opening = Frame(b"", 0, 0)
         self._clock = clock
         self._uncommitted_bytes = 0
         self._committed_at = clock()
@@ -84,22 +89,30 @@ class FileSink:
         finally:
             await self._close()
 
-    async def append(self, frame: Frame) -> None:
+    async def append(self, frame: Frame) -> Frame:
         """Write a frame at the end, in a new part if it has no room in this one.
+
+        Returns:
+            What was written: the frame, behind what opens a file where it is the first of one.
 
         Cancellation:
             Once begun it is finished.
         """
         self._began = True
-        if not frame.content:
-            return
+        if not frame.content and not self.opening.content:
+            return frame
         async with self._turn:
             if not self._output.has_room(frame):
                 await self._record(self._output.rotate)
+            if self._output.begins_a_file:
+                frame = joined(self.opening, frame)
+            if not frame.content:
+                return frame
             await self._do(lambda: self._output.append(frame))
             self._uncommitted_bytes += len(frame.content)
             self._written.set()
         # Who waited for the turn goes on only after the caller has counted the frame: nothing is awaited until then.
+        return frame
 
     async def commit_if_due(self) -> None:
         """Commit, if the latest time is a while ago or much has been written since."""

@@ -15,6 +15,7 @@ _ONLY_WHERE_SET = (
     *("limited_to_contacts", "part_contacts", "part_bytes"),
     *("fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"),
     *("expanded", "tag_names", "lists_expanded", "lists_missing"),
+    *("columns", "csv_raw"),
 )
 _UNSET = {field.name: field.default for field in dataclasses.fields(Summary)}
 NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"

@@ -189,6 +189,11 @@ class Output:
         """Whether the part takes another frame. A part holds at least one, and only whole ones."""
         return self.part is None or self.part.has_room(frame, self.settings.part_contacts, self.settings.part_bytes)
 
+    @property
+    def begins_a_file(self) -> bool:
+        """Whether the next frame is the first of its file."""
+        return self.part is None or self.part.is_empty
+
     def commit(self, figures: Figures) -> None:
         """Make everything appended so far durable, and the checkpoint say so."""
         committed = None

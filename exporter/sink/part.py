@@ -66,6 +66,11 @@ class Part(io.FileIO):
         self._bytes += len(frame.content)
         self._uncompressed_bytes += frame.uncompressed_bytes
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it yet."""
+        return not self._bytes
+
     def has_room(self, frame: Frame, most_contacts: int | None, most_bytes: int | None) -> bool:
         """Whether a frame still fits; the first one always does."""
         return not self._bytes or (

@@ -51,10 +51,12 @@ class Place:
         return int(match[1]) if match else None
 
 
-_DATA_FILE = re.compile(rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.ndjson(?:\.gz|\.zst)?(?:\.part)?")
+_DATA_FILE = re.compile(
+    rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.(?:ndjson(?:\.gz|\.zst)?|csv(?:\.gz)?|parquet)(?:\.part)?"
+)
 
 
-_FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst")
+_FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".csv", ".csv.gz", ".parquet")
 
 
 def manifest_path(path: Path) -> Path:

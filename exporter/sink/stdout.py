@@ -2,26 +2,34 @@
 
 import anyio.to_thread
 
-from exporter.model import Frame
+from exporter.model import Frame, joined
 from exporter.sink.durable import write_all, writing
 
 
 class StdoutSink:
     """Writes frames to a descriptor.
 
+    Args:
+        descriptor: which.
+        opening: what comes before the first frame.
+
     Cancellation:
         Never waits for a reader that has stopped reading: the write under way
         is left behind in its thread, and how much of it went out is unknown.
     """
 
-    def __init__(self, descriptor: int = 1) -> None:
+    def __init__(self, descriptor: int = 1, opening: Frame | None = None) -> None:
         self._descriptor = descriptor
+        self._opening = opening
 
-    async def append(self, frame: Frame) -> None:
-        """Write a frame.
+    async def append(self, frame: Frame) -> Frame:
+        """Write a frame; return it with what was written before it.
 
         Raises:
             SinkError: its ``__cause__`` is `BrokenPipeError` when the reader went away.
         """
+        if self._opening:
+            frame, self._opening = joined(self._opening, frame), None
         with writing(None):
             await anyio.to_thread.run_sync(write_all, self._descriptor, frame.content, abandon_on_cancel=True)
+        return frame

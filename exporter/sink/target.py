@@ -135,6 +135,7 @@ def _refuse_other(place: Place, settings: Settings, summary: Summary) -> None:
         pseudonym_key=summary.pseudonym_key,
         expanded=summary.expanded,
         tag_names=summary.tag_names,
+        csv_raw=summary.csv_raw,
     )
     if differences := made_with.differences(settings):
         raise CheckpointError(

@@ -15,6 +15,7 @@ from exporter.sink.duplicates import RepeatedIds
 from exporter.sink.lines import Lines
 from exporter.sink.manifest import decode_manifest
 from exporter.sink.place import Place
+from exporter.sink.rows import Rows
 
 _LARGEST_MANIFEST_BYTES = 1 << 26
 _MANIFEST_OF_FOLDER = "manifest.json"
@@ -92,11 +93,10 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
         except MissingZstdError as missing:
             raise ConfigError(str(missing)) from None
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
-    with_ids = "id" not in summary.dropped and (not summary.fields or "id" in summary.fields)
     with RepeatedIds(summary.contacts) as ids:
         for file, expected in files:
             progress.begin(file.name)
-            contents, lines = Contents(file), Lines(ids.add, _report(file, findings), with_ids=with_ids)
+            contents, lines = Contents(file), _lines(file, summary, ids.add, _report(file, findings))
             _read(contents, lines, progress)
             for difference in _differences(contents, lines, expected):
                 findings.add(f"{_shown(file.name)} {difference}", "differences of files", _MOST_FILES)
@@ -240,6 +240,16 @@ def _files_in_folder(folder: Path, summary: Summary, findings: _Findings) -> lis
         if not name.startswith(".") and name not in files and name != _MANIFEST_OF_FOLDER:
             findings.add(f"{_shown(name)} is there, but not in the manifest", "that are not in the manifest")
     return [(folder / name, file) for name, file in files.items()]
+
+
+def _lines(
+    path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], report: Callable[[int, str], None]
+) -> Lines:
+    """Choose what looks at a file's lines, by its format."""
+    with_ids = "id" not in summary.dropped and (not summary.fields or "id" in summary.fields)
+    if path.name.endswith((".csv", ".csv.gz")):
+        return Rows(take_ids, report, summary.columns, with_ids=with_ids)
+    return Lines(take_ids, report, with_ids=with_ids)
 
 
 def _is_plain(name: str) -> bool:

@@ -14,7 +14,7 @@ import stamina
 from yarl import URL
 
 from exporter.errors import ConfigError, ContractError
-from exporter.model import Waiting
+from exporter.events import Waiting
 from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, read_beginning, read_body
 from exporter.source.connection import open_session, proxy_for
 from exporter.source.envelope import BrokenBody

@@ -56,6 +56,12 @@ class Expansion:
         if type(self.concurrency) is not int or not 1 <= self.concurrency <= _MOST_CONCURRENT:
             raise ConfigError(f"the concurrency of expanding must be a whole number from 1 to {_MOST_CONCURRENT}")
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The lists whose items tell more than they would else."""
+        named = ("tags",) if self.tag_names and "tags" not in self.lists else ()
+        return (*self.lists, *named)
+
     def __bool__(self) -> bool:
         """Whether anything is to be done."""
         return bool(self.lists or self.tag_names)

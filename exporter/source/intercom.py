@@ -12,8 +12,9 @@ import orjson
 from anyio import CancelScope
 
 from exporter.errors import ConfigError, ContractError
-from exporter.model import Observer, ignore
+from exporter.events import Observer, ignore
 from exporter.source.address import address
+from exporter.source.attributes import fetch_attributes
 from exporter.source.client import Client, cancel_and_wait
 from exporter.source.envelope import is_sendable
 from exporter.source.expansion import Expander, Expansion
@@ -141,6 +142,19 @@ class Intercom:
             traffic: counts what it costs.
         """
         return Expander(self._client, expansion, traffic)
+
+    async def attributes(self, traffic: Traffic) -> tuple[str, ...] | None:
+        """Name the custom attributes that contacts can have; None where the API does not tell.
+
+        Args:
+            traffic: counts what it costs.
+
+        Raises:
+            SourceError: it failed in another way than by refusing.
+        """
+        if self.api_version.startswith("1."):
+            return None
+        return await fetch_attributes(self._client, traffic)
 
     def contacts(self) -> "Contacts":
         """List the workspace's contacts as dicts, in API order: the convenient road.

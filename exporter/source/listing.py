@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl
 from anyio import CancelScope
 
 from exporter.errors import ApiError, CursorError
-from exporter.model import Observer, Page, ignore
+from exporter.events import Observer, ignore
+from exporter.model import Page
 from exporter.source.client import Answer, Client, Resource, cancel_and_wait
 from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
 from exporter.source.guard import LoopGuard

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exporter.errors import ContractError, RetriesExhausted, SourceError
-from exporter.model import Observer, Retrying, ignore
+from exporter.events import Observer, Retrying, ignore
 from exporter.source.pacing import backoff_s
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from exporter.cli.reporter import Reporter
 from exporter.cli.settings import ReportOptions
-from exporter.model import Committed, Position, Resumed
+from exporter.events import Committed, Resumed
+from exporter.model import Position
 
 
 def test_a_stop_before_anything_is_known_does_not_say_that_nothing_is_kept(capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import ConfigError, Page
-from exporter.encode.formats import NDJSON, NDJSON_GZIP, NDJSON_ZSTD, format_of_compression, format_of_name
+from exporter.encode.formats import NDJSON, NDJSON_GZIP, NDJSON_ZSTD, format_of_name, format_of_stream
 from exporter.encode.ndjson import lines
 from exporter.fastzstd import zstd
 
@@ -117,9 +117,9 @@ def test_an_unknown_suffix_is_refused(name: str) -> None:
 
 def test_a_stream_is_plain_or_compressed() -> None:
     """Only what is documented is known."""
-    assert format_of_compression(None) is NDJSON
-    assert format_of_compression("gzip") is NDJSON_GZIP
-    assert format_of_compression("zstd") is NDJSON_ZSTD
+    assert format_of_stream(None) is NDJSON
+    assert format_of_stream("gzip") is NDJSON_GZIP
+    assert format_of_stream("zstd") is NDJSON_ZSTD
     for compression in ("", "GZIP", "zst", "none"):
         with pytest.raises(ConfigError, match="compression"):
-            format_of_compression(compression)
+            format_of_stream(compression)

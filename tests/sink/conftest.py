@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from exporter import FileSummary, Observer, Position, SourceSummary, Summary
-from exporter.model import Frame, ignore
+from exporter.events import ignore
+from exporter.model import Frame
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings, load_checkpoint
 from exporter.sink.file import FileSink
 from exporter.sink.manners import Manners

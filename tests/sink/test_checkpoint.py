@@ -141,6 +141,7 @@ OTHERS: dict[str, Any] = {
     "pseudonym_key": "0123456789abcdef",
     "expanded": ("tags",),
     "tag_names": True,
+    "csv_raw": True,
 }
 
 

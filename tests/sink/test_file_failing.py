@@ -169,7 +169,8 @@ async def test_a_manifest_that_cannot_be_saved_is_a_failure_of_the_destination(
 LIMITED = textwrap.dedent("""
     import asyncio, pathlib, resource, signal, sys
     import exporter
-    from exporter.model import Frame, ignore
+    from exporter.events import ignore
+    from exporter.model import Frame
     from exporter.sink.checkpoint import Figures, Settings
     from exporter.sink.file import FileSink
     from exporter.sink.manners import Manners

@@ -70,6 +70,8 @@ summaries = st.builds(
     tag_names=st.booleans(),
     lists_expanded=counts,
     lists_missing=counts,
+    columns=paths,
+    csv_raw=st.none() | st.booleans(),
     schema_checked=counts,
     schema_drift=st.dictionaries(texts, st.dictionaries(texts, counts)),
     files=st.lists(st.builds(FileSummary, names, counts, texts, counts, counts), max_size=3).map(tuple),

@@ -1,0 +1,207 @@
+"""Contacts as rows of CSV: text in quotes, everything else as the API wrote it, nothing where there is null.
+
+Most values of a contact's JSON are cells of CSV already: text without escapes
+keeps its very bytes, quotes included, and so do numbers. Only what has
+escapes, lists, and what a spreadsheet would run as a formula is looked at.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from exporter.encode.columns import CUSTOM
+from exporter.encode.drift import shown
+from exporter.encode.shape import value_at
+from exporter.members import Members, text_of
+from exporter.schema import fields_with
+
+NO_COLUMN = "no_column"
+"""What the manifest calls a custom attribute that a table has no column for."""
+
+_LISTS = ("tags", "notes", "companies", "subscriptions", "segments")
+_FIELDS = {field.path: field for field in fields_with(_LISTS)}
+_BETWEEN = b"\x01"  # nowhere in JSON
+_NULL = b"\x01null\x01"
+_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+_TROUBLE = re.compile(rb',(?:[{\[]|"[^0-9A-Za-z"/])')
+_FIRST_RISKY = re.compile(rb'"[^0-9A-Za-z"/]').match
+_FORMULA = re.compile(r"['\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n\0]")
+"""What spreadsheets take for the beginning of a formula, after what they may ignore; also in full width."""
+
+
+class Rows:
+    """Makes rows of contacts.
+
+    Args:
+        columns: their fields' paths.
+        raw: whether cells that a spreadsheet would run as formulas stay as they are.
+
+    Attributes:
+        header: the line that names the columns.
+    """
+
+    def __init__(self, columns: Sequence[str], *, raw: bool = False) -> None:
+        self._raw = raw
+        self.header = b",".join(self._text(path) for path in columns) + b"\n"
+        self._layout = _Layout(columns)
+        self._looks = _Looks(len(columns), self._layout.lists)
+
+    def of(self, records: Sequence[bytes], lacking: Counter[tuple[str, str]]) -> bytes:
+        """Make a row of each contact.
+
+        Args:
+            records: their JSON.
+            lacking: counts custom attributes without a column.
+        """
+        return b"".join([self._row(record, lacking) for record in records])
+
+    def _row(self, record: bytes, lacking: Counter[tuple[str, str]]) -> bytes:
+        try:
+            values = self._layout.values(record, lacking)
+        except (msgspec.DecodeError, RecursionError):
+            values = self._layout.values_slowly(record, lacking)
+        cells = _cells(values)
+        looks = self._looks
+        probe = b",".join((b"", *looks.others(cells)))
+        if b"\\" in probe or _TROUBLE.search(probe):
+            looks = self._looks = looks.with_those_needed_by(cells)
+        for place in looks.places:
+            if cell := cells[place]:
+                cells[place] = self._cell(cell)
+        return b",".join(cells) + b"\n"
+
+    def _cell(self, value: bytes) -> bytes:
+        """Make a cell of any value."""
+        if value.startswith(b'"'):
+            return self._text(text_of(value)) if b"\\" in value or _FIRST_RISKY(value) else value
+        return _quoted(value.translate(_LINE_BREAKS)) if value.startswith((b"{", b"[")) else value
+
+    def _text(self, text: str) -> bytes:
+        """Make a cell of text, and harmless: an apostrophe before it can be taken off again without doubt."""
+        is_formula = not self._raw and _FORMULA.match(text)
+        # What no UTF-8 can hold, lone surrogates, is shown as it was escaped.
+        return _quoted((f"'{text}" if is_formula else text).encode(errors="backslashreplace"))
+
+
+class _Looks:
+    """Which cells of a row are looked at one by one; the rest are proven to be cells all at once.
+
+    Attributes:
+        places: of those cells.
+        others: picks the rest.
+    """
+
+    def __init__(self, columns: int, places: Iterable[int]) -> None:
+        self._columns = columns
+        self.places = tuple(places)
+        self.others = _picker([place for place in range(columns) if place not in self.places])
+
+    def with_those_needed_by(self, cells: Sequence[bytes]) -> "_Looks":
+        """Look at more of them, here and in later rows: a column with phone numbers has many that begin with a plus."""
+        needed = (at for at, cell in enumerate(cells) if b"\\" in cell or _TROUBLE.match(b",%b" % cell))
+        return _Looks(self._columns, sorted({*self.places, *needed}))
+
+
+class _Layout:
+    """Where the values of a table's columns are in a contact.
+
+    Attributes:
+        lists: the places of the columns that hold lists.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        own = [path for path in columns if path.startswith(f"{CUSTOM}.")]
+        known = [path for path in columns if path in _FIELDS and path.count(".") <= 1]  # else it is within a list
+        self._others = [path for path in columns if path not in known and path not in own]
+        self._members = [path for path in known if "." not in path]
+        parents = dict.fromkeys(path.rpartition(".")[0] for path in known if "." in path)
+        self._objects = [[path for path in known if path.rpartition(".")[0] == parent] for parent in parents]
+        self._attributes = [path.removeprefix(f"{CUSTOM}.") for path in own]
+        self._known_attributes = frozenset(self._attributes)
+        self._decode = msgspec.json.Decoder(self._contact()).decode
+        found = (*self._members, *chain.from_iterable(self._objects), *own, *self._others)
+        places = {path: place for place, path in enumerate(found)}
+        self._pick = _picker([places[path] for path in columns])
+        self.lists = [place for place, path in enumerate(columns) if _is_list(path)]
+
+    def _contact(self) -> Any:
+        """Make the type that a contact is decoded into: its members, then its objects, then its attributes."""
+        members = [(path, msgspec.Raw, _EMPTY) for path in self._members]
+        objects = [
+            (
+                paths[0].rpartition(".")[0],
+                _struct([(path.rpartition(".")[2], msgspec.Raw, _EMPTY) for path in paths]) | None,
+                None,
+            )
+            for paths in self._objects
+        ]
+        attributes = [(CUSTOM, dict[str, msgspec.Raw] | None, None)] if self._attributes else []
+        return _struct([*members, *objects, *attributes])
+
+    def values(self, record: bytes, lacking: Counter[tuple[str, str]]) -> Sequence[Any]:
+        """Find the values of all columns.
+
+        Raises:
+            msgspec.DecodeError, RecursionError: something is elsewhere than it should be, or no UTF-8.
+        """
+        members = msgspec.structs.astuple(self._decode(record))
+        values = list(members[: len(self._members)])
+        for paths, found in zip(self._objects, members[len(self._members) :], strict=False):
+            values += (_EMPTY,) * len(paths) if found is None else msgspec.structs.astuple(found)
+        if self._attributes:
+            values += self._own(members[-1] or {}, lacking)
+        values += [value_at(record, path) for path in self._others]
+        return self._pick(values)
+
+    def _own(self, found: Mapping[str, Any], lacking: Counter[tuple[str, str]]) -> list[Any]:
+        """Find the values of custom attributes."""
+        if not found.keys() <= self._known_attributes:
+            lacking.update((shown(f"{CUSTOM}.{name}"), NO_COLUMN) for name in found.keys() - self._known_attributes)
+        return [found.get(name, _EMPTY) for name in self._attributes]
+
+    def values_slowly(self, record: bytes, lacking: Counter[tuple[str, str]]) -> Sequence[bytes]:
+        """Find them in whatever is JSON."""
+        attributes = value_at(record, CUSTOM)
+        if self._attributes and attributes.startswith(b"{"):
+            self._own(Members.of(attributes).places, lacking)
+        return [value_at(record, path) for path in self._columns]
+
+
+_EMPTY = msgspec.Raw()
+
+
+def _cells(values: Sequence[Any]) -> list[bytes]:
+    """Make bytes of values, nothing of null: joined and split again, which is much faster than one by one."""
+    joined = _BETWEEN.join((b"", *values, b""))
+    if _NULL in joined:
+        joined = joined.replace(_NULL, _BETWEEN * 2).replace(_NULL, _BETWEEN * 2)  # of two in a row, one each time
+    return joined.split(_BETWEEN)[1:-1]
+
+
+def _struct(members: Sequence[tuple[str, Any, Any]]) -> Any:
+    fields = [
+        (f"member_{at}", kind, msgspec.field(name=key, default=default))
+        for at, (key, kind, default) in enumerate(members)
+    ]
+    return msgspec.defstruct("Object", fields, gc=False)
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Make what picks the items at some places, in that order."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: [values[place] for place in places]
+
+
+def _is_list(path: str) -> bool:
+    return path == CUSTOM or (path in _FIELDS and _FIELDS[path].type == "list")
+
+
+def _quoted(content: bytes) -> bytes:
+    return b'"%b"' % content.replace(b'"', b'""')

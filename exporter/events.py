@@ -1,0 +1,111 @@
+"""What an export tells while it runs: frozen dataclasses, handed to an observer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from exporter.model import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request failed in a passing way and will be sent again.
+
+    Attributes:
+        cause: ``http_<status>``, ``network``, ``timeout`` or ``broken_body``.
+        detail: one sentence on what happened, safe to print.
+        attempt: the attempt that failed, from 1.
+        wait_s: seconds until the next one.
+    """
+
+    cause: str
+    detail: str
+    attempt: int
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Our share of the API's rate-limit window is used up.
+
+    Attributes:
+        wait_s: seconds until the next window.
+        window_limit: calls the API allows in a window.
+    """
+
+    wait_s: float
+    window_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageWritten:
+    """A page has been handed to the destination.
+
+    Attributes:
+        position: how far the output has got with it.
+        total_count: contacts the API counted, None when it gave no count.
+    """
+
+    position: Position
+    total_count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An unfinished export goes on: what it had committed is checked and kept.
+
+    Attributes:
+        position: where it goes on.
+    """
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Everything up to here is on disk, and a later run goes on from it.
+
+    Attributes:
+        position: how far that is.
+    """
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class VersionMismatch:
+    """The API answered in another version than the one asked for.
+
+    Attributes:
+        asked: the version asked for.
+        echoed: the version the API named.
+    """
+
+    asked: str
+    echoed: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttributesUntold:
+    """The API does not tell this token the names of custom attributes: a table has them in one column, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldVersion:
+    """The version asked for is one of 1.x: it lists leads alone, 10,000 of them at most.
+
+    Attributes:
+        asked: the version.
+    """
+
+    asked: str
+
+
+Event: TypeAlias = (
+    AttributesUntold | OldVersion | Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
+)
+Observer: TypeAlias = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """Observe nothing: the default observer."""

@@ -1,0 +1,91 @@
+"""The rows of a finished CSV file, proven to be as many and as wide as they should be."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+
+from exporter.sink.lines import LONGEST_LINE_BYTES, Lines
+from exporter.utf8 import first_bad_byte
+
+_CELL = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)([,\n])')
+
+
+class Rows(Lines):
+    """Takes a CSV file's content piece by piece, and hands on the ids of its rows.
+
+    Args:
+        take_ids: is given the ids of some rows.
+        report: is given the number of a bad row, its header not counted, and what it is.
+        columns: what the header must say.
+        with_ids: whether each row must have an id, in the column ``id``.
+
+    Attributes:
+        bytes: how many it was given.
+        count: rows without the header.
+    """
+
+    def __init__(
+        self,
+        take_ids: Callable[[list[bytes]], None],
+        report: Callable[[int, str], None],
+        columns: Sequence[str],
+        *,
+        with_ids: bool = True,
+    ) -> None:
+        super().__init__(take_ids, report, with_ids=with_ids)
+        self._columns = [column.encode(errors="backslashreplace") for column in columns]
+        self._id = self._columns.index(b"id") if b"id" in self._columns else None
+        self._row: list[bytes] = []
+        self._row_bytes = 0
+        self._is_open = False
+        self._had_header = False
+
+    def end(self) -> None:
+        """Take note that nothing follows."""
+        super().end()
+        if self._row:
+            self._report(self.count + 1, "cut short inside of quotes")
+        elif not self._had_header:
+            self._report(0, "not the header that the manifest tells of")
+
+    def _check(self, block: bytes) -> None:
+        """Look at whole lines, of which a row may have several."""
+        ids: list[bytes] = []
+        for line in io.BytesIO(block):
+            self._row.append(line)
+            self._row_bytes += len(line)
+            self._is_open ^= bool(line.count(b'"') % 2)
+            if self._row_bytes > LONGEST_LINE_BYTES:
+                self._is_open = False
+            if not self._is_open:
+                self._take_row(b"".join(self._row), ids)
+                self._row, self._row_bytes = [], 0
+        self._take_ids(ids)
+
+    def _take_row(self, row: bytes, ids: list[bytes]) -> None:
+        cells = _cells_of(row)
+        if not self._had_header:
+            self._had_header = True
+            if [_content(cell) for cell in cells] != self._columns:
+                self._report(0, "not the header that the manifest tells of")
+            return
+        self.count += 1
+        if first_bad_byte(row) is not None:
+            self._report(self.count, "not UTF-8")
+        elif len(cells) != len(self._columns):
+            self._report(self.count, f"not a row of {len(self._columns)} cells")
+        elif self._id is not None and (found := _content(cells[self._id])):
+            ids.append(found)
+        elif self._with_ids:
+            self._report(self.count, "without an id")
+
+
+def _cells_of(row: bytes) -> list[bytes]:
+    """Cut a row into its cells; none if it is no row."""
+    found = list(_CELL.finditer(row))
+    whole = sum(len(match[0]) for match in found) == len(row) and all(match[2] == b"," for match in found[:-1])
+    return [match[1] for match in found] if whole and found and found[-1][2] == b"\n" else []
+
+
+def _content(cell: bytes) -> bytes:
+    return cell[1:-1].replace(b'""', b'"') if cell.startswith(b'"') else cell

@@ -1,0 +1,63 @@
+"""What custom attributes the contacts of a workspace can have: a first look, for tables that give each a column.
+
+Facts about the API: ``GET /data_attributes`` lists those of Intercom too, and
+archived ones only where they are asked for; contacts may still have values of
+these. It needs a permission of its own. Versions 1.x have it elsewhere.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from exporter.errors import ApiError, ContractError, CredentialsError
+from exporter.source.client import Client, Resource
+from exporter.source.envelope import Envelope, parse
+from exporter.source.trial import Traffic
+
+_PATH = "/data_attributes"
+_QUERY = {"model": "contact", "include_archived": "true"}
+_PREFIX = "custom_attributes."
+_FORBIDDEN = 403
+_MOST = 10_000  # a workspace may have a few hundred; each would be a column
+
+
+async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] | None:
+    """Fetch the names of a workspace's custom attributes, in the API's order.
+
+    Returns:
+        The names; None where the API does not tell them to this token.
+
+    Raises:
+        SourceError: it failed in another way than by refusing.
+    """
+
+    async def read(body: bytes) -> Envelope:
+        return parse(body, f"{client.base_url}{_PATH}", ("data",))
+
+    try:
+        envelope = await client.fetch(Resource(_PATH, lambda _server_errors: _QUERY, read), traffic)
+    except CredentialsError as refusal:
+        if refusal.status != _FORBIDDEN:
+            raise
+        return None
+    except ApiError:
+        return None
+    if len(envelope.records) > _MOST:
+        raise ContractError(f"the API names {len(envelope.records):,} attributes: more than {_MOST:,} make no table")
+    return _names(envelope.records)
+
+
+class _Attribute(msgspec.Struct):
+    full_name: str = ""
+
+
+def _names(records: Sequence[bytes]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for record in records:
+        try:
+            name = msgspec.json.decode(record, type=_Attribute).full_name
+        except msgspec.DecodeError:  # not what is looked for
+            continue
+        if name.startswith(_PREFIX) and name != _PREFIX:
+            found[name.removeprefix(_PREFIX)] = None
+    return tuple(found)
