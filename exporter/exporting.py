@@ -1,8 +1,11 @@
 """`export`: a workspace into a file, into a folder of parts, or to stdout."""
 
+import io
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -55,7 +58,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     Args:
         intercom: the workspace, inside its block.
         path: the file; its suffix picks the format, ``.ndjson``,
-            ``.ndjson.gz``, ``.ndjson.zst``, ``.csv`` or ``.csv.gz``. A path that ends with a slash,
+            ``.ndjson.gz``, ``.ndjson.zst``, ``.csv``, ``.csv.gz`` or ``.parquet``. A path that ends with a slash,
             or is a folder not called like a file, gets parts
             ``contacts-00001.ndjson.gz``… ``"-"`` is standard output.
         consumers: tasks that encode and write; the output does not depend on it.
@@ -120,10 +123,12 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
     settings = run.settings(parts.contacts, parts.bytes or _PART_BYTES) if place.parts else run.settings()
     output = Output(place, settings, manners)
-    return await in_a_task(lambda: _to_files(run, output, observer))
+    return await in_a_task(lambda: _to_files(run, output, observer, form.convert))
 
 
-async def _to_files(run: Run, output: Output, observer: Observer) -> Summary:
+async def _to_files(
+    run: Run, output: Output, observer: Observer, convert: Callable[[io.RawIOBase, Sequence[str]], Any] | None
+) -> Summary:
     async with FileSink(output, run.figures, observer) as sink:
         if output.finished:
             return output.finished
@@ -137,6 +142,8 @@ async def _to_files(run: Run, output: Output, observer: Observer) -> Summary:
                 ) from None
         await sink.commit()  # from its first moment a run counts, and its settings are on record
         sink.opening = await run.prepare()
+        if convert:
+            output.make = lambda file: convert(file, run.columns)
         try:
             with one_failure():
                 async with anyio.create_task_group() as tasks:

@@ -93,12 +93,20 @@ class Run:
         Raises:
             SourceError: the API did not tell.
         """
-        if not self._flow.form.has_rows:
-            return self._flow.form.opening()
+        form = self._flow.form
         if not self._columns:
-            self._columns = await self._look_for_columns()
-        self._flow = replace(self._flow, rows=Rows(self._columns, raw=bool(self._csv_raw)), check_all=True)
+            if form.convert:
+                self._columns = columns_of(self._flow.shape, self._expansion.tables, in_lists=True)
+            elif form.has_rows:
+                self._columns = await self._look_for_columns()
+        rows = Rows(self._columns, raw=bool(self._csv_raw)) if form.has_rows else None
+        self._flow = replace(self._flow, rows=rows, check_all=bool(self._columns))
         return self._flow.form.opening(self._flow.rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table, once it is prepared."""
+        return self._columns
 
     async def _look_for_columns(self) -> tuple[str, ...]:
         shape, lists = self._flow.shape, self._expansion.tables

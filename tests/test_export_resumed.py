@@ -25,6 +25,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "contacts.ndjson.zst": {},
     "contacts.csv": {},
     "contacts.csv.gz": {},
+    "contacts.parquet": {},
+    "columns/": {"part_contacts": 30, "file_format": "parquet"},
     "tables/": {"part_contacts": 30, "file_format": "csv"},
     "parts/": {"part_contacts": 30},
 }

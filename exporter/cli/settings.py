@@ -134,7 +134,8 @@ class OutputOptions:
     """Where they go."""
 
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = "-"
-    "File to write, `.ndjson`, `.csv` (both also `.gz`) or `.ndjson.zst`; a folder, `DIR/`, for parts; `-` is stdout."
+    """File to write: `.ndjson`, `.ndjson.gz`, `.ndjson.zst`, `.csv`, `.csv.gz` or `.parquet`; a folder, `DIR/`, for
+    parts; `-` is stdout."""
 
     gzip: Flag = False
     "Compress stdout."
@@ -157,7 +158,7 @@ class OutputOptions:
     restart: Flag = False
     "Drop an unfinished export of that name and begin anew."
 
-    format: Literal["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz"] | None = None
+    format: Literal["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz", "parquet"] | None = None
     "Format of stdout (ndjson if not said) or of the parts in a folder (ndjson.gz). A file's suffix picks its own."
 
     csv_raw: Flag = False

@@ -21,7 +21,7 @@ no such field, ``out_of_range`` where a number cannot be what it is said to be.
 FIRST_TIMESTAMP, LAST_TIMESTAMP = -62_135_596_800, 253_402_300_799
 """The years 1 to 9999, as calendars have them."""
 
-_TYPES: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     "string": str,
     "boolean": bool,
     "integer": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
@@ -122,9 +122,9 @@ class _View:
         elif field.type == "list":
             kind = list[self._object(field.path)]  # type: ignore[misc]
         else:
-            kind = _TYPES[field.type]
+            kind = TYPES[field.type]
         for other in field.also:
-            kind |= _TYPES[other]
+            kind |= TYPES[other]
         return kind | None if field.nullable else kind
 
 
@@ -204,7 +204,7 @@ def _kind_of(value: bytes) -> str:
 
 def _in_range(value: bytes, field: Field) -> bool:
     try:
-        msgspec.json.decode(value, type=_TYPES[field.type])
+        msgspec.json.decode(value, type=TYPES[field.type])
     except msgspec.DecodeError:
         return False
     return True

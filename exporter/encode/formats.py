@@ -1,10 +1,12 @@
 """Output formats as data: what each is called, and how a page becomes bytes of it."""
 
+import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+from exporter.arrow import arrow
 from exporter.encode.ndjson import lines
 from exporter.encode.rows import Rows
 from exporter.encode.shape import AS_SENT, Shape
@@ -22,6 +24,7 @@ class Format:
         suffix: of its files' names.
         compress: makes a page's lines into one member or frame; None leaves them plain.
         has_rows: whether contacts are rows of a table, and a header is their first.
+        convert: begins a file of it, given where and the columns, that is made of lines once all are there.
         look_for: looks for what it needs, and raises `ImportError` if that is not installed.
     """
 
@@ -29,6 +32,7 @@ class Format:
     compress: Callable[[bytes], bytes] | None = None
     look_for: Callable[[], object] | None = None
     has_rows: bool = False
+    convert: Callable[[io.RawIOBase, Sequence[str]], Any] | None = None
 
     def found(self) -> Self:
         """Return itself, once it is sure that it can be written.
@@ -67,12 +71,19 @@ class Format:
         return Frame(self.compress(b"") if self.compress and not self.has_rows else b"", 0, 0)
 
 
+def _parquet(file: io.RawIOBase, columns: Sequence[str]) -> Any:
+    from exporter.encode.parquet import ParquetFile  # noqa: PLC0415 - it needs an extra
+
+    return ParquetFile(file, columns)
+
+
 NDJSON = Format(".ndjson")
 NDJSON_GZIP = Format(".ndjson.gz", gzip_member)
 NDJSON_ZSTD = Format(".ndjson.zst", zstd_frame, zstd)
 CSV = Format(".csv", has_rows=True)
 CSV_GZIP = Format(".csv.gz", gzip_member, has_rows=True)
-_FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP)
+PARQUET = Format(".parquet", gzip_member, arrow, convert=_parquet)
+_FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)
 _STREAMED = {
     ("ndjson", None): NDJSON,
     ("ndjson", "gzip"): NDJSON_GZIP,
@@ -119,6 +130,8 @@ def format_of_stream(compression: str | None, file_format: str | None = None) ->
         ConfigError: there is no such format.
     """
     file_format = file_format or "ndjson"
+    if file_format == "parquet":
+        raise ConfigError("Parquet is not for streams: name a file, such as contacts.parquet")
     if (file_format, None) not in _STREAMED:
         raise ConfigError(f"the format of a stream must be 'ndjson' or 'csv', not {file_format!r}")
     if (file_format, compression) not in _STREAMED:

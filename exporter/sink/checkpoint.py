@@ -12,7 +12,7 @@ import orjson
 from exporter.errors import CheckpointError
 from exporter.model import FileSummary, Position
 from exporter.sink.durable import prepare_file, put_in_place, remove
-from exporter.sink.place import pending_path
+from exporter.sink.place import CONVERTED, pending_path
 
 CHECKPOINT_VERSION = 1
 _LARGEST_BYTES = 1 << 26
@@ -173,7 +173,9 @@ def _adds_up(checkpoint: Checkpoint) -> bool:
     """Whether it makes sense: the files together are what the position says, and it is clear how to go on."""
     figures, position = checkpoint.figures, checkpoint.figures.position
     files = (*checkpoint.files, *((checkpoint.part,) if checkpoint.part else ()))
-    sums = ("contacts", "contacts"), ("bytes", "written_bytes"), ("uncompressed_bytes", "uncompressed_bytes")
+    sums = [("contacts", "contacts"), ("uncompressed_bytes", "uncompressed_bytes")]
+    if checkpoint.settings.format != CONVERTED.removeprefix("."):  # else the position is one in their journals
+        sums.append(("bytes", "written_bytes"))
     goes_on = position.next_cursor is not None
     return (
         all(map(_counts, (figures, position, *files)))

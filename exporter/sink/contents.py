@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from exporter import fastzlib
+from exporter.arrow import arrow
 from exporter.fastzstd import zstd
 
+_BATCH = 1_000
 _PIECE_BYTES = 128 * 1024
 _COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -26,6 +28,10 @@ _INFLATERS: dict[str, _Kind] = {
 class Contents:
     """A data file, read once from its beginning to its end, never through a link.
 
+    Args:
+        path: its name.
+        suffix: what its compression is known by; that of its name if not given.
+
     Attributes:
         bytes: read so far.
         sha256: of those.
@@ -33,13 +39,14 @@ class Contents:
         damage: what is wrong with its compression, None if nothing is; the same.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, suffix: str | None = None) -> None:
         self.bytes = 0
         self.sha256 = hashlib.sha256()
         self.failure: str | None = None
         self.damage: str | None = None
         self._path = path
-        self._is_compressed = path.suffix in _INFLATERS
+        self._suffix = path.suffix if suffix is None else suffix
+        self._is_compressed = self._suffix in _INFLATERS
         self._inflater: Any = None
 
     def pieces(self) -> Iterator[bytes]:
@@ -55,9 +62,24 @@ class Contents:
         if self._inflater is not None and self.damage is None:
             self.damage = "is cut short"
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it has contacts in columns, not in lines."""
+        return self._suffix == ".parquet"
+
+    def raw(self) -> Iterator[bytes]:
+        """Give the contacts of a table, a few thousand in memory at a time."""
+        pa, parquet = arrow()
+        try:
+            with open_plainly(self._path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
+                for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
+                    yield from (b"" if record is None else record.encode() for record in batch.column(0).to_pylist())
+        except (pa.ArrowException, OSError, KeyError, IndexError, UnicodeDecodeError):
+            self.damage = "is damaged, or no Parquet with contacts"
+
     def _inflated(self, chunk: bytes) -> Iterator[bytes]:
         """Inflate a piece of one member or frame after the other."""
-        begin, errors, what = _INFLATERS[self._path.suffix]
+        begin, errors, what = _INFLATERS[self._suffix]
         rest = chunk if self.damage is None else b""
         try:
             while rest:

@@ -69,10 +69,8 @@ class FileSink:
         self._written = anyio.Event()  # since the latest commit
 
     async def __aenter__(self) -> Self:
-        steps = self._output.open()
         try:
-            while await self._do(lambda: next(steps, _DONE)) is not _DONE:
-                await anyio.lowlevel.checkpoint()
+            await self._do_steps(self._output.open())
         except BaseException:
             await self._close()
             raise
@@ -103,7 +101,7 @@ class FileSink:
             return frame
         async with self._turn:
             if not self._output.has_room(frame):
-                await self._record(self._output.rotate)
+                await self._rotate()
             if self._output.begins_a_file:
                 frame = joined(self.opening, frame)
             if not frame.content:
@@ -155,13 +153,25 @@ class FileSink:
             checkpoint is gone.
         """
         figures = self._figures()
+        if self._output.has_a_part:
+            async with self._turn:
+                await self._do_steps(self._output.rotate(figures))
         return await self._do(lambda: self._output.finish(figures, summarise))
+
+    async def _rotate(self) -> None:
+        """Finish a part. Where a file is made of it that takes a while: a cancellation leaves it as it was before."""
+        figures = self._figures()
+        await self._do_steps(self._output.rotate(figures))
+        await self._recorded(figures)
 
     async def _record(self, work: Callable[[Figures], None]) -> None:
         """Commit or rotate, tell of it, and only then look whether there is room for more."""
         self._began = True
         figures = self._figures()  # here, and not in the thread: the requests go on meanwhile
         await self._do(lambda: work(figures))
+        await self._recorded(figures)
+
+    async def _recorded(self, figures: Figures) -> None:
         self._uncommitted_bytes, self._committed_at = 0, self._clock()
         if self._written.is_set():  # else somebody may be waiting for it
             self._written = anyio.Event()
@@ -172,6 +182,11 @@ class FileSink:
     async def _close(self) -> None:
         with writing(self._output.place.path), anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._alone, self._output.close)
+
+    async def _do_steps(self, steps: Iterator[None]) -> None:
+        """Do work whose pieces may be separated by a cancellation."""
+        while await self._do(lambda: next(steps, _DONE)) is not _DONE:
+            await anyio.lowlevel.checkpoint()
 
     async def _do(self, work: Callable[[], T]) -> T:
         """Do some of the output's work in a thread, to its end."""

@@ -1,8 +1,10 @@
 """How an output is begun, and when it stops: what does not decide its bytes."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, SinkError
 
 _LONGEST_S = 10**8
 _MOST_BYTES = 2**63
@@ -33,4 +35,21 @@ class Manners:
         if type(self.checkpoint_every_s) not in (int, float) or not 0 <= self.checkpoint_every_s <= _LONGEST_S:
             raise ConfigError(
                 f"checkpoint_every_s must be a number from 0 to {_LONGEST_S:,}, not {self.checkpoint_every_s!r}"
+            )
+
+    def check_room(self, folder: Path) -> None:
+        """Look whether the disk of a folder has the room that is to be left.
+
+        Raises:
+            SinkError: it has less.
+        """
+        if not self.min_free_bytes:
+            return
+        disk = os.statvfs(folder)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self.min_free_bytes:
+            raise SinkError(
+                f"only {free:,} bytes are free in {str(folder)!r}, less than the {self.min_free_bytes:,} to be left: "
+                "make room, then run the same command again",
+                path=folder,
             )

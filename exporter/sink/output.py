@@ -6,7 +6,9 @@ The order of operations is the whole of it:
 2. `Output.commit`: the part is brought to the disk, then the checkpoint is
    replaced by one that speaks of it;
 3. `Output.rotate`, when a part is full: a checkpoint says that it is finished,
-   then it gets its name. Whoever finds that checkpoint gives the name again;
+   then it gets its name. Whoever finds that checkpoint gives the name again.
+   Of Parquet the part is a journal: first a file is made of it beside it, and
+   the journal goes once that file has its name;
 4. `Output.finish`: the last part likewise, then the manifest, and only then
    the checkpoint goes.
 
@@ -22,6 +24,7 @@ from pathlib import Path
 from exporter.errors import CheckpointError, ConfigError, SinkError
 from exporter.model import FileSummary, Frame, Summary
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
+from exporter.sink.conversion import Conversion, Make
 from exporter.sink.durable import (
     open_private,
     prepare_file,
@@ -32,7 +35,7 @@ from exporter.sink.durable import (
 from exporter.sink.lock import lock_output, open_locked, refuse_locked_output
 from exporter.sink.manifest import encode_manifest
 from exporter.sink.manners import Manners
-from exporter.sink.part import Part
+from exporter.sink.part import Part, check_length, unusable
 from exporter.sink.place import Place
 from exporter.sink.target import inspect, leftovers, make_folder
 
@@ -53,6 +56,7 @@ class Output:
         finished: the summary of the finished export that was found, else None.
         resumed: the checkpoint to go on from, None when it begins.
         part: the part that is written, None before its first frame.
+        make: makes the files of a format that has to be converted.
     """
 
     def __init__(self, place: Place, settings: Settings, manners: Manners) -> None:
@@ -60,10 +64,11 @@ class Output:
         self.finished: Summary | None = None
         self.resumed: Checkpoint | None = None
         self.part: Part | None = None
+        self.make: Make | None = None
         self.place = place
         self.manners = manners
         self._files: tuple[FileSummary, ...] = ()
-        self._lock: int | None = None
+        self._locks: list[int] = []
 
     def open(self) -> Iterator[None]:
         """Take the output for this process and find out how far it is, a piece of work at each step.
@@ -95,7 +100,7 @@ class Output:
         try:
             return inspect(self.place, self.settings, overwrite=self.manners.overwrite, restart=self.manners.restart)
         except (CheckpointError, ConfigError):
-            if self._lock is None:
+            if not self._locks:
                 with suppress(OSError, ValueError):  # what is in the way may be anything
                     refuse_locked_output(self.place)  # that it is being written says more than what it is
             raise
@@ -104,7 +109,7 @@ class Output:
         """Take the output, unless it changed since it was looked at."""
         missing: Path | None = None
         try:
-            self._lock = lock_output(self.place, found)
+            self._locks.append(lock_output(self.place, found))
         except FileNotFoundError as exc:
             if found is None:
                 raise
@@ -112,7 +117,7 @@ class Output:
         if self._inspect() != found:
             raise SinkError(f"another export has just written {str(self.place.path)!r}", path=self.place.path)
         if missing:
-            raise _unusable(missing, "is missing")
+            raise unusable(missing, "is missing")
 
     def _begin(self) -> None:
         """Clear away what is to be replaced, so that whatever dies here, the same command does the rest."""
@@ -132,18 +137,17 @@ class Output:
             self.part.close()
             self.part = None
         if not self.place.parts and checkpoint.files:
-            lock, self._lock = self._lock, open_locked(self.place.part(1))  # the file that was locked goes
+            if not self.place.part(1).exists():
+                self._locks.append(open_locked(self.place.part(1)))  # the file that was locked goes
             remove(self.place.file(1))  # as long as a checkpoint says that it is ours
             sync_folder(self.place.folder)
-            if lock is not None:
-                os.close(lock)
         self._begin()
 
     def _go_on(self, checkpoint: Checkpoint) -> Iterator[None]:
         self.resumed = checkpoint
         self._files = checkpoint.files
         for number, file in enumerate(self._files[:-1], 1):
-            _check_length(self.place.file(number), file.bytes)
+            check_length(self.place.file(number), file.bytes)
         if self._files:
             yield from self._name_last_file()
         if checkpoint.part and checkpoint.part.bytes:
@@ -153,14 +157,15 @@ class Output:
     def _name_last_file(self) -> Iterator[None]:
         """Check the file that was finished last, and give it its name if it has none yet."""
         number = len(self._files)
-        unnamed = self.place.part(number).exists()
+        unnamed = self.place.unnamed(number).exists()
         if not unnamed:
-            _check_length(self.place.file(number), self._files[-1].bytes)  # what has its name is never touched again
-        part = self._open_part(self.place.part(number) if unnamed else self.place.file(number))
+            check_length(self.place.file(number), self._files[-1].bytes)  # what has its name is never touched again
+        part = self._open_part(self.place.unnamed(number) if unnamed else self.place.file(number))
         try:
             yield from part.go_on(self._files[-1])
             if unnamed:
                 self._publish(number)
+            self._drop_journal(number)
         finally:
             part.close()
 
@@ -168,7 +173,7 @@ class Output:
         try:
             return Part(open_private(path, create=False), path)
         except FileNotFoundError:
-            raise _unusable(path, "is missing") from None
+            raise unusable(path, "is missing") from None
 
     def writable(self) -> Part:
         """Give the part that is written to; begin it if need be."""
@@ -194,6 +199,11 @@ class Output:
         """Whether the next frame is the first of its file."""
         return self.part is None or self.part.is_empty
 
+    @property
+    def has_a_part(self) -> bool:
+        """Whether something is left to be finished."""
+        return self.part is not None or not self._files
+
     def commit(self, figures: Figures) -> None:
         """Make everything appended so far durable, and the checkpoint say so."""
         committed = None
@@ -202,8 +212,8 @@ class Output:
             committed = self.part.summary(self.place.file(len(self._files) + 1).name)
         self._save(figures, committed)
 
-    def rotate(self, figures: Figures) -> None:
-        """Finish the part and give it its name: the next frame begins another one."""
+    def rotate(self, figures: Figures) -> Iterator[None]:
+        """Finish the part and give it its name, a piece of work at each step: the next frame begins another one."""
         part = self.writable()
         part.settle()
         number = len(self._files) + 1
@@ -212,23 +222,39 @@ class Output:
                 f"{MOST_PARTS:,} parts are the most that an export can have: make them larger, and use --restart",
                 path=self.place.path,
             )
-        self._files = (*self._files, part.summary(self.place.file(number).name))
+        finished = part.summary(self.place.file(number).name)
+        if self.make:
+            self._save(figures, finished)
+            conversion = Conversion(self.place.part(number), finished, self.place.unnamed(number), self.make)
+            yield from conversion.steps()
+            finished = conversion.made or finished
+        self._files = (*self._files, finished)
         self._save(figures, None)
         self._publish(number)
         self.part = None
         part.close()
+        self._drop_journal(number)
+
+    def _drop_journal(self, number: int) -> None:
+        """Remove what a file was made of, once that has its name."""
+        if not self.place.converts or not self.place.part(number).exists():
+            return
+        if not self.place.parts:  # until now the journal was what was locked
+            self._locks.append(open_locked(self.place.file(number), create=False))
+        remove(self.place.part(number))
+        sync_folder(self.place.folder)
 
     def finish(self, figures: Figures, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
-        """Finish the last part, and put the manifest in the checkpoint's place.
+        """Put the manifest in the checkpoint's place, once the last part is finished.
 
         Args:
             figures: of the whole export.
             summarise: makes its summary, given its files.
         """
-        if self.part or not self._files:
-            self.rotate(figures)
+        for _ in self.rotate(figures) if self.has_a_part else ():
+            pass
         for number, file in enumerate(self._files, 1):
-            _check_length(self.place.file(number), file.bytes)
+            check_length(self.place.file(number), file.bytes)
         summary = summarise(self._files)
         manifest = self.place.manifest
         put_in_place(prepare_file(manifest, encode_manifest(summary)), manifest)
@@ -249,48 +275,17 @@ class Output:
         if not self.place.parts:  # a manifest never stands beside another file than its own
             remove(self.place.manifest)
             sync_folder(self.place.folder)
-        put_in_place(self.place.part(number), path)
+        put_in_place(self.place.unnamed(number), path)
 
     def check_room(self) -> None:
-        """Refuse to go on once the disk has less room than is to be left.
-
-        Raises:
-            SinkError: so little is left.
-        """
-        folder, least = self.place.folder, self.manners.min_free_bytes
-        if not least:
-            return
-        folder = folder if folder.exists() else folder.parent
-        disk = os.statvfs(folder)
-        free = disk.f_bavail * disk.f_frsize
-        if free < least:
-            raise SinkError(
-                f"only {free:,} bytes are free in {str(folder)!r}, less than the {least:,} to be left: "
-                "make room, then run the same command again",
-                path=folder,
-            )
+        """Refuse to go on once the disk has less room than is to be left; see `Manners.check_room`."""
+        folder = self.place.folder
+        self.manners.check_room(folder if folder.exists() else folder.parent)
 
     def close(self) -> None:
         """Let go of everything; the lock last."""
         part, self.part = self.part, None
         if part:
             part.close()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
-
-
-def _check_length(path: Path, length: int) -> None:
-    """Look whether a finished file is still there as it was; its content is for `verify`."""
-    try:
-        changed = path.stat().st_size != length
-    except FileNotFoundError:
-        raise _unusable(path, "is missing") from None
-    if changed:
-        raise _unusable(path, "was changed since it was written")
-
-
-def _unusable(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(
-        f"{str(path)!r} {reason}, so the export cannot be gone on with: use --restart to begin anew", path=path
-    )
+        while self._locks:
+            os.close(self._locks.pop())

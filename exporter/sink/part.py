@@ -102,3 +102,24 @@ class Part(io.FileIO):
         return CheckpointError(
             f"{str(self.path)!r} {reason}, so it cannot be gone on with: use --restart to begin anew", path=self.path
         )
+
+
+def check_length(path: Path, length: int) -> None:
+    """Look whether a finished file is still there as it was; its content is for `verify`.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    try:
+        changed = path.stat().st_size != length
+    except FileNotFoundError:
+        raise unusable(path, "is missing") from None
+    if changed:
+        raise unusable(path, "was changed since it was written")
+
+
+def unusable(path: Path, reason: str) -> CheckpointError:
+    """Make the error of a file that the checkpoint speaks of, and that is not as it says."""
+    return CheckpointError(
+        f"{str(path)!r} {reason}, so the export cannot be gone on with: use --restart to begin anew", path=path
+    )

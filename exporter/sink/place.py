@@ -36,6 +36,15 @@ class Place:
         return part_path(self.file(number))
 
     @property
+    def converts(self) -> bool:
+        """Whether a part is only a journal of lines, of which the data file is made once it is full."""
+        return self.suffix == CONVERTED
+
+    def unnamed(self, number: int) -> Path:
+        """Name a data file that is finished, but for its name."""
+        return pending_path(self.file(number)) if self.converts else self.part(number)
+
+    @property
     def checkpoint(self) -> Path:
         """The file that says how far an unfinished export has got."""
         return self.path / "checkpoint.json" if self.parts else self.path.with_name(f"{self.path.name}.checkpoint.json")
@@ -52,9 +61,12 @@ class Place:
 
 
 _DATA_FILE = re.compile(
-    rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.(?:ndjson(?:\.gz|\.zst)?|csv(?:\.gz)?|parquet)(?:\.part)?"
+    rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.(?:ndjson(?:\.gz|\.zst)?|csv(?:\.gz)?|parquet)(?:\.part|\.tmp)?"
 )
 
+
+CONVERTED = ".parquet"
+"""The suffix of files that cannot be appended to."""
 
 _FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".csv", ".csv.gz", ".parquet")
 

@@ -54,7 +54,7 @@ def inspect(place: Place, settings: Settings, *, overwrite: bool, restart: bool)
 
 def _has_its_names(place: Place, checkpoint: Checkpoint) -> bool:
     last = len(checkpoint.files)
-    return last > 0 and place.file(last).exists() and not place.part(last).exists()
+    return last > 0 and place.file(last).exists() and not place.unnamed(last).exists()
 
 
 def make_folder(place: Place) -> None:

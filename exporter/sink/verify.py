@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exporter.errors import ConfigError, one_line
+from exporter.arrow import MissingArrowError, arrow
+from exporter.errors import ConfigError
 from exporter.fastzstd import MissingZstdError, zstd
 from exporter.model import FileSummary, Summary
 from exporter.sink.contents import Contents, failure_of, open_plainly
 from exporter.sink.duplicates import RepeatedIds
+from exporter.sink.findings import Findings
 from exporter.sink.lines import Lines
 from exporter.sink.manifest import decode_manifest
 from exporter.sink.place import Place
@@ -20,7 +21,6 @@ from exporter.sink.rows import Rows
 _LARGEST_MANIFEST_BYTES = 1 << 26
 _MANIFEST_OF_FOLDER = "manifest.json"
 _MANIFEST_OF_FILE = ".manifest.json"
-_MOST_OF_A_KIND = 10
 _MOST_FILES = 1_000
 _LONGEST_NAME = 100
 _TELL_EVERY_S = 0.25
@@ -82,16 +82,12 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
     if not os.fspath(path):
         raise ConfigError("there is no path to verify")
     place = _place_of(Path(path))
-    findings = _Findings()
+    findings = Findings()
     summary = _summary_at(place, findings)
     if summary is None:
         return Verified(None, findings.sentences(), 0)
     files = _files(place, summary, findings)
-    if any(path.suffix == ".zst" for path, _ in files):
-        try:
-            zstd()
-        except MissingZstdError as missing:
-            raise ConfigError(str(missing)) from None
+    _look_for_libraries(files)
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
     with RepeatedIds(summary.contacts) as ids:
         for file, expected in files:
@@ -109,36 +105,6 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
             "the API took no snapshot, a contact that changed while it was read can come twice"
         )
     return Verified(summary, findings.sentences(), repeated.surplus)
-
-
-class _Findings:
-    """Sentences about differences, of each kind the first ten."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[str, list[str]] = {}
-        self._counts: Counter[str] = Counter()
-
-    def add(self, sentence: str, kind: str | None = None, most: int = _MOST_OF_A_KIND) -> None:
-        """Take a sentence.
-
-        Args:
-            sentence: what differs.
-            kind: what many like it are called, to complete "and so many more …"; None where there is only one.
-            most: how many of a kind are kept.
-        """
-        kind = sentence if kind is None else kind
-        self._counts[kind] += 1
-        if self._counts[kind] <= most:
-            self._kinds.setdefault(kind, []).append(one_line(sentence))
-
-    def sentences(self) -> tuple[str, ...]:
-        """Give the sentences, those of a kind together."""
-        found: list[str] = []
-        for kind, sentences in self._kinds.items():
-            found += sentences
-            if self._counts[kind] > len(sentences):
-                found.append(one_line(f"and {self._counts[kind] - len(sentences)} more {kind}"))
-        return tuple(found)
 
 
 class _Progress:
@@ -192,7 +158,7 @@ def _unfinished(place: Place) -> str:
     return ""
 
 
-def _summary_at(place: Place, findings: _Findings) -> Summary | None:
+def _summary_at(place: Place, findings: Findings) -> Summary | None:
     try:
         with open_plainly(place.manifest) as file:
             content = file.read(_LARGEST_MANIFEST_BYTES)
@@ -208,7 +174,7 @@ def _summary_at(place: Place, findings: _Findings) -> Summary | None:
     return summary
 
 
-def _files(place: Place, summary: Summary, findings: _Findings) -> list[tuple[Path, FileSummary]]:
+def _files(place: Place, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
     """Check a manifest in itself and against the folder, and give the files to be read."""
     if not summary.complete and summary.limited_to_contacts is None:
         findings.add("the manifest says that the export is not complete")
@@ -224,7 +190,7 @@ def _files(place: Place, summary: Summary, findings: _Findings) -> list[tuple[Pa
     return [(place.path, file) for file in summary.files if len(names) == 1]
 
 
-def _files_in_folder(folder: Path, summary: Summary, findings: _Findings) -> list[tuple[Path, FileSummary]]:
+def _files_in_folder(folder: Path, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
     files: dict[str, FileSummary] = {}
     for file in summary.files:
         if not _is_plain(file.name):
@@ -240,6 +206,17 @@ def _files_in_folder(folder: Path, summary: Summary, findings: _Findings) -> lis
         if not name.startswith(".") and name not in files and name != _MANIFEST_OF_FOLDER:
             findings.add(f"{_shown(name)} is there, but not in the manifest", "that are not in the manifest")
     return [(folder / name, file) for name, file in files.items()]
+
+
+def _look_for_libraries(files: Sequence[tuple[Path, FileSummary]]) -> None:
+    suffixes = {path.suffix for path, _ in files}
+    try:
+        if ".zst" in suffixes:
+            zstd()
+        if ".parquet" in suffixes:
+            arrow()
+    except (MissingZstdError, MissingArrowError) as missing:
+        raise ConfigError(str(missing)) from None
 
 
 def _lines(
@@ -261,7 +238,7 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")
 
 
-def _report(path: Path, findings: _Findings) -> Callable[[int, str], None]:
+def _report(path: Path, findings: Findings) -> Callable[[int, str], None]:
     name = _shown(path.name)
 
     def report(number: int, what: str) -> None:
@@ -272,11 +249,24 @@ def _report(path: Path, findings: _Findings) -> Callable[[int, str], None]:
 
 def _read(contents: Contents, lines: Lines, progress: _Progress) -> None:
     """Read a file once, and all its lines."""
+    if contents.is_table:
+        _read_table(contents, lines, progress)
+        return
     for piece in contents.pieces():
         lines.feed(piece)
         progress.at(contents.bytes)
     if not (contents.failure or contents.damage):
         lines.end()
+
+
+def _read_table(contents: Contents, lines: Lines, progress: _Progress) -> None:
+    """Read a file, and then the contacts in it."""
+    for _ in contents.pieces():
+        progress.at(contents.bytes)
+    if not contents.failure:
+        for record in contents.raw():
+            lines.feed(record + b"\n")
+            progress.tell_if_due()
 
 
 def _differences(contents: Contents, lines: Lines, expected: FileSummary) -> Iterator[str]:

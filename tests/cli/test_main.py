@@ -41,7 +41,8 @@ USAGE_ERRORS: list[tuple[list[str], str]] = [
     (["demo", "--max-contacts", "0"], "max_contacts"),
     (["demo", "--reserve", "101"], "90"),
     (["demo", "--timeout", "nan"], "timeout"),
-    (["demo", "--output", "contacts.csv"], ".ndjson"),
+    (["demo", "--output", "contacts.xml"], ".ndjson"),
+    (["demo", "--output", "contacts.ndjson", "--csv-raw"], "CSV"),
     (["demo", "--output", ""], ".ndjson"),
     (["demo", "--output", "missing/contacts.ndjson"], "folder"),
     (["demo", "--output", "contacts.ndjson", "--gzip"], "suffix"),
@@ -49,10 +50,11 @@ USAGE_ERRORS: list[tuple[list[str], str]] = [
     (["demo", "--output", "out/", "--part-contacts", "0"], "part_contacts"),
     (["demo", "--output", "out/", "--part-bytes", "lots"], "500MB"),
     (["demo", "--output", "out/", "--part-bytes", "0.1"], "part_bytes"),
-    (["demo", "--output", "out/", "--format", "csv"], "ndjson.gz"),
+    (["demo", "--output", "out/", "--format", "xml"], "ndjson.gz"),
     (["demo", "--output", "missing/out/"], "folder"),
     (["demo", "--part-bytes", "1GB"], "folder"),
-    (["demo", "--gzip", "--format", "ndjson"], "exclude"),
+    (["demo", "--gzip", "--format", "ndjson.zst"], "exclude"),
+    (["demo", "--format", "parquet"], "file"),
     (["demo", "--max-duration", "soon"], "15m"),
     (["demo", "--checkpoint-every", "-1"], "checkpoint-every"),
     (["demo", "--output", "a.ndjson", "--min-free-disk", "5 apples"], "500MB"),
@@ -92,7 +94,7 @@ def test_bad_settings_in_the_environment_are_usage_errors(command: Any, variable
 
 def test_hostile_arguments_cannot_draw_on_the_terminal(command: Any) -> None:
     """Control characters of an argument are shown escaped, on the one line."""
-    done = command.run("demo", "--output", "a\x1b[31m\nb.csv")
+    done = command.run("demo", "--output", "a\x1b[31m\nb.xml")
     assert done.returncode == 2
     assert b"\x1b" not in done.stderr
     assert done.stderr.count(b"\n") == 1
@@ -497,7 +499,7 @@ def test_numbers_beyond_counting_are_usage_errors(command: Any) -> None:
 
 def test_other_files_in_a_folder_are_never_touched(serve: Serve, command: Any) -> None:
     """What is no part of the export is refused in every state of the folder, and stays."""
-    stranger = command.folder / "out" / "contacts-20260101.csv"
+    stranger = command.folder / "out" / "contacts-20260101.xml"
     with serve("--contacts=450", "--fault=http_401@2") as served:
         command.run("contacts", "-o", "out/", served=served)
         stranger.write_text("precious")

@@ -46,7 +46,7 @@ class Export:
         for content in contents:
             frame = Frame(content, contacts, 2 * len(content))
             if not self.output.has_room(frame):
-                self.output.rotate(self.figures)
+                list(self.output.rotate(self.figures))
             self.output.writable().write(content)
             self.output.writable().count(frame)
             self.count(frame)
