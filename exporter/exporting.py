@@ -127,7 +127,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
 
 
 async def _to_files(
-    run: Run, output: Output, observer: Observer, convert: Callable[[io.RawIOBase, Sequence[str]], Any] | None
+    run: Run, output: Output, observer: Observer, convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None
 ) -> Summary:
     async with FileSink(output, run.figures, observer) as sink:
         if output.finished:

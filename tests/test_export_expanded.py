@@ -54,14 +54,14 @@ async def exported(intercom: exporter.Intercom, path: Path, **options: Any) -> t
 
 async def test_expanded_lists_are_the_truth(tmp_path: Path) -> None:
     """Every list of every contact is whole, up to 500 tags, 130 notes and companies over several pages."""
-    async with serving(2_000, 150, hostile=False) as (sandbox, intercom):
+    async with serving(10_000, 150, hostile=False) as (sandbox, intercom):
         expansion = exporter.Expansion(EMBEDDED, concurrency=20)
         summary, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=expansion, consumers=8)
         assert summary.lists_missing == 0
         found = list(map(json.loads, lines))
-        assert found == [whole(sandbox.workspace, number, EMBEDDED) for number in range(2_000)]
+        assert found == [whole(sandbox.workspace, number, EMBEDDED) for number in range(10_000)]
         assert max(len(contact["tags"]["data"]) for contact in found if contact["tags"]) == 500
-        cut = list(map(json.loads, sandbox.workspace.records(0, 2_000)))
+        cut = list(map(json.loads, sandbox.workspace.records(0, 10_000)))
         expected = sum(bool(contact[name] and contact[name]["has_more"]) for contact in cut for name in EMBEDDED)
         assert summary.lists_expanded == expected > 100
 

@@ -32,7 +32,7 @@ class Format:
     compress: Callable[[bytes], bytes] | None = None
     look_for: Callable[[], object] | None = None
     has_rows: bool = False
-    convert: Callable[[io.RawIOBase, Sequence[str]], Any] | None = None
+    convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None = None
 
     def found(self) -> Self:
         """Return itself, once it is sure that it can be written.
@@ -71,7 +71,7 @@ class Format:
         return Frame(self.compress(b"") if self.compress and not self.has_rows else b"", 0, 0)
 
 
-def _parquet(file: io.RawIOBase, columns: Sequence[str]) -> Any:
+def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:
     from exporter.encode.parquet import ParquetFile  # noqa: PLC0415 - it needs an extra
 
     return ParquetFile(file, columns)

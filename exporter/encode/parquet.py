@@ -38,7 +38,7 @@ class ParquetFile:
         MissingArrowError: pyarrow is not installed.
     """
 
-    def __init__(self, file: io.RawIOBase, columns: Sequence[str]) -> None:
+    def __init__(self, file: io.BufferedIOBase, columns: Sequence[str]) -> None:
         self._pa, parquet = arrow()
         if RAW in columns:
             raise ConfigError(f"Parquet has the whole contact in a column {RAW!r}: no other can be called so")

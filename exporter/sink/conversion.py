@@ -6,17 +6,20 @@ under a name of its own, and whatever dies meanwhile leaves the journal.
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from exporter.errors import SinkError
 from exporter.model import FileSummary
 from exporter.sink.contents import Contents
-from exporter.sink.durable import open_private, sync
+from exporter.sink.durable import open_private, sync, sync_folder
 from exporter.sink.part import Part
 
 _STEP_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 20
 
 
 class Table(Protocol):
@@ -32,7 +35,7 @@ class Table(Protocol):
         """Let go of a file that will not be finished. Never raises."""
 
 
-Make = Callable[[io.RawIOBase], Table]
+Make = Callable[[io.BufferedIOBase], Table]
 
 
 class Conversion:
@@ -55,7 +58,7 @@ class Conversion:
         self._path = path
         self._make = make
 
-    def steps(self) -> Iterator[None]:
+    def steps(self) -> Generator[None]:
         """Do it, a piece of work at each step.
 
         Raises:
@@ -66,9 +69,10 @@ class Conversion:
             The file is on disk, under its name for the meantime, when this ends.
         """
         part = Part(open_private(self._path), self._path)
+        file = io.BufferedWriter(part, _BUFFER_BYTES)
         try:
             part.begin()
-            table = self._make(part)
+            table = self._make(file)
             try:
                 for lines in self._lines():
                     table.add(lines)
@@ -76,17 +80,13 @@ class Conversion:
                 table.close()
             finally:
                 table.abandon()
+            file.flush()
             sync(part.fileno())
-            figures = part.summary(self._expected.name)
-            self.made = FileSummary(
-                figures.name,
-                part.tell(),
-                figures.sha256,
-                self._expected.contacts,
-                self._expected.uncompressed_bytes,
-            )
+            sync_folder(self._path.parent)  # a checkpoint never speaks of a name that could still be lost
+            self.made = replace(self._expected, bytes=part.tell(), sha256=part.summary("").sha256)
         finally:
-            part.close()
+            with suppress(OSError):  # what is left in the buffer is of no use
+                file.close()
 
     def _lines(self) -> Iterator[list[bytes]]:
         """Give the journal's lines, some at a time, and prove that they are all that was written."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self, TypeVar
@@ -183,10 +183,13 @@ class FileSink:
         with writing(self._output.place.path), anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._alone, self._output.close)
 
-    async def _do_steps(self, steps: Iterator[None]) -> None:
-        """Do work whose pieces may be separated by a cancellation."""
-        while await self._do(lambda: next(steps, _DONE)) is not _DONE:
-            await anyio.lowlevel.checkpoint()
+    async def _do_steps(self, steps: Generator[None]) -> None:
+        """Do work that a cancellation may end between two pieces of it; then it lets go of what it holds."""
+        try:
+            while await self._do(lambda: next(steps, _DONE)) is not _DONE:
+                await anyio.lowlevel.checkpoint()
+        finally:
+            await self._do(steps.close)
 
     async def _do(self, work: Callable[[], T]) -> T:
         """Do some of the output's work in a thread, to its end."""

@@ -17,7 +17,7 @@ behind them, and goes on there.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Output:
         self._files: tuple[FileSummary, ...] = ()
         self._locks: list[int] = []
 
-    def open(self) -> Iterator[None]:
+    def open(self) -> Generator[None]:
         """Take the output for this process and find out how far it is, a piece of work at each step.
 
         Raises:
@@ -143,7 +143,7 @@ class Output:
             sync_folder(self.place.folder)
         self._begin()
 
-    def _go_on(self, checkpoint: Checkpoint) -> Iterator[None]:
+    def _go_on(self, checkpoint: Checkpoint) -> Generator[None]:
         self.resumed = checkpoint
         self._files = checkpoint.files
         for number, file in enumerate(self._files[:-1], 1):
@@ -154,7 +154,7 @@ class Output:
             self.part = self._open_part(self.place.part(len(self._files) + 1))
             yield from self.part.go_on(checkpoint.part)
 
-    def _name_last_file(self) -> Iterator[None]:
+    def _name_last_file(self) -> Generator[None]:
         """Check the file that was finished last, and give it its name if it has none yet."""
         number = len(self._files)
         unnamed = self.place.unnamed(number).exists()
@@ -212,7 +212,7 @@ class Output:
             committed = self.part.summary(self.place.file(len(self._files) + 1).name)
         self._save(figures, committed)
 
-    def rotate(self, figures: Figures) -> Iterator[None]:
+    def rotate(self, figures: Figures) -> Generator[None]:
         """Finish the part and give it its name, a piece of work at each step: the next frame begins another one."""
         part = self.writable()
         part.settle()

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Part(io.FileIO):
         """Empty it."""
         os.ftruncate(self.fileno(), 0)
 
-    def go_on(self, committed: FileSummary) -> Iterator[None]:
+    def go_on(self, committed: FileSummary) -> Generator[None]:
         """Check the committed bytes, a piece at each step, and cut off what is behind them.
 
         Raises:

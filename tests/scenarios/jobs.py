@@ -1,8 +1,11 @@
 """Small exports to be disturbed, and what they have to become all the same."""
 
+import csv
 import gzip
 import hashlib
+import io
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import exporter
+from exporter.arrow import arrow
+from exporter.encode.rows import Rows
 from exporter.sandbox import Workspace
 from tests.scenarios.disk import Tree, lies_in
 
@@ -18,6 +23,9 @@ KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "plain": ("contacts.ndjson", {}),
     "gzip": ("contacts.ndjson.gz", {}),
     "parts": ("parts/", {"file_format": "ndjson", "part_contacts": 20}),
+    "rows": ("rows/", {"file_format": "csv", "part_contacts": 20}),
+    "table": ("contacts.parquet", {}),
+    "tables": ("tables/", {"file_format": "parquet", "part_contacts": 20}),
 }
 
 
@@ -63,14 +71,23 @@ def data_of(tree: Tree) -> dict[str, tuple[int, str]]:
     return {
         name: (len(content), hashlib.sha256(content).hexdigest())
         for name, content in tree.items()
-        if content is not None and name.endswith((".ndjson", ".gz"))
+        if content is not None and name.endswith((".ndjson", ".gz", ".csv", ".parquet"))
     }
 
 
 def lines_of(tree: Tree) -> bytes:
-    """Give the lines of all data files, one after the other."""
-    contents = [tree[name] or b"" for name in sorted(data_of(tree))]
-    return b"".join(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content for content in contents)
+    """Give the contacts of all data files, one after the other, a line each; of CSV their rows."""
+    return b"".join(_lines(tree[name] or b"") for name in sorted(data_of(tree)))
+
+
+def _lines(content: bytes) -> bytes:
+    if content.startswith(b"\x1f\x8b"):
+        return gzip.decompress(content)
+    if content.startswith(b"PAR1"):
+        pa, parquet = arrow()
+        table = parquet.read_table(pa.BufferReader(content), columns=["raw"])
+        return b"".join(f"{one}\n".encode() for one in table.column("raw").to_pylist())
+    return content.partition(b"\n")[2] if content.startswith(b'"') else content
 
 
 def check_manifests(tree: Tree) -> None:
@@ -81,10 +98,16 @@ def check_manifests(tree: Tree) -> None:
         manifest = json.loads(content or b"")
         folder = name.removesuffix(Path(name).name)
         assert {folder + file["name"]: (file["bytes"], file["sha256"]) for file in manifest["files"]} == data_of(tree)
-        contacts = lines_of(tree).count(b"\n")
+        contacts = _count(lines_of(tree))
         assert sum(file["contacts"] for file in manifest["files"]) == manifest["contacts"] == contacts
         assert manifest["pages"] == -(-contacts // PER_PAGE)
         assert manifest["complete"] is (contacts == manifest["total_count_last"])
+
+
+def _count(lines: bytes) -> int:
+    if lines.startswith(b'"'):  # rows, whose cells may have line breaks
+        return sum(1 for _ in csv.reader(io.StringIO(lines.decode(), newline="")))
+    return lines.count(b"\n")
 
 
 async def export(intercom: exporter.Intercom, root: Path, output: str, options: Mapping[str, Any]) -> exporter.Summary:
@@ -109,6 +132,7 @@ async def undisturbed(intercom: exporter.Intercom, kind: str, folder: Path, **op
     summary = await export(intercom, folder, output, {**usual, **options})
     job = Job(output, {**usual, **options}, lies_in(folder), intercom)
     records = Workspace(summary.total_count_first or 0).records(0, summary.contacts)
-    assert lines_of(job.whole) == b"".join(b" ".join(record.splitlines()) + b"\n" for record in records)
+    lines = b"".join(b" ".join(record.splitlines()) + b"\n" for record in records)
+    assert lines_of(job.whole) == (Rows(summary.columns).of(records, Counter()) if summary.csv_raw is False else lines)
     job.done(job.whole)
     return job

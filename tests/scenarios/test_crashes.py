@@ -49,7 +49,7 @@ async def test_a_process_dies_at_every_moment(kind: str, tmp_path: Path, say: Sa
     say(str(tally))
 
 
-@pytest.mark.parametrize("kind", ["plain", "parts"])
+@pytest.mark.parametrize("kind", ["plain", "parts", "table"])
 async def test_the_power_fails_at_every_moment(kind: str, tmp_path: Path, say: Say) -> None:
     """Whatever was not synced is lost, torn or kept, twice in any mix with killed processes: nothing differs."""
     async with small_job(kind, tmp_path / "whole", contacts=30) as job:

@@ -18,7 +18,13 @@ from tests.scenarios.jobs import KINDS, Job, check_manifests, data_of, small_job
 
 Serve = Callable[..., AbstractContextManager[Any]]
 CALLS = ("open", "write", "fsync", "ftruncate", "replace", "rename", "unlink", "mkdir")
-OUTPUTS = {"a.ndjson": (), "a.ndjson.gz": ("--per-page=50",), "parts/": ("--format=ndjson", "--part-contacts=1500")}
+OUTPUTS = {
+    "a.ndjson": (),
+    "a.ndjson.gz": ("--per-page=50",),
+    "a.csv": (),
+    "a.parquet": (),
+    "parts/": ("--format=ndjson", "--part-contacts=1500"),
+}
 
 
 class FailingDisk:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 OUTPUTS = {
     "a.ndjson": (),
     "a.ndjson.gz": (),
+    "a.parquet": (),
     "parts/": ("--format=ndjson", "--part-contacts=1500"),
 }
 LOSING = """
