@@ -73,8 +73,11 @@ class Contents:
         try:
             with open_plainly(self._path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
                 for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
-                    yield from (b"" if record is None else record.encode() for record in batch.column(0).to_pylist())
-        except (pa.ArrowException, OSError, KeyError, IndexError, UnicodeDecodeError):
+                    for record in batch.column(0).to_pylist():
+                        if not isinstance(record, str):
+                            raise TypeError
+                        yield record.encode()
+        except (pa.ArrowException, OSError, LookupError, TypeError, UnicodeError):
             self.damage = "is damaged, or no Parquet with contacts"
 
     def _inflated(self, chunk: bytes) -> Iterator[bytes]:

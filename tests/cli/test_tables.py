@@ -1,0 +1,131 @@
+"""Tables on the command line: written, verified, damaged, and without what they need."""
+
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.arrow import arrow
+
+WITHOUT = """
+import sys
+sys.modules["pyarrow"] = None
+from exporter.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "a.csv": (),
+    "a.csv.gz": (),
+    "a.parquet": (),
+    "rows/": ("--format=csv.gz", "--part-contacts=450"),
+    "columns/": ("--format=parquet", "--part-contacts=450"),
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_table_is_written_verified_and_known_again(command: Any, output: str) -> None:
+    """The manifest names its columns; the same command says that it is complete."""
+    line = ("demo", "--contacts=1000", "--output", output, *OUTPUTS[output])
+    assert command.run(*line).returncode == 0
+    checked = command.run("verify", output)
+    assert (checked.returncode, b"1,000 contacts" in checked.stderr) == (0, True), checked.stderr
+    assert b"complete already" in command.run(*line).stderr
+
+
+def test_stdout_can_be_csv(command: Any) -> None:
+    """With the chosen columns, compressed or not; a table of columns needs a file."""
+    fields = "--fields=id,custom_attributes.seats,location.city"
+    plain = command.run("demo", "--contacts=300", "-q", "--format=csv", fields)
+    rows = list(csv.reader(io.StringIO(plain.stdout.decode(), newline="")))
+    assert rows[0] == ["id", "custom_attributes.seats", "location.city"]
+    assert len(rows) == 301
+    for options in (("--format=csv.gz",), ("--format=csv", "--gzip")):
+        assert command.run("demo", "--contacts=300", "-q", fields, *options).stdout.startswith(b"\x1f\x8b")
+    assert command.run("demo", "--format=parquet").returncode == 2
+
+
+def test_what_is_not_documented_is_told_once(command: Any) -> None:
+    """In a line, which says what a table of rows could not hold."""
+    done = command.run("demo", "--contacts=3000", "-o", "a.csv")
+    told = [line for line in done.stderr.decode().splitlines() if "not as documented" in line]
+    assert len(told) == 1
+    assert "no_column" in told[0]
+    assert "was not written" in told[0]
+    assert b"not as documented" not in command.run("demo", "--contacts=3000", "-o", "a.ndjson").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["demo", "-o", "b.parquet"], ["demo", "-o", "new/", "--format=parquet"], ["verify", "a.parquet"]]
+)
+def test_a_missing_extra_is_one_line_that_names_it(command: Any, arguments: list[str]) -> None:
+    """With the command that installs it, and exit code 2; nothing is written."""
+    assert command.run("demo", "--contacts=10", "-o", "a.parquet").returncode == 0
+    before = sorted(Path(command.folder).iterdir())
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments],
+        cwd=command.folder,
+        env=command.environment(),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.count(b"\n") == 1
+    assert b"pip install 'intercom-exporter[parquet]'" in done.stderr
+    assert sorted(Path(command.folder).iterdir()) == before
+
+
+def without_a_row(content: bytes) -> bytes:
+    """Drop the last row."""
+    return content[: content.rindex(b'\n"contact"') + 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (without_a_row, "299 lines"),
+        (lambda content: content.replace(b'"id"', b'"di"', 1), "header"),
+        (lambda content: content.replace(b'\n"contact",', b"\n", 1), "cells"),
+        (lambda content: content + content[content.rindex(b'\n"contact"') + 1 :], "id of an earlier one"),
+        (lambda content: content[:-1] + b'"', "quotes"),
+        (lambda content: content.replace(b'"contact"', b'"\xff"', 1), "UTF-8"),
+    ],
+)
+def test_damaged_rows_are_found(command: Any, change: Callable[[bytes], bytes], finding: str) -> None:
+    """Each for what it is, besides the hash that tells that something is."""
+    assert command.run("demo", "--contacts=300", "-q", "-o", "a.csv").returncode == 0
+    path = command.folder / "a.csv"
+    path.write_bytes(change(path.read_bytes()))
+    done = command.run("verify", "a.csv")
+    assert done.returncode == 7
+    assert "SHA-256" in done.stderr.decode()
+    assert finding in done.stderr.decode()
+
+
+@pytest.mark.parametrize("cut", [5, 4_000, -1, -9])
+def test_a_damaged_table_of_columns_is_found(command: Any, cut: int) -> None:
+    """Wherever it ends too early."""
+    assert command.run("demo", "--contacts=300", "-q", "-o", "a.parquet").returncode == 0
+    path = command.folder / "a.parquet"
+    path.write_bytes(path.read_bytes()[:cut])
+    done = command.run("verify", "a.parquet")
+    assert done.returncode == 7
+    assert "damaged" in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_table_of_other_columns_is_found(command: Any) -> None:
+    """Parquet by somebody else."""
+    assert command.run("demo", "--contacts=300", "-q", "-o", "a.parquet").returncode == 0
+    pa, parquet = arrow()
+    parquet.write_table(pa.table({"id": [1, 2]}), command.folder / "a.parquet")
+    done = command.run("verify", "a.parquet")
+    assert (done.returncode, b"Traceback" in done.stderr) == (7, False)
+    parquet.write_table(pa.table({"raw": [1, None]}), command.folder / "a.parquet")
+    done = command.run("verify", "a.parquet")
+    assert (done.returncode, b"Traceback" in done.stderr) == (7, False)
