@@ -73,10 +73,7 @@ class Contents:
         try:
             with open_plainly(self._path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
                 for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
-                    for record in batch.column(0).to_pylist():
-                        if not isinstance(record, str):
-                            raise TypeError
-                        yield record.encode()
+                    yield from (str.encode(record) for record in batch.column(0).to_pylist())  # nothing but text
         except (pa.ArrowException, OSError, LookupError, TypeError, UnicodeError):
             self.damage = "is damaged, or no Parquet with contacts"
 
