@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from operator import add
+from typing import Any
 
 import msgspec
 import orjson
@@ -19,21 +18,40 @@ _SHAPES = 256  # contacts of one workspace come in few sets of keys
 _ORDINARY_BYTES = 16 * 1024  # the keys of what is larger are not kept: they could be of any length
 
 
-@dataclass(frozen=True, slots=True)
+class Layout:
+    """What objects with the same keys in the same order have in common.
+
+    Attributes:
+        places: by key, which members have it, from 0; more than one where it is repeated.
+        extras: bytes that each member takes besides its value: its key with its quotes, a colon, a comma.
+        before: those of all members before each, and of the brace that begins the object.
+        steps: for whoever looks up paths in such objects: what was found out already, by what was asked.
+    """
+
+    __slots__ = ("before", "extras", "places", "steps")
+
+    def __init__(self, places: Mapping[str, tuple[int, ...]], extras: tuple[int, ...]) -> None:
+        self.places = places
+        self.extras = extras
+        self.before = tuple(accumulate(extras, initial=1))
+        self.steps: dict[Any, Any] = {}
+
+
 class Members:
     """A JSON object without white space between its tokens, and where each of its members lies.
 
-    Attributes:
+    Args:
         text: the object.
-        places: by key, which members have it, from 0; more than one where it is repeated.
-        extras: bytes that each member takes besides its value: its key with its quotes, a colon, a comma.
-        starts: where each member begins, and where one more would.
+        layout: of its keys.
+        sizes: length of each member's value.
     """
 
-    text: bytes
-    places: Mapping[str, tuple[int, ...]]
-    extras: tuple[int, ...]
-    starts: list[int]
+    __slots__ = ("layout", "sizes", "text")
+
+    def __init__(self, text: bytes, layout: Layout, sizes: list[int]) -> None:
+        self.text = text
+        self.layout = layout
+        self.sizes = sizes
 
     @classmethod
     def of(cls, value: bytes) -> "Members":
@@ -44,15 +62,14 @@ class Members:
         """
         try:
             found = _object.decode(value)
-            keys = tuple(found)
-            places, extras = _keys(keys) if len(value) <= _ORDINARY_BYTES else _keys.__wrapped__(keys)
+            layout = (_layout if len(value) <= _ORDINARY_BYTES else _layout.__wrapped__)(tuple(found))
         except _REFUSED:  # a lone surrogate, for one
             return cls._slowly(value)
-        starts = list(accumulate(map(add, map(len, found.values()), extras), initial=1))
+        sizes = list(map(len, found.values()))
         # The keys were decoded, and of repeated ones the last is left. Any other spelling than the one that is
         # counted here is longer: what is as long is the same.
-        same = starts[-1] + (not found) == len(value)
-        return cls(value, places, extras, starts) if same else cls._slowly(value)
+        same = layout.before[-1] + sum(sizes) + (not sizes) == len(value)
+        return cls(value, layout, sizes) if same else cls._slowly(value)
 
     @classmethod
     def _slowly(cls, value: bytes) -> "Members":
@@ -61,28 +78,40 @@ class Members:
         for place, (key, _) in enumerate(members):
             name = text_of(key)
             places[name] = (*places.get(name, ()), place)
-        starts = list(accumulate((len(key) + len(content) + 2 for key, content in members), initial=1))
         text = join_members(b"%b:%b" % member for member in members)
-        return cls(text, places, tuple(len(key) + 2 for key, _ in members), starts)
+        layout = Layout(places, tuple(len(key) + 2 for key, _ in members))
+        return cls(text, layout, [len(content) for _, content in members])
 
     def __len__(self) -> int:
-        return len(self.extras)
+        return len(self.sizes)
+
+    @property
+    def places(self) -> Mapping[str, tuple[int, ...]]:
+        """By key, which members have it, from 0; more than one where it is repeated."""
+        return self.layout.places
+
+    def _start(self, place: int) -> int:
+        """Return where a member begins, or where one more would."""
+        return self.layout.before[place] + sum(self.sizes[:place])
 
     def member(self, place: int) -> bytes:
         """Return a member as it stands."""
-        return self.text[self.starts[place] : self.starts[place + 1] - 1]
+        start = self._start(place)
+        return self.text[start : start + self.layout.extras[place] - 1 + self.sizes[place]]
 
     def value(self, place: int) -> bytes:
         """Return a member's value as it stands."""
-        return self.text[self.starts[place] + self.extras[place] - 1 : self.starts[place + 1] - 1]
+        start = self._start(place) + self.layout.extras[place] - 1
+        return self.text[start : start + self.sizes[place]]
 
     def with_value(self, place: int, value: bytes) -> bytes:
         """Return a member with another value."""
-        return self.text[self.starts[place] : self.starts[place] + self.extras[place] - 1] + value
+        start = self._start(place)
+        return self.text[start : start + self.layout.extras[place] - 1] + value
 
     def values(self, key: str) -> list[bytes]:
         """Return the values below a key: one, or none, or several where it is repeated."""
-        return [self.value(place) for place in self.places.get(key, ())]
+        return [self.value(place) for place in self.layout.places.get(key, ())]
 
     def patched(self, pieces: Mapping[int, bytes | None], *more: bytes) -> bytes:
         """Put the object together again.
@@ -94,19 +123,20 @@ class Members:
         kept, at = [], 0
         for place in sorted(pieces):
             if place > at:
-                kept.append(self.text[self.starts[at] : self.starts[place] - 1])
+                kept.append(self.text[self._start(at) : self._start(place) - 1])
             if (piece := pieces[place]) is not None:
                 kept.append(piece)
             at = place + 1
-        if at < len(self):
-            kept.append(self.text[self.starts[at] : -1])
+        if at < len(self.sizes):
+            kept.append(self.text[self._start(at) : -1])
         return b"{" + b",".join((*kept, *more)) + b"}"
 
 
 @lru_cache(_SHAPES)
-def _keys(keys: tuple[str, ...]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
-    """Return where each key stands, and what it takes with a colon and a comma."""
-    return {key: (place,) for place, key in enumerate(keys)}, tuple(len(orjson.dumps(key)) + 2 for key in keys)
+def _layout(keys: tuple[str, ...]) -> Layout:
+    """Make the layout of objects that have each key once, spelled as orjson spells it."""
+    extras = tuple(len(orjson.dumps(key)) + 2 for key in keys)
+    return Layout({key: (place,) for place, key in enumerate(keys)}, extras)
 
 
 def join_members(members: Iterable[bytes]) -> bytes:

@@ -1,9 +1,9 @@
 """What becomes of a contact's fields: chosen, dropped, or made into pseudonyms. Everything else keeps its bytes."""
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache, partial
 
 from exporter.errors import ConfigError
 from exporter.members import Members, items_of, join_items, join_members, text_of
@@ -11,6 +11,7 @@ from exporter.members import Members, items_of, join_items, join_members, text_o
 _LEAST_KEY_BYTES = 16
 _CHECK = b"intercom-exporter: which key is this?"
 _CHECK_DIGITS = 16
+_PARTS, _SMALL_BYTES = 4_096, 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,7 @@ def _nothing(_value: bytes) -> None:
     """Leave a value out."""
 
 
-def _selected(value: bytes, paths: Sequence[str], found: set[str], before: str = "") -> bytes | None:
+def _selected(value: bytes, paths: tuple[str, ...], found: set[str], before: str = "") -> bytes | None:
     """Keep what paths name, in their order; None if that is nothing."""
     if value.startswith(b"["):
         items = (_selected(item, paths, found, before) for item in items_of(value))
@@ -131,7 +132,7 @@ def _selected(value: bytes, paths: Sequence[str], found: set[str], before: str =
     if not value.startswith(b"{"):
         return None
     members, kept = Members.of(value), []
-    for key, rests in _steps(members, paths).items():
+    for key, rests in _steps(members, paths):
         for place in members.places[key]:
             if "" in rests:
                 found.add(before + key)
@@ -142,11 +143,12 @@ def _selected(value: bytes, paths: Sequence[str], found: set[str], before: str =
 
 
 def _changed(
-    value: bytes, paths: Sequence[str], change: Callable[[bytes], bytes | None], found: set[str], before: str = ""
+    value: bytes, paths: tuple[str, ...], change: Callable[[bytes], bytes | None], found: set[str], before: str = ""
 ) -> bytes:
     """Change the values that paths name, or leave out those that become None."""
     if value.startswith(b"["):
-        return join_items([_changed(item, paths, change, found, before) for item in items_of(value)])
+        each = _without if change is _nothing else partial(_changed, change=change)
+        return join_items([each(item, paths, found=found, before=before) for item in items_of(value)])
     if not value.startswith(b"{"):
         return value
     members = Members.of(value)
@@ -154,27 +156,48 @@ def _changed(
     if not steps:
         return value
     pieces: dict[int, bytes | None] = {}
-    for key, rests in steps.items():
+    for key, rests in steps:
         for place in members.places[key]:
             old = members.value(place)
             if "" in rests:
                 found.add(before + key)
                 new = change(old)
+            elif change is _nothing:
+                new = _without(old, rests, found, f"{before}{key}.")
             else:
                 new = _changed(old, rests, change, found, f"{before}{key}.")
             pieces[place] = None if new is None else members.with_value(place, new)
     return members.patched(pieces)
 
 
-def _steps(members: Members, paths: Sequence[str]) -> dict[str, list[str]]:
+def _without(value: bytes, paths: tuple[str, ...], found: set[str], before: str) -> bytes:
+    """Leave something out of a part of a contact. Many have the same tags, or are in the same city."""
+    if len(value) > _SMALL_BYTES:
+        return _changed(value, paths, _nothing, found, before)
+    result, led = _without_again(value, paths, before)
+    found |= led
+    return result
+
+
+@lru_cache(_PARTS)
+def _without_again(value: bytes, paths: tuple[str, ...], before: str) -> tuple[bytes, frozenset[str]]:
+    found: set[str] = set()
+    return _changed(value, paths, _nothing, found, before), frozenset(found)
+
+
+def _steps(members: Members, paths: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Group paths by the key of the member that each leads to, with what is left of them: nothing, for all of it."""
-    steps: dict[str, list[str]] = {}
+    known: tuple[tuple[str, tuple[str, ...]], ...] | None = members.layout.steps.get(paths)
+    if known is not None:
+        return known
+    steps: dict[str, tuple[str, ...]] = {}
     for path in paths:
         for key, rest in _splits(path):
             if key in members.places:
-                steps.setdefault(key, []).append(rest)
+                steps[key] = (*steps.get(key, ()), rest)
                 break
-    return steps
+    members.layout.steps[paths] = found = tuple(steps.items())
+    return found
 
 
 @cache
