@@ -1,5 +1,6 @@
 """The programs that are measured, as data: each fetches every contact of a workspace."""
 
+import csv
 import gzip
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import IO
 
 from benchmarks.peers.counting import contacts_in
 from benchmarks.raw_socket import CONTACT
+from exporter.arrow import arrow
 from exporter.fastzstd import zstd
 
 _CHUNK_BYTES = 1 << 20
@@ -73,6 +75,15 @@ def _zstd_lines(outcome: Outcome) -> int:
         return _occurrences_in(b"\n", file)
 
 
+def _csv_rows(outcome: Outcome) -> int:
+    with outcome.output.open(encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
+def _parquet_rows(outcome: Outcome) -> int:
+    return int(arrow()[1].read_metadata(outcome.output).num_rows)
+
+
 def _contacts_in_bodies(outcome: Outcome) -> int:
     return occurrences(CONTACT, outcome.output)
 
@@ -113,6 +124,8 @@ GZIP_1 = Row("gzip-1", "ours, gzip file, one consumer", (*_TO_FILE, "--consumers
 ZSTD = Row("zstd", "ours, zstd file", _TO_FILE, _zstd_lines, "contacts.ndjson.zst")
 FIELDS = Row("fields", "ours, six fields of each contact", (*_TO_FILE, "--fields", _FIELDS), _lines)
 DROP = Row("drop", "ours, all fields but three", (*_TO_FILE, "--drop", "phone,location.city,tags.data.url"), _lines)
+CSV = Row("csv", "ours, CSV file, a column for each field", _TO_FILE, _csv_rows, "contacts.csv")
+PARQUET = Row("parquet", "ours, Parquet file", _TO_FILE, _parquet_rows, "contacts.parquet")
 EXPAND = Row("expand", "ours, lists made whole", (*_TO_FILE, "--expand", "tags,notes,companies"), _lines)
 PIPE = Row("pipe", "ours, stdout into wc -l", _TO_STDOUT, _printed, reader=("wc", "-l"))
 WEB = Row(
