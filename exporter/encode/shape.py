@@ -158,14 +158,13 @@ def _changed(
     pieces: dict[int, bytes | None] = {}
     for key, rests in steps:
         for place in members.places[key]:
-            old = members.value(place)
             if "" in rests:
                 found.add(before + key)
-                new = change(old)
+                new = None if change is _nothing else change(members.value(place))
             elif change is _nothing:
-                new = _without(old, rests, found, f"{before}{key}.")
+                new = _without(members.value(place), rests, found, f"{before}{key}.")
             else:
-                new = _changed(old, rests, change, found, f"{before}{key}.")
+                new = _changed(members.value(place), rests, change, found, f"{before}{key}.")
             pieces[place] = None if new is None else members.with_value(place, new)
     return members.patched(pieces)
 
