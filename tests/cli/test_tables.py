@@ -2,22 +2,13 @@
 
 import csv
 import io
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exporter.arrow import arrow
 
-WITHOUT = """
-import sys
-sys.modules["pyarrow"] = None
-from exporter.cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "a.csv": (),
     "a.csv.gz": (),
@@ -57,27 +48,6 @@ def test_what_is_not_documented_is_told_once(command: Any) -> None:
     assert "no_column" in told[0]
     assert "was not written" in told[0]
     assert b"not as documented" not in command.run("demo", "--contacts=3000", "-o", "a.ndjson").stderr
-
-
-@pytest.mark.parametrize(
-    "arguments", [["demo", "-o", "b.parquet"], ["demo", "-o", "new/", "--format=parquet"], ["verify", "a.parquet"]]
-)
-def test_a_missing_extra_is_one_line_that_names_it(command: Any, arguments: list[str]) -> None:
-    """With the command that installs it, and exit code 2; nothing is written."""
-    assert command.run("demo", "--contacts=10", "-o", "a.parquet").returncode == 0
-    before = sorted(Path(command.folder).iterdir())
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *arguments],
-        cwd=command.folder,
-        env=command.environment(),
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.count(b"\n") == 1
-    assert b"pip install 'intercom-exporter[parquet]'" in done.stderr
-    assert sorted(Path(command.folder).iterdir()) == before
 
 
 def without_a_row(content: bytes) -> bytes:
