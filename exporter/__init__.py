@@ -34,6 +34,7 @@ from exporter.events import (
 from exporter.model import FileSummary, Page, Position, SourceSummary, Summary
 
 if TYPE_CHECKING:
+    from exporter.checking import Checked, check
     from exporter.encode.shape import Shape
     from exporter.exporting import export
     from exporter.sandbox import Sandbox
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ApiError",
     "AttributesUntold",
+    "Checked",
     "CheckpointError",
     "Chunks",
     "Committed",
@@ -83,12 +85,15 @@ __all__ = [
     "VersionMismatch",
     "Waiting",
     "__version__",
+    "check",
     "export",
     "stream",
     "verify",
 ]
 
 _LATER = {
+    "Checked": "exporter.checking",
+    "check": "exporter.checking",
     "Chunks": "exporter.streaming",
     "Contacts": "exporter.source.intercom",
     "Expansion": "exporter.source.expansion",

@@ -25,7 +25,6 @@ from exporter.sink.stdout import StdoutSink
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
 
-_PART_BYTES = 1_000_000_000
 _MOST = 2**53
 _STDOUT = "-"
 
@@ -105,9 +104,9 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         no manifest, and no single file, of that name appears.
     """
     check_open(intercom)
-    parts = _Parts(part_contacts, part_bytes)
+    parts = Parts(part_contacts, part_bytes)
     if os.fspath(path) == _STDOUT:
-        if parts != _Parts():
+        if parts != Parts():
             raise ConfigError("parts are for files: name a folder, such as 'contacts/'")
         flow = Flow(format_of_stream(compression, file_format), consumers, queue_pages, max_contacts, shape)
         run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
@@ -118,10 +117,10 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     manners = Manners(
         overwrite=overwrite, restart=restart, min_free_bytes=min_free_bytes, checkpoint_every_s=checkpoint_every_s
     )
-    place, form = await anyio.to_thread.run_sync(_destination, path, file_format, parts)
+    place, form = await anyio.to_thread.run_sync(destination, path, file_format, parts)
     flow = Flow(form, consumers, queue_pages, max_contacts, shape)
     run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
-    settings = run.settings(parts.contacts, parts.bytes or _PART_BYTES) if place.parts else run.settings()
+    settings = run.settings_of(place, parts.contacts, parts.bytes)
     output = Output(place, settings, manners)
     return await in_a_task(lambda: _to_files(run, output, observer, form.convert))
 
@@ -160,7 +159,7 @@ async def _to_files(
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
     """How large parts may get: contacts and bytes, None where nothing was said."""
 
     contacts: int | None = None
@@ -173,7 +172,7 @@ class _Parts:
                 raise ConfigError(f"part_{name} must be a whole number from 1 to {_MOST}")
 
 
-def _destination(path: str | os.PathLike[str], file_format: str | None, parts: _Parts) -> tuple[Place, Format]:
+def destination(path: str | os.PathLike[str], file_format: str | None, parts: Parts) -> tuple[Place, Format]:
     """Decide between one file and a folder of parts, and on the format."""
     if not os.fspath(path):
         raise ConfigError("the output has no name: it must end with .ndjson.gz, for one, or be a folder")
@@ -181,7 +180,7 @@ def _destination(path: str | os.PathLike[str], file_format: str | None, parts: _
         form = format_of_suffix(f".{file_format or 'ndjson.gz'}")
         return Place(Path(path), form.suffix, parts=True), form
     path = Path(path)
-    if parts != _Parts():
+    if parts != Parts():
         raise ConfigError(f"parts need a folder: end the output with a slash, as in '{path.name}/'")
     form = format_of_name(path.name)
     if file_format is not None and format_of_suffix(f".{file_format}") != form:

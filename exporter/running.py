@@ -14,12 +14,14 @@ from exporter.events import AttributesUntold, Observer, OldVersion, PageWritten,
 from exporter.flow import Flow, pump
 from exporter.model import FileSummary, Frame, Page, Position, SourceSummary, Summary
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings
+from exporter.sink.place import Place
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.guard import LoopGuard
 from exporter.source.intercom import Intercom
 from exporter.source.listing import ENDPOINT
 
 _MOST_DRIFTING = 100
+_PART_BYTES = 1_000_000_000
 _OTHERS = "(others)"
 
 
@@ -186,6 +188,14 @@ class Run:
             if echoed not in (None, asked):
                 self._observer(VersionMismatch(asked, echoed))
         self._observer(PageWritten(self._position, page.total_count))
+
+    def settings_of(self, place: Place, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
+        """Describe what decides the bytes of the output at a place."""
+        return self.settings(part_contacts, part_bytes or _PART_BYTES) if place.parts else self.settings()
+
+    def encode(self, page: Page) -> Frame:
+        """Encode a page, as a sample. Blocks."""
+        return self._flow.form.encode(page, self._flow.shape, self._flow.rows)
 
     def settings(self, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
         """Describe what decides the output's bytes."""

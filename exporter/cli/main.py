@@ -10,7 +10,7 @@ from cyclopts.config import Env
 
 from exporter import __version__
 from exporter.cli import exits
-from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions, Whole, WholeOrNone
+from exporter.cli.settings import Flag, OutputOptions, ReportOptions, SourceOptions, Whole, WholeOrNone
 from exporter.cli.shaping import ShapeOptions
 from exporter.errors import ConfigError, ExporterError
 
@@ -69,6 +69,29 @@ async def demo(
     """
     output.check()
     return await _export(lambda: _made_up(source, contacts), output, shape, report)
+
+
+@app.command
+async def check(
+    source: SourceOptions = _SOURCE,
+    output: OutputOptions = _OUTPUT,
+    shape: ShapeOptions = _SHAPE,
+    report: ReportOptions = _REPORT,
+    *,
+    json: Flag = False,
+) -> int:
+    """Look at a workspace, and at the output, before a long run: two or three requests, nothing is written.
+
+    Takes the options of `contacts`. What will go wrong is said in warnings; the estimates are those of one page.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object instead of lines.
+    """
+    from exporter.cli.checking import check_and_tell
+
+    return await check_and_tell(source, output, shape, report, as_json=json)
 
 
 @app.command

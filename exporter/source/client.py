@@ -67,6 +67,9 @@ class Client:
         api_version: sent as ``Intercom-Version``.
         patience: time-outs and retries.
         window: the rate-limit window that all requests share.
+
+    Attributes:
+        base_url, window: as given.
     """
 
     def __init__(self, base_url: str, token: str, api_version: str, patience: Patience, window: Window) -> None:
@@ -74,7 +77,7 @@ class Client:
         self._token = token
         self._api_version = api_version
         self._patience = patience
-        self._window = window
+        self.window = window
         self._clock = anyio.current_time  # the loop's, which a host may run at another pace
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
@@ -165,7 +168,7 @@ class Client:
         heard_at = begin()
         announcement = None
         traffic.requests += 1
-        self._window.sent()
+        self.window.sent()
         try:
             async with self._session.get(url, allow_redirects=False, proxy=self._proxy) as response:
                 heard_at = self._clock()
@@ -179,7 +182,7 @@ class Client:
         except (aiohttp.ClientError, OSError) as exc:
             failure = Transient("network", f"the connection failed ({printable(_reason(exc), self._token)})")
         finally:
-            self._window.answered(announcement, heard_at)
+            self.window.answered(announcement, heard_at)
             if self._first_answer is not None:
                 self._first_answer.set()
         # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.
@@ -212,10 +215,15 @@ class Client:
             return
         if not self._first_answer.is_set():  # where nothing is to be waited for, a request leaves in one step
             await self._first_answer.wait()
-        while (wait_s := self._window.wait_s(self._clock())) > 0:
-            traffic.observer(Waiting(wait_s, self._window.limit or 0))
-            traffic.rate_limit_wait_s += wait_s
-            await anyio.sleep(wait_s)
+        while (wait_s := self.window.wait_s(self._clock())) > 0:
+            if not traffic.waiting:  # of several requests that wait side by side the first tells, and counts
+                traffic.observer(Waiting(wait_s, self.window.limit or 0))
+                traffic.rate_limit_wait_s += wait_s
+            traffic.waiting += 1
+            try:
+                await anyio.sleep(wait_s)
+            finally:
+                traffic.waiting -= 1
 
 
 async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:

@@ -62,6 +62,11 @@ class Expansion:
         named = ("tags",) if self.tag_names and "tags" not in self.lists else ()
         return (*self.lists, *named)
 
+    def wanted(self, record: bytes) -> list[ListName]:
+        """Say which lists of a contact are to be fetched."""
+        more = says_more(record)
+        return [name for name in self.lists if name not in EMBEDDED or name in more]
+
     def __bool__(self) -> bool:
         """Whether anything is to be done."""
         return bool(self.lists or self.tag_names)
@@ -117,7 +122,7 @@ class Expander:
 
         async with anyio.create_task_group() as tasks:
             for place, record in enumerate(page.records):
-                for name in self._wanted(record):
+                for name in self._expansion.wanted(record):
                     tasks.start_soon(complete, place, name)
         for place, name, members in sorted(found, key=lambda one: (one[0], self._expansion.lists.index(one[1]))):
             if members is None:
@@ -129,11 +134,6 @@ class Expander:
             names = await self._names()
             expanded.records = [with_tag_names(record, names) for record in expanded.records]
         return expanded
-
-    def _wanted(self, record: bytes) -> list[ListName]:
-        """Say which lists of a contact are to be fetched."""
-        more = says_more(record)
-        return [name for name in self._expansion.lists if name not in EMBEDDED or name in more]
 
     async def _fetch(self, contact_id: str, name: ListName) -> Sequence[bytes] | None:
         """Fetch a whole list; None if its contact is gone, or has no id that a path could hold."""

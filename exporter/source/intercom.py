@@ -21,6 +21,7 @@ from exporter.source.expansion import Expander, Expansion
 from exporter.source.listing import Pages
 from exporter.source.pacing import Window
 from exporter.source.trial import Patience, Traffic
+from exporter.source.workspace import WorkspaceName, fetch_workspace
 
 API_VERSIONS = (*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(15)), "Unstable")
 MOST_PER_PAGE = 150
@@ -142,6 +143,27 @@ class Intercom:
             traffic: counts what it costs.
         """
         return Expander(self._client, expansion, traffic)
+
+    @property
+    def window_limit(self) -> int | None:
+        """Calls that the API allows in a window of ten seconds, all its users together; None until it says so."""
+        return self._client.window.limit
+
+    @property
+    def calls_per_s(self) -> float | None:
+        """Calls a second that it allows us, what is left to others taken off; None until it says so."""
+        return self._client.window.calls_per_s
+
+    async def workspace(self, traffic: Traffic) -> WorkspaceName | None:
+        """Ask what the workspace is called; None where the token may not.
+
+        Args:
+            traffic: counts what it costs.
+
+        Raises:
+            SourceError: it failed in a passing way for too long.
+        """
+        return await fetch_workspace(self._client, traffic)
 
     async def attributes(self, traffic: Traffic) -> tuple[str, ...] | None:
         """Name the custom attributes that contacts can have; None where the API does not tell.

@@ -102,9 +102,16 @@ class Window:
             return 0.0
         if now >= self._ends_at:  # a window nobody has announced yet; it is full but for what is on its way
             self._reset, self._remaining, self._ends_at = 0, self.limit, now + WINDOW_S
-        # At least one call a window, or a tiny limit would stop us for good.
-        kept = min(int(self.limit * self._reserve), self.limit - 1)
-        return 0.0 if self._remaining - self._in_flight > kept else self._ends_at - now
+        return 0.0 if self._remaining - self._in_flight > self._kept(self.limit) else self._ends_at - now
+
+    @property
+    def calls_per_s(self) -> float | None:
+        """Calls a second that are ours; None without an announcement."""
+        return None if self.limit is None else (self.limit - self._kept(self.limit)) / WINDOW_S
+
+    def _kept(self, limit: int) -> int:
+        """Count the calls of a window that are left to others; at least one is ours, or a tiny limit would stop us."""
+        return min(int(limit * self._reserve), limit - 1)
 
     def sent(self) -> None:
         """Count a call that leaves."""

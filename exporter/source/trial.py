@@ -40,6 +40,7 @@ class Traffic:
         requests: requests sent, every attempt counted.
         retries: attempts that were repeated, by cause.
         rate_limit_wait_s: seconds spent waiting for the rate-limit window.
+        waiting: requests that wait for it now.
         retry_time_s: seconds lost to failed attempts and the waits after them.
         version_echoed: the API version of the latest page, as the server named it.
     """
@@ -48,6 +49,7 @@ class Traffic:
     requests: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     rate_limit_wait_s: float = 0.0
+    waiting: int = 0
     retry_time_s: float = 0.0
     version_echoed: str | None = None
 

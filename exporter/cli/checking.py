@@ -1,0 +1,88 @@
+"""What the command `check` says: on stdout, for people or as JSON."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import anyio.to_thread
+import orjson
+
+from exporter.checking import Checked, check
+from exporter.cli import exits
+from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
+from exporter.cli.shaping import ShapeOptions
+from exporter.cli.signals import until_signal
+from exporter.errors import ConfigError, ExporterError, one_line
+
+_UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
+
+
+async def check_and_tell(
+    source: SourceOptions, output: OutputOptions, shape: ShapeOptions, report: ReportOptions, *, as_json: bool
+) -> int:
+    """Look, and print what is found; give the exit code."""
+    if sys.stdout is None:
+        raise ConfigError("stdout is closed: there is nowhere to print what is found")
+
+    async def job() -> int:
+        shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
+        async with await anyio.to_thread.run_sync(source.intercom, abandon_on_cancel=True) as intercom:
+            checked = await check(
+                intercom,
+                output.output,
+                compression=output.compression,
+                file_format=output.file_format,
+                max_contacts=output.max_contacts,
+                shape=shaped,
+                expansion=shape.expansion(),
+            )
+        print(_json(checked) if as_json else _text(checked, output.output))  # noqa: T201
+        return exits.COMPLETE
+
+    try:
+        return await until_signal(job, lambda name: exits.complain(f"stopped by {name}: nothing was written"))
+    except ExporterError as error:
+        return exits.fail(error, verbose=report.verbose)
+
+
+def _json(checked: Checked) -> str:
+    """Give it as one JSON object."""
+    return orjson.dumps(asdict(checked), option=orjson.OPT_INDENT_2).decode()
+
+
+def _text(checked: Checked, output: str) -> str:
+    """Give it as lines, a fact each.
+
+    Args:
+        checked: what was found out.
+        output: the name of the output.
+    """
+    facts = [f"{name:<11} {one_line(what)}" for name, what in _facts(checked, output)]
+    return "\n".join([*facts, *(f"warning:    {one_line(warning)}" for warning in checked.warnings)])
+
+
+def _facts(checked: Checked, output: str) -> Iterator[tuple[str, str]]:
+    region = f", region {checked.workspace_region}" if checked.workspace_region else ""
+    yield "workspace:", f"{checked.workspace}{region}" if checked.workspace else "not told to this token"
+    echoed = checked.api_version_echoed or "not told"
+    yield "API:", f"{checked.base_url}, version {checked.api_version} (answered in: {echoed})"
+    if checked.contacts is None:
+        yield "contacts:", "not counted by the API"
+    else:
+        yield "contacts:", f"{checked.contacts:,} in {checked.pages:,} pages, about {checked.requests:,} requests"
+    limit = checked.window_limit
+    yield "rate limit:", "not announced" if limit is None else f"{limit:,} calls in 10 s, shared with all other users"
+    if checked.estimated_duration_s is not None:
+        yield "takes:", f"about {_duration(checked.estimated_duration_s)}, with {checked.latency_s:.2f} s a page"
+    if checked.estimated_bytes is not None:
+        free = "" if checked.free_disk_bytes is None else f"; {_size(checked.free_disk_bytes)} are free"
+        yield "needs:", f"about {_size(checked.estimated_bytes)} for {'stdout' if output == '-' else output}{free}"
+
+
+def _duration(seconds: float) -> str:
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), (1, "seconds"))
+    return f"{seconds / size:,.0f} {unit}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 10**9 else f"{size / 1e6:,.1f} MB"

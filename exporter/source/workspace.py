@@ -1,0 +1,60 @@
+"""What a workspace is called: ``GET /me`` tells of the admin whose token it is, and of the workspace as ``app``."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from exporter.errors import ApiError, CredentialsError
+from exporter.source.client import Client, Resource
+from exporter.source.envelope import BrokenBody
+from exporter.source.trial import Traffic
+
+_PATH = "/me"
+_LONGEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceName:
+    """A workspace.
+
+    Attributes:
+        name: what its people call it; its id where it has no name. Anybody may have made it up.
+        region: where it is, in the API's words; None when it did not say.
+    """
+
+    name: str
+    region: str | None
+
+
+class _App(msgspec.Struct):
+    id_code: str | None = None
+    name: str | None = None
+    region: str | None = None
+
+
+class _Me(msgspec.Struct):
+    app: _App | None = None
+
+
+async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | None:
+    """Ask for the workspace's name.
+
+    Returns:
+        The name; None where the token may not ask, or the API does not say.
+
+    Raises:
+        SourceError: it failed in a passing way for too long.
+    """
+    try:
+        app = await client.fetch(Resource(_PATH, lambda _server_errors: {}, _read), traffic)
+    except (ApiError, CredentialsError):  # the contacts could be read, so this is about this one thing
+        return None
+    named = app and (app.name or app.id_code)
+    return WorkspaceName(named[:_LONGEST], app.region) if app and named else None
+
+
+async def _read(body: bytes) -> _App | None:
+    try:
+        return msgspec.json.decode(body, type=_Me).app
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BrokenBody("no admin with a workspace") from None

@@ -1,0 +1,131 @@
+"""check(): what one page tells of an export, before it is begun."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import exporter
+
+RawServer = Callable[..., AbstractAsyncContextManager[str]]
+
+
+async def test_a_look_tells_what_an_export_will_be_like(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
+) -> None:
+    """Contacts and pages are the API's, sizes those of its first page; two requests, and nothing is written."""
+    checked = await exporter.check(intercom, tmp_path / "a.ndjson.gz")
+    assert (checked.workspace, checked.workspace_region) == ("Sandbox 1", "US")
+    assert (checked.api_version, checked.api_version_echoed) == ("2.14", "2.14")
+    assert (checked.contacts, checked.pages, checked.requests) == (1_000, 7, 7)
+    assert checked.window_limit == 1_000_000
+    assert checked.free_disk_bytes is not None
+    assert checked.free_disk_bytes > 0
+    assert checked.warnings == ()
+    assert sandbox.requests == 1
+    assert list(tmp_path.iterdir()) == []
+    summary = await exporter.export(intercom, tmp_path / "a.ndjson.gz")
+    assert checked.estimated_bytes == pytest.approx(summary.files[0].bytes, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.ndjson", "a.ndjson.zst", "a.parquet"])
+async def test_sizes_are_those_of_the_format(intercom: exporter.Intercom, tmp_path: Path, name: str) -> None:
+    """About; of Parquet with the journal that it is made of, which is there at the same time."""
+    checked = await exporter.check(intercom, tmp_path / name)
+    summary = await exporter.export(intercom, tmp_path / name)
+    needed = summary.files[0].bytes
+    if name == "a.parquet":
+        journal = (await exporter.export(intercom, tmp_path / "a.ndjson.gz")).files[0].bytes
+        needed += journal
+    assert checked.estimated_bytes == pytest.approx(needed, rel=0.3)
+
+
+async def test_lists_and_limits_are_in_the_estimate(intercom: exporter.Intercom) -> None:
+    """A request for each contact's segments; no more contacts than are asked for."""
+    segments = await exporter.check(intercom, expansion=exporter.Expansion(("segments",), tag_names=True))
+    assert segments.requests == 7 + 1_000 + 1
+    few = await exporter.check(intercom, max_contacts=200)
+    assert (few.contacts, few.pages, few.free_disk_bytes) == (200, 2, None)
+
+
+async def test_time_is_that_of_the_answers_or_of_the_rate_limit() -> None:
+    """Whichever is longer."""
+    async with exporter.Sandbox(15_000, rate_limit=100, latency_ms=20) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, reserve_percent=50) as intercom:
+            plain = await exporter.check(intercom)
+            lists = await exporter.check(intercom, expansion=exporter.Expansion(("segments",)))
+    assert plain.estimated_duration_s is not None
+    assert plain.estimated_duration_s >= 100 / 5
+    assert plain.window_limit == 100
+    assert lists.estimated_duration_s == pytest.approx(15_100 / 5, rel=0.01)
+
+
+async def test_what_stands_there_is_told(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """A finished export, other settings, a foreign file, a missing folder."""
+    await exporter.export(intercom, tmp_path / "a.ndjson")
+    assert "complete already" in (await exporter.check(intercom, tmp_path / "a.ndjson")).warnings[0]
+    other = await exporter.check(intercom, tmp_path / "a.ndjson", shape=exporter.Shape(fields=("id",)))
+    assert "another fields" in other.warnings[0]
+    (tmp_path / "b.ndjson").write_text("mine")
+    assert "not a finished export" in (await exporter.check(intercom, tmp_path / "b.ndjson")).warnings[0]
+    with pytest.raises(exporter.ConfigError, match="cannot be used"):
+        await exporter.check(intercom, tmp_path / "no" / "such" / "a.ndjson")
+    with pytest.raises(exporter.ConfigError, match=r"\.ndjson"):
+        await exporter.check(intercom, tmp_path / "a.xml")
+
+
+async def test_what_is_odd_about_the_api_is_told(raw_server: RawServer) -> None:
+    """No count, no limit, another version, no name."""
+    answers = [b'{"data":[{"id":"1"}],"pages":{"next":{"starting_after":"c"}}}', b"{}"]
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = answers.pop(0)
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nIntercom-Version: 2.9\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % len(body) + body)
+        await writer.drain()
+
+    async with raw_server(answer) as base_url:
+        async with exporter.Intercom("dG9r", base_url=base_url, per_page=50) as intercom:
+            checked = await exporter.check(intercom)
+    told = " ".join(checked.warnings)
+    assert all(words in told for words in ("answered in 2.9", "does not count", "no rate limit", "name", "pages of 50"))
+    assert (checked.contacts, checked.pages, checked.estimated_bytes, checked.estimated_duration_s) == (None,) * 4
+
+
+async def test_an_old_version_and_an_empty_workspace() -> None:
+    """Leads alone; and no contact at all is one page."""
+    async with exporter.Sandbox(0) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, api_version="1.4") as intercom:
+            checked = await exporter.check(intercom)
+    assert (checked.contacts, checked.pages, checked.estimated_bytes) == (0, 1, None)
+    assert "leads alone" in checked.warnings[0]
+
+
+@pytest.mark.parametrize("fault", ["http_401@1", "http_403@1"])
+async def test_failures_are_the_usual_ones(fault: str) -> None:
+    """A token that is refused is refused."""
+    async with exporter.Sandbox(10, faults=[fault]) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+            with pytest.raises(exporter.CredentialsError):
+                await exporter.check(intercom)
+
+
+def test_the_command_tells_people_and_programs(serve: Any, command: Any) -> None:
+    """Lines on stdout, or one JSON object with the documented keys; exit code 0, 3 for a token that is refused."""
+    with serve("--contacts=1000") as served:
+        text = command.run("check", "-o", "a.csv.gz", served=served)
+        assert (text.returncode, text.stderr) == (0, b"")
+        assert b"1,000 in 7 pages" in text.stdout
+        assert b"Sandbox 1" in text.stdout
+        found = command.run("check", "--json", "-o", "missing/a.ndjson", served=served)
+        facts = json.loads(found.stdout)
+        documented = {"contacts", "pages", "api_version_echoed", "estimated_bytes", "estimated_duration_s"}
+        assert documented | {"window_limit", "free_disk_bytes"} <= facts.keys()
+        assert "does not exist" in facts["warnings"][0]
+        refused = command.run("check", served=served, INTERCOM_ACCESS_TOKEN="dG9rOm5v")
+        assert (refused.returncode, refused.stdout, refused.stderr.count(b"\n")) == (3, b"", 1)
+        assert not list(command.folder.iterdir())
