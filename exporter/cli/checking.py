@@ -40,7 +40,7 @@ async def check_and_tell(
         return exits.COMPLETE
 
     try:
-        return await until_signal(job, lambda name: exits.complain(f"stopped by {name}: nothing was written"))
+        return await until_signal(job, lambda name, _code: exits.complain(f"stopped by {name}: nothing was written"))
     except ExporterError as error:
         return exits.fail(error, verbose=report.verbose)
 

@@ -1,8 +1,23 @@
-"""The schema as a table, for people and for grep: a line a field."""
+"""Schemas, printed: as a table for people and for grep, a line a field, or as JSON Schema."""
 
-from exporter.schema import FIELDS, Field
+import orjson
+
+from exporter.cli.telling import events_schema
+from exporter.schema import FIELDS, Field, json_schema
 
 _HEADINGS = ("field", "type", "null", "since", "meaning")
+
+
+def shown(of: str, form: str) -> str:
+    """Give what `schema` prints.
+
+    Args:
+        of: ``contacts`` or ``events``.
+        form: of contacts, ``table`` or ``json-schema``.
+    """
+    if of == "events":
+        return events_schema()
+    return table() if form == "table" else orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode()
 
 
 def table() -> str:

@@ -68,7 +68,7 @@ async def demo(
         How many contacts are made up.
     """
     output.check()
-    return await _export(lambda: _made_up(source, contacts), output, shape, report)
+    return await _export(lambda: _made_up(source, contacts), output, shape, report, "demo")
 
 
 @app.command
@@ -95,23 +95,25 @@ async def check(
 
 
 @app.command
-def schema(*, format: Literal["table", "json-schema"] = "table") -> int:  # noqa: A002 - the option's name
+def schema(
+    *,
+    of: Literal["contacts", "events"] = "contacts",
+    format: Literal["table", "json-schema"] = "table",  # noqa: A002 - the option's name
+) -> int:
     """Print every field that is known of a contact.
 
     Exports do not depend on it: what a contact has besides is written all the same.
 
     Parameters
     ----------
+    of
+        The fields of contacts; or the events of --progress json, always as JSON Schema.
     format
         A table to read, or JSON Schema.
     """
-    import orjson
+    from exporter.cli.listing import shown
 
-    from exporter.cli.listing import table
-    from exporter.schema import json_schema
-
-    shown = table() if format == "table" else orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode()
-    print(shown)  # noqa: T201
+    print(shown(of, format))  # noqa: T201
     return exits.COMPLETE
 
 
@@ -200,7 +202,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
             await anyio.sleep_forever()
         raise AssertionError("it sleeps for ever")
 
-    return await until_signal(serve, lambda _name: exits.COMPLETE)
+    return await until_signal(serve, lambda _name, _code: exits.COMPLETE)
 
 
 @asynccontextmanager
@@ -217,6 +219,7 @@ async def _export(
     output: OutputOptions,
     shape: ShapeOptions,
     report: ReportOptions,
+    command: str = "contacts",
 ) -> int:
     import anyio.to_thread
     import stamina.instrumentation
@@ -231,6 +234,7 @@ async def _export(
     reporter = Reporter(report, output.output)
 
     async def job() -> int:
+        reporter.started(command)
         # In a thread that can be left behind: a token that is read from a pipe may never come.
         shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
         async with await anyio.to_thread.run_sync(source, abandon_on_cancel=True) as intercom:
@@ -262,6 +266,7 @@ async def _export(
         finally:
             reporter.close()  # before anything more is said, whatever has happened
     except ExporterError as error:
+        reporter.failed(error)
         return exits.fail(error, kept=reporter.kept, verbose=report.verbose)
 
 

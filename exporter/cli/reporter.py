@@ -1,14 +1,16 @@
 """What a run says on stderr: retries and waits in a line each, progress as a bar or as JSON, and a last line."""
 
 import io
-import json
 import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from exporter.cli.exits import complain, say
+from exporter import __version__
+from exporter.cli.exits import READER_GONE, complain, exit_code, say
 from exporter.cli.settings import ReportOptions
+from exporter.cli.telling import Events
+from exporter.errors import ExporterError, one_line
 from exporter.events import (
     AttributesUntold,
     Committed,
@@ -43,7 +45,21 @@ class Reporter:
         self._contacts_kept: int | None = None  # on disk, with a checkpoint that says so; None before that is known
         self._pages = 0
         self._bar = Bar("contacts") if wants_bar(options) else None
-        self._json = options.progress == "json" and not options.quiet
+        self._events = Events() if options.progress == "json" and not options.quiet else None
+
+    def started(self, command: str) -> None:
+        """Say that the command begins."""
+        if self._events:
+            self._events.tell("started", tool=f"intercom-exporter {__version__}", command=command, output=self._name)
+
+    def failed(self, error: ExporterError) -> None:
+        """Say that it ends with an error; the line for people is printed besides."""
+        self._tell_failed(type(error).__name__, str(error), exit_code(error))
+
+    def _tell_failed(self, error: str, message: str, code: int) -> None:
+        if self._events and code != READER_GONE:
+            kept = self._contacts_kept
+            self._events.tell("failed", error=error, message=one_line(message), exit_code=code, contacts_kept=kept)
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
@@ -56,10 +72,10 @@ class Reporter:
             self._contacts_before = self._contacts
         elif isinstance(event, Committed):
             self._contacts_kept = event.position.contacts
-        if self._json:
+        if self._events:
             facts = asdict(event)
             facts.get("position", {}).pop("next_cursor", None)  # of any length, and it could echo the token
-            say(json.dumps({"event": _EVENT_NAMES[type(event)], **facts}))
+            self._events.tell(_EVENT_NAMES[type(event)], **facts)
         elif not self._options.quiet and (line := _line(event)):
             self._print(line)
 
@@ -71,9 +87,8 @@ class Reporter:
     def finished(self, summary: Summary) -> None:
         """Say how it ended."""
         self.close()
-        if self._json:
-            figures = asdict(summary)
-            say(json.dumps({"event": "finished", **figures, "retries": dict(summary.retries)}))
+        if self._events:
+            self._events.tell("finished", **asdict(summary) | {"retries": dict(summary.retries)})
         elif not self._options.quiet:
             complain(self._last_line(summary))
             if self._pages and summary.unknown_fields:
@@ -108,9 +123,10 @@ class Reporter:
         """What an error leaves to go on with."""
         return f" ({self._contacts_kept:,} contacts are kept: the same command goes on)" if self._contacts_kept else ""
 
-    def stopped(self, name: str) -> None:
+    def stopped(self, name: str, code: int) -> None:
         """Say that a signal, or the clock, ended it, and how to go on."""
         self.close()
+        self._tell_failed("Stopped", f"stopped by {name}", code)
         if self._name == "stdout":
             complain(f"stopped by {name} after {self._contacts:,} contacts; run the same command to export them all")
         elif self._contacts_kept is None:
@@ -138,7 +154,7 @@ _EVENT_NAMES = {
     AttributesUntold: "attributes_untold",
     PageWritten: "page",
     Resumed: "resumed",
-    Committed: "committed",
+    Committed: "checkpoint",
     Retrying: "retry",
     Waiting: "waiting",
     VersionMismatch: "version_mismatch",

@@ -13,14 +13,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 async def until_signal(
-    job: Callable[[], Awaitable[int]], stopped: Callable[[str], int | None], most_s: float | None = None
+    job: Callable[[], Awaitable[int]], stopped: Callable[[str, int], int | None], most_s: float | None = None
 ) -> int:
     """Run a job, and cancel it when a signal comes or its time is over.
 
     Args:
         job: gives the exit code.
-        stopped: called with the signal's name, or "--max-duration", once the
-            job has unwound; may give another exit code than the usual one.
+        stopped: called with the signal's name, or "--max-duration", and the
+            exit code, once the job has unwound; may give another one.
         most_s: seconds it may take, None for any number.
     """
     caught: list[signal.Signals] = []
@@ -37,7 +37,6 @@ async def until_signal(
         loop.add_signal_handler(number, on_signal, number)
     with scope:
         return await job()
-    code = stopped(caught[0].name if caught else "--max-duration")
-    if code is None:
-        code = SIGNALLED + caught[0] if caught else OUT_OF_TIME
-    return code
+    name, code = (caught[0].name, SIGNALLED + caught[0]) if caught else ("--max-duration", OUT_OF_TIME)
+    other = stopped(name, code)
+    return code if other is None else other

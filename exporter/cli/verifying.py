@@ -1,16 +1,16 @@
 """What the command `verify` says: progress, each difference on a line, and a last line."""
 
-import json
 from dataclasses import asdict
 
 import anyio.to_thread
 from anyio import from_thread
 
 from exporter.cli import exits
-from exporter.cli.exits import complain, say
+from exporter.cli.exits import complain
 from exporter.cli.reporter import Bar, wants_bar
 from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
+from exporter.cli.telling import Events
 from exporter.errors import ExporterError
 from exporter.sink.verify import Verified, Verifying, verify
 
@@ -18,12 +18,12 @@ from exporter.sink.verify import Verified, Verifying, verify
 async def verify_and_tell(path: str, options: ReportOptions) -> int:
     """Verify an export; give the exit code."""
     bar = Bar("MB checked") if wants_bar(options) else None
-    tells_json = options.progress == "json" and not options.quiet
+    events = Events() if options.progress == "json" and not options.quiet else None
 
     def observe(event: Verifying) -> None:
         from_thread.check_cancelled()
-        if tells_json:
-            say(json.dumps({"event": "verifying", **asdict(event)}))
+        if events:
+            events.tell("verifying", **asdict(event))
         elif bar:
             bar.move(event.bytes_read // 1_000_000, event.bytes_total // 1_000_000)
 
@@ -33,22 +33,17 @@ async def verify_and_tell(path: str, options: ReportOptions) -> int:
         finally:
             if bar:
                 bar.hide()
-        if tells_json:
-            _tell_json(verified)
+        if events:
+            contacts = verified.summary.contacts if verified.summary else None
+            events.tell("verified", contacts=contacts, duplicates=verified.duplicates, differences=verified.differences)
         else:
             _tell(path, verified, quiet=options.quiet)
         return exits.DIFFERENCES if verified.differences else exits.COMPLETE
 
     try:
-        return await until_signal(job, lambda name: complain(f"stopped by {name}: nothing was changed"))
+        return await until_signal(job, lambda name, _code: complain(f"stopped by {name}: nothing was changed"))
     except ExporterError as error:
         return exits.fail(error, verbose=options.verbose)
-
-
-def _tell_json(verified: Verified) -> None:
-    contacts = verified.summary.contacts if verified.summary else None
-    figures = {"contacts": contacts, "duplicates": verified.duplicates, "differences": verified.differences}
-    say(json.dumps({"event": "verified", **figures}))
 
 
 def _tell(path: str, verified: Verified, *, quiet: bool) -> None:

@@ -205,8 +205,8 @@ def test_progress_as_json_is_one_object_a_line(serve: Serve, command: Any) -> No
     with serve("--contacts=450", "--fault=http_500@2") as served:
         done = command.run("contacts", "-o", "a.ndjson", "--progress=json", served=served)
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    events = [event for event in events if event["event"] != "committed"]
-    assert sorted(event["event"] for event in events) == ["finished", "page", "page", "page", "retry"]
+    events = [event for event in events if event["event"] != "checkpoint"]
+    assert sorted(event["event"] for event in events) == ["finished", "page", "page", "page", "retry", "started"]
     assert events[-1]["contacts"] == 450
     assert events[-2]["position"]["contacts"] == 450
 
@@ -219,9 +219,9 @@ def test_commits_and_resuming_are_told_as_json(serve: Serve, command: Any) -> No
     events = [json.loads(line) for line in done.stderr.splitlines()]
     told = [(event["event"], event["position"]["contacts"]) for event in events if "position" in event]
     assert told == [
-        *(("resumed", 150), ("committed", 150)),
-        *(("page", 300), ("committed", 300)),
-        *(("page", 450), ("committed", 450)),
+        *(("resumed", 150), ("checkpoint", 150)),
+        *(("page", 300), ("checkpoint", 300)),
+        *(("page", 450), ("checkpoint", 450)),
     ]
 
 

@@ -15,7 +15,7 @@ from exporter.model import Position
 
 def test_a_stop_before_anything_is_known_does_not_say_that_nothing_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
     """While the committed bytes are still being checked, their number is not known; nobody is to begin anew."""
-    Reporter(ReportOptions(), "contacts.ndjson").stopped("SIGINT")
+    Reporter(ReportOptions(), "contacts.ndjson").stopped("SIGINT", 130)
     said = capfd.readouterr().err
     assert "kept" not in said
     assert "goes on" in said
@@ -28,7 +28,7 @@ def test_a_stop_says_what_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
     reporter(Resumed(Position(contacts=150, pages=1)))
     reporter(Committed(Position(contacts=150, pages=1)))
     reporter(Committed(Position(contacts=1_300, pages=9)))
-    reporter.stopped("SIGTERM")
+    reporter.stopped("SIGTERM", 143)
     assert "1,300 contacts are kept" in capfd.readouterr().err
 
 

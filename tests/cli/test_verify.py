@@ -70,7 +70,8 @@ def test_progress_as_json(export: Any) -> None:
     *_events, last, verified = map(json.loads, done.stderr.splitlines())
     assert last["event"] == "verifying"
     assert last["bytes_read"] == last["bytes_total"] > 0
-    assert verified == {"event": "verified", "contacts": 1000, "duplicates": 0, "differences": []}
+    assert verified["event"] == "verified"
+    assert (verified["contacts"], verified["duplicates"], verified["differences"]) == (1000, 0, [])
 
 
 def test_a_signal_ends_it_and_leaves_no_temporary_file(command: Any) -> None:

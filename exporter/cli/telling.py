@@ -1,0 +1,37 @@
+"""Progress as NDJSON on stderr: one event a line, of a documented shape (`intercom-exporter schema --of events`)."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from exporter.cli.exits import say
+
+EVENT_VERSION = 1
+"""Grows when an event loses something, or means something else; new events and members do not count."""
+
+
+class Events:
+    """Tells what happens in one run of a command."""
+
+    def __init__(self) -> None:
+        self._run_id = uuid.uuid4().hex
+        self._seq = 0
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Print an event.
+
+        Args:
+            event: its name.
+            facts: what is to be known of it, as JSON has it.
+        """
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._seq += 1
+        head = {"event_version": EVENT_VERSION, "run_id": self._run_id, "seq": self._seq, "at": at}
+        say(json.dumps({**head, "event": event, **facts}))
+
+
+def events_schema() -> str:
+    """Give the JSON Schema of an event."""
+    return resources.files("exporter.cli").joinpath("events.schema.json").read_text(encoding="utf-8").rstrip()

@@ -1,0 +1,84 @@
+"""Progress as JSON: a contract, with a schema in the package."""
+
+import json
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jsonschema
+import pytest
+
+from exporter.cli.telling import events_schema
+
+Serve = Callable[..., AbstractContextManager[Any]]
+CHECK = jsonschema.Draft202012Validator(
+    json.loads(events_schema()), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+)
+
+
+def events_of(done: Any) -> list[dict[str, Any]]:
+    """Give the events that a command printed, each as the schema says, in one run and in order."""
+    found = [json.loads(line) for line in done.stderr.splitlines() if line.startswith(b"{")]
+    for event in found:
+        CHECK.validate(event)
+    assert len({event["run_id"] for event in found}) == 1
+    assert [event["seq"] for event in found] == list(range(1, len(found) + 1))
+    return found
+
+
+def test_the_schema_is_one_and_the_command_prints_it(command: Any) -> None:
+    """It is a valid schema, with an example of what it refuses."""
+    jsonschema.Draft202012Validator.check_schema(json.loads(events_schema()))
+    printed = command.run("schema", "--of", "events")
+    assert json.loads(printed.stdout) == json.loads(events_schema())
+    assert not CHECK.is_valid({"event": "page"})
+    assert not CHECK.is_valid({"event_version": 1, "run_id": "0" * 32, "seq": 1, "at": "", "event": "other"})
+
+
+def test_a_run_tells_how_it_begins_goes_and_ends(serve: Serve, command: Any) -> None:
+    """Started, pages, retries, checkpoints, finished; the last has the manifest's figures."""
+    with serve("--contacts=450", "--fault=http_503@2") as served:
+        done = command.run("contacts", "-o", "a.csv", "--progress=json", "--checkpoint-every=0", served=served)
+    events = events_of(done)
+    names = [event["event"] for event in events]
+    assert (names[0], names[-1]) == ("started", "finished")
+    assert {"page", "retry", "checkpoint"} <= set(names)
+    assert (events[0]["command"], events[0]["output"]) == ("contacts", "a.csv")
+    manifest = json.loads((command.folder / "a.csv.manifest.json").read_text())
+    assert {name: events[-1][name] for name in ("contacts", "pages", "requests", "retries", "columns")} == {
+        name: manifest[name] for name in ("contacts", "pages", "requests", "retries", "columns")
+    }
+    assert "next_cursor" not in json.dumps(events)
+
+
+def test_a_failure_is_told_with_its_exit_code(serve: Serve, command: Any) -> None:
+    """And with what is kept; the one line for people comes besides."""
+    with serve("--contacts=450", "--fault=http_401@3") as served:
+        done = command.run("contacts", "-o", "a.ndjson", "--progress=json", served=served)
+    last = events_of(done)[-1]
+    assert (last["event"], last["error"], last["exit_code"], last["contacts_kept"]) == (
+        *("failed", "CredentialsError"),
+        *(done.returncode, 300),
+    )
+    assert done.stderr.splitlines()[-1].startswith(b"intercom-exporter: ")
+
+
+def test_a_signal_is_told_too(serve: Serve, command: Any) -> None:
+    """With the code that it ends with."""
+    with serve("--contacts=100000", "--latency-ms=20") as served:
+        run = command.start("contacts", "-o", "a.ndjson", "--progress=json", served=served)
+        first = run.stderr.readline()
+        run.send_signal(signal.SIGTERM)
+        run.stdout.close()
+        run.stdout = None
+        _out, said = run.communicate(timeout=60)
+    events = [json.loads(line) for line in (first + said).splitlines() if line.startswith(b"{")]
+    assert (events[0]["event"], events[-1]["event"], events[-1]["exit_code"]) == ("started", "failed", 143)
+
+
+@pytest.mark.parametrize("arguments", [("verify", "a.ndjson"), ("demo", "--contacts=300", "-o", "b.ndjson.gz")])
+def test_other_commands_tell_the_same_way(command: Any, arguments: tuple[str, ...]) -> None:
+    """Each event has the same head."""
+    command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
+    assert events_of(command.run(*arguments, "--progress=json"))[-1]["event"] in ("verified", "finished")
