@@ -44,10 +44,12 @@ class PageWritten:
     Attributes:
         position: how far the output has got with it.
         total_count: contacts the API counted, None when it gave no count.
+        window: calls left in the API's rate-limit window, and of how many; None until it says so.
     """
 
     position: Position
     total_count: int | None
+    window: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ class Run:
                 self._observer(OldVersion(asked))
             if echoed not in (None, asked):
                 self._observer(VersionMismatch(asked, echoed))
-        self._observer(PageWritten(self._position, page.total_count))
+        self._observer(PageWritten(self._position, page.total_count, self._intercom.window))
 
     def settings_of(self, place: Place, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
         """Describe what decides the bytes of the output at a place."""

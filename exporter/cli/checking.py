@@ -12,9 +12,8 @@ from exporter.cli import exits
 from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
+from exporter.cli.status import duration, size
 from exporter.errors import ConfigError, ExporterError, one_line
-
-_UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 async def check_and_tell(
@@ -73,16 +72,7 @@ def _facts(checked: Checked, output: str) -> Iterator[tuple[str, str]]:
     limit = checked.window_limit
     yield "rate limit:", "not announced" if limit is None else f"{limit:,} calls in 10 s, shared with all other users"
     if checked.estimated_duration_s is not None:
-        yield "takes:", f"about {_duration(checked.estimated_duration_s)}, with {checked.latency_s:.2f} s a page"
+        yield "takes:", f"about {duration(checked.estimated_duration_s)}, with {checked.latency_s:.2f} s a page"
     if checked.estimated_bytes is not None:
-        free = "" if checked.free_disk_bytes is None else f"; {_size(checked.free_disk_bytes)} are free"
-        yield "needs:", f"about {_size(checked.estimated_bytes)} for {'stdout' if output == '-' else output}{free}"
-
-
-def _duration(seconds: float) -> str:
-    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), (1, "seconds"))
-    return f"{seconds / size:,.0f} {unit}"
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 10**9 else f"{size / 1e6:,.1f} MB"
+        free = "" if checked.free_disk_bytes is None else f"; {size(checked.free_disk_bytes)} are free"
+        yield "needs:", f"about {size(checked.estimated_bytes)} for {'stdout' if output == '-' else output}{free}"

@@ -1,14 +1,13 @@
 """What a run says on stderr: retries and waits in a line each, progress as a bar or as JSON, and a last line."""
 
-import io
-import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.cli.exits import READER_GONE, complain, exit_code, say
+from exporter.cli.bar import Bar, wants_bar
+from exporter.cli.exits import READER_GONE, complain, exit_code
 from exporter.cli.settings import ReportOptions
+from exporter.cli.status import Status, lines, sentence
 from exporter.cli.telling import Events
 from exporter.errors import ExporterError, one_line
 from exporter.events import (
@@ -24,8 +23,7 @@ from exporter.events import (
 )
 from exporter.model import Summary
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+_LOG_EVERY_S = 60
 
 
 class Reporter:
@@ -39,12 +37,11 @@ class Reporter:
     def __init__(self, options: ReportOptions, name: str) -> None:
         self._options = options
         self._name = "stdout" if name == "-" else name
-        self._began_at = time.monotonic()
-        self._contacts = 0
-        self._contacts_before = 0  # of earlier runs
+        self._status = Status(time.monotonic())
+        self._told_at_s = self._status.began_at_s
         self._contacts_kept: int | None = None  # on disk, with a checkpoint that says so; None before that is known
-        self._pages = 0
-        self._bar = Bar("contacts") if wants_bar(options) else None
+        self._bar = Bar(self._draw) if wants_bar(options) else None
+        self._logs = options.progress == "auto" and not self._bar
         self._events = Events() if options.progress == "json" and not options.quiet else None
 
     def started(self, command: str) -> None:
@@ -63,21 +60,40 @@ class Reporter:
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
-        if isinstance(event, PageWritten):
-            self._pages, self._contacts = event.position.pages, event.position.contacts
-            if self._bar:
-                self._bar.move(self._contacts, event.total_count)
-        elif isinstance(event, Resumed):
-            self._pages, self._contacts = event.position.pages, event.position.contacts
-            self._contacts_before = self._contacts
-        elif isinstance(event, Committed):
-            self._contacts_kept = event.position.contacts
+        self._note(event)
         if self._events:
             facts = asdict(event)
             facts.get("position", {}).pop("next_cursor", None)  # of any length, and it could echo the token
             self._events.tell(_EVENT_NAMES[type(event)], **facts)
         elif not self._options.quiet and (line := _line(event)):
             self._print(line)
+
+    def _note(self, event: Event) -> None:
+        """Keep what is shown."""
+        status = self._status
+        if isinstance(event, PageWritten | Resumed):
+            status.contacts, status.page = event.position.contacts, event.position.pages
+            status.bytes = event.position.written_bytes
+        if isinstance(event, PageWritten):
+            status.total, status.window = event.total_count, event.window
+            self._show()
+        elif isinstance(event, Resumed):
+            status.contacts_before = status.contacts
+        elif isinstance(event, Committed):
+            self._contacts_kept, status.saved_at_s = event.position.contacts, time.monotonic()
+        elif isinstance(event, Retrying):
+            status.retries += 1
+
+    def _show(self) -> None:
+        """Draw progress; where nothing can be drawn, say it once a minute."""
+        if self._bar:
+            self._bar.show()
+        elif self._logs and not self._options.quiet and time.monotonic() - self._told_at_s >= _LOG_EVERY_S:
+            self._told_at_s = time.monotonic()
+            complain(sentence(self._status, self._told_at_s))
+
+    def _draw(self, width: int) -> list[str]:
+        return lines(self._status, time.monotonic(), width)
 
     def _print(self, line: str) -> None:
         if self._bar:
@@ -91,31 +107,31 @@ class Reporter:
             self._events.tell("finished", **asdict(summary) | {"retries": dict(summary.retries)})
         elif not self._options.quiet:
             complain(self._last_line(summary))
-            if self._pages and summary.unknown_fields:
+            if self._status.page and summary.unknown_fields:
                 complain(f"no contact has the fields {', '.join(summary.unknown_fields)}: are they spelled right?")
-            if self._pages and summary.schema_drift:
+            if self._status.page and summary.schema_drift:
                 complain(_drift(summary))
             counted = summary.total_count_last
-            if self._pages and summary.complete and counted not in (None, summary.contacts):
+            if self._status.page and summary.complete and counted not in (None, summary.contacts):
                 complain(
                     f"the API counts {counted:,} contacts, but listed {summary.contacts:,}: contacts that were made, "
                     "changed or deleted meanwhile can be missing or come twice"
                 )
 
     def _last_line(self, summary: Summary) -> str:
-        if not self._pages:
+        if not self._status.page:
             return (
                 f"{self._name} is complete already: {summary.contacts:,} contacts, finished {summary.finished_at}; "
                 "nothing was requested (--overwrite exports again)"
             )
-        seconds = max(time.monotonic() - self._began_at, 0.001)
+        now_s = time.monotonic()
         size = f", {sum(file.bytes for file in summary.files) / 1e6:,.1f} MB" if summary.files else ""
         count = len(summary.files)
         parts = f" in {count:,} part{'s' if count > 1 else ''}" if summary.part_bytes else ""
         limit = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
         return (
             f"{summary.contacts:,} contacts{limit} in {summary.pages:,} pages to {self._name}{parts}{size}: "
-            f"{seconds:,.1f} s, {(summary.contacts - self._contacts_before) / seconds:,.0f} contacts/s"
+            f"{now_s - self._status.began_at_s:,.1f} s, {self._status.rate(now_s):,.0f} contacts/s"
         )
 
     @property
@@ -128,7 +144,9 @@ class Reporter:
         self.close()
         self._tell_failed("Stopped", f"stopped by {name}", code)
         if self._name == "stdout":
-            complain(f"stopped by {name} after {self._contacts:,} contacts; run the same command to export them all")
+            complain(
+                f"stopped by {name} after {self._status.contacts:,} contacts; run the same command to export them all"
+            )
         elif self._contacts_kept is None:
             complain(f"stopped by {name} before anything new was on disk: the same command goes on")
         else:
@@ -182,62 +200,3 @@ _UNTOLD = (
     "the API does not tell this token the names of custom attributes: they are in one column, as JSON "
     "(--fields custom_attributes.NAME gives one a column)"
 )
-
-
-def wants_bar(options: ReportOptions) -> bool:
-    """Whether progress is to be drawn."""
-    if options.quiet or options.progress in ("json", "none") or sys.stderr is None:
-        return False
-    return options.progress == "bar" or sys.stderr.isatty()
-
-
-class Bar:
-    """A progress bar, begun with the first move and gone when it is hidden.
-
-    Args:
-        what: is counted.
-    """
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-
-    def move(self, done: int, total: int | None) -> None:
-        """Show how many of how many are done."""
-        if self._progress is None or self._task is None:
-            self._progress = _rich_progress()
-            self._task = self._progress.add_task(self._what)
-            self._progress.start()
-        self._progress.update(self._task, completed=done, total=total)
-
-    def hide(self) -> None:
-        """Take the bar off the terminal."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-
-def _rich_progress() -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(file=_Terminal(), force_terminal=True),
-        transient=True,
-    )
-
-
-class _Terminal(io.StringIO):
-    """Stderr for a library that draws: it never raises, and never waits long."""
-
-    def write(self, text: str) -> int:
-        say(text, end="")
-        return len(text)
-
-    def fileno(self) -> int:
-        return sys.stderr.fileno()

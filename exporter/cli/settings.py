@@ -217,7 +217,7 @@ class ReportOptions:
     """What is said on stderr meanwhile."""
 
     progress: Literal["auto", "bar", "json", "none"] = "auto"
-    "How progress is shown; auto: a bar on a terminal, else nothing."
+    "How progress is shown; auto: two lines on a terminal, else one a minute. json: events, see `schema --of events`."
 
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False
     "Say nothing but the one line of an error."

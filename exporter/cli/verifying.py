@@ -6,10 +6,11 @@ import anyio.to_thread
 from anyio import from_thread
 
 from exporter.cli import exits
+from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import complain
-from exporter.cli.reporter import Bar, wants_bar
 from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
+from exporter.cli.status import progress_line
 from exporter.cli.telling import Events
 from exporter.errors import ExporterError
 from exporter.sink.verify import Verified, Verifying, verify
@@ -17,15 +18,18 @@ from exporter.sink.verify import Verified, Verifying, verify
 
 async def verify_and_tell(path: str, options: ReportOptions) -> int:
     """Verify an export; give the exit code."""
-    bar = Bar("MB checked") if wants_bar(options) else None
+    now = Verifying("", 0, 0)
+    bar = Bar(lambda width: [_progress(now, width)]) if wants_bar(options) else None
     events = Events() if options.progress == "json" and not options.quiet else None
 
     def observe(event: Verifying) -> None:
+        nonlocal now
+        now = event
         from_thread.check_cancelled()
         if events:
             events.tell("verifying", **asdict(event))
         elif bar:
-            bar.move(event.bytes_read // 1_000_000, event.bytes_total // 1_000_000)
+            bar.show()
 
     async def job() -> int:
         try:
@@ -44,6 +48,10 @@ async def verify_and_tell(path: str, options: ReportOptions) -> int:
         return await until_signal(job, lambda name, _code: complain(f"stopped by {name}: nothing was changed"))
     except ExporterError as error:
         return exits.fail(error, verbose=options.verbose)
+
+
+def _progress(now: Verifying, width: int) -> str:
+    return progress_line("MB checked", now.bytes_read // 1_000_000, now.bytes_total // 1_000_000, width)
 
 
 def _tell(path: str, verified: Verified, *, quiet: bool) -> None:

@@ -150,6 +150,11 @@ class Intercom:
         return self._client.window.limit
 
     @property
+    def window(self) -> tuple[int, int] | None:
+        """Calls that are left in the API's rate-limit window, and of how many; None until it says so."""
+        return self._client.window.left
+
+    @property
     def calls_per_s(self) -> float | None:
         """Calls a second that it allows us, what is left to others taken off; None until it says so."""
         return self._client.window.calls_per_s

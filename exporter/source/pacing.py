@@ -105,6 +105,11 @@ class Window:
         return 0.0 if self._remaining - self._in_flight > self._kept(self.limit) else self._ends_at - now
 
     @property
+    def left(self) -> tuple[int, int] | None:
+        """Calls left as far as is known, and the limit; None without an announcement."""
+        return None if self.limit is None else (max(self._remaining - self._in_flight, 0), self.limit)
+
+    @property
     def calls_per_s(self) -> float | None:
         """Calls a second that are ours; None without an announcement."""
         return None if self.limit is None else (self.limit - self._kept(self.limit)) / WINDOW_S

@@ -412,7 +412,7 @@ def test_a_terminal_gets_a_progress_bar_and_its_line_back(serve: Serve, command:
         assert run.wait(60) == 0
     os.close(leader)
     assert b"contacts" in shown
-    assert "━".encode() in shown
+    assert "█".encode() in shown
     assert b"1,500 contacts in 10 pages" in shown.splitlines()[-1]
 
 

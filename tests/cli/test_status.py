@@ -1,0 +1,152 @@
+"""What is shown of a run: the layout for any width, and a real terminal that shows it."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pyte
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.cli.reporter import Reporter
+from exporter.cli.settings import ReportOptions
+from exporter.cli.status import Status, duration, lines, progress_line, sentence
+from exporter.events import PageWritten
+from exporter.model import Position
+
+Serve = Callable[..., AbstractContextManager[Any]]
+HALF_WAY = Status(
+    *(0.0, 150_000, 50_000, 300_000, 395_000_000, 1_000),
+    window=(1_203, 1_667),
+    retries=3,
+    saved_at_s=99.0,
+)
+
+
+def test_at_eighty_columns_all_of_it_is_shown() -> None:
+    """Contacts of how many, rate, time left, bytes, retries, the latest checkpoint, page."""
+    assert lines(HALF_WAY, 100.0, 80) == [
+        "████████████████████░░░░░░░░░░░░░░░░░░░░ 150,000/300,000 contacts 50%",
+        "1,000/s · 2 min 30 s left · 395.0 MB · 3 retries · saved 1 s ago · page 1,000",
+    ]
+    assert lines(HALF_WAY, 100.0, 120)[1].endswith("page 1,000 · 1,203/1,667 calls left")
+
+
+def test_at_forty_columns_the_most_important_is() -> None:
+    """Nothing is broken into two lines, and nothing is cut in its middle."""
+    assert lines(HALF_WAY, 100.0, 40) == [
+        "█████▌░░░░░ 150,000/300,000 contacts 50%",
+        "1,000/s · 2 min 30 s left · 395.0 MB",
+    ]
+    assert lines(HALF_WAY, 100.0, 20) == ["150,000/300,000 cont", "1,000/s"]
+
+
+def test_what_is_not_known_is_not_shown() -> None:
+    """No count, no rate limit, nothing saved yet."""
+    begun = Status(0.0, contacts=150, page=1, bytes=400_000)
+    assert lines(begun, 1.0, 80) == ["150 contacts", "150/s · 0.4 MB · page 1"]
+    assert sentence(begun, 1.0) == "150 contacts, 150/s"
+    assert sentence(HALF_WAY, 100.0) == "150,000 of 300,000 contacts, 1,000/s, 2 min 30 s left"
+
+
+@given(
+    st.integers(0, 10**9), st.none() | st.integers(0, 10**9), st.integers(1, 200), st.floats(0, 1e7, allow_nan=False)
+)
+def test_no_line_is_wider_than_the_terminal(contacts: int, total: int | None, width: int, now_s: float) -> None:
+    """Whatever the figures."""
+    status = Status(0.0, contacts, 0, total, contacts * 2_500, contacts // 150, (5, 1_667), 2, now_s / 2)
+    shown = lines(status, now_s, width)
+    assert len(shown) == 2
+    assert all(len(line) <= width for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (59.4, "59 s"), (61, "1 min 01 s"), (3_600, "1 h 00 min"), (90_000, "1 d 1 h"), (-1, "0 s")],
+)
+def test_durations_have_two_units_at_most(seconds: float, shown: str) -> None:
+    """Rounded to seconds."""
+    assert duration(seconds) == shown
+
+
+def test_more_than_all_is_all() -> None:
+    """A workspace may grow while it is read."""
+    assert progress_line("contacts", 12, 10, 60).endswith("12/10 contacts 100%")
+    assert progress_line("contacts", 0, 0, 60) == "0 contacts"
+
+
+def test_without_a_terminal_a_line_a_minute_is_enough(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a log nobody wants more; and none at all with `none` or `-q`."""
+    now_s = 1_000.0
+    monkeypatch.setattr("exporter.cli.reporter.time.monotonic", lambda: now_s)
+
+    def told(options: ReportOptions, pages: int, seconds: float) -> list[str]:
+        nonlocal now_s
+        listening = Reporter(options, "a.ndjson")
+        for page in range(1, pages + 1):
+            now_s += seconds
+            listening(PageWritten(Position("c", page, 150 * page, 1, 1), 3_000))
+        return capfd.readouterr().err.splitlines()
+
+    assert told(ReportOptions(), 5, 11) == []
+    assert told(ReportOptions(), 13, 10) == [
+        "intercom-exporter: 900 of 3,000 contacts, 15/s, 2 min 20 s left",
+        "intercom-exporter: 1,800 of 3,000 contacts, 15/s, 1 min 20 s left",
+    ]
+    assert told(ReportOptions(progress="none"), 13, 10) == told(ReportOptions(quiet=True), 13, 10) == []
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_real_terminal_shows_two_calm_lines(serve: Serve, command: Any, columns: int) -> None:
+    """While it runs two lines stand there, changing in place; at the end the last line is all that is left."""
+    screen = pyte.Screen(columns, 12)
+    stream = pyte.ByteStream(screen)
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 12, columns, 0, 0))
+    seen: set[tuple[str, ...]] = set()
+    with serve("--contacts=3000", "--latency-ms=60", "--rate-limit=1000") as served:
+        run = subprocess.Popen(
+            command.line("contacts", "-o", "a.ndjson"),
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env=command.environment(served, TERM="xterm"),
+            cwd=command.folder,
+        )
+        os.close(follower)
+        while _feed(stream, leader):
+            seen.add(tuple(line.rstrip() for line in screen.display if line.strip()))
+        assert run.wait(60) == 0
+    os.close(leader)
+    left = " ".join(line.strip() for line in screen.display if line.strip())
+    assert re.fullmatch(
+        r"intercom-exporter: 3,000 contacts in 20 pages to a\.ndjson.*contacts/s", left.replace("  ", " ")
+    )
+    drawn = [shown for shown in seen if len(shown) == 2 and "/3,000 contacts" in shown[0]]
+    assert len(drawn) > 2
+    assert all(re.match(r"[\d,]+/s · ", shown[1]) for shown in drawn)
+    assert any("saved" in shown[1] for shown in drawn) == (columns == 80)
+    assert not screen.cursor.hidden
+
+
+def _feed(stream: Any, leader: int) -> bool:
+    """Let the terminal take what has been written to it; False once nobody writes any more."""
+    if not select.select([leader], [], [], 60)[0]:
+        return False
+    try:
+        content = os.read(leader, 65_536)
+    except OSError:  # Linux says so when the other end is closed
+        return False
+    stream.feed(content)
+    return bool(content)
