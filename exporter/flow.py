@@ -137,15 +137,17 @@ async def _encoded(flow: Flow, check: DriftCheck, page: Page, expanded: Expanded
     """Encode a page: what it became by expanding, where that was done."""
     written = replace(page, records=tuple(expanded.records)) if expanded else page
 
+    checks = flow.checks(page)
+
     def encode() -> Frame:
         frame = flow.form.encode(written, flow.shape, flow.rows)
-        if flow.checks(page):
+        if checks:
             drift = Counter(frame.schema_drift) + check.of(page.records)
             frame = replace(frame, schema_checked=len(page.records), schema_drift=drift)
         return frame
 
-    # Compressing and shaping take milliseconds: worth a thread. Joining lines is not.
-    takes_long = flow.form.compress or flow.shape or flow.rows
+    # Compressing, shaping and checking take milliseconds, more if somebody means harm: worth a thread. Joining is not.
+    takes_long = flow.form.compress or flow.shape or flow.rows or checks
     frame = await to_thread.run_sync(encode) if takes_long else encode()
     return replace(frame, lists_expanded=expanded.lists, lists_missing=expanded.missing) if expanded else frame
 

@@ -74,10 +74,10 @@ class Members:
     @classmethod
     def _slowly(cls, value: bytes) -> "Members":
         members = cut_members(value.decode())
-        places: dict[str, tuple[int, ...]] = {}
+        found: dict[str, list[int]] = {}
         for place, (key, _) in enumerate(members):
-            name = text_of(key)
-            places[name] = (*places.get(name, ()), place)
+            found.setdefault(text_of(key), []).append(place)
+        places = {key: tuple(where) for key, where in found.items()}
         text = join_members(b"%b:%b" % member for member in members)
         layout = Layout(places, tuple(len(key) + 2 for key, _ in members))
         return cls(text, layout, [len(content) for _, content in members])
@@ -167,3 +167,8 @@ def text_of(string: bytes) -> str:
         return str(orjson.loads(string))
     except orjson.JSONDecodeError:
         return str(json.loads(string))
+
+
+def legible(text: str) -> str:
+    """Show lone surrogates, which no UTF-8 can hold, as they were escaped."""
+    return text.encode(errors="backslashreplace").decode()

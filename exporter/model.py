@@ -161,8 +161,9 @@ class Summary:
             were left as they are; None for other formats.
         schema_drift: by path and kind, in how many of those a field was not as
             documented: the JSON type that it had instead, ``unknown``, or
-            ``out_of_range``. They were written like the others. Of CSV also
-            ``no_column``, for custom attributes that it has no column for.
+            ``out_of_range``. Of CSV also ``no_column``, for custom attributes
+            that it has no column for. What fits no column is not in a table,
+            but in the column ``raw`` of Parquet; all else is written as sent.
         files: the files written, in the order of their contacts.
     """
 

@@ -101,7 +101,10 @@ class Run:
                 self._columns = columns_of(self._flow.shape, self._expansion.tables, in_lists=True)
             elif form.has_rows:
                 self._columns = await self._look_for_columns()
-        rows = Rows(self._columns, raw=bool(self._csv_raw)) if form.has_rows else None
+        if form.has_rows and not self._columns:
+            raise ConfigError("no column is left: what is chosen is dropped again")
+        chosen = bool(self._flow.shape.fields)
+        rows = Rows(self._columns, raw=bool(self._csv_raw), chosen=chosen) if form.has_rows else None
         self._flow = replace(self._flow, rows=rows, check_all=bool(self._columns))
         return self._flow.form.opening(self._flow.rows)
 
@@ -146,7 +149,7 @@ class Run:
         finally:
             await self._pages.aclose()
         if not self._position.written_bytes:
-            empty = await append(self._flow.form.empty())
+            empty = await append(self._flow.form.empty(self._flow.rows))
             self._position = replace(
                 self._position, written_bytes=len(empty.content), uncompressed_bytes=empty.uncompressed_bytes
             )
@@ -175,7 +178,7 @@ class Run:
         self._lists_expanded += frame.lists_expanded
         self._lists_missing += frame.lists_missing
         self._schema_checked += frame.schema_checked
-        for (path, kind), count in frame.schema_drift.items():
+        for (path, kind), count in sorted(frame.schema_drift.items()):
             is_told = path in self._drift or len(self._drift) < _MOST_DRIFTING
             kinds = self._drift.setdefault(path if is_told else _OTHERS, {})
             kinds[kind] = kinds.get(kind, 0) + count

@@ -28,7 +28,7 @@ class _Channel:
         self._opening: Frame | None = opening
 
     async def append(self, frame: Frame) -> Frame:
-        if self._opening:
+        if self._opening and frame.contacts:
             frame, self._opening = joined(self._opening, frame), None
         if frame.content:
             await self._send.send(frame.content)

@@ -287,3 +287,47 @@ async def test_a_cancelled_conversion_is_done_again(
         twin = tmp_path / f"whole-{path.relative_to(tmp_path)}"
         assert path.read_bytes() == twin.read_bytes()
     assert not list(tmp_path.rglob("*.part")) + list(tmp_path.rglob("*.tmp"))
+
+
+async def test_pages_without_contacts_begin_no_file(raw_server: RawServer, tmp_path: Path) -> None:
+    """A table's parts are those with rows."""
+    sizes = [0, 5, 0, 0, 5, 0]
+    pages = [[{"id": f"{page}-{number}"} for number in range(size)] for page, size in enumerate(sizes)]
+    bodies: list[dict[str, Any]] = [{"data": []}]
+    for number, contacts in enumerate(pages, 1):
+        following = {} if number == len(pages) else {"pages": {"next": {"starting_after": f"c{number}"}}}
+        bodies.append({"data": contacts, **following})
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = json.dumps(bodies.pop(0)).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+        summary = await exporter.export(intercom, f"{tmp_path}/a/", file_format="csv", part_contacts=3)
+    assert [file.contacts for file in summary.files] == [5, 5]
+    assert summary.columns[-1] == "custom_attributes"  # since the workspace knows none
+
+
+@pytest.mark.parametrize("fields", [("phone",), ("caf\udcff",)])
+async def test_columns_that_cannot_be_are_refused(
+    intercom: exporter.Intercom, tmp_path: Path, fields: tuple[str, ...]
+) -> None:
+    """None at all, or a name that is no text."""
+    with pytest.raises(exporter.ConfigError):
+        shape = exporter.Shape(fields=fields, drop=("phone",))
+        await exporter.export(intercom, tmp_path / "a.csv", shape=shape)
+
+
+@pytest.mark.parametrize("names", [[f"n{number}" for number in range(2_001)], ["x" * 200_001]])
+async def test_attributes_without_end_make_no_table(raw_server: RawServer, tmp_path: Path, names: list[str]) -> None:
+    """They would be repeated in each part, checkpoint and manifest."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = json.dumps({"data": [{"full_name": f"custom_attributes.{name}"} for name in names]}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+        with pytest.raises(exporter.ContractError, match="--fields"):
+            await exporter.export(intercom, tmp_path / "a.csv")

@@ -20,21 +20,28 @@ def columns_of(
     Args:
         shape: which fields are written.
         lists: those that are completed.
-        attributes: the names of the custom attributes; None for all of them in one column.
+        attributes: the names of the custom attributes; all of them are in one column where there are none.
         in_lists: whether what is in the items of lists has columns of its own; else a list is one.
     """
     fields = fields_with(lists)
-    own = [CUSTOM] if attributes is None else [f"{CUSTOM}.{name}" for name in attributes]
+    own = [f"{CUSTOM}.{name}" for name in attributes] if attributes else [CUSTOM]
     if shape.fields:
         found = [path for chosen in shape.fields for path in _meant(chosen, fields, own, in_lists=in_lists)]
     else:
         found = [*(path for path in _leaves(fields, in_lists=in_lists) if path != CUSTOM), *own]
-    return tuple(path for path in dict.fromkeys(found) if not any(is_within(path, drop) for drop in shape.drop))
+    return tuple(path for path in dict.fromkeys(found) if not any(_is_left_out(path, drop) for drop in shape.drop))
 
 
 def is_within(path: str, other: str) -> bool:
     """Whether a field is another one, or a part of it."""
     return path == other or path.startswith(f"{other}.")
+
+
+def _is_left_out(path: str, drop: str) -> bool:
+    """Whether a column goes with a field that is dropped: the name of a custom attribute is no path."""
+    if path.startswith(f"{CUSTOM}."):
+        return drop in (path, CUSTOM)
+    return is_within(path, drop)
 
 
 def _leaves(fields: Iterable[Field], *, in_lists: bool) -> Iterator[str]:

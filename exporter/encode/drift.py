@@ -168,11 +168,10 @@ def _misfits(value: bytes, parent: str) -> Iterator[tuple[str, str]]:
     """Find what does not fit in an object."""
     members, known = Members.of(value), _below(parent)
     for key, places in members.places.items():
-        for place in places:
-            if key in known:
-                yield from _misfits_of(members.value(place), known[key])
-            else:
-                yield shown(f"{parent}.{key}" if parent else key), "unknown"
+        if key in known:  # of a repeated one the last counts, as to any parser
+            yield from _misfits_of(members.value(places[-1]), known[key])
+        else:
+            yield shown(f"{parent}.{key}" if parent else key), "unknown"
 
 
 def _misfits_of(value: bytes, field: Field) -> Iterator[tuple[str, str]]:

@@ -66,9 +66,9 @@ class Format:
         plain = rows.header if rows else b""
         return Frame(self.compress(plain) if self.compress and plain else plain, 0, len(plain))
 
-    def empty(self) -> Frame:
-        """Encode no contact at all, into a file that is valid all the same; what opens it may come before that."""
-        return Frame(self.compress(b"") if self.compress and not self.has_rows else b"", 0, 0)
+    def empty(self, rows: Rows | None = None) -> Frame:
+        """Encode no contact at all, into a file that is valid all the same: of a table its header."""
+        return self.opening(rows) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
 
 
 def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:

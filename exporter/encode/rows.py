@@ -16,7 +16,8 @@ import msgspec
 
 from exporter.encode.columns import CUSTOM
 from exporter.encode.drift import shown
-from exporter.encode.shape import value_at
+from exporter.encode.shape import splits, value_at
+from exporter.errors import ContractError
 from exporter.members import Members, text_of
 from exporter.schema import fields_with
 
@@ -25,6 +26,7 @@ NO_COLUMN = "no_column"
 
 _LISTS = ("tags", "notes", "companies", "subscriptions", "segments")
 _FIELDS = {field.path: field for field in fields_with(_LISTS)}
+_MOST_CELLS = 10_000_000
 _BETWEEN = b"\x01"  # nowhere in JSON
 _NULL = b"\x01null\x01"
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
@@ -40,16 +42,19 @@ class Rows:
     Args:
         columns: their fields' paths.
         raw: whether cells that a spreadsheet would run as formulas stay as they are.
+        chosen: whether the columns were chosen by paths, which may lead into custom attributes; else what is behind
+            ``custom_attributes.`` is the name of one, dots or not.
 
     Attributes:
         header: the line that names the columns.
     """
 
-    def __init__(self, columns: Sequence[str], *, raw: bool = False) -> None:
+    def __init__(self, columns: Sequence[str], *, raw: bool = False, chosen: bool = False) -> None:
         self._raw = raw
         self.header = b",".join(self._text(path) for path in columns) + b"\n"
-        self._layout = _Layout(columns)
+        self._layout = _Layout(columns, chosen=chosen)
         self._looks = _Looks(len(columns), self._layout.lists)
+        self._most = _MOST_CELLS // max(len(columns), 1)
 
     def of(self, records: Sequence[bytes], lacking: Counter[tuple[str, str]]) -> bytes:
         """Make a row of each contact.
@@ -57,7 +62,12 @@ class Rows:
         Args:
             records: their JSON.
             lacking: counts custom attributes without a column.
+
+        Raises:
+            ContractError: a page has so many contacts that their rows would fill the memory.
         """
+        if len(records) > self._most:
+            raise ContractError(f"the API sent a page of {len(records):,} contacts: too many for a table")
         return b"".join([self._row(record, lacking) for record in records])
 
     def _row(self, record: bytes, lacking: Counter[tuple[str, str]]) -> bytes:
@@ -73,7 +83,7 @@ class Rows:
         for place in looks.places:
             if cell := cells[place]:
                 cells[place] = self._cell(cell)
-        return b",".join(cells) + b"\n"
+        return (b",".join(cells) or b'""') + b"\n"  # an empty line would be no row to most who read it
 
     def _cell(self, value: bytes) -> bytes:
         """Make a cell of any value."""
@@ -84,8 +94,9 @@ class Rows:
     def _text(self, text: str) -> bytes:
         """Make a cell of text, and harmless: an apostrophe before it can be taken off again without doubt."""
         is_formula = not self._raw and _FORMULA.match(text)
-        # What no UTF-8 can hold, lone surrogates, is shown as it was escaped.
-        return _quoted((f"'{text}" if is_formula else text).encode(errors="backslashreplace"))
+        # What no UTF-8 can hold, lone surrogates, is shown as it was escaped; and NUL, where some readers end.
+        text = (f"'{text}" if is_formula else text).replace("\0", "\\u0000")
+        return _quoted(text.encode(errors="backslashreplace"))
 
 
 class _Looks:
@@ -114,14 +125,15 @@ class _Layout:
         lists: the places of the columns that hold lists.
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._columns = columns
+    def __init__(self, columns: Sequence[str], *, chosen: bool) -> None:
+        self._chosen = chosen
+        self._counts = CUSTOM not in columns
         own = [path for path in columns if path.startswith(f"{CUSTOM}.")]
         known = [path for path in columns if path in _FIELDS and path.count(".") <= 1]  # else it is within a list
         self._others = [path for path in columns if path not in known and path not in own]
         self._members = [path for path in known if "." not in path]
-        parents = dict.fromkeys(path.rpartition(".")[0] for path in known if "." in path)
-        self._objects = [[path for path in known if path.rpartition(".")[0] == parent] for parent in parents]
+        parents = dict.fromkeys(_parent(path) for path in known if "." in path)
+        self._objects = [[path for path in known if _parent(path) == parent] for parent in parents]
         self._attributes = [path.removeprefix(f"{CUSTOM}.") for path in own]
         self._known_attributes = frozenset(self._attributes)
         self._decode = msgspec.json.Decoder(self._contact()).decode
@@ -135,13 +147,13 @@ class _Layout:
         members = [(path, msgspec.Raw, _EMPTY) for path in self._members]
         objects = [
             (
-                paths[0].rpartition(".")[0],
-                _struct([(path.rpartition(".")[2], msgspec.Raw, _EMPTY) for path in paths]) | None,
+                _parent(paths[0]),
+                _struct([(_name(path), msgspec.Raw, _EMPTY) for path in paths]) | None,
                 None,
             )
             for paths in self._objects
         ]
-        attributes = [(CUSTOM, dict[str, msgspec.Raw] | None, None)] if self._attributes else []
+        attributes = [(CUSTOM, dict[str, msgspec.Raw] | None, None)] if self._counts else []
         return _struct([*members, *objects, *attributes])
 
     def values(self, record: bytes, lacking: Counter[tuple[str, str]]) -> Sequence[Any]:
@@ -154,23 +166,39 @@ class _Layout:
         values = list(members[: len(self._members)])
         for paths, found in zip(self._objects, members[len(self._members) :], strict=False):
             values += (_EMPTY,) * len(paths) if found is None else msgspec.structs.astuple(found)
-        if self._attributes:
+        if self._counts:
             values += self._own(members[-1] or {}, lacking)
         values += [value_at(record, path) for path in self._others]
         return self._pick(values)
 
+    def values_slowly(self, record: bytes, lacking: Counter[tuple[str, str]]) -> Sequence[bytes]:
+        """Find them in whatever is JSON."""
+        top = _last_values(record)
+        values = [top.get(path, b"") for path in self._members]
+        for paths in self._objects:
+            found = _last_values(top.get(_parent(paths[0]), b""))
+            values += [found.get(_name(path), b"") for path in paths]
+        if self._counts:
+            values += self._own(_last_values(top.get(CUSTOM, b"")), lacking)
+        values += [value_at(record, path) for path in self._others]
+        picked: Sequence[bytes] = self._pick(values)
+        return picked
+
     def _own(self, found: Mapping[str, Any], lacking: Counter[tuple[str, str]]) -> list[Any]:
         """Find the values of custom attributes."""
-        if not found.keys() <= self._known_attributes:
+        if self._chosen:
+            return [self._chosen_one(found, name) for name in self._attributes]
+        if self._counts and not found.keys() <= self._known_attributes:
             lacking.update((shown(f"{CUSTOM}.{name}"), NO_COLUMN) for name in found.keys() - self._known_attributes)
         return [found.get(name, _EMPTY) for name in self._attributes]
 
-    def values_slowly(self, record: bytes, lacking: Counter[tuple[str, str]]) -> Sequence[bytes]:
-        """Find them in whatever is JSON."""
-        attributes = value_at(record, CUSTOM)
-        if self._attributes and attributes.startswith(b"{"):
-            self._own(Members.of(attributes).places, lacking)
-        return [value_at(record, path) for path in self._columns]
+    @staticmethod
+    def _chosen_one(found: Mapping[str, Any], name: str) -> Any:
+        """Find the attribute of that name, or what a path leads to in another one."""
+        for key, rest in splits(name):
+            if key in found:
+                return value_at(bytes(found[key]), rest)
+        return _EMPTY
 
 
 _EMPTY = msgspec.Raw()
@@ -182,6 +210,22 @@ def _cells(values: Sequence[Any]) -> list[bytes]:
     if _NULL in joined:
         joined = joined.replace(_NULL, _BETWEEN * 2).replace(_NULL, _BETWEEN * 2)  # of two in a row, one each time
     return joined.split(_BETWEEN)[1:-1]
+
+
+def _last_values(value: bytes) -> dict[str, bytes]:
+    """Give an object's values by key, of repeated ones the last; none of what is no object."""
+    if not value.startswith(b"{"):
+        return {}
+    members = Members.of(value)
+    return {key: members.value(places[-1]) for key, places in members.places.items()}
+
+
+def _parent(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _struct(members: Sequence[tuple[str, Any, Any]]) -> Any:

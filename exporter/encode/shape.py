@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 
 from exporter.errors import ConfigError
-from exporter.members import Members, items_of, join_items, join_members, text_of
+from exporter.members import Members, items_of, join_items, join_members, legible, text_of
 
 _LEAST_KEY_BYTES = 16
 _CHECK = b"intercom-exporter: which key is this?"
@@ -47,6 +47,8 @@ class Shape:
                 raise ConfigError(f"{name} holds a path without a key before or behind a dot")
             if len(set(paths)) != len(paths):
                 raise ConfigError(f"{name} holds a path twice")
+            if any(path != legible(path) for path in paths):
+                raise ConfigError(f"{name} holds a path that is not UTF-8")
         if self.pseudonymise and len(self.key) < _LEAST_KEY_BYTES:
             raise ConfigError(f"pseudonyms need a key of at least {_LEAST_KEY_BYTES} bytes, kept secret")
 
@@ -114,7 +116,7 @@ def value_at(value: bytes, path: str) -> bytes:
     if not value.startswith(b"{"):
         return b""
     members = Members.of(value)
-    for key, rest in _splits(path):
+    for key, rest in splits(path):
         if values := members.values(key):
             return value_at(values[-1], rest)
     return b""
@@ -191,7 +193,7 @@ def _steps(members: Members, paths: tuple[str, ...]) -> tuple[tuple[str, tuple[s
         return known
     steps: dict[str, tuple[str, ...]] = {}
     for path in paths:
-        for key, rest in _splits(path):
+        for key, rest in splits(path):
             if key in members.places:
                 steps[key] = (*steps.get(key, ()), rest)
                 break
@@ -200,7 +202,7 @@ def _steps(members: Members, paths: tuple[str, ...]) -> tuple[tuple[str, tuple[s
 
 
 @cache
-def _splits(path: str) -> tuple[tuple[str, str], ...]:
+def splits(path: str) -> tuple[tuple[str, str], ...]:
     """Split a path into a key and a rest in every possible way, the longest key first."""
     dots = [at for at, character in enumerate(path) if character == "."]
     return ((path, ""), *((path[:at], path[at + 1 :]) for at in reversed(dots)))

@@ -8,7 +8,7 @@ import msgspec
 
 from exporter.encode.columns import CUSTOM
 from exporter.encode.drift import TYPES
-from exporter.members import Members, items_of, text_of
+from exporter.members import Members, items_of, legible, text_of
 from exporter.schema import fields_with
 
 _LISTS = ("tags", "notes", "companies", "subscriptions", "segments")
@@ -124,8 +124,3 @@ def text(value: bytes) -> str | None:
     if value.startswith(b'"'):
         return value[1:-1].decode() if b"\\" not in value else legible(text_of(value))
     return None if value in (b"", b"null") else value.decode()
-
-
-def legible(text: str) -> str:
-    """Show lone surrogates, which no UTF-8 can hold, as they were escaped."""
-    return text.encode(errors="backslashreplace").decode()

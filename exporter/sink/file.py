@@ -97,15 +97,13 @@ class FileSink:
             Once begun it is finished.
         """
         self._began = True
-        if not frame.content and not self.opening.content:
+        if not frame.content:
             return frame
         async with self._turn:
             if not self._output.has_room(frame):
                 await self._rotate()
-            if self._output.begins_a_file:
+            if frame.contacts and self._output.begins_a_file:
                 frame = joined(self.opening, frame)
-            if not frame.content:
-                return frame
             await self._do(lambda: self._output.append(frame))
             self._uncommitted_bytes += len(frame.content)
             self._written.set()
@@ -153,7 +151,7 @@ class FileSink:
             checkpoint is gone.
         """
         figures = self._figures()
-        if self._output.has_a_part:
+        if self._output.make and self._output.has_a_part:  # that takes a while, and may be cancelled
             async with self._turn:
                 await self._do_steps(self._output.rotate(figures))
         return await self._do(lambda: self._output.finish(figures, summarise))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from exporter.sink.lines import LONGEST_LINE_BYTES, Lines
 from exporter.utf8 import first_bad_byte
 
-_CELL = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)([,\n])')
+_CELL = re.compile(rb'("[^"]*+(?:""[^"]*+)*+"|[^",\n]*+)([,\n])')
 
 
 class Rows(Lines):
@@ -33,7 +33,7 @@ class Rows(Lines):
         with_ids: bool = True,
     ) -> None:
         super().__init__(take_ids, report, with_ids=with_ids)
-        self._columns = [column.encode(errors="backslashreplace") for column in columns]
+        self._columns = [column.encode(errors="backslashreplace").replace(b"\0", b"\\u0000") for column in columns]
         self._id = self._columns.index(b"id") if b"id" in self._columns else None
         self._row: list[bytes] = []
         self._row_bytes = 0
@@ -56,17 +56,28 @@ class Rows(Lines):
             self._row_bytes += len(line)
             self._is_open ^= bool(line.count(b'"') % 2)
             if self._row_bytes > LONGEST_LINE_BYTES:
-                self._is_open = False
+                self._give_up()
+                break
             if not self._is_open:
                 self._take_row(b"".join(self._row), ids)
                 self._row, self._row_bytes = [], 0
         self._take_ids(ids)
 
+    def _give_up(self) -> None:
+        self._report(self.count + 1, f"longer than {LONGEST_LINE_BYTES >> 20} MiB, where looking at rows ended")
+        self._row, self._gave_up = [], True
+
+    def _guarded(self, cells: Sequence[bytes]) -> list[bytes]:
+        """Give the header's names as they are there, where only an apostrophe makes the difference."""
+        found = map(_content, cells)
+        return [cell if cell == b"'" + name else name for cell, name in zip(found, self._columns, strict=False)]
+
     def _take_row(self, row: bytes, ids: list[bytes]) -> None:
-        cells = _cells_of(row)
+        cells = _cells_of(row, len(self._columns) + 1)
         if not self._had_header:
             self._had_header = True
-            if [_content(cell) for cell in cells] != self._columns:
+            # A name that a spreadsheet would run has an apostrophe before it.
+            if [_content(cell) for cell in cells] not in (self._columns, self._guarded(cells)):
                 self._report(0, "not the header that the manifest tells of")
             return
         self.count += 1
@@ -80,11 +91,16 @@ class Rows(Lines):
             self._report(self.count, "without an id")
 
 
-def _cells_of(row: bytes) -> list[bytes]:
-    """Cut a row into its cells; none if it is no row."""
-    found = list(_CELL.finditer(row))
-    whole = sum(len(match[0]) for match in found) == len(row) and all(match[2] == b"," for match in found[:-1])
-    return [match[1] for match in found] if whole and found and found[-1][2] == b"\n" else []
+def _cells_of(row: bytes, most: int) -> list[bytes]:
+    """Cut a row into its cells, so many at most; none if it is no row."""
+    cells: list[bytes] = []
+    at = 0
+    while len(cells) < most and (cell := _CELL.match(row, at)):
+        cells.append(cell[1])
+        at = cell.end()
+        if cell[2] == b"\n":
+            return cells if at == len(row) else []
+    return cells if len(cells) == most else []
 
 
 def _content(cell: bytes) -> bytes:

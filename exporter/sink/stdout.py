@@ -28,7 +28,7 @@ class StdoutSink:
         Raises:
             SinkError: its ``__cause__`` is `BrokenPipeError` when the reader went away.
         """
-        if self._opening:
+        if self._opening and frame.contacts:
             frame, self._opening = joined(self._opening, frame), None
         with writing(None):
             await anyio.to_thread.run_sync(write_all, self._descriptor, frame.content, abandon_on_cancel=True)

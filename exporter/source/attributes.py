@@ -18,14 +18,14 @@ _PATH = "/data_attributes"
 _QUERY = {"model": "contact", "include_archived": "true"}
 _PREFIX = "custom_attributes."
 _FORBIDDEN = 403
-_MOST = 10_000  # a workspace may have a few hundred; each would be a column
+_MOST, _MOST_CHARACTERS = 2_000, 200_000  # a workspace may have a few hundred; each would be a column
 
 
 async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] | None:
     """Fetch the names of a workspace's custom attributes, in the API's order.
 
     Returns:
-        The names; None where the API does not tell them to this token.
+        The names; None where the API does not tell them to this token, or in a way that cannot be understood.
 
     Raises:
         SourceError: it failed in another way than by refusing.
@@ -40,11 +40,12 @@ async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] 
         if refusal.status != _FORBIDDEN:
             raise
         return None
-    except ApiError:
+    except (ApiError, ContractError):
         return None
-    if len(envelope.records) > _MOST:
-        raise ContractError(f"the API names {len(envelope.records):,} attributes: more than {_MOST:,} make no table")
-    return _names(envelope.records)
+    names = _names(envelope.records)
+    if len(names) > _MOST or sum(map(len, names)) > _MOST_CHARACTERS:
+        raise ContractError(f"the API names {len(names):,} attributes, which make no table: choose some with --fields")
+    return names
 
 
 class _Attribute(msgspec.Struct):

@@ -46,7 +46,7 @@ def test_what_is_not_documented_is_told_once(command: Any) -> None:
     told = [line for line in done.stderr.decode().splitlines() if "not as documented" in line]
     assert len(told) == 1
     assert "no_column" in told[0]
-    assert "was not written" in told[0]
+    assert "not in the table" in told[0]
     assert b"not as documented" not in command.run("demo", "--contacts=3000", "-o", "a.ndjson").stderr
 
 
@@ -75,6 +75,26 @@ def test_damaged_rows_are_found(command: Any, change: Callable[[bytes], bytes], 
     assert done.returncode == 7
     assert "SHA-256" in done.stderr.decode()
     assert finding in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "bomb", [b'"', b"," * 3_000_000 + b"\n", b'""' * 1_000_000 + b"x\n", b'"' + b"a\n" * 1_000_000]
+)
+def test_damage_takes_no_time_without_end(command: Any, bomb: bytes) -> None:
+    """Quotes that do not end, cells without end."""
+    assert command.run("demo", "--contacts=3000", "-q", "-o", "a.csv").returncode == 0
+    path = command.folder / "a.csv"
+    head, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(head + b"\n" + bomb + rest)
+    done = command.run("verify", "a.csv")
+    assert (done.returncode, b"Traceback" in done.stderr, b"bug" in done.stderr) == (7, False, False)
+
+
+def test_names_that_a_spreadsheet_would_run_are_verified(command: Any) -> None:
+    """They have an apostrophe in the header, and none in the manifest."""
+    assert command.run("demo", "--contacts=300", "-q", "-o", "a.csv", "--fields", "id,=x").returncode == 0
+    assert (command.folder / "a.csv").read_bytes().startswith(b'"id","\'=x"\n')
+    assert command.run("verify", "a.csv").returncode == 0
 
 
 @pytest.mark.parametrize("cut", [5, 4_000, -1, -9])

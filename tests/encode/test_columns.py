@@ -59,3 +59,10 @@ def test_what_is_dropped_has_no_column() -> None:
     assert "custom_attributes.plan" not in columns
     assert {"custom_attributes.Plan", "tags.data"} <= set(columns)
     assert columns_of(Shape(drop=("custom_attributes",)), (), NAMES)[-1] != "custom_attributes.Plan"
+
+
+def test_a_custom_attribute_is_no_part_of_another_one() -> None:
+    """Though its name has dots: dropped is what is called so."""
+    columns = columns_of(Shape(drop=("custom_attributes.a",)), (), ("a", "a.b"))
+    assert columns[-1] == "custom_attributes.a.b"
+    assert "custom_attributes.a" not in columns

@@ -99,6 +99,20 @@ def test_names_that_anybody_made_up_fit_a_manifest() -> None:
     assert DriftCheck().of([odd, odd]) == {("\\ud800", "unknown"): 2, ("x" * 100 + "…", "unknown"): 2}
 
 
+def test_of_a_repeated_field_the_last_counts() -> None:
+    """As to any parser, and whether it was seen before or not."""
+    one, other = b'{"tags":5}', b'{"tags":5,"tags":{}}'
+    assert (
+        DriftCheck().of([one, other]) == DriftCheck().of([one]) + DriftCheck().of([other]) == {("tags", "integer"): 1}
+    )
+
+
+def test_keys_without_end_take_no_time_without_end() -> None:
+    """A hundred thousand times the same one."""
+    many = b"{" + b",".join([b'"a":1'] * 100_000) + b"}"
+    assert DriftCheck().of([many]) == {("a", "unknown"): 1}
+
+
 def test_lone_surrogates_and_depth_are_no_drift() -> None:
     """What the quick parser refuses is looked at slowly."""
     lone = b'{"type":"contact","name":"\\ud800"}'

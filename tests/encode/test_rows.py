@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from exporter.encode.columns import columns_of
 from exporter.encode.rows import Rows
 from exporter.encode.shape import AS_SENT
+from exporter.errors import ContractError
+from exporter.members import Members
 from exporter.sandbox.attributes import definitions
 from exporter.sandbox.contacts import Workspace
 
@@ -89,7 +91,7 @@ def test_every_cell_is_the_value_that_the_api_sent() -> None:
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
         ("\n=1", "'\n=1"),
-        ("\0=1", "'\0=1"),
+        ("\0=1", "'\\u0000=1"),
         (" =1", "' =1"),
         ("\u00a0=1", "'\u00a0=1"),
         ("\uff1d1", "'\uff1d1"),
@@ -104,7 +106,7 @@ def test_every_cell_is_the_value_that_the_api_sent() -> None:
 def test_what_a_spreadsheet_would_run_is_made_harmless(text: str, harmless: str) -> None:
     """By an apostrophe, which can be taken off again: no other text looks the same."""
     assert cell(text) == harmless
-    assert cell(text, raw=True) == text
+    assert cell(text, raw=True) == text.replace("\0", "\\u0000")
 
 
 def test_names_of_columns_are_made_harmless_too() -> None:
@@ -116,7 +118,7 @@ def test_names_of_columns_are_made_harmless_too() -> None:
 @given(st.text(), st.text())
 def test_harmless_cells_can_be_told_apart(one: str, other: str) -> None:
     """Different texts stay different, and none begins as a formula does."""
-    assert (cell(one) == cell(other)) == (one == other)
+    assert (cell(one) == cell(other)) == (one.replace("\0", "\\u0000") == other.replace("\0", "\\u0000"))
     assert not cell(one).lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\0"))
 
 
@@ -169,6 +171,54 @@ def test_attributes_without_a_column_are_counted() -> None:
     assert lacking == {("custom_attributes.new", "no_column"): 2}
 
 
+@pytest.mark.parametrize("names", [(), ("plan",)])
+def test_attributes_are_counted_though_the_table_knows_none(names: tuple[str, ...]) -> None:
+    """Whatever the columns are, but for those of all attributes together."""
+    lacking = Counter[tuple[str, str]]()
+    Rows(("id", *(f"custom_attributes.{name}" for name in names))).of([record(custom_attributes={"new": 1})], lacking)
+    assert lacking == {("custom_attributes.new", "no_column"): 1}
+    assert "custom_attributes" in columns_of(AS_SENT, (), ())
+
+
+LONE = '"lone":"\\ud800",'
+
+
+@pytest.mark.parametrize("lone", ["", LONE])
+def test_both_roads_mean_the_same_by_dots(lone: str) -> None:
+    """The name of an attribute is a name; a chosen path is one, unless an attribute is called so."""
+    one = f'{{{lone}"custom_attributes":{{"a":{{"b":1}},"c.d":2}},"tags.data":[3],"id":"1"}}'.encode()
+    columns = ("custom_attributes.a.b", "custom_attributes.c.d", "tags.data")
+    assert Rows(columns).of([one], Counter()) == b",2,\n"
+    assert Rows(columns, chosen=True).of([one], Counter()) == b"1,2,\n"
+
+
+def test_a_row_of_one_empty_cell_is_no_empty_line() -> None:
+    """Which most readers would skip."""
+    rows = rows_of([record(id="1"), record(phone="x"), record(phone=None)], ("phone",))
+    assert rows == [["phone"], [""], ["x"], [""]]
+
+
+def test_odd_contacts_are_not_taken_apart_for_each_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for all columns, and once for each object."""
+    taken: list[bytes] = []
+    real = Members.of
+
+    def of(value: bytes) -> Members:
+        taken.append(value)
+        return real(value)
+
+    monkeypatch.setattr(Members, "of", of)
+    rows_of([b'{"id":"1","location":"Dublin","tags":{"data":[]},"custom_attributes":{"plan":"\\ud800"}}'])
+    assert len(taken) <= 3
+
+
+def test_a_page_that_would_fill_the_memory_is_refused() -> None:
+    """Contacts of two bytes each, in columns without end."""
+    columns = tuple(f"custom_attributes.{number}" for number in range(2_000))
+    with pytest.raises(ContractError, match="too many"):
+        Rows(columns).of([b"{}"] * 6_000, Counter())
+
+
 def test_fields_that_no_schema_has_can_be_columns() -> None:
     """By any path, also through lists."""
     columns = ("new.thing", "tags.data.id", "a.b")
@@ -195,4 +245,4 @@ def test_any_json_makes_whole_rows(contacts: list[dict[str, Any]], raw: bool) ->
     if raw:
         for contact, row in zip(contacts, together[1:], strict=True):
             if isinstance(contact.get("name"), str):
-                assert row[COLUMNS.index("name")] == contact["name"]
+                assert row[COLUMNS.index("name")] == contact["name"].replace("\0", "\\u0000")
