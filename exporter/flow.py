@@ -135,15 +135,17 @@ async def _consume(
 
 async def _encoded(flow: Flow, check: DriftCheck, page: Page, expanded: Expanded | None) -> Frame:
     """Encode a page: what it became by expanding, where that was done."""
-    written = replace(page, records=tuple(expanded.records)) if expanded else page
-
     checks = flow.checks(page)
+    # Popped where it is used: an idle thread keeps what it was given last, and would keep the page.
+    given = [(replace(page, records=tuple(expanded.records)) if expanded else page, page)]
+    del page
 
     def encode() -> Frame:
+        written, sent = given.pop()
         frame = flow.form.encode(written, flow.shape, flow.rows)
         if checks:
-            drift = Counter(frame.schema_drift) + check.of(page.records)
-            frame = replace(frame, schema_checked=len(page.records), schema_drift=drift)
+            drift = Counter(frame.schema_drift) + check.of(sent.records)
+            frame = replace(frame, schema_checked=len(sent.records), schema_drift=drift)
         return frame
 
     # Compressing, shaping and checking take milliseconds, more if somebody means harm: worth a thread. Joining is not.

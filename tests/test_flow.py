@@ -156,7 +156,9 @@ async def test_a_written_page_is_held_by_nobody() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pump, silent_pages(), Flow(NDJSON, 3), append)
-        await settle(lambda: len(written))
+        while len(written) < 5:  # they are encoded in threads, which a loop does not see
+            await asyncio.sleep(0.001)
+        await settle(lambda: source.alive)
         assert (written, source.alive) == ([1, 2, 3, 4, 5], 0)
         tasks.cancel_scope.cancel()
 
