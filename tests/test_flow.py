@@ -64,10 +64,10 @@ async def pause(turns: int) -> None:
 
 
 async def settle(still: Callable[[], Any]) -> None:
-    """Let the loop turn until nothing has changed for long."""
+    """Let the loop turn, and threads work, until nothing has changed for long."""
     seen, quiet = still(), 0
-    while quiet < 50:
-        await anyio.lowlevel.checkpoint()
+    while quiet < 100:
+        await asyncio.sleep(0.002)
         quiet = quiet + 1 if still() == seen else 0
         seen = still()
 
@@ -144,7 +144,7 @@ async def test_a_stalled_destination_stops_the_requests(consumers: int, queue_pa
 
 async def test_a_written_page_is_held_by_nobody() -> None:
     """While the next page is waited for, however long, those that were written are gone."""
-    source, written = Source([1] * 5), []
+    source, written, done = Source([1] * 5), [], asyncio.Event()
 
     async def silent_pages() -> AsyncIterator[Page]:
         for _ in range(5):
@@ -153,11 +153,12 @@ async def test_a_written_page_is_held_by_nobody() -> None:
 
     async def append(_frame: Frame, page: Page) -> None:
         written.append(page.number)
+        if page.number == 5:
+            done.set()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pump, silent_pages(), Flow(NDJSON, 3), append)
-        while len(written) < 5:  # they are encoded in threads, which a loop does not see
-            await asyncio.sleep(0.001)
+        await done.wait()
         await settle(lambda: source.alive)
         assert (written, source.alive) == ([1, 2, 3, 4, 5], 0)
         tasks.cancel_scope.cancel()
