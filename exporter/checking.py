@@ -1,4 +1,4 @@
-"""`check`: one look at a workspace before a long run. Nothing is written, one to three requests are sent."""
+"""`check`: one look at a workspace before a long run. Nothing is written, two or three requests are sent."""
 
 import math
 import os
@@ -68,9 +68,12 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     *,
     compression: str | None = None,
     file_format: str | None = None,
+    part_contacts: int | None = None,
+    part_bytes: int | None = None,
     max_contacts: int | None = None,
     shape: Shape = AS_SENT,
     expansion: Expansion = NO_EXPANSION,
+    csv_raw: bool = False,
 ) -> Checked:
     """Look at a workspace, and at where its contacts are to go.
 
@@ -82,9 +85,12 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
         path: the output, as for `export`.
         compression: of standard output.
         file_format: of standard output, or of parts.
+        part_contacts: most contacts in a part.
+        part_bytes: most bytes in a part.
         max_contacts: the limit, None for all contacts.
         shape: what is to be written of each contact.
         expansion: which lists are to be completed.
+        csv_raw: whether formulas in CSV stay.
 
     Raises:
         ConfigError: an argument is wrong.
@@ -94,11 +100,12 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
         Ends the request under way at once.
     """
     check_open(intercom)
+    parts = Parts(part_contacts, part_bytes)
     if os.fspath(path) == _STDOUT:
         place, form = None, format_of_stream(compression, file_format)
     else:
-        place, form = await anyio.to_thread.run_sync(destination, path, file_format, Parts())
-    run = Run(intercom, Flow(form, max_contacts=max_contacts, shape=shape), ignore, expansion)
+        place, form = await anyio.to_thread.run_sync(destination, path, file_format, parts)
+    run = Run(intercom, Flow(form, max_contacts=max_contacts, shape=shape), ignore, expansion, csv_raw=csv_raw)
     pages = intercom.pages()
     began_at = time.monotonic()
     page = await anext(pages)
@@ -106,7 +113,7 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     workspace = await intercom.workspace(pages.traffic)
     opening = await run.prepare()
     sample = await anyio.to_thread.run_sync(run.encode, page)
-    free, found = await anyio.to_thread.run_sync(_look_at, place, run) if place else (None, None)
+    free, found = await anyio.to_thread.run_sync(_look_at, place, run, parts) if place else (None, None)
     checked = Checked(
         workspace=workspace.name if workspace else None,
         workspace_region=workspace.region if workspace else None,
@@ -180,7 +187,7 @@ class _Look:
         return int(size * (_CONVERTED if form.convert else 1))
 
 
-def _look_at(place: Place, run: Run) -> tuple[int, str | None]:
+def _look_at(place: Place, run: Run, parts: Parts) -> tuple[int, str | None]:
     """Look at the place of the output: what is free on its disk, and what is in the way or to be gone on with."""
     folder = place.folder if place.folder.is_dir() else place.folder.parent
     try:
@@ -189,7 +196,7 @@ def _look_at(place: Place, run: Run) -> tuple[int, str | None]:
         raise ConfigError(f"the folder of {str(place.path)!r} cannot be used: {exc.strerror}") from exc
     free = disk.f_bavail * disk.f_frsize
     try:
-        found = inspect(place, run.settings_of(place), overwrite=False, restart=False)
+        found = inspect(place, run.settings_of(place, parts.contacts, parts.bytes), overwrite=False, restart=False)
     except (ConfigError, CheckpointError, SinkError) as trouble:
         return free, str(trouble)
     if isinstance(found, Summary):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import accumulate
+from operator import add
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from exporter.cutting import cut_items, cut_members
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, orjson.JSONEncodeError)
+_MANY = 256
 _SHAPES = 256  # contacts of one workspace come in few sets of keys
 _ORDINARY_BYTES = 16 * 1024  # the keys of what is larger are not kept: they could be of any length
 
@@ -46,12 +48,13 @@ class Members:
         sizes: length of each member's value.
     """
 
-    __slots__ = ("layout", "sizes", "text")
+    __slots__ = ("_starts", "layout", "sizes", "text")
 
     def __init__(self, text: bytes, layout: Layout, sizes: list[int]) -> None:
         self.text = text
         self.layout = layout
         self.sizes = sizes
+        self._starts: list[int] | None = None
 
     @classmethod
     def of(cls, value: bytes) -> "Members":
@@ -92,7 +95,11 @@ class Members:
 
     def _start(self, place: int) -> int:
         """Return where a member begins, or where one more would."""
-        return self.layout.before[place] + sum(self.sizes[:place])
+        if len(self.sizes) <= _MANY:
+            return self.layout.before[place] + sum(self.sizes[:place])
+        if self._starts is None:  # of many members somebody may want many
+            self._starts = list(accumulate(map(add, self.sizes, self.layout.extras), initial=1))
+        return self._starts[place]
 
     def member(self, place: int) -> bytes:
         """Return a member as it stands."""
@@ -112,6 +119,11 @@ class Members:
     def values(self, key: str) -> list[bytes]:
         """Return the values below a key: one, or none, or several where it is repeated."""
         return [self.value(place) for place in self.layout.places.get(key, ())]
+
+    def last(self, key: str) -> bytes | None:
+        """Return the value below a key, the last one where it is repeated, as parsers do; None without it."""
+        places = self.layout.places.get(key)
+        return self.value(places[-1]) if places else None
 
     def patched(self, pieces: Mapping[int, bytes | None], *more: bytes) -> bytes:
         """Put the object together again.

@@ -32,7 +32,7 @@ class Frame:
 
     Attributes:
         content: what is written: lines of NDJSON or rows of CSV, or one gzip member of them.
-        contacts: lines in it.
+        contacts: how many are in it.
         uncompressed_bytes: its length before compression.
         found: of the fields that were named for it, those that its page has.
         lists_expanded: lists of its contacts that were completed.
@@ -70,7 +70,7 @@ class Position:
             before it are missing.
         pages: pages written.
         contacts: contacts written.
-        written_bytes: length of the output, all its files together.
+        written_bytes: length of the output, all its files together; of Parquet that of the journals they are made of.
         uncompressed_bytes: its length before compression.
         reached_end: whether the API said that nothing follows.
     """
@@ -143,7 +143,7 @@ class Summary:
             ``timeout``, ``broken_body``.
         rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
         part_contacts: most contacts in a file of a folder, None without that limit.
-        part_bytes: most bytes in a file of a folder, None for a single file.
+        part_bytes: most bytes in a file of a folder, or in the journal of one of Parquet; None for a single file.
         fields: the fields that were chosen, empty for all.
         dropped: the fields that were left out.
         pseudonymised: the fields whose values were replaced by pseudonyms.

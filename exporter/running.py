@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from exporter import __version__
-from exporter.encode.columns import CUSTOM, columns_of
+from exporter.encode.columns import CUSTOM, RAW, columns_of
 from exporter.encode.rows import Rows
 from exporter.errors import ConfigError
 from exporter.events import AttributesUntold, Observer, OldVersion, PageWritten, Resumed, VersionMismatch
@@ -38,6 +38,9 @@ class Run:
         observer: is told what happens.
         expansion: which lists of contacts are completed.
         csv_raw: whether cells of CSV that a spreadsheet would run as formulas stay as they are.
+
+    Raises:
+        ConfigError: that is asked of another format.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Run:
         self._intercom = intercom
         self._expansion = expansion
         self._flow = flow
+        if csv_raw and not flow.form.has_rows:
+            raise ConfigError("only CSV can be raw: the output is none")
         self._csv_raw = csv_raw if flow.form.has_rows else None
         self._columns: tuple[str, ...] = ()
         self._observer = observer
@@ -93,6 +98,7 @@ class Run:
         The columns of a table are those of the first run, whatever the workspace has meanwhile.
 
         Raises:
+            ConfigError: there can be no such columns.
             SourceError: the API did not tell.
         """
         form = self._flow.form
@@ -103,6 +109,8 @@ class Run:
                 self._columns = await self._look_for_columns()
         if form.has_rows and not self._columns:
             raise ConfigError("no column is left: what is chosen is dropped again")
+        if form.convert and RAW in self._columns:
+            raise ConfigError(f"Parquet has the whole contact in a column {RAW!r}: no other can be called so")
         chosen = bool(self._flow.shape.fields)
         rows = Rows(self._columns, raw=bool(self._csv_raw), chosen=chosen) if form.has_rows else None
         self._flow = replace(self._flow, rows=rows, check_all=bool(self._columns))

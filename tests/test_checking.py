@@ -70,6 +70,9 @@ async def test_what_stands_there_is_told(intercom: exporter.Intercom, tmp_path: 
     assert "complete already" in (await exporter.check(intercom, tmp_path / "a.ndjson")).warnings[0]
     other = await exporter.check(intercom, tmp_path / "a.ndjson", shape=exporter.Shape(fields=("id",)))
     assert "another fields" in other.warnings[0]
+    await exporter.export(intercom, f"{tmp_path}/raw/", file_format="csv", csv_raw=True, part_contacts=300)
+    same = await exporter.check(intercom, f"{tmp_path}/raw/", file_format="csv", csv_raw=True, part_contacts=300)
+    assert "complete already" in same.warnings[0]
     (tmp_path / "b.ndjson").write_text("mine")
     assert "not a finished export" in (await exporter.check(intercom, tmp_path / "b.ndjson")).warnings[0]
     with pytest.raises(exporter.ConfigError, match="cannot be used"):

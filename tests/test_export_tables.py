@@ -38,7 +38,7 @@ async def workspace() -> AsyncIterator[tuple[exporter.Sandbox, exporter.Intercom
 def contacts_of(sandbox: exporter.Sandbox) -> list[dict[str, Any]]:
     """Give the truth; what is exotic about numbers keeps its spelling."""
     records = sandbox.workspace.records(0, CONTACTS)
-    return [json.loads(record, parse_float=str, parse_int=lambda text: int(text)) for record in records]  # noqa: PLW0108
+    return [json.loads(record, parse_float=str) for record in records]
 
 
 async def test_python_and_pandas_read_the_same_csv(
@@ -249,10 +249,42 @@ async def test_there_are_no_other_streams(intercom: exporter.Intercom, asked: di
             pass
 
 
-async def test_a_column_cannot_be_called_like_the_whole_contact(intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """Parquet has that in `raw`."""
+async def test_a_column_cannot_be_called_like_the_whole_contact(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
+) -> None:
+    """Parquet has that in `raw`; it is refused before any request."""
     with pytest.raises(exporter.ConfigError, match="raw"):
         await exporter.export(intercom, tmp_path / "a.parquet", shape=exporter.Shape(fields=("id", "raw")))
+    assert sandbox.requests == 0
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("id", "segments"),
+        ("id", "segments", "segments.data"),
+        ("id", "segments.data"),
+        ("id", "custom_attributes", "custom_attributes.plan"),
+        ("id", "tags", "tags.data", "tags.data.id"),
+        ("id", "location", "location.city"),
+    ],
+)
+async def test_any_choice_of_fields_makes_a_table(
+    intercom: exporter.Intercom, tmp_path: Path, name: str, fields: tuple[str, ...]
+) -> None:
+    """Though some are parts of others, or not there without their lists being completed."""
+    summary = await exporter.export(intercom, tmp_path / name, shape=exporter.Shape(fields=fields))
+    assert summary.columns[0] == "id"
+    assert not {"custom_attributes.plan", "tags.data.id", "location.city"} & set(summary.unknown_fields)
+    verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / name)
+    assert verified.differences == ()
+
+
+async def test_only_csv_can_be_raw(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """Whoever asks for it elsewhere means something else."""
+    with pytest.raises(exporter.ConfigError, match="CSV"):
+        await exporter.export(intercom, tmp_path / "a.ndjson", csv_raw=True)
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "parts/"])

@@ -31,9 +31,12 @@ async def check_and_tell(
                 output.output,
                 compression=output.compression,
                 file_format=output.file_format,
+                part_contacts=output.part_contacts,
+                part_bytes=output.part_bytes,
                 max_contacts=output.max_contacts,
                 shape=shaped,
                 expansion=shape.expansion(),
+                csv_raw=output.csv_raw,
             )
         print(_json(checked) if as_json else _text(checked, output.output))  # noqa: T201
         return exits.COMPLETE

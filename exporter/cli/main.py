@@ -121,7 +121,8 @@ def schema(
 async def verify(path: str, /, *, report: ReportOptions = _REPORT) -> int:
     """Recheck a finished export offline against its manifest.
 
-    Sizes, SHA-256, gzip, lines, contacts that come twice. Ends with 7 and a line for each difference.
+    Sizes, SHA-256, compression, lines, rows or columns, contacts that come twice. Ends with 7 and a line for each
+    difference.
 
     Parameters
     ----------

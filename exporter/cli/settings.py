@@ -159,7 +159,7 @@ class OutputOptions:
     "Drop an unfinished export of that name and begin anew."
 
     format: Literal["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz", "parquet"] | None = None
-    "Format of stdout (ndjson if not said) or of the parts in a folder (ndjson.gz). A file's suffix picks its own."
+    "Format of stdout (ndjson if not said; no parquet) or of a folder's parts (ndjson.gz); a file's suffix is its own."
 
     csv_raw: Flag = False
     "Leave cells of CSV as they are that a spreadsheet would run as formulas; else an apostrophe comes before them."
@@ -188,10 +188,6 @@ class OutputOptions:
         """The format, where it was said; of stdout without its compression."""
         return self.format and (self.format.partition(".")[0] if self.output == "-" else self.format)
 
-    @property
-    def _is_csv(self) -> bool:
-        return self.output.endswith((".csv", ".csv.gz")) or (self.format or "").startswith("csv")
-
     def check(self) -> None:
         """Refuse what makes no sense before anything is opened.
 
@@ -199,8 +195,6 @@ class OutputOptions:
             ConfigError: it says what to change.
         """
         if self.output != "-":
-            if self.csv_raw and not self._is_csv:
-                raise ConfigError("--csv-raw is for CSV: the output is none")
             if self.gzip and not self.output.endswith(".gz"):
                 raise ConfigError("--gzip is for stdout; the suffix of --output picks the format (.ndjson.gz)")
         elif sys.stdout is None:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from exporter.encode.shape import Shape
 from exporter.schema import Field, fields_with
 
+RAW = "raw"
+"""The column of Parquet that has the whole contact."""
+
 CUSTOM = "custom_attributes"
 """The field below which everything is a workspace's own."""
 
@@ -29,12 +32,20 @@ def columns_of(
         found = [path for chosen in shape.fields for path in _meant(chosen, fields, own, in_lists=in_lists)]
     else:
         found = [*(path for path in _leaves(fields, in_lists=in_lists) if path != CUSTOM), *own]
-    return tuple(path for path in dict.fromkeys(found) if not any(_is_left_out(path, drop) for drop in shape.drop))
+    kept = [path for path in dict.fromkeys(found) if not any(_is_left_out(path, drop) for drop in shape.drop)]
+    return tuple(path for path in kept if not any(_is_in(path, other) for other in kept))
 
 
 def is_within(path: str, other: str) -> bool:
     """Whether a field is another one, or a part of it."""
     return path == other or path.startswith(f"{other}.")
+
+
+def _is_in(path: str, other: str) -> bool:
+    """Whether a column is a part of another one; of custom attributes only all of them together have parts."""
+    if path.startswith(f"{CUSTOM}."):
+        return other == CUSTOM
+    return path != other and is_within(path, other)
 
 
 def _is_left_out(path: str, drop: str) -> bool:

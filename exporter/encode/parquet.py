@@ -14,11 +14,10 @@ from typing import Any
 import msgspec
 
 from exporter.arrow import arrow
+from exporter.encode.columns import RAW
 from exporter.encode.shape import value_at
 from exporter.encode.tree import Node, fitted, text, tree_of
-from exporter.errors import ConfigError
 
-RAW = "raw"
 GROUP_CONTACTS, GROUP_BYTES = 10_000, 32_000_000
 """A row group is written when it has so many contacts, or bytes of them: so much is in memory at once."""
 
@@ -34,14 +33,11 @@ class ParquetFile:
         columns: the paths of the fields that are columns.
 
     Raises:
-        ConfigError: a column is called like that of the whole contact.
         MissingArrowError: pyarrow is not installed.
     """
 
     def __init__(self, file: io.BufferedIOBase, columns: Sequence[str]) -> None:
         self._pa, parquet = arrow()
-        if RAW in columns:
-            raise ConfigError(f"Parquet has the whole contact in a column {RAW!r}: no other can be called so")
         self._top = tree_of(columns)
         self._decode = self._top.decoder().decode
         fields = [self._pa.field(node.name, self._type(node)) for node in self._top.children]

@@ -188,7 +188,7 @@ class _Layout:
         """Find the values of custom attributes."""
         if self._chosen:
             return [self._chosen_one(found, name) for name in self._attributes]
-        if self._counts and not found.keys() <= self._known_attributes:
+        if not found.keys() <= self._known_attributes:
             lacking.update((shown(f"{CUSTOM}.{name}"), NO_COLUMN) for name in found.keys() - self._known_attributes)
         return [found.get(name, _EMPTY) for name in self._attributes]
 

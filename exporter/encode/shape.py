@@ -117,8 +117,8 @@ def value_at(value: bytes, path: str) -> bytes:
         return b""
     members = Members.of(value)
     for key, rest in splits(path):
-        if values := members.values(key):
-            return value_at(values[-1], rest)
+        if (inner := members.last(key)) is not None:
+            return value_at(inner, rest)
     return b""
 
 
@@ -138,6 +138,7 @@ def _selected(value: bytes, paths: tuple[str, ...], found: set[str], before: str
         for place in members.places[key]:
             if "" in rests:
                 found.add(before + key)
+                found.update(f"{before}{key}.{rest}" for rest in rests if rest and value_at(members.value(place), rest))
                 kept.append(members.member(place))
             elif (inner := _selected(members.value(place), rests, found, f"{before}{key}.")) is not None:
                 kept.append(members.with_value(place, inner))

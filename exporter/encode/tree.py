@@ -45,11 +45,11 @@ def tree_of(columns: Sequence[str]) -> Node:
     """Arrange columns as a contact has them, the first ones first.
 
     Args:
-        columns: the paths of the fields.
+        columns: the paths of the fields; an object or list that nothing is known of within it is a path.
     """
     top = Node("", "object")
     for path in columns:
-        if path not in _FIELDS:
+        if path not in _FIELDS or (_FIELDS[path].type in ("object", "list") and path != CUSTOM):
             top.children.append(Node(path, "path"))
             continue
         node, keys = top, path.split(".")
@@ -103,7 +103,7 @@ def fitted(value: bytes, node: Node) -> Any:
                 return [fitted(one, item) for one in items_of(value)]
             case "map":
                 members = Members.of(value)
-                return {legible(key): members.values(key)[-1] for key in members.places}
+                return {legible(key): members.value(places[-1]) for key, places in members.places.items()}
             case "string" if value.startswith(b'"'):
                 return legible(text_of(value))
             case _:
@@ -115,8 +115,10 @@ def fitted(value: bytes, node: Node) -> Any:
 def _object(value: bytes, node: Node, kind: Any) -> Any:
     members = Members.of(value)
     children = [child for child in node.children if child.kind != "path"]
-    found = [members.values(child.name) for child in children]
-    return kind(*(fitted(values[-1], child) if values else None for values, child in zip(found, children, strict=True)))
+    found = [members.last(child.name) for child in children]
+    return kind(
+        *(None if value is None else fitted(value, child) for value, child in zip(found, children, strict=True))
+    )
 
 
 def text(value: bytes) -> str | None:

@@ -94,7 +94,7 @@ class FileSink:
             What was written: the frame, behind what opens a file where it is the first of one.
 
         Cancellation:
-            Once begun it is finished.
+            Once begun it is finished; but making a file of a full journal is not waited for, and done again later.
         """
         self._began = True
         if not frame.content:
@@ -144,7 +144,7 @@ class FileSink:
             summarise: makes the export's summary, given its files.
 
         Cancellation:
-            Finished first, once begun.
+            Finished first, once begun; likewise.
 
         Durability:
             All files and the manifest are on disk when this returns; the

@@ -105,6 +105,9 @@ class Lines:
         count: lines, one without an end at the end included.
     """
 
+    unit = "line"
+    """What they are called in a sentence."""
+
     def __init__(
         self, take_ids: Callable[[list[bytes]], None], report: Callable[[int, str], None], *, with_ids: bool = True
     ) -> None:

@@ -24,6 +24,8 @@ class Rows(Lines):
         count: rows without the header.
     """
 
+    unit = "row"
+
     def __init__(
         self,
         take_ids: Callable[[list[bytes]], None],
@@ -46,7 +48,7 @@ class Rows(Lines):
         if self._row:
             self._report(self.count + 1, "cut short inside of quotes")
         elif not self._had_header:
-            self._report(0, "not the header that the manifest tells of")
+            self._report(0, "not the one that the manifest tells of")
 
     def _check(self, block: bytes) -> None:
         """Look at whole lines, of which a row may have several."""
@@ -78,7 +80,7 @@ class Rows(Lines):
             self._had_header = True
             # A name that a spreadsheet would run has an apostrophe before it.
             if [_content(cell) for cell in cells] not in (self._columns, self._guarded(cells)):
-                self._report(0, "not the header that the manifest tells of")
+                self._report(0, "not the one that the manifest tells of")
             return
         self.count += 1
         if first_bad_byte(row) is not None:

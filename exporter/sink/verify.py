@@ -92,7 +92,7 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
     with RepeatedIds(summary.contacts) as ids:
         for file, expected in files:
             progress.begin(file.name)
-            contents, lines = Contents(file), _lines(file, summary, ids.add, _report(file, findings))
+            contents, lines = Contents(file), _lines(file, summary, ids.add, findings)
             _read(contents, lines, progress)
             for difference in _differences(contents, lines, expected):
                 findings.add(f"{_shown(file.name)} {difference}", "differences of files", _MOST_FILES)
@@ -219,14 +219,12 @@ def _look_for_libraries(files: Sequence[tuple[Path, FileSummary]]) -> None:
         raise ConfigError(str(missing)) from None
 
 
-def _lines(
-    path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], report: Callable[[int, str], None]
-) -> Lines:
+def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], findings: Findings) -> Lines:
     """Choose what looks at a file's lines, by its format."""
     with_ids = "id" not in summary.dropped and (not summary.fields or "id" in summary.fields)
     if path.name.endswith((".csv", ".csv.gz")):
-        return Rows(take_ids, report, summary.columns, with_ids=with_ids)
-    return Lines(take_ids, report, with_ids=with_ids)
+        return Rows(take_ids, _report(path, findings, "row"), summary.columns, with_ids=with_ids)
+    return Lines(take_ids, _report(path, findings, "line"), with_ids=with_ids)
 
 
 def _is_plain(name: str) -> bool:
@@ -238,11 +236,12 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")
 
 
-def _report(path: Path, findings: Findings) -> Callable[[int, str], None]:
+def _report(path: Path, findings: Findings, unit: str) -> Callable[[int, str], None]:
     name = _shown(path.name)
 
     def report(number: int, what: str) -> None:
-        findings.add(f"line {number} of {name} is {what}", f"lines of {name} that are {what}")
+        place = f"{unit} {number}" if number else "the header"
+        findings.add(f"{place} of {name} is {what}", f"{unit}s of {name} that are {what}")
 
     return report
 
@@ -281,6 +280,6 @@ def _differences(contents: Contents, lines: Lines, expected: FileSummary) -> Ite
         yield contents.damage
         return
     if lines.bytes != expected.uncompressed_bytes:
-        yield f"has {lines.bytes} bytes of lines, the manifest says {expected.uncompressed_bytes}"
+        yield f"has {lines.bytes} bytes of {lines.unit}s, the manifest says {expected.uncompressed_bytes}"
     if lines.count != expected.contacts:
-        yield f"has {lines.count} lines, the manifest says {expected.contacts} contacts"
+        yield f"has {lines.count} {lines.unit}s, the manifest says {expected.contacts} contacts"
