@@ -3,10 +3,11 @@
 import asyncio
 import csv
 import gzip
+import importlib
 import io
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -297,7 +298,7 @@ async def test_a_cancelled_conversion_is_done_again(
     await exporter.export(intercom, f"{tmp_path}/whole-{name}", **options)
     scope = anyio.CancelScope()
     monkeypatch.setattr("exporter.sink.conversion._STEP_BYTES", 1)
-    real = __import__("exporter.encode.parquet", fromlist=["ParquetFile"]).ParquetFile.add
+    real = parquet_file().add
     taken: list[int] = []
 
     def add(self: Any, records: Any) -> None:
@@ -363,3 +364,68 @@ async def test_attributes_without_end_make_no_table(raw_server: RawServer, tmp_p
     async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
         with pytest.raises(exporter.ContractError, match="--fields"):
             await exporter.export(intercom, tmp_path / "a.csv")
+
+
+DEEP = b'{"id":"1","tags":' + b"[" * 600 + b"]" * 600 + b',"foo":' + b"[" * 600 + b"]" * 600 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "held"),
+    [
+        ("a.ndjson", {"shape": exporter.Shape(drop=("tags.data.url",))}, False),
+        ("a.ndjson", {"shape": exporter.Shape(fields=("id", "foo.bar"))}, False),
+        ("a.ndjson", {"shape": exporter.Shape(pseudonymise=("tags",), key=b"k" * 16)}, False),
+        ("a.parquet", {"shape": exporter.Shape(fields=("id", "foo.bar"))}, False),
+        ("a.ndjson", {"expansion": exporter.Expansion(tag_names=True)}, True),
+        ("a.csv", {"shape": exporter.Shape(fields=("id", "foo"))}, True),
+        ("a.parquet", {}, True),
+        ("a.ndjson", {}, True),
+    ],
+)
+async def test_a_contact_that_is_too_deep_is_no_bug(
+    raw_server: RawServer, tmp_path: Path, name: str, options: dict[str, Any], *, held: bool
+) -> None:
+    """It is written as it is, or the export ends with what it is."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = b'{"data":[' + DEEP + b"]}"
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+        with nullcontext() if held else pytest.raises(exporter.ContractError, match="nested too deeply"):
+            await exporter.export(intercom, tmp_path / name, **options)
+
+
+async def test_what_stands_in_the_way_of_a_conversion_is_seen_first(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
+) -> None:
+    """A link where the file is to be made is refused before any request."""
+    (tmp_path / "a.parquet.tmp").symlink_to(tmp_path / "victim")
+    with pytest.raises(exporter.ConfigError, match="symbolic link"):
+        await exporter.export(intercom, tmp_path / "a.parquet")
+    assert sandbox.requests == 0
+
+
+async def test_a_file_that_vanishes_while_it_is_made_is_made_again(
+    intercom: exporter.Intercom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is whole: nothing is to be begun anew."""
+    path = tmp_path / "a.parquet"
+    real = parquet_file().close
+
+    def close(self: Any) -> None:
+        real(self)
+        Path(f"{path}.tmp").unlink()
+
+    with monkeypatch.context() as patches:
+        patches.setattr("exporter.encode.parquet.ParquetFile.close", close)
+        with pytest.raises(exporter.SinkError, match="removed"):
+            await exporter.export(intercom, path)
+    summary = await exporter.export(intercom, path)
+    assert (summary.runs, summary.contacts) == (2, 1_000)
+
+
+def parquet_file() -> Any:
+    """Give the class that writes Parquet, which is imported late."""
+    return importlib.import_module("exporter.encode.parquet").ParquetFile

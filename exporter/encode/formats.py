@@ -10,7 +10,7 @@ from exporter.arrow import arrow
 from exporter.encode.ndjson import lines
 from exporter.encode.rows import Rows
 from exporter.encode.shape import AS_SENT, Shape
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, ContractError
 from exporter.fastzlib import gzip_member
 from exporter.fastzstd import zstd, zstd_frame
 from exporter.model import Frame, Page
@@ -54,10 +54,18 @@ class Format:
             page: the contacts.
             shape: what is written of each.
             rows: makes them the rows of a table.
+
+        Raises:
+            ContractError: a contact is nested too deeply, or there are too many.
         """
         found, lacking = set[str](), Counter[tuple[str, str]]()
-        records = [shape.of(record, found) for record in page.records] if shape else page.records
-        plain = rows.of(records, lacking) if rows else lines(records)
+        try:
+            records = [shape.of(record, found) for record in page.records] if shape else page.records
+            plain = rows.of(records, lacking) if rows else lines(records)
+        except (ValueError, RecursionError):  # they are JSON, so it is the only thing that can be wrong
+            raise ContractError(
+                "a contact is nested too deeply to be taken apart: NDJSON without a choice of fields can hold it"
+            ) from None
         content = self.compress(plain) if self.compress and plain else plain
         return Frame(content, len(page.records), len(plain), frozenset(found), schema_drift=lacking)
 

@@ -21,7 +21,7 @@ from exporter.encode.tree import Node, fitted, text, tree_of
 GROUP_CONTACTS, GROUP_BYTES = 10_000, 32_000_000
 """A row group is written when it has so many contacts, or bytes of them: so much is in memory at once."""
 
-_BATCH = 1_000  # contacts that are Python's objects at once
+_BATCH, _BATCH_BYTES = 1_000, 4_000_000  # of contacts that are Python's objects at once
 _COMPRESSION, _LEVEL = "zstd", 3
 
 
@@ -51,7 +51,7 @@ class ParquetFile:
         )
         self._batches: list[Any] = []
         self._pending: list[bytes] = []
-        self._contacts = self._bytes = 0
+        self._contacts = self._bytes = self._pending_bytes = 0
 
     def add(self, records: Sequence[bytes]) -> None:
         """Take contacts; they are written once there are enough for a row group."""
@@ -59,9 +59,10 @@ class ParquetFile:
             self._pending.append(record)
             self._contacts += 1
             self._bytes += len(record)
+            self._pending_bytes += len(record)
             if self._contacts == GROUP_CONTACTS or self._bytes >= GROUP_BYTES:
                 self._write()
-            elif len(self._pending) == _BATCH:
+            elif len(self._pending) == _BATCH or self._pending_bytes >= _BATCH_BYTES:
                 self._make_batch()
 
     def close(self) -> None:
@@ -97,6 +98,7 @@ class ParquetFile:
         raw = self._pa.array(self._pending, self._pa.binary()).cast(self._pa.string())
         self._batches.append(self._pa.RecordBatch.from_arrays([*arrays, raw], schema=self._schema))
         self._pending.clear()
+        self._pending_bytes = 0
 
     def _decoded(self, record: bytes) -> Any:
         try:

@@ -104,21 +104,28 @@ AS_SENT = Shape()
 
 
 def value_at(value: bytes, path: str) -> bytes:
-    """Return the value that a path leads to, the last one of several; empty if there is none.
+    """Return the value that a path leads to, the last one of several; empty if there is none, or too deep for us.
 
     Where it leads through a list, it is the list of what is found in the items.
     """
+    try:
+        return _value_at(value, path)
+    except (ValueError, RecursionError):
+        return b""
+
+
+def _value_at(value: bytes, path: str) -> bytes:
     if not path:
         return value
     if value.startswith(b"["):
-        found = list(filter(None, (value_at(item, path) for item in items_of(value))))
+        found = list(filter(None, (_value_at(item, path) for item in items_of(value))))
         return join_items(found) if found else b""
     if not value.startswith(b"{"):
         return b""
     members = Members.of(value)
     for key, rest in splits(path):
         if (inner := members.last(key)) is not None:
-            return value_at(inner, rest)
+            return _value_at(inner, rest)
     return b""
 
 

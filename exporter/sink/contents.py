@@ -14,6 +14,7 @@ from exporter.arrow import arrow
 from exporter.fastzstd import zstd
 
 _BATCH = 1_000
+_LARGEST_CHUNK_BYTES = 1 << 27  # a row group has 32 MB and one contact at most
 _PIECE_BYTES = 128 * 1024
 _COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -72,8 +73,10 @@ class Contents:
         pa, parquet = arrow()
         try:
             with open_plainly(self._path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
+                if not _is_ours(table, pa.string()):
+                    raise LookupError  # noqa: TRY301 - not what is looked for, like a missing column
                 for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
-                    yield from (str.encode(record) for record in batch.column(0).to_pylist())  # nothing but text
+                    yield from map(_line, batch.column(0).to_pylist())
         except (pa.ArrowException, OSError, LookupError, TypeError, UnicodeError):
             self.damage = "is damaged, or no Parquet with contacts"
 
@@ -88,6 +91,26 @@ class Contents:
                 self._inflater, rest = (None, inflater.unused_data) if inflater.eof else (inflater, b"")
         except errors():
             self.damage = f"is damaged, or followed by something that is not {what}"
+
+
+def _is_ours(table: Any, text: Any) -> bool:
+    """Whether the contacts in a table are such as we write: text, plain, and not more of it than fits in memory."""
+    if table.schema_arrow.field("raw").type != text:
+        return False
+    metadata = table.metadata
+    place = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == "raw")
+    chunks = (metadata.row_group(number).column(place) for number in range(metadata.num_row_groups))
+    return all(
+        set(chunk.encodings) <= {"PLAIN", "RLE"} and chunk.total_uncompressed_size <= _LARGEST_CHUNK_BYTES
+        for chunk in chunks
+    )
+
+
+def _line(record: str) -> bytes:
+    """Give a contact, which is text on one line."""
+    if "\n" in record:
+        raise LookupError
+    return record.encode()
 
 
 def _all_of(inflater: Any, content: bytes) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ under a name of its own, and whatever dies meanwhile leaves the journal.
 """
 
 import io
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Protocol
 from exporter.errors import SinkError
 from exporter.model import FileSummary
 from exporter.sink.contents import Contents
-from exporter.sink.durable import open_private, sync, sync_folder
+from exporter.sink.durable import open_private, remove, sync, sync_folder
 from exporter.sink.part import Part
 
 _STEP_BYTES = 1 << 20
@@ -83,10 +84,15 @@ class Conversion:
             file.flush()
             sync(part.fileno())
             sync_folder(self._path.parent)  # a checkpoint never speaks of a name that could still be lost
+            if not _is_still_there(part, self._path):
+                raise SinkError(f"{str(self._path)!r} was removed by another program", path=self._path)
             self.made = replace(self._expected, bytes=part.tell(), sha256=part.summary("").sha256)
         finally:
             with suppress(OSError):  # what is left in the buffer is of no use
                 file.close()
+            if self.made is None:  # it would only take room
+                with suppress(OSError):
+                    remove(self._path)
 
     def _lines(self) -> Iterator[list[bytes]]:
         """Give the journal's lines, some at a time, and prove that they are all that was written."""
@@ -106,3 +112,10 @@ class Conversion:
             raise SinkError(
                 f"{str(self._journal)!r} was changed by another program while it was written", path=self._journal
             )
+
+
+def _is_still_there(part: Part, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(part.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False

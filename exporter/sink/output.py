@@ -139,7 +139,8 @@ class Output:
         if not self.place.parts and checkpoint.files:
             if not self.place.part(1).exists():
                 self._locks.append(open_locked(self.place.part(1)))  # the file that was locked goes
-            remove(self.place.file(1))  # as long as a checkpoint says that it is ours
+            if not self.place.unnamed(1).exists():  # else what has the name is an older export
+                remove(self.place.file(1))  # as long as a checkpoint says that it is ours
             sync_folder(self.place.folder)
         self._begin()
 
@@ -226,7 +227,9 @@ class Output:
         if self.make:
             self._save(figures, finished)
             conversion = Conversion(self.place.part(number), finished, self.place.unnamed(number), self.make)
-            yield from conversion.steps()
+            for _ in conversion.steps():
+                self.check_room()
+                yield
             finished = conversion.made or finished
         self._files = (*self._files, finished)
         self._save(figures, None)

@@ -181,7 +181,7 @@ def _refuse_odd_things(place: Place) -> None:
         raise ConfigError(f"the folder of {str(place.path)!r} does not exist: make it first")
     names = [place.manifest, place.checkpoint, pending_path(place.manifest), pending_path(place.checkpoint)]
     if not place.parts:
-        names += [place.file(1), place.part(1)]
+        names += [place.file(1), place.part(1), place.unnamed(1)]
     elif place.path.is_symlink():
         raise ConfigError(f"{str(place.path)!r} is a symbolic link: personal data is written only to plain folders")
     elif place.path.exists() and not place.path.is_dir():

@@ -113,7 +113,16 @@ class Expander:
         Raises:
             SourceError: one could not be fetched, and not because its contact is gone.
         """
+        try:
+            return await self._expand(page)
+        except (ValueError, RecursionError):  # raised by nothing but what takes contacts apart
+            raise ContractError(
+                "a contact is nested too deeply to be taken apart: without completed lists it can be exported"
+            ) from None
+
+    async def _expand(self, page: Page) -> Expanded:
         expanded = Expanded(list(page.records))
+        wanted = [self._expansion.wanted(record) for record in page.records]
         found: list[tuple[int, ListName, Sequence[bytes] | None]] = []
 
         async def complete(place: int, name: ListName) -> None:
@@ -121,8 +130,8 @@ class Expander:
                 found.append((place, name, await self._fetch(id_of(page.records[place]), name)))
 
         async with anyio.create_task_group() as tasks:
-            for place, record in enumerate(page.records):
-                for name in self._expansion.wanted(record):
+            for place, names in enumerate(wanted):
+                for name in names:
                     tasks.start_soon(complete, place, name)
         for place, name, members in sorted(found, key=lambda one: (one[0], self._expansion.lists.index(one[1]))):
             if members is None:
@@ -131,8 +140,8 @@ class Expander:
                 expanded.records[place] = completed(expanded.records[place], name, members)
                 expanded.lists += 1
         if self._expansion.tag_names:
-            names = await self._names()
-            expanded.records = [with_tag_names(record, names) for record in expanded.records]
+            tag_names = await self._names()
+            expanded.records = [with_tag_names(record, tag_names) for record in expanded.records]
         return expanded
 
     async def _fetch(self, contact_id: str, name: ListName) -> Sequence[bytes] | None:

@@ -119,3 +119,18 @@ def test_a_table_of_other_columns_is_found(command: Any) -> None:
     parquet.write_table(pa.table({"raw": [1, None]}), command.folder / "a.parquet")
     done = command.run("verify", "a.parquet")
     assert (done.returncode, b"no Parquet with contacts" in done.stderr) == (7, True)
+
+
+def test_bombs_and_odd_columns_are_no_tables_of_ours(command: Any) -> None:
+    """A file of a kilobyte that would fill the memory, contacts that are dates, two contacts in one row."""
+    assert command.run("demo", "--contacts=300", "-q", "-o", "a.parquet").returncode == 0
+    pa, parquet = arrow()
+    odd = {
+        "dictionary": pa.table({"raw": pa.array(["{}"] * 1_000).dictionary_encode()}),
+        "dates": pa.table({"raw": pa.array([2**62], pa.timestamp("us"))}),
+        "two in one": pa.table({"raw": ['{"id":"1"}\n{"id":"2"}']}),
+    }
+    for name, table in odd.items():
+        parquet.write_table(table, command.folder / "a.parquet", use_dictionary=name == "dictionary")
+        done = command.run("verify", "a.parquet")
+        assert (done.returncode, b"no Parquet with contacts" in done.stderr) == (7, True), name
