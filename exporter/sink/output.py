@@ -137,10 +137,11 @@ class Output:
             self.part.close()
             self.part = None
         if not self.place.parts and checkpoint.files:
+            is_ours = not self.place.unnamed(1).exists()  # else what has the name is an older export
             if not self.place.part(1).exists():
                 self._locks.append(open_locked(self.place.part(1)))  # the file that was locked goes
-            if not self.place.unnamed(1).exists():  # else what has the name is an older export
-                remove(self.place.file(1))  # as long as a checkpoint says that it is ours
+            if is_ours:
+                remove(self.place.file(1))  # as long as a checkpoint says so
             sync_folder(self.place.folder)
         self._begin()
 
