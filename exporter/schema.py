@@ -202,6 +202,9 @@ def fields_with(lists: Iterable[str]) -> tuple[Field, ...]:
     return (*FIELDS, *(field for name in lists for field in _expanded(name)))
 
 
+BY_PATH = {field.path: field for field in fields_with(("tags", "notes", "companies", "subscriptions", "segments"))}
+"""Every field by its path, those of completed lists too."""
+
 _JSON_TYPES = {"timestamp": "integer", "list": "array"}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from exporter.encode.columns import is_within
 from exporter.members import Members, items_of
 from exporter.schema import FIELDS, Field
 
@@ -101,8 +102,8 @@ class _View:
         for path, kind in sorted(misfits):
             above = path.rpartition(".")[0]
             can_be = path in _KNOWN or (kind == "unknown" and _NAME.fullmatch(path) and (not above or _below(above)))
-            if can_be and len(looks) < _MOST_LOOKS and not any(_within(path, look) for look in looks):
-                looks = [*(look for look in looks if not _within(look, path)), path]
+            if can_be and len(looks) < _MOST_LOOKS and not any(is_within(path, look) for look in looks):
+                looks = [*(look for look in looks if not is_within(look, path)), path]
         return _View(looks) if looks != self._looks else self
 
     def _object(self, parent: str) -> Any:
@@ -132,10 +133,6 @@ def _way_to(path: str) -> list[str]:
     """Give the paths of the fields that lead to one, itself included."""
     keys = path.split(".")
     return [".".join(keys[:length]) for length in range(1, len(keys) + 1)]
-
-
-def _within(path: str, other: str) -> bool:
-    return path == other or path.startswith(f"{other}.")
 
 
 def _values(value: Any, steps: Sequence[str]) -> Iterator[bytes]:

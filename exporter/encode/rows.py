@@ -19,13 +19,11 @@ from exporter.encode.drift import shown
 from exporter.encode.shape import splits, value_at
 from exporter.errors import ContractError
 from exporter.members import Members, text_of
-from exporter.schema import fields_with
+from exporter.schema import BY_PATH
 
 NO_COLUMN = "no_column"
 """What the manifest calls a custom attribute that a table has no column for."""
 
-_LISTS = ("tags", "notes", "companies", "subscriptions", "segments")
-_FIELDS = {field.path: field for field in fields_with(_LISTS)}
 _MOST_CELLS = 10_000_000
 _BETWEEN = b"\x01"  # nowhere in JSON
 _NULL = b"\x01null\x01"
@@ -129,7 +127,7 @@ class _Layout:
         self._chosen = chosen
         self._counts = CUSTOM not in columns
         own = [path for path in columns if path.startswith(f"{CUSTOM}.")]
-        known = [path for path in columns if path in _FIELDS and path.count(".") <= 1]  # else it is within a list
+        known = [path for path in columns if path in BY_PATH and path.count(".") <= 1]  # else it is within a list
         self._others = [path for path in columns if path not in known and path not in own]
         self._members = [path for path in known if "." not in path]
         parents = dict.fromkeys(_parent(path) for path in known if "." in path)
@@ -244,7 +242,7 @@ def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
 
 
 def _is_list(path: str) -> bool:
-    return path == CUSTOM or (path in _FIELDS and _FIELDS[path].type == "list")
+    return path == CUSTOM or (path in BY_PATH and BY_PATH[path].type == "list")
 
 
 def _quoted(content: bytes) -> bytes:

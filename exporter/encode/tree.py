@@ -9,10 +9,7 @@ import msgspec
 from exporter.encode.columns import CUSTOM
 from exporter.encode.drift import TYPES
 from exporter.members import Members, items_of, legible, text_of
-from exporter.schema import fields_with
-
-_LISTS = ("tags", "notes", "companies", "subscriptions", "segments")
-_FIELDS = {one.path: one for one in fields_with(_LISTS)}
+from exporter.schema import BY_PATH
 
 
 @dataclass(slots=True)
@@ -49,7 +46,7 @@ def tree_of(columns: Sequence[str]) -> Node:
     """
     top = Node("", "object")
     for path in columns:
-        if path not in _FIELDS or (_FIELDS[path].type in ("object", "list") and path != CUSTOM):
+        if path not in BY_PATH or (BY_PATH[path].type in ("object", "list") and path != CUSTOM):
             top.children.append(Node(path, "path"))
             continue
         node, keys = top, path.split(".")
@@ -66,7 +63,7 @@ def tree_of(columns: Sequence[str]) -> Node:
 def _kind_of(path: str) -> str:
     if path == CUSTOM:
         return "map"
-    return "either" if _FIELDS[path].also else _FIELDS[path].type
+    return "either" if BY_PATH[path].also else BY_PATH[path].type
 
 
 def _give_types(node: Node) -> None:

@@ -6,7 +6,6 @@ under a name of its own, and whatever dies meanwhile leaves the journal.
 """
 
 import io
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -84,7 +83,7 @@ class Conversion:
             file.flush()
             sync(part.fileno())
             sync_folder(self._path.parent)  # a checkpoint never speaks of a name that could still be lost
-            if not _is_still_there(part, self._path):
+            if not part.has_its_name:
                 raise SinkError(f"{str(self._path)!r} was removed by another program", path=self._path)
             self.made = replace(self._expected, bytes=part.tell(), sha256=part.summary("").sha256)
         finally:
@@ -112,10 +111,3 @@ class Conversion:
             raise SinkError(
                 f"{str(self._journal)!r} was changed by another program while it was written", path=self._journal
             )
-
-
-def _is_still_there(part: Part, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(part.fileno()), path.lstat())
-    except FileNotFoundError:
-        return False

@@ -18,7 +18,7 @@ behind them, and goes on there.
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from exporter.errors import CheckpointError, ConfigError, SinkError
@@ -228,9 +228,10 @@ class Output:
         if self.make:
             self._save(figures, finished)
             conversion = Conversion(self.place.part(number), finished, self.place.unnamed(number), self.make)
-            for _ in conversion.steps():
-                self.check_room()
-                yield
+            with closing(conversion.steps()) as steps:  # whatever ends this ends it too, at once
+                for _ in steps:
+                    self.check_room()
+                    yield
             finished = conversion.made or finished
         self._files = (*self._files, finished)
         self._save(figures, None)

@@ -83,6 +83,14 @@ class Part(io.FileIO):
         sha256 = self._sha256.hexdigest()
         return FileSummary(name, self._bytes, sha256, self._contacts, self._uncompressed_bytes)
 
+    @property
+    def has_its_name(self) -> bool:
+        """Whether nobody has removed it, or put something else in its place."""
+        try:
+            return os.path.samestat(os.fstat(self.fileno()), self.path.lstat())
+        except FileNotFoundError:
+            return False
+
     def settle(self) -> None:
         """Bring it to the disk.
 
@@ -90,12 +98,7 @@ class Part(io.FileIO):
             SinkError: somebody else has had a hand in it.
         """
         sync(self.fileno())
-        ours = os.fstat(self.fileno())
-        try:
-            intact = os.path.samestat(ours, self.path.lstat()) and ours.st_size == self._bytes
-        except FileNotFoundError:
-            intact = False
-        if not intact:
+        if not self.has_its_name or os.fstat(self.fileno()).st_size != self._bytes:
             raise SinkError(f"{str(self.path)!r} was changed by another program while it was written", path=self.path)
 
     def _unusable(self, reason: str) -> CheckpointError:
