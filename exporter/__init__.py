@@ -26,17 +26,20 @@ from exporter.events import (
     Observer,
     OldVersion,
     PageWritten,
+    Requested,
     Resumed,
     Retrying,
     VersionMismatch,
     Waiting,
 )
-from exporter.model import FileSummary, Page, Position, SourceSummary, Summary
+from exporter.model import FileSummary, Page, Position, SourceSummary, Summary, Timeline
 
 if TYPE_CHECKING:
     from exporter.checking import Checked, check
     from exporter.encode.shape import Shape
     from exporter.exporting import export
+    from exporter.metrics import Metrics
+    from exporter.replay import Replay
     from exporter.sandbox import Sandbox
     from exporter.sink.verify import Verified, Verifying, verify
     from exporter.source.expansion import Expansion
@@ -64,6 +67,7 @@ __all__ = [
     "ExporterError",
     "FileSummary",
     "Intercom",
+    "Metrics",
     "Observer",
     "OldVersion",
     "Page",
@@ -71,6 +75,8 @@ __all__ = [
     "Pages",
     "Patience",
     "Position",
+    "Replay",
+    "Requested",
     "Resumed",
     "RetriesExhausted",
     "Retrying",
@@ -80,6 +86,7 @@ __all__ = [
     "SourceError",
     "SourceSummary",
     "Summary",
+    "Timeline",
     "Verified",
     "Verifying",
     "VersionMismatch",
@@ -98,6 +105,8 @@ _LATER = {
     "Contacts": "exporter.source.intercom",
     "Expansion": "exporter.source.expansion",
     "Intercom": "exporter.source.intercom",
+    "Metrics": "exporter.metrics",
+    "Replay": "exporter.replay",
     "Pages": "exporter.source.listing",
     "Patience": "exporter.source.trial",
     "Sandbox": "exporter.sandbox",

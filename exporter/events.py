@@ -8,6 +8,29 @@ from exporter.model import Position
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """A request has ended, well or not; one that was cancelled is not told of.
+
+    Attributes:
+        method: of HTTP.
+        path: below the base URL, with ``{id}`` for a contact's id and without the query.
+        status: of the answer, None when there was none.
+        cause: what it failed of on its way, ``network`` or ``timeout``; None when there is a status.
+        duration_s: seconds from when it left until the last byte of its answer.
+        bytes: of the answer's body, as they travelled.
+        request_id: the API's name for it, None when it gave none.
+    """
+
+    method: str
+    path: str
+    status: int | None
+    cause: str | None
+    duration_s: float
+    bytes: int
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """A request failed in a passing way and will be sent again.
 
@@ -104,9 +127,22 @@ class OldVersion:
 
 
 Event: TypeAlias = (
-    AttributesUntold | OldVersion | Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
+    AttributesUntold | OldVersion | Requested | Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
 )
 Observer: TypeAlias = Callable[[Event], None]
+
+NAMES: dict[type, str] = {
+    AttributesUntold: "attributes_untold",
+    PageWritten: "page",
+    Requested: "request",
+    Resumed: "resumed",
+    Committed: "checkpoint",
+    Retrying: "retry",
+    Waiting: "waiting",
+    VersionMismatch: "version_mismatch",
+    OldVersion: "old_version",
+}
+"""What the events are called outside of Python."""
 
 
 def ignore(_event: Event) -> None:

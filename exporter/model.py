@@ -84,6 +84,38 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Timeline:
+    """How an export went, in slices of the time that it ran; the time between its runs is not in it.
+
+    Attributes:
+        slice_s: seconds of each slice.
+        contacts: written in each.
+        retries: requests repeated in each.
+        waited_s: seconds waited for the rate limit, counted where the wait has ended.
+    """
+
+    slice_s: float = 1.0
+    contacts: tuple[int, ...] = ()
+    retries: tuple[int, ...] = ()
+    waited_s: tuple[float, ...] = ()
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether it can be one of ours: a file may be anybody's."""
+        numbers = (*self.contacts, *self.retries, *self.waited_s)
+        lengths = {len(self.contacts), len(self.retries), len(self.waited_s)}
+        return (
+            0 < self.slice_s < _MOST
+            and len(lengths) == 1
+            and len(numbers) <= _MOST_NUMBERS
+            and all(0 <= number < _MOST for number in numbers)
+        )
+
+
+_MOST, _MOST_NUMBERS = 2**53, 3 * 1_000
+
+
+@dataclass(frozen=True, slots=True)
 class FileSummary:
     """One finished file of an export.
 
@@ -164,6 +196,7 @@ class Summary:
             ``out_of_range``. Of CSV also ``no_column``, for custom attributes
             that it has no column for. What fits no column is not in a table,
             but in the column ``raw`` of Parquet; all else is written as sent.
+        timeline: how it went.
         files: the files written, in the order of their contacts.
     """
 
@@ -197,4 +230,5 @@ class Summary:
     csv_raw: bool | None = None
     schema_checked: int = 0
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    timeline: Timeline = Timeline()
     files: tuple[FileSummary, ...]

@@ -4,21 +4,24 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from exporter import __version__
+import anyio
+
 from exporter.encode.columns import CUSTOM, RAW, columns_of
 from exporter.encode.rows import Rows
 from exporter.errors import ConfigError
 from exporter.events import AttributesUntold, Observer, OldVersion, PageWritten, Resumed, VersionMismatch
 from exporter.flow import Flow, pump
-from exporter.model import FileSummary, Frame, Page, Position, SourceSummary, Summary
+from exporter.logs import logged
+from exporter.model import FileSummary, Frame, Page, Position, Summary
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings
 from exporter.sink.place import Place
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.guard import LoopGuard
 from exporter.source.intercom import Intercom
 from exporter.source.listing import ENDPOINT
+from exporter.summing import summary_of, utc_now
+from exporter.timeline import Pace
 
 _MOST_DRIFTING = 100
 _PART_BYTES = 1_000_000_000
@@ -59,7 +62,7 @@ class Run:
             raise ConfigError("only CSV can be raw: the output is none")
         self._csv_raw = csv_raw if flow.form.has_rows else None
         self._columns: tuple[str, ...] = ()
-        self._observer = observer
+        self._observer = logged(observer)
         self._pages = intercom.pages(observer=observer)
         self._before = Figures(started_at=utc_now(), runs=0)
         self._position = Position()
@@ -69,6 +72,7 @@ class Run:
         self._found: frozenset[str] = frozenset()
         self._lists_expanded = self._lists_missing = self._schema_checked = 0
         self._drift: dict[str, dict[str, int]] = {}
+        self._pace, self._began_at_s = Pace(), 0.0
 
     def go_on(self, checkpoint: Checkpoint) -> None:
         """Begin where a checkpoint ends.
@@ -90,6 +94,7 @@ class Run:
         self._lists_expanded, self._lists_missing = figures.lists_expanded, figures.lists_missing
         self._schema_checked = figures.schema_checked
         self._drift = {path: dict(kinds) for path, kinds in figures.schema_drift.items()}
+        self._pace = Pace(figures.timeline)
         self._observer(Resumed(figures.position))
 
     async def prepare(self) -> Frame:
@@ -148,6 +153,7 @@ class Run:
         expand = None
         if self._expansion:
             expand = self._intercom.expander(self._expansion, self._pages.traffic).expand
+        self._began_at_s = anyio.current_time()
         left = self._left()
         self._pages.wanted = math.inf if left is None else left
         try:
@@ -182,6 +188,8 @@ class Run:
         self._trail.see(page.records, self._position.pages)
         self._trail.pass_by(page.next_cursor, self._position.pages)
         self._total_count_last = page.total_count
+        traffic, took_s = self._pages.traffic, anyio.current_time() - self._began_at_s
+        self._pace.add(took_s, frame.contacts, traffic.retries.total(), traffic.rate_limit_wait_s)
         self._found |= frame.found
         self._lists_expanded += frame.lists_expanded
         self._lists_missing += frame.lists_missing
@@ -249,52 +257,10 @@ class Run:
             columns=self._columns,
             schema_checked=self._schema_checked,
             schema_drift={path: dict(sorted(kinds.items())) for path, kinds in sorted(self._drift.items())},
+            timeline=self._pace.timeline(),
         )
 
     def summary(self, settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
         """Sum up a finished export."""
-        figures = self.figures()
-        return Summary(
-            tool=f"intercom-exporter {__version__}",
-            complete=figures.position.reached_end,
-            limited_to_contacts=settings.max_contacts,
-            source=SourceSummary(
-                settings.base_url,
-                settings.endpoint,
-                settings.api_version,
-                figures.api_version_echoed,
-                settings.per_page,
-            ),
-            started_at=figures.started_at,
-            finished_at=utc_now(),
-            runs=figures.runs,
-            interruptions=figures.runs - 1,
-            pages=figures.position.pages,
-            contacts=figures.position.contacts,
-            total_count_first=figures.total_count_first,
-            total_count_last=figures.total_count_last,
-            requests=figures.requests,
-            retries=figures.retries,
-            rate_limit_wait_s=figures.rate_limit_wait_s,
-            part_contacts=settings.part_contacts,
-            part_bytes=settings.part_bytes,
-            fields=settings.fields,
-            dropped=settings.dropped,
-            pseudonymised=settings.pseudonymised,
-            pseudonym_key=settings.pseudonym_key,
-            unknown_fields=tuple(path for path in self._flow.shape.paths if path not in self._found),
-            expanded=settings.expanded,
-            tag_names=settings.tag_names,
-            lists_expanded=figures.lists_expanded,
-            lists_missing=figures.lists_missing,
-            columns=figures.columns,
-            csv_raw=settings.csv_raw,
-            schema_checked=figures.schema_checked,
-            schema_drift=figures.schema_drift,
-            files=files,
-        )
-
-
-def utc_now() -> str:
-    """Give the time as outputs show it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        unknown = [path for path in self._flow.shape.paths if path not in self._found]
+        return summary_of(settings, self.figures(), unknown, files)

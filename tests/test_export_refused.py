@@ -212,5 +212,5 @@ async def test_standard_output_is_not_resumed(
         summary = await exporter.export(intercom, "-", observer=events.append)
         assert (summary.runs, summary.contacts, summary.files, sandbox.requests) == (1, 115, (), 6 + 12)
     assert capfdbinary.readouterr().out.count(b"\n") == 115
-    assert {type(event) for event in events} == {exporter.PageWritten}
+    assert {type(event) for event in events} == {exporter.PageWritten, exporter.Requested}
     assert list(tmp_path.iterdir()) == []

@@ -138,7 +138,7 @@ async def test_a_table_has_the_columns_that_it_began_with(
         await exporter.export(intercom, tmp_path / "a.csv", observer=observe)
     more = {"full_name": "custom_attributes.wei", "archived": False, "custom": True}
     before = attributes.definitions()
-    monkeypatch.setattr("exporter.sandbox.pages.definitions", lambda: [more, *before])
+    monkeypatch.setattr("exporter.sandbox.contacts.definitions", lambda: [more, *before])
     summary = await exporter.export(intercom, tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert "custom_attributes.wei" not in summary.columns

@@ -8,7 +8,22 @@ import pytest
 import exporter
 
 PACKAGE = Path(exporter.__file__).parent
-GROUND_MODULES = ("arrow", "cutting", "errors", "events", "fastzlib", "fastzstd", "members", "model", "schema", "utf8")
+GROUND_MODULES = (
+    *(
+        "arrow",
+        "cutting",
+        "errors",
+        "events",
+        "fastzlib",
+        "fastzstd",
+        "logs",
+        "members",
+        "model",
+        "schema",
+        "utf8",
+        "timeline",
+    ),
+)
 GROUND = {"exporter", *(f"exporter.{name}" for name in GROUND_MODULES)}
 ROOMS = ("encode", "source", "sink", "sandbox")
 MODULES = sorted(PACKAGE.rglob("*.py"))

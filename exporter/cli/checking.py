@@ -9,6 +9,7 @@ import orjson
 
 from exporter.checking import Checked, check
 from exporter.cli import exits
+from exporter.cli.logs import logs_shown
 from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
@@ -25,7 +26,7 @@ async def check_and_tell(
 
     async def job() -> int:
         shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
-        async with await anyio.to_thread.run_sync(source.intercom, abandon_on_cancel=True) as intercom:
+        async with await source.intercom() as intercom:
             checked = await check(
                 intercom,
                 output.output,
@@ -42,9 +43,14 @@ async def check_and_tell(
         return exits.COMPLETE
 
     try:
-        return await until_signal(job, lambda name, _code: exits.complain(f"stopped by {name}: nothing was written"))
+        with logs_shown(report):
+            return await until_signal(job, _stopped)
     except ExporterError as error:
         return exits.fail(error, verbose=report.verbose)
+
+
+def _stopped(name: str, _code: int) -> None:
+    exits.complain(f"stopped by {name}: nothing was written", "warning")
 
 
 def _json(checked: Checked) -> str:

@@ -1,9 +1,12 @@
 """Exit codes, in one table, and the one line that goes with each."""
 
 import errno
+import json
 import os
 import select
 import sys
+from datetime import UTC, datetime
+from typing import Any
 
 from cyclopts import CycloptsError, UnusedCliTokensError
 
@@ -47,10 +50,29 @@ def exit_code(error: ExporterError) -> int:
     return next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
 
 
-def complain(message: str) -> None:
-    """Print one line on stderr, waiting half a second for it to be taken."""
+def log_as(form: str) -> None:
+    """Choose how lines are printed from now on: ``text``, or ``json`` with a time and a level."""
+    global _form  # noqa: PLW0603 - stderr is the process's, too
+    _form = form
+
+
+_form = "text"
+
+
+def complain(message: str, level: str = "error", **facts: Any) -> None:
+    """Print one line on stderr, waiting half a second for it to be taken.
+
+    Args:
+        message: what is to be said.
+        level: how bad it is: debug, info, warning or error.
+        facts: what else a program may want to know.
+    """
     _stderr.is_stuck = False
-    say(f"intercom-exporter: {one_line(message)}")
+    if _form == "json":
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        say(json.dumps({"time": at, "level": level, "message": one_line(message), **facts}))
+    else:
+        say(f"intercom-exporter: {one_line(message)}")
 
 
 def say(line: str, end: str = "\n") -> None:

@@ -1,36 +1,35 @@
 """The commands. What a run does not need is not imported."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.config import Env
 
 from exporter import __version__
 from exporter.cli import exits
-from exporter.cli.settings import Flag, OutputOptions, ReportOptions, SourceOptions, Whole, WholeOrNone
+from exporter.cli.config import fill_from_file, keep_strongest_token
+from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
-from exporter.errors import ConfigError, ExporterError
+from exporter.cli.showing import Recorder, settings_shown
+from exporter.cli.values import Flag, Whole, WholeOrNone
 
-if TYPE_CHECKING:
-    from exporter.source.intercom import Intercom
-
+_recorder = Recorder()
 app = App(
     name="intercom-exporter",
     help="Stream every contact out of an Intercom workspace: nothing lost, nothing changed, flat memory.",
     version=__version__,
-    config=Env("INTERCOM_EXPORTER_", command=False),
+    config=(Env("INTERCOM_EXPORTER_", command=False), fill_from_file, keep_strongest_token, _recorder),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
 
-_CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 _SOURCE = SourceOptions()
 _OUTPUT = OutputOptions()
 _SHAPE = ShapeOptions()
 _REPORT = ReportOptions()
+_METRICS = MetricsOptions()
 
 
 @app.command
@@ -39,6 +38,7 @@ async def contacts(
     output: OutputOptions = _OUTPUT,
     shape: ShapeOptions = _SHAPE,
     report: ReportOptions = _REPORT,
+    metrics: MetricsOptions = _METRICS,
 ) -> int:
     """Export every contact of a workspace.
 
@@ -46,15 +46,18 @@ async def contacts(
     Archived, deleted and merged contacts are not listed by Intercom.
     """
     output.check()
-    return await _export(source.intercom, output, shape, report)
+    from exporter.cli.exporting import Job, export_and_tell
+
+    return await export_and_tell(Job("contacts", source.intercom, output, shape, report, metrics))
 
 
 @app.command
-async def demo(
+async def demo(  # noqa: PLR0913 - one group of options each
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
     shape: ShapeOptions = _SHAPE,
     report: ReportOptions = _REPORT,
+    metrics: MetricsOptions = _METRICS,
     *,
     contacts: Whole = 10_000,
 ) -> int:
@@ -68,7 +71,9 @@ async def demo(
         How many contacts are made up.
     """
     output.check()
-    return await _export(lambda: _made_up(source, contacts), output, shape, report, "demo")
+    from exporter.cli.exporting import Job, export_and_tell, made_up
+
+    return await export_and_tell(Job("demo", made_up(source, contacts), output, shape, report, metrics))
 
 
 @app.command
@@ -94,7 +99,7 @@ async def check(
     return await check_and_tell(source, output, shape, report, as_json=json)
 
 
-@app.command
+@app.command(config=())
 def schema(
     *,
     of: Literal["contacts", "events"] = "contacts",
@@ -135,9 +140,38 @@ async def verify(path: str, /, *, report: ReportOptions = _REPORT) -> int:
 
 
 @app.command
+async def report(
+    path: str,
+    /,
+    *,
+    html: Annotated[str | None, Parameter(name=("--html", "-o"), allow_leading_hyphen=True)] = None,
+    replace: Flag = False,
+    report: ReportOptions = _REPORT,
+) -> int:
+    """Make one HTML page of a finished export: what is in it, and how it came about.
+
+    Contacts by role, month and country; how filled each field and custom attribute is; contacts that come twice; how
+    the export went. No values of contacts, nothing loaded from anywhere. Needs the extra [report].
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of parts; or its manifest.
+    html
+        File to write, `PATH.report.html` if nothing is said; `-` is stdout.
+    replace
+        Replace a file of that name that is no report.
+    """
+    from exporter.cli.reporting import report_and_tell
+
+    return await report_and_tell(path, html, report, replace=replace)
+
+
+@app.command
 async def sandbox(  # noqa: PLR0913 - one option each
     *,
     contacts: Whole = 10_000,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     seed: Whole = 1,
     port: Whole = 0,
     token: str | None = None,
@@ -147,6 +181,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
     change: list[str] | None = None,
     gzip: bool = True,
     hostile: bool = True,
+    config: str | None = None,
 ) -> int:
     """Serve a stand-in for Intercom's contacts API on 127.0.0.1, until stopped.
 
@@ -156,6 +191,9 @@ async def sandbox(  # noqa: PLR0913 - one option each
     ----------
     contacts
         How many contacts its workspace has.
+    from_
+        A finished export (file, folder of parts or manifest) that is served instead, NDJSON or Parquet: exporting it
+        again gives the same bytes.
     seed
         Which contacts: the same seed, the same contacts.
     port
@@ -176,105 +214,64 @@ async def sandbox(  # noqa: PLR0913 - one option each
         Compress answers for clients that ask for it.
     hostile
         Let one contact in a thousand hold values that break careless parsers.
+    config
+        TOML file with settings, such as `contacts = 500` in a table `[sandbox]`.
     """
-    import anyio
-    import orjson
+    del config  # it has been read
+    from exporter.cli.serving import serve
 
-    from exporter.cli.signals import until_signal
-    from exporter.sandbox import Sandbox
-
-    if sys.stdout is None:
-        raise ConfigError("stdout is closed: the sandbox could not say its address")
-
-    async def serve() -> int:
-        async with Sandbox(
-            contacts,
-            seed=seed,
-            port=port,
-            token=token,
-            latency_ms=latency_ms,
-            rate_limit=rate_limit,
-            faults=fault or (),
-            changes=change or (),
-            gzip=gzip,
-            hostile=hostile,
-        ) as served:
-            print(orjson.dumps({"base_url": served.base_url, "token": served.token}).decode(), flush=True)  # noqa: T201
-            await anyio.sleep_forever()
-        raise AssertionError("it sleeps for ever")
-
-    return await until_signal(serve, lambda _name, _code: exits.COMPLETE)
+    return await serve(
+        contacts,
+        from_,
+        seed=seed,
+        port=port,
+        token=token,
+        latency_ms=latency_ms,
+        rate_limit=rate_limit,
+        faults=fault or (),
+        changes=change or (),
+        gzip=gzip,
+        hostile=hostile,
+    )
 
 
-@asynccontextmanager
-async def _made_up(source: SourceOptions, contacts: int) -> AsyncIterator["Intercom"]:
-    from exporter.sandbox import Sandbox
-
-    async with Sandbox(contacts) as made_up, source.intercom_at(made_up.base_url, made_up.token) as intercom:
-        intercom.origin = f"demo:{contacts}"  # its address is another one each time
-        yield intercom
+_settings = App(name="config", help="Look at settings.", config=())
+app.command(_settings)
 
 
-async def _export(
-    source: Callable[[], AbstractAsyncContextManager["Intercom"]],
-    output: OutputOptions,
-    shape: ShapeOptions,
-    report: ReportOptions,
-    command: str = "contacts",
+@_settings.command
+def show(
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True, name="command")],
+    json: Flag = False,
 ) -> int:
-    import anyio.to_thread
-    import stamina.instrumentation
+    """Show each setting of a command and where it came from: option, environment, file or default.
 
-    from exporter.cli.reporter import Reporter
-    from exporter.cli.signals import until_signal
-    from exporter.cli.tuning import tune_process
-    from exporter.exporting import export
+    No access token is shown, nor is one asked for.
 
-    tune_process()
-    stamina.instrumentation.set_on_retry_hooks([])  # retries are told by the reporter
-    reporter = Reporter(report, output.output)
-
-    async def job() -> int:
-        reporter.started(command)
-        # In a thread that can be left behind: a token that is read from a pipe may never come.
-        shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
-        async with await anyio.to_thread.run_sync(source, abandon_on_cancel=True) as intercom:
-            summary = await export(
-                intercom,
-                output.output,
-                consumers=_consumers(output, shape),
-                queue_pages=output.queue_pages,
-                max_contacts=output.max_contacts,
-                overwrite=output.overwrite,
-                restart=output.restart,
-                compression=output.compression,
-                file_format=output.file_format,
-                part_contacts=output.part_contacts,
-                part_bytes=output.part_bytes,
-                shape=shaped,
-                expansion=shape.expansion(),
-                csv_raw=output.csv_raw,
-                checkpoint_every_s=output.checkpoint_every,
-                min_free_bytes=output.min_free_disk,
-                observer=reporter,
-            )
-        reporter.finished(summary)
-        return exits.COMPLETE
-
-    try:
-        try:
-            return await until_signal(job, reporter.stopped, output.max_duration)
-        finally:
-            reporter.close()  # before anything more is said, whatever has happened
-    except ExporterError as error:
-        reporter.failed(error)
-        return exits.fail(error, kept=reporter.kept, verbose=report.verbose)
+    Parameters
+    ----------
+    words
+        A command and its options, as they would be given to it; `contacts` if none is named.
+    json
+        Print one JSON object instead of a table.
+    """
+    print(settings_shown(app, _recorder, words, as_json=json))  # noqa: T201
+    return exits.COMPLETE
 
 
-def _consumers(output: OutputOptions, shape: ShapeOptions) -> int:
-    if output.consumers is not None:
-        return output.consumers
-    return _EXPANDING_CONSUMERS if shape.expands else _CONSUMERS
+@app.command(config=())
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print a script that completes commands and options in a shell.
+
+    Parameters
+    ----------
+    shell
+        bash: `intercom-exporter completion bash > ~/.local/share/bash-completion/completions/intercom-exporter`;
+        zsh: into a file `_intercom-exporter` in a folder of `$fpath`;
+        fish: `intercom-exporter completion fish > ~/.config/fish/completions/intercom-exporter.fish`.
+    """
+    print(app.generate_completion(shell=shell))  # noqa: T201
+    return exits.COMPLETE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,26 +1,18 @@
 """What a run says on stderr: retries and waits in a line each, progress as a bar or as JSON, and a last line."""
 
+import shlex
 import time
 from dataclasses import asdict
 
 from exporter import __version__
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import READER_GONE, complain, exit_code
+from exporter.cli.remarks import remarks, troubles
 from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Status, lines, sentence
 from exporter.cli.telling import Events
 from exporter.errors import ExporterError, one_line
-from exporter.events import (
-    AttributesUntold,
-    Committed,
-    Event,
-    OldVersion,
-    PageWritten,
-    Resumed,
-    Retrying,
-    VersionMismatch,
-    Waiting,
-)
+from exporter.events import NAMES, Committed, Event, PageWritten, Requested, Resumed, Retrying
 from exporter.model import Summary
 
 _LOG_EVERY_S = 60
@@ -59,14 +51,12 @@ class Reporter:
             self._events.tell("failed", error=error, message=one_line(message), exit_code=code, contacts_kept=kept)
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Take note of an event; lines about it are the log's."""
         self._note(event)
-        if self._events:
+        if self._events and (self._options.verbose or not isinstance(event, Requested)):
             facts = asdict(event)
             facts.get("position", {}).pop("next_cursor", None)  # of any length, and it could echo the token
-            self._events.tell(_EVENT_NAMES[type(event)], **facts)
-        elif not self._options.quiet and (line := _line(event)):
-            self._print(line)
+            self._events.tell(NAMES[type(event)], **facts)
 
     def _note(self, event: Event) -> None:
         """Keep what is shown."""
@@ -90,15 +80,10 @@ class Reporter:
             self._bar.show()
         elif self._logs and not self._options.quiet and time.monotonic() - self._told_at_s >= _LOG_EVERY_S:
             self._told_at_s = time.monotonic()
-            complain(sentence(self._status, self._told_at_s))
+            complain(sentence(self._status, self._told_at_s), "info")
 
     def _draw(self, width: int) -> list[str]:
         return lines(self._status, time.monotonic(), width)
-
-    def _print(self, line: str) -> None:
-        if self._bar:
-            self._bar.hide()
-        complain(line)
 
     def finished(self, summary: Summary) -> None:
         """Say how it ended."""
@@ -106,17 +91,14 @@ class Reporter:
         if self._events:
             self._events.tell("finished", **asdict(summary) | {"retries": dict(summary.retries)})
         elif not self._options.quiet:
-            complain(self._last_line(summary))
-            if self._status.page and summary.unknown_fields:
-                complain(f"no contact has the fields {', '.join(summary.unknown_fields)}: are they spelled right?")
-            if self._status.page and summary.schema_drift:
-                complain(_drift(summary))
-            counted = summary.total_count_last
-            if self._status.page and summary.complete and counted not in (None, summary.contacts):
-                complain(
-                    f"the API counts {counted:,} contacts, but listed {summary.contacts:,}: contacts that were made, "
-                    "changed or deleted meanwhile can be missing or come twice"
-                )
+            complain(self._last_line(summary), "info")
+            if self._status.page:
+                for line in remarks(summary):
+                    complain(line, "warning")
+                if trouble := troubles(summary):
+                    complain(trouble, "info")
+                if summary.files:
+                    complain(f"recheck it at any time: intercom-exporter verify {shlex.quote(self._name)}", "info")
 
     def _last_line(self, summary: Summary) -> str:
         if not self._status.page:
@@ -144,63 +126,14 @@ class Reporter:
         self.close()
         self._tell_failed("Stopped", f"stopped by {name}", code)
         if self._name == "stdout":
-            complain(
-                f"stopped by {name} after {self._status.contacts:,} contacts; run the same command to export them all"
-            )
+            how = f" after {self._status.contacts:,} contacts; run the same command to export them all"
         elif self._contacts_kept is None:
-            complain(f"stopped by {name} before anything new was on disk: the same command goes on")
+            how = " before anything new was on disk: the same command goes on"
         else:
-            complain(f"stopped by {name}: {self._contacts_kept:,} contacts are kept on disk; the same command goes on")
+            how = f": {self._contacts_kept:,} contacts are kept on disk; the same command goes on"
+        complain(f"stopped by {name}{how}", "warning")
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Leave the terminal as it was, until more is to be shown."""
         if self._bar:
             self._bar.hide()
-
-
-def _drift(summary: Summary) -> str:
-    fields = [f"{path} ({', '.join(kinds)})" for path, kinds in summary.schema_drift.items()]
-    more = f" and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
-    return f"not as documented: {', '.join(fields[:_MOST_FIELDS])}{more}; {_became(summary)} (schema_drift counts them)"
-
-
-def _became(summary: Summary) -> str:
-    """Say what became of what is not as documented."""
-    if summary.csv_raw is not None:
-        return "what fits no column is not in the table"
-    return "what fits no column is in 'raw' alone" if summary.columns else "all was written as the API sent it"
-
-
-_MOST_FIELDS = 5
-_EVENT_NAMES = {
-    AttributesUntold: "attributes_untold",
-    PageWritten: "page",
-    Resumed: "resumed",
-    Committed: "checkpoint",
-    Retrying: "retry",
-    Waiting: "waiting",
-    VersionMismatch: "version_mismatch",
-    OldVersion: "old_version",
-}
-
-
-def _line(event: Event) -> str | None:
-    match event:
-        case Retrying():
-            return f"{event.detail}; attempt {event.attempt + 1} follows in {event.wait_s:.1f} s"
-        case Waiting():
-            return f"waiting {event.wait_s:.1f} s for the API's next window (limit {event.window_limit:,})"
-        case Resumed() if event.position.pages:
-            return f"going on after {event.position.contacts:,} contacts"
-        case OldVersion():
-            return f"version {event.asked} of the API lists leads alone, and at most 10,000: 2.x lists all contacts"
-        case VersionMismatch():
-            return f"asked for API version {event.asked}, the API answered in {event.echoed}"
-        case _:
-            return _UNTOLD if isinstance(event, AttributesUntold) else None
-
-
-_UNTOLD = (
-    "the API does not tell this token the names of custom attributes: they are in one column, as JSON "
-    "(--fields custom_attributes.NAME gives one a column)"
-)

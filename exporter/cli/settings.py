@@ -1,64 +1,17 @@
 """Options of the commands, as data; and what becomes of them."""
 
-import os
-import re
-import stat
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
+from exporter.cli.credentials import read_token
+from exporter.cli.values import Flag, Seconds, SecondsOrNone, Size, SizeOrNone, Whole, WholeOrNone
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
     from exporter.source.intercom import Intercom
-
-_TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
-_STDIN = "-"
-_LONGEST_TOKEN_BYTES = 64 * 1024
-
-
-def _whole(_kind: type, tokens: Sequence[Token]) -> int:
-    """Convert a whole number; the library's own way would round 149.7."""
-    text = tokens[0].value
-    if not (text.isascii() and text.removeprefix("-").isdecimal()):
-        raise ValueError(f"{text!r} is not a whole number.")
-    return int(text)
-
-
-_SIZES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.IGNORECASE | re.ASCII)
-
-
-def _bytes(_kind: type, tokens: Sequence[Token]) -> int:
-    """Convert a size: a number of bytes, or one with a unit such as MB (10^6) or MiB (2^20)."""
-    match = _SIZE.fullmatch(tokens[0].value)
-    if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{tokens[0].value!r} is not a size such as 500MB or 2GiB.")
-    return int(Decimal(match[1]) * (1024 if match[3] else 1000) ** _SIZES[match[2].lower()])
-
-
-def _seconds(_kind: type, tokens: Sequence[Token]) -> float:
-    """Convert a length of time: seconds, or a number with s, m, h or d."""
-    match = _DURATION.fullmatch(tokens[0].value)
-    if match is None:
-        raise ValueError(f"{tokens[0].value!r} is not a length of time such as 90, 15m or 6h.")
-    return float(match[1]) * _SECONDS[match[2].lower()]
-
-
-Size = Annotated[int, Parameter(converter=_bytes)]
-SizeOrNone = Annotated[int | None, Parameter(converter=_bytes)]
-Seconds = Annotated[float, Parameter(converter=_seconds)]
-SecondsOrNone = Annotated[float | None, Parameter(converter=_seconds)]
-Flag = Annotated[bool, Parameter(negative="")]
-Whole = Annotated[int, Parameter(converter=_whole)]
-WholeOrNone = Annotated[int | None, Parameter(converter=_whole)]
 
 
 @Parameter(name="*")
@@ -74,6 +27,12 @@ class SourceOptions:
 
     token_file: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     "File with the access token, `-` for stdin; else it is taken from INTERCOM_ACCESS_TOKEN."
+
+    token_command: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    "Program that prints the access token on its first line, such as 'pass show intercom'; run without a shell."
+
+    token_keyring: str | None = None
+    "Account under which the system's keyring has the access token, for the service intercom-exporter."
 
     api_version: str = "2.14"
     "Version of Intercom's API: 1.0-1.4, 2.0-2.14, Unstable."
@@ -99,9 +58,9 @@ class SourceOptions:
     insecure_http: Flag = False
     "Allow plain http to another host: the token and the contacts can then be read on the way."
 
-    def intercom(self) -> "Intercom":
+    async def intercom(self) -> "Intercom":
         """Make the client these options describe."""
-        return self.intercom_at(self.base_url, _read_token(self.token_file), self.region)
+        return self.intercom_at(self.base_url, await read_token(self), self.region)
 
     def intercom_at(self, base_url: str | None, token: str, region: str | None = None) -> "Intercom":
         """Make the client of another API with these options' manners."""
@@ -217,41 +176,25 @@ class ReportOptions:
     "Say nothing but the one line of an error."
 
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="")] = False
-    "Say more about errors."
+    "Say more about errors, and tell each request: method, path, status, seconds, bytes, request id."
+
+    log_format: Literal["text", "json"] = "text"
+    "Form of the lines on stderr; json: one object each, with time, level and message."
+
+    config: str | None = None
+    """TOML file with settings, such as `region = "eu"`; options and the environment win. See `config show`."""
 
 
-def _read_token(token_file: str | None) -> str:
-    """Read the access token from where the options say."""
-    if token_file is None:
-        token = os.environ.get(_TOKEN_VARIABLE, "")
-        if not token.strip():
-            raise ConfigError(f"no access token: set {_TOKEN_VARIABLE}, or give --token-file")
-        return token
-    try:
-        content = _read_stdin() if token_file == _STDIN else read_private(Path(token_file))
-    except OSError as exc:
-        raise ConfigError(f"the token file cannot be read: {exc.strerror}") from exc
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise ConfigError("the token file holds something else than a token") from None
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MetricsOptions:
+    """Figures for Prometheus; both need the extra [metrics]."""
 
+    metrics_port: WholeOrNone = None
+    "Serve metrics over HTTP while it runs, on this port; 0 takes a free one."
 
-def _read_stdin() -> bytes:
-    if sys.stdin is None:
-        raise ConfigError("stdin is closed: no access token can be read from it")
-    return sys.stdin.buffer.read(_LONGEST_TOKEN_BYTES)
+    metrics_host: str = "127.0.0.1"
+    "Address to serve them at; 0.0.0.0 for other machines."
 
-
-def read_private(path: Path, what: str = "token") -> bytes:
-    """Read a small secret, from a file that nobody else can read.
-
-    Raises:
-        ConfigError: others can.
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-            raise ConfigError(f"the {what} file {str(path)!r} can be read by others: chmod 600 it")
-        return file.read(_LONGEST_TOKEN_BYTES)
+    metrics_file: str | None = None
+    "Keep metrics in this file, NAME.prom, for the node exporter's textfile collector; with when a run last succeeded."

@@ -1,26 +1,18 @@
 """Options that say what is written of each contact."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
-from exporter.cli.settings import Flag, Whole, read_private
+from exporter.cli.credentials import read_private
+from exporter.cli.values import Flag, Paths, Whole
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
     from exporter.encode.shape import Shape
     from exporter.source.expansion import Expansion, ListName
-
-
-def _paths(_kind: type, tokens: Sequence[Token]) -> tuple[str, ...]:
-    """Convert lists of fields, separated by commas."""
-    return tuple(path.strip() for token in tokens for path in token.value.split(","))
-
-
-Paths = Annotated[tuple[str, ...], Parameter(converter=_paths, negative="", consume_multiple=False, show_default=False)]
 
 
 @Parameter(name="*")

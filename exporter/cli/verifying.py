@@ -8,6 +8,7 @@ from anyio import from_thread
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import complain
+from exporter.cli.logs import logs_shown
 from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
@@ -45,9 +46,14 @@ async def verify_and_tell(path: str, options: ReportOptions) -> int:
         return exits.DIFFERENCES if verified.differences else exits.COMPLETE
 
     try:
-        return await until_signal(job, lambda name, _code: complain(f"stopped by {name}: nothing was changed"))
+        with logs_shown(options):
+            return await until_signal(job, _stopped)
     except ExporterError as error:
         return exits.fail(error, verbose=options.verbose)
+
+
+def _stopped(name: str, _code: int) -> None:
+    complain(f"stopped by {name}: nothing was changed", "warning")
 
 
 def _progress(now: Verifying, width: int) -> str:
@@ -62,4 +68,6 @@ def _tell(path: str, verified: Verified, *, quiet: bool) -> None:
         size = sum(file.bytes for file in files) / 1e6
         limit = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
         in_files = f" in {len(files):,} files" if len(files) > 1 else ""
-        complain(f"{path} is as its manifest says: {summary.contacts:,} contacts{limit}{in_files}, {size:,.1f} MB")
+        complain(
+            f"{path} is as its manifest says: {summary.contacts:,} contacts{limit}{in_files}, {size:,.1f} MB", "info"
+        )

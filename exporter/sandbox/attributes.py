@@ -47,14 +47,10 @@ def custom_attributes(dice: values.Dice) -> dict[str, Any]:
 
 def definitions() -> list[dict[str, Any]]:
     """Return what the workspace says of contacts' attributes: its own, one of them archived, and two of Intercom's."""
-    types = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "object"}
-    own = []
-    for number, (name, draw) in enumerate(_ATTRIBUTES):
-        value = draw(values.Dice(f"attribute:{number}"))
-        own.append(
-            _definition(name, f"custom_attributes.{name}", types.get(type(value), "string"), custom=True)
-            | {"id": 1000 + number, "archived": name == _ARCHIVED}
-        )
+    own = [
+        described(name, draw(values.Dice(f"attribute:{number}")), number) | {"archived": name == _ARCHIVED}
+        for number, (name, draw) in enumerate(_ATTRIBUTES)
+    ]
     return [
         _definition("email", "email", "string", custom=False),
         *own,
@@ -63,6 +59,13 @@ def definitions() -> list[dict[str, Any]]:
 
 
 _ARCHIVED = "NPS"
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "object"}
+
+
+def described(name: str, value: Any, number: int) -> dict[str, Any]:
+    """Describe a custom attribute, given one of its values and a number for its id."""
+    kind = _TYPES.get(type(value), "string")
+    return _definition(name, f"custom_attributes.{name}", kind, custom=True) | {"id": 1000 + number}
 
 
 def _definition(name: str, full_name: str, data_type: str, *, custom: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from exporter.errors import ConfigError
 from exporter.sandbox import hostile as hostility
 from exporter.sandbox import nested
+from exporter.sandbox.attributes import definitions
 from exporter.sandbox.templates import STEP_S, Template, build, revise
 
 EPOCH = 1_420_070_400
@@ -60,6 +61,7 @@ class Workspace:
         self.hostile = hostile
         digest = hashlib.sha256(f"workspace:{seed}".encode()).hexdigest()
         self.id_code = digest[:8]
+        self.name = f"Sandbox {seed}"
         self._id_prefix = f"6{digest[8:15]}".encode()
         self._id_mask = int(digest[16:32], 16)
         self._templates: list[Template | None] = [None] * TEMPLATES
@@ -134,6 +136,10 @@ class Workspace:
     def tags(self) -> list[dict[str, Any]]:
         """Return every tag of the workspace: type, id, name."""
         return [nested.tag(number) for number in range(nested.TAGS)]
+
+    def attributes(self) -> list[dict[str, Any]]:
+        """Return the definitions of contacts' attributes, archived ones too."""
+        return definitions()
 
     def insert(self, index: int) -> str:
         """Let a contact appear that was not there before; return its id.

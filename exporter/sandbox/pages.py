@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.sandbox.attributes import definitions
-from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.nested import ADMIN, NESTED
 from exporter.sandbox.protocol import UNLIMITED, Cursors, Refusal, compact, count_of, page_size
+from exporter.sandbox.served import Served
 
 _OLD_MOST = 10_000
 
@@ -19,7 +18,7 @@ class Listing:
         cursors: reads and writes this list's cursors.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Served) -> None:
         self.workspace = workspace
         self.cursors = Cursors(f"contacts:{workspace.seed}")
 
@@ -69,7 +68,7 @@ class OldListing:
         workspace: where the contacts come from.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Served) -> None:
         self.workspace = workspace
 
     def locate(self, query: Mapping[str, str]) -> tuple[int, int]:
@@ -98,7 +97,7 @@ class OldListing:
         )
 
 
-def nested_body(workspace: Workspace, index: int, name: str, query: Mapping[str, str], url: str) -> bytes:
+def nested_body(workspace: Served, index: int, name: str, query: Mapping[str, str], url: str) -> bytes:
     """Return one of a contact's nested lists, in the envelope its endpoint uses.
 
     Args:
@@ -124,7 +123,7 @@ def nested_body(workspace: Workspace, index: int, name: str, query: Mapping[str,
             return compact({"type": "list", "data": rows})
 
 
-def contact_index(workspace: Workspace, contact_id: str) -> int:
+def contact_index(workspace: Served, contact_id: str) -> int:
     """Return a contact's number.
 
     Raises:
@@ -136,12 +135,12 @@ def contact_index(workspace: Workspace, contact_id: str) -> int:
     return index
 
 
-def me_body(workspace: Workspace) -> bytes:
+def me_body(workspace: Served) -> bytes:
     """Return ``GET /me``: the admin the token belongs to, and the workspace as ``app``."""
     app = {
         "type": "app",
         "id_code": workspace.id_code,
-        "name": f"Sandbox {workspace.seed}",
+        "name": workspace.name,
         "region": "US",
         "timezone": "Europe/Dublin",
         "created_at": 1_420_070_400,
@@ -150,12 +149,12 @@ def me_body(workspace: Workspace) -> bytes:
     return compact({**ADMIN, "email_verified": True, "app": app, "has_inbox_seat": True})
 
 
-def tags_body(workspace: Workspace) -> bytes:
+def tags_body(workspace: Served) -> bytes:
     """Return ``GET /tags``: every tag with its name, unpaged."""
     return compact({"type": "list", "data": workspace.tags()})
 
 
-def data_attributes_body(query: Mapping[str, str]) -> bytes:
+def data_attributes_body(workspace: Served, query: Mapping[str, str]) -> bytes:
     """Return ``GET /data_attributes``, unpaged; archived ones only where they are asked for.
 
     Raises:
@@ -164,7 +163,7 @@ def data_attributes_body(query: Mapping[str, str]) -> bytes:
     if query.get("model", "contact") != "contact":
         raise Refusal(400, "parameter_invalid", "the sandbox has attributes of contacts only")
     archived = query.get("include_archived") == "true"
-    rows = [one for one in definitions() if archived or not one["archived"]]
+    rows = [one for one in workspace.attributes() if archived or not one["archived"]]
     return compact({"type": "list", "data": rows})
 
 

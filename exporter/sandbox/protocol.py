@@ -182,3 +182,9 @@ def compact(value: object) -> bytes:
 def _bad_cursor() -> Refusal:
     message = "Invalid starting_after param. Please use the value of pages.next.starting_after."
     return Refusal(400, "client_error", message)
+
+
+def token_of(seed: int) -> str:
+    """Return the access token a seed's sandbox asks for: base64 of ``tok:…``, as real ones are."""
+    digest = hashlib.sha256(f"token:{seed}".encode()).hexdigest()
+    return base64.b64encode(f"tok:{digest[:8]}_{digest[8:40]}".encode()).decode()

@@ -1,8 +1,6 @@
 """An Intercom on 127.0.0.1: ``GET /contacts`` and what belongs to it, with faults on demand."""
 
 import asyncio
-import base64
-import hashlib
 import hmac
 import itertools
 import time
@@ -15,20 +13,14 @@ from typing import Self
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, SinkError
 from exporter.fastzlib import gzip_quickly
 from exporter.sandbox import answers, pages
 from exporter.sandbox.changes import ChangeName, Changes
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault, FaultPlan
-from exporter.sandbox.protocol import (
-    UNLIMITED,
-    WINDOW_S,
-    RateWindow,
-    Refusal,
-    accepts_gzip,
-    version_of,
-)
+from exporter.sandbox.protocol import UNLIMITED, WINDOW_S, RateWindow, Refusal, accepts_gzip, token_of, version_of
+from exporter.sandbox.served import Served
 from exporter.sandbox.spelling import Spelled
 
 _HOST = "127.0.0.1"
@@ -63,6 +55,8 @@ class Sandbox:
         gzip: whether clients that accept gzip get it.
         hostile: whether one contact in a thousand breaks careless parsers.
         slow_s: seconds the fault ``slow`` waits.
+        replay: what is served instead of made-up contacts, such as a
+            `Replay`; ``workspace`` is then empty, and nothing changes in it.
         clock: UNIX time in seconds, for the rate limit and the date of answers.
 
     Raises:
@@ -86,9 +80,11 @@ class Sandbox:
         gzip: bool = True,
         hostile: bool = True,
         slow_s: float = 3.0,
+        replay: Served | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.workspace = Workspace(contacts, seed, hostile)
+        self.workspace = Workspace(contacts if replay is None else 0, seed, hostile)
+        self._served: Served = self.workspace if replay is None else replay
         self.contacts, self.seed, self.port = contacts, seed, port
         self.latency_ms, self.slow_s = latency_ms, slow_s
         self.rate_limit, self.gzip, self.hostile = rate_limit, gzip, hostile
@@ -99,7 +95,7 @@ class Sandbox:
         self._clock = clock
         self._check()
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
-        self._listings = pages.Listing(self.workspace), pages.OldListing(self.workspace)
+        self._listings = pages.Listing(self._served), pages.OldListing(self._served)
         self._request_ids = itertools.count(1)
         self._runner: web.AppRunner | None = None
 
@@ -176,14 +172,16 @@ class Sandbox:
         number = next(self._request_ids)
         headers = {
             "Date": formatdate(self._clock(), usegmt=True),
-            "X-Request-Id": f"{self.workspace.id_code}-{number:012}",
+            "X-Request-Id": f"{self._served.id_code}-{number:012}",
             "Vary": "Accept-Encoding",
         }
         request[_HEADERS] = headers
         try:
             await self._admit(request, headers)
             return await handler(request)
-        except Refusal as refusal:
+        except (Refusal, SinkError) as trouble:
+            # Of an export that is served and damaged, no page is better than a shorter one.
+            refusal = trouble if isinstance(trouble, Refusal) else Refusal(500, "server_error", str(trouble))
             headers |= refusal.headers
             body = refusal.envelope(headers["X-Request-Id"])
             return answers.whole(refusal.status, body, answers.JSON, headers)
@@ -206,21 +204,23 @@ class Sandbox:
         position, per_page = self._listing(request).locate(request.query)
         fault = self.faults.decide(position // per_page + 1)
         if fault is None:
-            return self._page(request, position, per_page)
+            return await self._page(request, position, per_page)
         if fault.name == "truncate":
-            return await self._truncate(request, self._listing(request).body(position, per_page), fault)
+            body = await self._made(lambda: self._listing(request).body(position, per_page))
+            return await self._truncate(request, body, fault)
         if fault.name == "slow":
             await asyncio.sleep(self.slow_s)
         if fault.name in {"slow", "cursor_loop"}:
-            return self._page(request, position, per_page, loop=fault.name == "cursor_loop")
+            return await self._page(request, position, per_page, loop=fault.name == "cursor_loop")
         return self._instead(request, fault)
 
     def _listing(self, request: web.Request) -> pages.Listing | pages.OldListing:
         return self._listings[request[_HEADERS]["Intercom-Version"].startswith("1.")]
 
-    def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
+    async def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
         """Answer with a page; once it is made, the workspace changes if it is time."""
-        body = self._listing(request).body(position, per_page, loop=loop, url=f"{self.base_url}/contacts")
+        listing, url = self._listing(request), f"{self.base_url}/contacts"
+        body = await self._made(lambda: listing.body(position, per_page, loop=loop, url=url))
         self.changes.after(position // per_page + 1)
         return self._json(request, body)
 
@@ -247,22 +247,30 @@ class Sandbox:
                 return answers.maintenance(headers)
 
     async def _nested(self, request: web.Request) -> web.Response:
-        index = pages.contact_index(self.workspace, request.match_info["id"])
         url = f"{self.base_url}{request.path}"
-        name = request.match_info["list"]
-        return self._json(request, pages.nested_body(self.workspace, index, name, request.query, url))
+        contact_id, name = request.match_info["id"], request.match_info["list"]
+
+        def body() -> bytes:
+            index = pages.contact_index(self._served, contact_id)
+            return pages.nested_body(self._served, index, name, request.query, url)
+
+        return self._json(request, await self._made(body))
 
     async def _me(self, request: web.Request) -> web.Response:
-        return self._json(request, pages.me_body(self.workspace))
+        return self._json(request, pages.me_body(self._served))
 
     async def _tags(self, request: web.Request) -> web.Response:
-        return self._json(request, pages.tags_body(self.workspace))
+        return self._json(request, await self._made(lambda: pages.tags_body(self._served)))
 
     async def _data_attributes(self, request: web.Request) -> web.Response:
-        return self._json(request, pages.data_attributes_body(request.query))
+        return self._json(request, await self._made(lambda: pages.data_attributes_body(self._served, request.query)))
 
     async def _unknown(self, _request: web.Request) -> web.Response:
         raise Refusal(HTTPStatus.NOT_FOUND, "not_found", "The requested resource was not found")
+
+    async def _made(self, body: Callable[[], bytes]) -> bytes:
+        """Make a body: in a thread, if it has to be read from files."""
+        return body() if self._served is self.workspace else await asyncio.to_thread(body)
 
     def _json(self, request: web.Request, body: bytes) -> web.Response:
         encoded, headers = self._encoded(request, body), request[_HEADERS]
@@ -278,6 +286,8 @@ class Sandbox:
     def _check(self) -> None:
         if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise ConfigError("the sandbox's token must be printable ASCII without spaces")
+        if self.changes.planned and self._served is not self.workspace:
+            raise ConfigError("a finished export does not change while it is served")
         if not 0 <= self.port < 2**16:
             raise ConfigError(f"port {self.port} is not a number from 0 to 65535")
         if not self.latency_ms >= 0:
@@ -286,9 +296,3 @@ class Sandbox:
             raise ConfigError(f"slow_s {self.slow_s} is not a number of seconds from 0")
         if self.rate_limit is not None and self.rate_limit < 1:
             raise ConfigError(f"rate_limit {self.rate_limit} is not a number of calls per {WINDOW_S} s from 1")
-
-
-def token_of(seed: int) -> str:
-    """Return the access token a seed's sandbox asks for: base64 of ``tok:…``, as real ones are."""
-    digest = hashlib.sha256(f"token:{seed}".encode()).hexdigest()
-    return base64.b64encode(f"tok:{digest[:8]}_{digest[8:40]}".encode()).decode()

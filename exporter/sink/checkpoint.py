@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from exporter.errors import CheckpointError
-from exporter.model import FileSummary, Position
+from exporter.model import FileSummary, Position, Timeline
 from exporter.sink.durable import prepare_file, put_in_place, remove
 from exporter.sink.place import CONVERTED, pending_path
 
@@ -84,6 +84,7 @@ class Figures:
         columns: of a table, the paths of the fields that they are.
         schema_checked: contacts that were compared with the schema.
         schema_drift: by path and kind, in how many of those a field was not as documented.
+        timeline: how it went.
     """
 
     position: Position = field(default_factory=Position)
@@ -102,6 +103,7 @@ class Figures:
     columns: tuple[str, ...] = ()
     schema_checked: int = 0
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    timeline: Timeline = Timeline()  # noqa: RUF009 - it cannot be changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         the old one.
     """
     figures: dict[str, Any] = {"checkpoint_version": CHECKPOINT_VERSION, **dataclasses.asdict(checkpoint)}
+    figures["figures"]["timeline"] = orjson.Fragment(orjson.dumps(figures["figures"]["timeline"]))  # on one line
     content = orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
         put_in_place(prepare_file(path, content), path)
@@ -183,6 +186,7 @@ def _adds_up(checkpoint: Checkpoint) -> bool:
         and not (position.reached_end and goes_on)
         and ((position.pages > 0 and checkpoint.is_written) or goes_on == (position.pages > 0))
         and figures.runs >= 1
+        and figures.timeline.is_possible
     )
 
 

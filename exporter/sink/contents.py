@@ -73,7 +73,7 @@ class Contents:
         pa, parquet = arrow()
         try:
             with open_plainly(self._path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
-                if not _is_ours(table, pa.string()):
+                if not is_ours(table, pa.string()):
                     raise LookupError  # noqa: TRY301 - not what is looked for, like a missing column
                 for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
                     yield from map(_line, batch.column(0).to_pylist())
@@ -93,7 +93,7 @@ class Contents:
             self.damage = f"is damaged, or followed by something that is not {what}"
 
 
-def _is_ours(table: Any, text: Any) -> bool:
+def is_ours(table: Any, text: Any) -> bool:
     """Whether the contacts in a table are such as we write: text, plain, and not more of it than fits in memory."""
     if table.schema_arrow.field("raw").type != text:
         return False

@@ -28,6 +28,7 @@ def encode_manifest(summary: Summary) -> bytes:
         if figures[name] == _UNSET[name]:
             del figures[name]
     figures["retries"] = dict(sorted(summary.retries.items()))
+    figures["timeline"] = orjson.Fragment(orjson.dumps(figures["timeline"]))  # on one line
     return orjson.dumps(
         {"manifest_version": MANIFEST_VERSION, **figures, "not_listed": NOT_LISTED},
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
@@ -55,6 +56,8 @@ def _is_possible(summary: Summary) -> bool:
     numbers += summary.retries.values()
     numbers += (count for kinds in summary.schema_drift.values() for count in kinds.values())
     names = [file.name for file in summary.files]
-    return all(0 <= number < _MOST for number in numbers) and all(
-        len(name.encode(errors="surrogatepass")) <= _LONGEST_NAME_BYTES for name in names
+    return (
+        summary.timeline.is_possible
+        and all(0 <= number < _MOST for number in numbers)
+        and all(len(name.encode(errors="surrogatepass")) <= _LONGEST_NAME_BYTES for name in names)
     )

@@ -93,6 +93,29 @@ class Rows(Lines):
             self._report(self.count, "without an id")
 
 
+class RowCells(Rows):
+    """Rows that are collected instead of being looked at.
+
+    Args:
+        columns: what they are cells of.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__(lambda _ids: None, lambda _number, _what: None, columns)
+        self._rows: list[list[bytes]] = []
+
+    def take(self) -> list[list[bytes]]:
+        """Give those that are whole, without the header."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def _take_row(self, row: bytes, ids: list[bytes]) -> None:
+        del ids
+        if self._had_header:
+            self._rows.append(_cells_of(row, len(self._columns) + 1))
+        self._had_header = True
+
+
 def _cells_of(row: bytes, most: int) -> list[bytes]:
     """Cut a row into its cells, so many at most; none if it is no row."""
     cells: list[bytes] = []

@@ -2,25 +2,27 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exporter.arrow import MissingArrowError, arrow
 from exporter.errors import ConfigError
-from exporter.fastzstd import MissingZstdError, zstd
 from exporter.model import FileSummary, Summary
-from exporter.sink.contents import Contents, failure_of, open_plainly
+from exporter.sink.contents import Contents, failure_of
 from exporter.sink.duplicates import RepeatedIds
 from exporter.sink.findings import Findings
+from exporter.sink.finished import (
+    MANIFEST_OF_FOLDER,
+    is_plain,
+    look_for_libraries,
+    manifest_at,
+    place_of,
+    unfinished,
+)
 from exporter.sink.lines import Lines
-from exporter.sink.manifest import decode_manifest
 from exporter.sink.place import Place
 from exporter.sink.rows import Rows
 
-_LARGEST_MANIFEST_BYTES = 1 << 26
-_MANIFEST_OF_FOLDER = "manifest.json"
-_MANIFEST_OF_FILE = ".manifest.json"
 _MOST_FILES = 1_000
 _LONGEST_NAME = 100
 _TELL_EVERY_S = 0.25
@@ -81,13 +83,13 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
     """
     if not os.fspath(path):
         raise ConfigError("there is no path to verify")
-    place = _place_of(Path(path))
+    place = place_of(Path(path))
     findings = Findings()
     summary = _summary_at(place, findings)
     if summary is None:
         return Verified(None, findings.sentences(), 0)
     files = _files(place, summary, findings)
-    _look_for_libraries(files)
+    look_for_libraries(files)
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
     with RepeatedIds(summary.contacts) as ids:
         for file, expected in files:
@@ -137,38 +139,15 @@ class _Progress:
         self._told_at_s = time.monotonic()
 
 
-def _place_of(given: Path) -> Place:
-    """Find the export that a path means: its file, its folder or its manifest."""
-    place = Place(given, "", parts=os.path.isdir(given))  # noqa: PTH112 - Path.is_dir raises where names are too long
-    if os.path.lexists(given):
-        if given.name == _MANIFEST_OF_FOLDER:
-            place = Place(given.parent, "", parts=True)
-        elif given.name.endswith(_MANIFEST_OF_FILE) and given.name != _MANIFEST_OF_FILE:
-            place = Place(given.with_name(given.name.removesuffix(_MANIFEST_OF_FILE)), "")
-    elif not os.path.lexists(place.manifest):
-        raise ConfigError(f"nothing to verify at {str(given)!r}: no such file or folder{_unfinished(place)}")
-    return place
-
-
-def _unfinished(place: Place) -> str:
-    """Say so where an export is under way, or was."""
-    left = [place.checkpoint, *(place.path.glob("*.part") if place.parts else [place.part(1)])]
-    if place.path.name.endswith(".part") or any(map(os.path.lexists, left)):
-        return "; an unfinished export is there: run the same command again to finish it"
-    return ""
-
-
 def _summary_at(place: Place, findings: Findings) -> Summary | None:
     try:
-        with open_plainly(place.manifest) as file:
-            content = file.read(_LARGEST_MANIFEST_BYTES)
+        summary = manifest_at(place)
     except FileNotFoundError:
-        findings.add(f"no manifest: {str(place.path)!r} is not a finished export{_unfinished(place)}")
+        findings.add(f"no manifest: {str(place.path)!r} is not a finished export{unfinished(place)}")
         return None
     except OSError as exc:
         findings.add(f"the manifest {failure_of(exc)}")
         return None
-    summary = decode_manifest(content)
     if summary is None:
         findings.add("the manifest is damaged, or not one of this program's")
     return summary
@@ -193,7 +172,7 @@ def _files(place: Place, summary: Summary, findings: Findings) -> list[tuple[Pat
 def _files_in_folder(folder: Path, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
     files: dict[str, FileSummary] = {}
     for file in summary.files:
-        if not _is_plain(file.name):
+        if not is_plain(file.name):
             findings.add(f"the manifest lists {_shown(file.name)}, which is no part's name", "such names")
         elif files.setdefault(file.name, file) is not file:
             findings.add(f"the manifest lists {_shown(file.name)} more than once", "files listed more than once")
@@ -203,20 +182,9 @@ def _files_in_folder(folder: Path, summary: Summary, findings: Findings) -> list
         findings.add(f"the folder {failure_of(exc)}")
         present = []
     for name in present:
-        if not name.startswith(".") and name not in files and name != _MANIFEST_OF_FOLDER:
+        if not name.startswith(".") and name not in files and name != MANIFEST_OF_FOLDER:
             findings.add(f"{_shown(name)} is there, but not in the manifest", "that are not in the manifest")
     return [(folder / name, file) for name, file in files.items()]
-
-
-def _look_for_libraries(files: Sequence[tuple[Path, FileSummary]]) -> None:
-    suffixes = {path.suffix for path, _ in files}
-    try:
-        if ".zst" in suffixes:
-            zstd()
-        if ".parquet" in suffixes:
-            arrow()
-    except (MissingZstdError, MissingArrowError) as missing:
-        raise ConfigError(str(missing)) from None
 
 
 def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], findings: Findings) -> Lines:
@@ -225,11 +193,6 @@ def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None]
     if path.name.endswith((".csv", ".csv.gz")):
         return Rows(take_ids, _report(path, findings, "row"), summary.columns, with_ids=with_ids)
     return Lines(take_ids, _report(path, findings, "line"), with_ids=with_ids)
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name can be a part's, and leads nowhere else: a manifest may be anybody's."""
-    return name.isascii() and name.isprintable() and "/" not in name and name not in ("", ".", "..")
 
 
 def _shown(name: str) -> str:

@@ -11,10 +11,11 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import anyio
 import stamina
+from stamina.instrumentation import get_on_retry_hooks
 from yarl import URL
 
 from exporter.errors import ConfigError, ContractError
-from exporter.events import Waiting
+from exporter.events import Requested, Waiting
 from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, read_beginning, read_body
 from exporter.source.connection import open_session, proxy_for
 from exporter.source.envelope import BrokenBody
@@ -97,9 +98,14 @@ class Client:
         """
         if self.is_open:
             raise ConfigError("this Intercom is open already: enter its block once")
-        # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
-        self._proxy = await anyio.to_thread.run_sync(proxy_for, self.base_url)
+        self._proxy = await anyio.to_thread.run_sync(self._look_around)
         self._session = open_session(self._token, self._api_version, self._patience)
+
+    def _look_around(self) -> str | None:
+        """Find out what would block later, in the midst of requests; return the proxy."""
+        get_on_retry_hooks()  # imports whatever stamina tells of retries, where that is installed
+        # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
+        return proxy_for(self.base_url)
 
     async def close(self) -> None:
         """Close the session and its connections; requests under way fail."""
@@ -165,12 +171,26 @@ class Client:
             await self._admit(traffic)
         if self._session is None:  # it may have been closed meanwhile
             raise _closed()
-        heard_at = begin()
-        announcement = None
+        left_at = begin()
         traffic.requests += 1
+        try:
+            answer = await self._exchange(self._session, url, left_at)
+        except Transient as failure:
+            took_s = round(self._clock() - left_at, 4)
+            traffic.observer(Requested("GET", _shape_of(path), None, failure.cause, took_s, 0, None))
+            raise
+        request_id = self._request_id(answer)
+        took_s = round(self._clock() - left_at, 4)
+        traffic.observer(Requested("GET", _shape_of(path), answer.status, None, took_s, len(answer.body), request_id))
+        return answer
+
+    async def _exchange(self, session: aiohttp.ClientSession, url: URL, left_at: float) -> Answer:
+        """Send a request and read its answer, and tell the window of both."""
+        heard_at = left_at
+        announcement = None
         self.window.sent()
         try:
-            async with self._session.get(url, allow_redirects=False, proxy=self._proxy) as response:
+            async with session.get(url, allow_redirects=False, proxy=self._proxy) as response:
                 heard_at = self._clock()
                 announcement = announced(response.headers)
                 read = read_body if response.status == _OK else _read_message
@@ -188,6 +208,9 @@ class Client:
         # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.
         raise failure
 
+    def _request_id(self, answer: Answer) -> str | None:
+        return printable(answer.headers.get("X-Request-Id", ""), self._token) or None
+
     async def _parsed(self, answer: Answer, parse: Callable[[bytes], Awaitable[T]], traffic: Traffic) -> T:
         encoding = answer.headers.get("Content-Encoding", "")
         if answer.status != _OK:
@@ -198,9 +221,8 @@ class Client:
         try:
             result = await parse(inflate(answer.body, encoding))
         except BrokenBody as exc:
-            request_id = printable(answer.headers.get("X-Request-Id", ""), self._token) or None
             detail = f"the API answered 200 with a broken page ({exc})"
-            raise Transient("broken_body", detail, status=_OK, request_id=request_id) from exc
+            raise Transient("broken_body", detail, status=_OK, request_id=self._request_id(answer)) from exc
         echoed = answer.headers.get("Intercom-Version", "")
         traffic.version_echoed = echoed if echoed == self._api_version else printable(echoed, self._token) or None
         return result
@@ -247,6 +269,12 @@ async def _answer_of(sent: "asyncio.Task[Answer]") -> Answer:
 
 def _closed() -> ConfigError:
     return ConfigError("this Intercom is closed: use it inside its 'async with' block")
+
+
+def _shape_of(path: str) -> str:
+    """Give a path without the id in it, ``/contacts/ID/tags``: it is somebody's."""
+    first, *rest = path.removeprefix("/").split("/")
+    return "/".join(["", first, *(["{id}", *rest[1:]] if rest else [])])
 
 
 async def _read_message(content: aiohttp.StreamReader) -> bytes:

@@ -122,7 +122,7 @@ class Intercom:
 
         Args:
             start: a page's ``next_cursor``, to go on there; the beginning without it.
-            observer: called with each `Retrying` and `Waiting`.
+            observer: called with each `Requested`, `Retrying` and `Waiting`.
 
         Returns:
             An asynchronous iterator of `Page`: raw records in API order.

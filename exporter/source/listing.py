@@ -9,6 +9,7 @@ from anyio import CancelScope
 
 from exporter.errors import ApiError, CursorError
 from exporter.events import Observer, ignore
+from exporter.logs import logged
 from exporter.model import Page
 from exporter.source.client import Answer, Client, Resource, cancel_and_wait
 from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
@@ -54,7 +55,7 @@ class Pages:
     """
 
     def __init__(self, client: Client, per_page: int, start: str | None = None, observer: Observer = ignore) -> None:
-        self.traffic = Traffic(observer)
+        self.traffic = Traffic(logged(observer))
         self.guard = LoopGuard(start)
         self.listed: int | None = 0 if start is None else None
         self.wanted: float = 0

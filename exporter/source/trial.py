@@ -36,7 +36,7 @@ class Traffic:
     """What one listing has cost so far.
 
     Attributes:
-        observer: is told of retries and waits.
+        observer: is told of requests, retries and waits.
         requests: requests sent, every attempt counted.
         retries: attempts that were repeated, by cause.
         rate_limit_wait_s: seconds spent waiting for the rate-limit window.

@@ -192,10 +192,12 @@ def test_retries_are_told_in_a_line_each(serve: Serve, command: Any) -> None:
         done = command.run("contacts", "-o", "a.ndjson", served=served)
         lines = done.stderr.decode().splitlines()
         assert done.returncode == 0
-        assert len(lines) == 3
+        assert len(lines) == 5
         assert "503" in lines[0]
         assert "attempt 2" in lines[0]
         assert all(line.startswith("intercom-exporter: ") for line in lines)
+        assert "it took 2 of 9 requests repeated (http_503 1, network 1)" in lines[3]
+        assert lines[4].endswith(": intercom-exporter verify a.ndjson")
     with serve("--contacts=1000", "--fault=http_503@2") as served:
         assert command.run("contacts", "-o", "b.ndjson", "-q", served=served).stderr == b""
 
@@ -413,7 +415,7 @@ def test_a_terminal_gets_a_progress_bar_and_its_line_back(serve: Serve, command:
     os.close(leader)
     assert b"contacts" in shown
     assert "█".encode() in shown
-    assert b"1,500 contacts in 10 pages" in shown.splitlines()[-1]
+    assert b"1,500 contacts in 10 pages" in shown.splitlines()[-2]
 
 
 def test_gzip_is_not_poured_into_a_terminal(command: Any) -> None:

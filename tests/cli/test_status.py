@@ -131,7 +131,7 @@ def test_a_real_terminal_shows_two_calm_lines(serve: Serve, command: Any, column
     os.close(leader)
     left = " ".join(line.strip() for line in screen.display if line.strip())
     assert re.fullmatch(
-        r"intercom-exporter: 3,000 contacts in 20 pages to a\.ndjson.*contacts/s", left.replace("  ", " ")
+        r"intercom-exporter: 3,000 contacts in 20 pages to a\.ndjson.*contacts/s .*verify a\.ndjson", left
     )
     drawn = [shown for shown in seen if len(shown) == 2 and "/3,000 contacts" in shown[0]]
     assert len(drawn) > 2

@@ -1,0 +1,115 @@
+"""Settings from a file, and their order: option, environment, file, default.
+
+These are steps of the parser: each fills in what an earlier one left open.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection
+from cyclopts.config import Dict
+
+from exporter.cli.credentials import TOKEN_VARIABLE
+from exporter.errors import ConfigError
+
+_LARGEST_FILE_BYTES = 1 << 20
+_TOKEN_WAYS = ("--token-file", "--token-command", "--token-keyring")
+_SECRETS = ("token", "access-token", "intercom-access-token")
+_HAS_A_TOKEN = "sandbox"  # noqa: S105 - the command whose token is nobody's secret
+_OPTION, _ENVIRONMENT, _FILE = range(3)
+_RANKS = {"cli": _OPTION, "env": _ENVIRONMENT}
+
+
+def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Take from the file that ``--config`` names what was said nowhere else.
+
+    Raises:
+        ConfigError: the file cannot be read, or has a setting that no command has.
+    """
+    path = _path_in(arguments)
+    if path is None:
+        return
+    from exporter.cli.main import app as root
+
+    known = {name: _names(root[name]) for name in root if not name.startswith("-") and root[name].default_command}
+    settings = _settings_of(_read(path), commands[0], known, path)
+    Dict({commands[0]: settings}, source=path)(app, commands, arguments)
+
+
+def keep_strongest_token(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Of several places that a token may come from keep the one that was named closest: an option before a file."""
+    ways = [argument for argument in arguments if argument.name in _TOKEN_WAYS and argument.tokens]
+    ranks = [_RANKS.get(way.tokens[0].source, _FILE) for way in ways]
+    strongest = min(ranks, default=_FILE)
+    if strongest == _FILE and os.environ.get(TOKEN_VARIABLE, "").strip():
+        strongest = _ENVIRONMENT
+    for way, rank in zip(ways, ranks, strict=True):
+        if rank > strongest:
+            way.tokens.clear()
+
+
+def _path_in(arguments: ArgumentCollection) -> str | None:
+    return next((arg.tokens[-1].value for arg in arguments if arg.name == "--config" and arg.tokens), None)
+
+
+def _names(app: App) -> set[str]:
+    """Name the options of a command, as a file does."""
+    names = {name for argument in app.assemble_argument_collection() for name in argument.positives}
+    return {name.removeprefix("--") for name in names if name.startswith("--")} - {"config"}
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no name"
+        raise ConfigError(f"the settings {path!r} cannot be read: {reason}") from None
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise ConfigError(f"the settings {path!r} are longer than settings can be")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"the settings {path!r} are no TOML: {exc}") from None
+
+
+def _settings_of(content: Mapping[str, Any], command: str, known: Mapping[str, set[str]], path: str) -> dict[str, Any]:
+    """Choose the settings of a command: those of its table, and those that stand in none.
+
+    Args:
+        content: of the file.
+        command: its name.
+        known: the options of each command.
+        path: the file, for messages.
+    """
+    everywhere = {name: value for name, value in content.items() if not isinstance(value, dict)}
+    tables = {name: value for name, value in content.items() if isinstance(value, dict)}
+    if strange := next((name for name in tables if name not in known), None):
+        raise ConfigError(f"{path!r} has a table [{strange}], and there is no such command")
+    chosen = _checked(everywhere, set().union(*known.values()), path, secrets=_SECRETS)
+    for name, table in tables.items():
+        own = _checked(table, known[name], f"{path} [{name}]", secrets=() if name == _HAS_A_TOKEN else _SECRETS)
+        if name == command:
+            chosen |= own
+    return {name: value for name, value in chosen.items() if name in known[command]}
+
+
+def _checked(settings: Mapping[str, Any], known: set[str], where: str, *, secrets: tuple[str, ...]) -> dict[str, Any]:
+    """Spell settings as options are, and refuse what is none; a setting that is an empty list says nothing."""
+    checked: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = key.replace("_", "-")
+        if name.lower() in secrets:
+            raise ConfigError(f"{where!r} has a token in it: name a place for it instead, such as token-command")
+        if name not in known:
+            raise ConfigError(f"{where!r} has a setting {key!r}, and there is no such option")
+        if name in checked:
+            raise ConfigError(f"{where!r} has the setting {key!r} twice")
+        if not all(isinstance(one, str | int | float) for one in (value if isinstance(value, list) else [value])):
+            raise ConfigError(f"{where!r}: {key} must be text, a number, true or false, or a list of these")
+        if value != []:
+            checked[name] = value
+    return checked

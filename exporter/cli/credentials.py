@@ -1,0 +1,152 @@
+"""The access token: from a file, from a program, from the system's keyring, or from the environment."""
+
+import os
+import shlex
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from anyio.abc import Process
+
+    from exporter.cli.settings import SourceOptions
+
+TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
+KEYRING_SERVICE = "intercom-exporter"
+_STDIN = "-"
+_LONGEST_TOKEN_BYTES = 64 * 1024
+
+
+async def read_token(options: "SourceOptions") -> str:
+    """Read the access token from where the options say.
+
+    Raises:
+        ConfigError: it cannot be had, or two places are named.
+
+    Cancellation:
+        Ends the program that is to print it. A pipe that nobody writes to is not waited for.
+    """
+    import anyio.to_thread
+
+    ways = {
+        "--token-file": options.token_file,
+        "--token-command": options.token_command,
+        "--token-keyring": options.token_keyring,
+    }
+    named = [name for name, value in ways.items() if value is not None]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(named)} exclude each other: name one place for the access token")
+    if options.token_command is not None:
+        return await _from_program(options.token_command)
+    return await anyio.to_thread.run_sync(_from_here, options, abandon_on_cancel=True)
+
+
+def _from_here(options: "SourceOptions") -> str:
+    """Read what needs no other program. Blocks."""
+    if options.token_keyring is not None:
+        return _from_keyring(options.token_keyring)
+    if options.token_file is not None:
+        return _from_file(options.token_file)
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token.strip():
+        raise ConfigError(f"no access token: set {TOKEN_VARIABLE}, or give --token-file")
+    return token
+
+
+def _from_file(name: str) -> str:
+    try:
+        content = _read_stdin() if name == _STDIN else read_private(Path(name))
+    except OSError as exc:
+        raise ConfigError(f"the token file cannot be read: {exc.strerror}") from exc
+    return _decoded(content, "the token file holds")
+
+
+def _decoded(content: bytes, what: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{what} something else than a token") from None
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise ConfigError("stdin is closed: no access token can be read from it")
+    return sys.stdin.buffer.read(_LONGEST_TOKEN_BYTES)
+
+
+def read_private(path: Path, what: str = "token") -> bytes:
+    """Read a small secret, from a file that nobody else can read.
+
+    Raises:
+        ConfigError: others can.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+            raise ConfigError(f"the {what} file {str(path)!r} can be read by others: chmod 600 it")
+        return file.read(_LONGEST_TOKEN_BYTES)
+
+
+async def _from_program(command: str) -> str:
+    """Take the first line that a program prints. No shell is asked; what it says on stderr is shown as it is."""
+    import anyio
+
+    try:
+        words = shlex.split(command)
+    except ValueError as exc:
+        raise ConfigError(f"the token command cannot be taken apart: {exc}") from None
+    if not words:
+        raise ConfigError("the token command is empty")
+    name = Path(words[0]).name
+    try:
+        # Where it has to ask for a passphrase, it may: stdin and stderr are ours.
+        program = await anyio.open_process(words, stdin=None, stderr=None)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no name"
+        raise ConfigError(f"the token command {name!r} cannot be run: {reason}") from None
+    async with program:
+        printed = await _printed(program)
+        if printed is None:
+            program.kill()
+            raise ConfigError(f"the token command {name!r} prints more than a token")
+        code = await program.wait()
+    if code:
+        raise ConfigError(f"the token command {name!r} ended with exit code {code}")
+    token, _, _ = printed.partition(b"\n")
+    if not token.strip():
+        raise ConfigError(f"the token command {name!r} printed no token")
+    return _decoded(token, f"the token command {name!r} printed")
+
+
+async def _printed(program: "Process") -> bytes | None:
+    """Read what it prints, to the end; None where that is too far away."""
+    content = b""
+    if program.stdout is None:
+        return None
+    async for piece in program.stdout:
+        content += piece
+        if len(content) > _LONGEST_TOKEN_BYTES:
+            return None
+    return content
+
+
+def _from_keyring(account: str) -> str:
+    """Ask the system's keyring."""
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError:
+        raise ConfigError("the keyring needs the extra: pip install 'intercom-exporter[keyring]'") from None
+    try:
+        token = keyring.get_password(KEYRING_SERVICE, account)
+    except keyring.errors.KeyringError as exc:
+        raise ConfigError(f"the keyring cannot be used: {type(exc).__name__}") from None
+    if not token:
+        raise ConfigError(
+            f"the keyring has no token for {account!r}: store one with 'keyring set {KEYRING_SERVICE} {account}'"
+        )
+    return token

@@ -1,0 +1,127 @@
+"""What the commands `contacts` and `demo` do: export, and tell how it goes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+import stamina.instrumentation
+
+from exporter.cli import exits
+from exporter.cli.logs import logs_shown
+from exporter.cli.metering import Meter, metered
+from exporter.cli.reporter import Reporter
+from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
+from exporter.cli.shaping import ShapeOptions
+from exporter.cli.signals import until_signal
+from exporter.cli.tuning import tune_process
+from exporter.errors import ExporterError
+from exporter.events import Event
+from exporter.exporting import export
+
+if TYPE_CHECKING:
+    from exporter.source.intercom import Intercom
+
+_CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
+
+Workspace = Callable[[], Awaitable[AbstractAsyncContextManager["Intercom"]]]
+"""Finds the workspace, whose block is not entered yet."""
+
+
+def made_up(source: SourceOptions, contacts: int) -> Workspace:
+    """Make a workspace up, of so many contacts."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator["Intercom"]:
+        from exporter.sandbox import Sandbox
+
+        async with Sandbox(contacts) as sandbox, source.intercom_at(sandbox.base_url, sandbox.token) as intercom:
+            intercom.origin = f"demo:{contacts}"  # its address is another one each time
+            yield intercom
+
+    async def workspace() -> AbstractAsyncContextManager["Intercom"]:
+        return opened()
+
+    return workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be exported, and how.
+
+    Attributes:
+        command: its name.
+        workspace: where the contacts come from.
+        output: where they go.
+        shape: what is written of each.
+        report: what is said meanwhile.
+        metrics: what is counted meanwhile.
+    """
+
+    command: str
+    workspace: Workspace
+    output: OutputOptions
+    shape: ShapeOptions
+    report: ReportOptions
+    metrics: MetricsOptions
+
+
+async def export_and_tell(job: Job) -> int:
+    """Export a workspace; give the exit code."""
+    tune_process()
+    stamina.instrumentation.set_on_retry_hooks([])  # retries are told by the log
+    reporter = Reporter(job.report, job.output.output)
+    with logs_shown(job.report, reporter.close), metered(job.metrics, job.output.output) as meter:
+        meter.exit_code = await _run(job, reporter, meter)
+        return meter.exit_code
+
+
+async def _run(job: Job, reporter: Reporter, meter: Meter) -> int:
+    output, shape = job.output, job.shape
+
+    def observe(event: Event) -> None:
+        reporter(event)
+        meter(event)
+
+    async def export_it() -> int:
+        reporter.started(job.command)
+        # In a thread that can be left behind: a key that is read from a pipe may never come.
+        shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
+        async with await job.workspace() as intercom:
+            summary = await export(
+                intercom,
+                output.output,
+                consumers=_consumers(output, shape),
+                queue_pages=output.queue_pages,
+                max_contacts=output.max_contacts,
+                overwrite=output.overwrite,
+                restart=output.restart,
+                compression=output.compression,
+                file_format=output.file_format,
+                part_contacts=output.part_contacts,
+                part_bytes=output.part_bytes,
+                shape=shaped,
+                expansion=shape.expansion(),
+                csv_raw=output.csv_raw,
+                checkpoint_every_s=output.checkpoint_every,
+                min_free_bytes=output.min_free_disk,
+                observer=observe,
+            )
+        reporter.finished(summary)
+        return exits.COMPLETE
+
+    try:
+        try:
+            return await until_signal(export_it, reporter.stopped, output.max_duration)
+        finally:
+            reporter.close()  # before anything more is said, whatever has happened
+    except ExporterError as error:
+        reporter.failed(error)
+        return exits.fail(error, kept=reporter.kept, verbose=job.report.verbose)
+
+
+def _consumers(output: OutputOptions, shape: ShapeOptions) -> int:
+    if output.consumers is not None:
+        return output.consumers
+    return _EXPANDING_CONSUMERS if shape.expands else _CONSUMERS

@@ -1,0 +1,84 @@
+"""What an export tells, as records of the standard library's logging, for whoever has set that up.
+
+Nothing personal is in them: no contact, no token, no cursor, and of a path
+only its shape.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from exporter.events import (
+    AttributesUntold,
+    Event,
+    Observer,
+    OldVersion,
+    Requested,
+    Resumed,
+    Retrying,
+    VersionMismatch,
+    Waiting,
+)
+
+logger = logging.getLogger("exporter")
+"""Requests are told at DEBUG, what passes at INFO, what somebody should look at at WARNING."""
+
+logger.addHandler(logging.NullHandler())  # else Python prints warnings on the stderr of hosts without logging
+
+_UNTOLD = (
+    "the API does not tell this token the names of custom attributes: they are in one column, as JSON "
+    "(--fields custom_attributes.NAME gives one a column)"
+)
+
+
+def logged(observer: Observer) -> Observer:
+    """Return an observer that logs each event before it hands it on."""
+
+    def observe(event: Event) -> None:
+        level, sentence = _TOLD.get(type(event), (logging.NOTSET, _nothing))
+        if level and logger.isEnabledFor(level) and (line := sentence(event)):
+            logger.log(level, "%s", line, extra={"event": event})
+        observer(event)
+
+    return observe
+
+
+def _nothing(_event: Any) -> None:
+    """Say nothing of an event that only counts."""
+
+
+def _request(event: Requested) -> str:
+    answer = event.cause if event.status is None else event.status
+    named = f", request {event.request_id}" if event.request_id else ""
+    return f"{event.method} {event.path} {answer} in {event.duration_s:.3f} s, {event.bytes:,} bytes{named}"
+
+
+def _retry(event: Retrying) -> str:
+    return f"{event.detail}; attempt {event.attempt + 1} follows in {event.wait_s:.1f} s"
+
+
+def _wait(event: Waiting) -> str:
+    return f"waiting {event.wait_s:.1f} s for the API's next window (limit {event.window_limit:,})"
+
+
+def _going_on(event: Resumed) -> str | None:
+    return f"going on after {event.position.contacts:,} contacts" if event.position.pages else None
+
+
+def _old_version(event: OldVersion) -> str:
+    return f"version {event.asked} of the API lists leads alone, and at most 10,000: 2.x lists all contacts"
+
+
+def _other_version(event: VersionMismatch) -> str:
+    return f"asked for API version {event.asked}, the API answered in {event.echoed}"
+
+
+_TOLD: dict[type, tuple[int, Callable[[Any], str | None]]] = {
+    Requested: (logging.DEBUG, _request),
+    Waiting: (logging.INFO, _wait),
+    Resumed: (logging.INFO, _going_on),
+    Retrying: (logging.WARNING, _retry),
+    OldVersion: (logging.WARNING, _old_version),
+    VersionMismatch: (logging.WARNING, _other_version),
+    AttributesUntold: (logging.WARNING, lambda _event: _UNTOLD),
+}

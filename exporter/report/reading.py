@@ -1,0 +1,146 @@
+"""An export read for its report: each contact as a dict, each file proven on the way."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from exporter.errors import ConfigError
+from exporter.model import FileSummary
+from exporter.report.tally import CUSTOM, Tally
+from exporter.sink.contents import Contents
+from exporter.sink.duplicates import RepeatedIds
+from exporter.sink.finished import Finished
+
+_JSON_BEGINS = ("{", "[")
+
+
+class Damaged(Exception):  # noqa: N818 - a finding, in a sentence
+    """A file is not what its manifest says."""
+
+
+def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, int | None]:
+    """Read an export through, and count what is in it. Blocks.
+
+    Args:
+        export: what is to be read.
+        observe: called often, with the name of a file and the bytes read of it.
+
+    Returns:
+        What was counted, and how many contacts have the id of an earlier one;
+        None for the latter where there are no ids.
+
+    Raises:
+        Damaged: a file is not what its manifest says.
+        SinkError: there is no room for the ids.
+    """
+    tally = Tally()
+    chosen, dropped = export.summary.fields, export.summary.dropped
+    with_ids = "id" not in dropped and (not chosen or "id" in chosen)
+    with RepeatedIds(export.summary.contacts) as ids:
+        for file, expected in export.files:
+            contents = Contents(file)
+            before = tally.contacts
+            for batch in _contacts(export, file, contents):
+                for contact in batch:
+                    tally.add(contact)
+                ids.add(_ids_of(batch) if with_ids else [])
+                observe(file.name, contents.bytes)
+            _check(contents, tally.contacts - before, expected)
+        repeated = ids.count().surplus if with_ids else None
+    tally.finish()
+    return tally, repeated
+
+
+def _check(contents: Contents, contacts: int, expected: FileSummary) -> None:
+    trouble = contents.failure or contents.damage
+    if trouble is None and contents.sha256.hexdigest() != expected.sha256:
+        trouble = "has another SHA-256"
+    if trouble is None and contacts != expected.contacts:
+        trouble = f"has {contacts} contacts instead of {expected.contacts}"
+    if trouble:
+        raise Damaged(f"{expected.name!r} {trouble}")
+
+
+def _contacts(export: Finished, file: Path, contents: Contents) -> Iterator[list[dict[str, Any]]]:
+    if export.has_rows:
+        columns = export.summary.columns
+        for rows in export.rows(contents):
+            yield [_of_row(columns, row, raw=bool(export.summary.csv_raw)) for row in rows]
+    else:
+        for records in export.records(file, contents):
+            yield [_decoded(record) for record in records]
+
+
+def _decoded(record: bytes) -> dict[str, Any]:
+    try:
+        contact = orjson.loads(record)
+    except orjson.JSONDecodeError:
+        contact = _decoded_slowly(record)
+    return contact if isinstance(contact, dict) else {}
+
+
+def _decoded_slowly(record: bytes) -> Any:
+    """Read JSON with lone surrogates, which only Python's own parser takes."""
+    try:
+        return json.loads(record)
+    except RecursionError:  # it is one all the same
+        return {}
+    except ValueError:
+        raise Damaged("a line is no contact: verify says which") from None
+
+
+def _ids_of(contacts: Sequence[dict[str, Any]]) -> list[bytes]:
+    found = (contact.get("id") for contact in contacts)
+    return [str(one).encode(errors="surrogatepass") for one in found if isinstance(one, str | int)]
+
+
+def _of_row(columns: Sequence[str], row: Sequence[bytes], *, raw: bool) -> dict[str, Any]:
+    """Make a contact of a row of CSV: what is a list or an object there is JSON."""
+    if len(row) != len(columns):
+        raise Damaged("a row has another number of cells than the header: verify says which")
+    contact: dict[str, Any] = {}
+    for column, cell in zip(columns, row, strict=True):
+        name, _, inner = column.partition(".")
+        value = _of_cell(cell, raw=raw)
+        if inner:
+            within = contact.setdefault(name, {})
+            if isinstance(within, dict) and (name != CUSTOM or value is not None):
+                within[inner] = value
+        else:
+            contact[name] = value
+    return contact
+
+
+def _of_cell(cell: bytes, *, raw: bool) -> Any:
+    """Give what a cell means: without quotes it is a number, a truth value or nothing."""
+    if not cell.startswith(b'"'):
+        return _number(cell) if cell else None
+    text = cell[1:-1].replace(b'""', b'"').decode(errors="replace")
+    if text.startswith(_JSON_BEGINS):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+    return text.removeprefix("'") if not raw else text
+
+
+def _number(cell: bytes) -> Any:
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell.decode(errors="replace")
+
+
+def opened(path: str) -> Finished:
+    """Open an export to be reported.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    export = Finished(path)
+    if export.has_rows and not export.summary.columns:
+        raise ConfigError(f"the manifest of {path!r} names no columns")
+    return export

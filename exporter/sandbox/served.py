@@ -1,0 +1,38 @@
+"""What a sandbox serves: a workspace that is made up, or one that was recorded."""
+
+from typing import Any, Protocol
+
+
+class Served(Protocol):
+    """Contacts in an order, and what hangs on them.
+
+    Attributes:
+        name: of the workspace.
+        seed: tells it from other ones.
+        id_code: the same, as the API spells it.
+    """
+
+    name: str
+    seed: int
+    id_code: str
+
+    def __len__(self) -> int:
+        """Count the contacts."""
+
+    def records(self, start: int, stop: int, /) -> list[bytes]:
+        """Return the JSON of the contacts from `start` up to `stop`, fewer where they end."""
+
+    def id_of(self, index: int, /) -> str:
+        """Return the id of a contact."""
+
+    def index_of(self, contact_id: str, /) -> int | None:
+        """Return the number of the contact with an id, None when there is none."""
+
+    def nested(self, index: int, name: Any, /) -> list[dict[str, Any]]:
+        """Return one of a contact's nested lists, whole."""
+
+    def tags(self) -> list[dict[str, Any]]:
+        """Return every tag of the workspace."""
+
+    def attributes(self) -> list[dict[str, Any]]:
+        """Return the definitions of contacts' attributes."""

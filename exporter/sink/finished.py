@@ -1,0 +1,200 @@
+"""A finished export on the disk: found by its path, known by its manifest, read back contact by contact."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter.arrow import MissingArrowError, arrow
+from exporter.errors import ConfigError
+from exporter.fastzstd import MissingZstdError, zstd
+from exporter.model import FileSummary, Summary
+from exporter.sink.contents import Contents, failure_of, open_plainly
+from exporter.sink.lines import Lines
+from exporter.sink.manifest import decode_manifest
+from exporter.sink.place import Place
+from exporter.sink.rows import RowCells
+
+MANIFEST_OF_FOLDER = "manifest.json"
+MANIFEST_OF_FILE = ".manifest.json"
+_LARGEST_MANIFEST_BYTES = 1 << 26
+
+
+class Finished:
+    """A finished export, as its manifest tells of it.
+
+    Args:
+        path: the file, or the folder of its parts, or the manifest.
+
+    Attributes:
+        path: the file or folder.
+        summary: the manifest's figures.
+        files: the data files, in the order of their contacts, with what the manifest says of each.
+
+    Raises:
+        ConfigError: there is none, a file of it is missing or has another
+            length than the manifest says, or its format needs an extra.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not os.fspath(path):
+            raise ConfigError("there is no path to an export")
+        place = place_of(Path(path))
+        self.path = place.path
+        try:
+            summary = manifest_at(place)
+        except FileNotFoundError:
+            raise ConfigError(f"{str(place.path)!r} is not a finished export{unfinished(place)}") from None
+        except OSError as exc:
+            raise ConfigError(f"the manifest of {str(place.path)!r} {failure_of(exc)}") from None
+        if summary is None:
+            raise ConfigError(f"the manifest of {str(place.path)!r} is damaged, or not one of this program's")
+        self.summary = summary
+        folder = place.folder
+        self.files = tuple((folder / file.name, file) for file in summary.files if is_plain(file.name))
+        names = [file for file, _ in self.files]
+        if len(names) != len(summary.files) or not (place.parts or names == [place.path]):
+            raise ConfigError(f"the manifest of {str(place.path)!r} is of other files")
+        look_for_libraries(self.files)
+        for file, expected in self.files:
+            _check_length(file, expected)
+
+    @property
+    def suffix(self) -> str:
+        """What the names of its files end with, such as ``.gz``."""
+        return self.files[0][0].suffix if self.files else ""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it is CSV: its contacts are no longer as the API sent them."""
+        return any(file.name.endswith((".csv", ".csv.gz")) for file, _ in self.files)
+
+    def records(self, file: Path, contents: Contents) -> Iterator[list[bytes]]:
+        """Give the contacts of a file, some at a time: the JSON of each on one line, without its end.
+
+        Args:
+            file: one of its files.
+            contents: of that file; knows afterwards what was wrong with it.
+        """
+        if contents.is_table:
+            yield from _of_table(contents)
+            return
+        if file.name.endswith((".csv", ".csv.gz")):
+            raise ConfigError("CSV has no contacts as the API sent them")
+        lines = _Collected()
+        for piece in contents.pieces():
+            lines.feed(piece)
+            yield lines.take()
+        lines.end()
+        yield lines.take()
+
+    def rows(self, contents: Contents) -> Iterator[list[list[bytes]]]:
+        """Give the rows of a file of CSV, some at a time: the cells of each, with the quotes that are theirs.
+
+        Args:
+            contents: of one of its files; knows afterwards what was wrong with it.
+        """
+        rows = RowCells(self.summary.columns)
+        for piece in contents.pieces():
+            rows.feed(piece)
+            yield rows.take()
+        rows.end()
+        yield rows.take()
+
+
+class _Collected(Lines):
+    """Lines that are collected instead of being looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _ids: None, lambda _number, _what: None)
+        self._lines: list[bytes] = []
+
+    def take(self) -> list[bytes]:
+        """Give those that are whole."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def _check(self, block: bytes) -> None:
+        self._lines += [line.rstrip(b"\n") for line in io.BytesIO(block)]
+
+
+def _of_table(contents: Contents) -> Iterator[list[bytes]]:
+    """Give the contacts in a table, once its bytes have been read through."""
+    for _ in contents.pieces():
+        yield []
+    batch: list[bytes] = []
+    for record in contents.raw():
+        batch.append(record)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+_BATCH = 100
+
+
+def _check_length(file: Path, expected: FileSummary) -> None:
+    try:
+        with open_plainly(file) as opened:
+            length = os.fstat(opened.fileno()).st_size
+    except OSError as exc:
+        raise ConfigError(f"{str(file)!r} {failure_of(exc)}") from None
+    if length != expected.bytes:
+        raise ConfigError(f"{str(file)!r} has {length} bytes, its manifest says {expected.bytes}: verify says more")
+
+
+def place_of(given: Path) -> Place:
+    """Find the export that a path means: its file, its folder or its manifest.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    place = Place(given, "", parts=os.path.isdir(given))  # noqa: PTH112 - Path.is_dir raises where names are too long
+    if os.path.lexists(given):
+        if given.name == MANIFEST_OF_FOLDER:
+            place = Place(given.parent, "", parts=True)
+        elif given.name.endswith(MANIFEST_OF_FILE) and given.name != MANIFEST_OF_FILE:
+            place = Place(given.with_name(given.name.removesuffix(MANIFEST_OF_FILE)), "")
+    elif not os.path.lexists(place.manifest):
+        raise ConfigError(f"nothing to verify at {str(given)!r}: no such file or folder{unfinished(place)}")
+    return place
+
+
+def unfinished(place: Place) -> str:
+    """Say so where an export is under way, or was."""
+    left = [place.checkpoint, *(place.path.glob("*.part") if place.parts else [place.part(1)])]
+    if place.path.name.endswith(".part") or any(map(os.path.lexists, left)):
+        return "; an unfinished export is there: run the same command again to finish it"
+    return ""
+
+
+def manifest_at(place: Place) -> Summary | None:
+    """Read the manifest of an export, None when it is damaged.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    with open_plainly(place.manifest) as file:
+        return decode_manifest(file.read(_LARGEST_MANIFEST_BYTES))
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can be a part's, and leads nowhere else: a manifest may be anybody's."""
+    return name.isascii() and name.isprintable() and "/" not in name and name not in ("", ".", "..")
+
+
+def look_for_libraries(files: "tuple[tuple[Path, FileSummary], ...] | list[tuple[Path, FileSummary]]") -> None:
+    """Make sure that the files' formats can be read.
+
+    Raises:
+        ConfigError: an extra is not installed.
+    """
+    suffixes = {path.suffix for path, _ in files}
+    try:
+        if ".zst" in suffixes:
+            zstd()
+        if ".parquet" in suffixes:
+            arrow()
+    except (MissingZstdError, MissingArrowError) as missing:
+        raise ConfigError(str(missing)) from None

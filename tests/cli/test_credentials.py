@@ -1,0 +1,127 @@
+"""Where the access token comes from: programs, files, the keyring, the environment, and who wins."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Serve = Callable[..., AbstractContextManager[Any]]
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def address(serve: Serve) -> Any:
+    """Serve ten contacts for a test."""
+    with serve("--contacts=10", "--token=dG9rOm15") as served:
+        yield served.base_url
+
+
+def exports(command: Any, address: str, *options: str, **variables: str) -> bool:
+    """Whether the token that these options lead to is the right one."""
+    done = command.run("contacts", "-q", "--base-url", address, *options, **variables)
+    assert done.returncode in (0, 3), done.stderr
+    return bool(done.returncode == 0)
+
+
+def test_a_program_prints_it(command: Any, address: str) -> None:
+    """Its first line counts, as with `pass`; no shell takes it apart."""
+    script = "print('dG9rOm15'); print('login: $HOME')"
+    assert exports(command, address, "--token-command", f'{PYTHON} -c "{script}"')
+
+
+def test_a_program_may_talk_on_stderr(command: Any, address: str) -> None:
+    """It may have to ask for something."""
+    done = command.run(
+        *("contacts", "--base-url", address, "-q", "--token-command"),
+        f"""{PYTHON} -c "import sys; print('unlock:', file=sys.stderr); print('dG9rOm15')" """,
+    )
+    assert (done.returncode, done.stderr) == (0, b"unlock:\n")
+
+
+BAD_PROGRAMS = {
+    "": "empty",
+    "'open": "taken apart",
+    "/no/such/program x": "cannot be run",
+    "{python} -c 'raise SystemExit(3)'": "exit code 3",
+    "{python} -c pass": "no token",
+    "{python} -c \"print('x' * 100000)\"": "more than a token",
+    '{python} -c "import sys; sys.stdout.buffer.write(bytes([255]))"': "something else than a token",
+}
+
+
+@pytest.mark.parametrize("program", BAD_PROGRAMS)
+def test_a_program_that_fails_is_one_line(command: Any, program: str) -> None:
+    """Exit 2, and nothing of what it printed."""
+    done = command.run("contacts", "--token-command", program.format(python=PYTHON))
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert BAD_PROGRAMS[program] in done.stderr.decode()
+
+
+def test_a_signal_ends_a_program_that_waits(command: Any) -> None:
+    """Nothing is left behind that would wait for ever."""
+    script = "import os, time; open('pid', 'w').write(str(os.getpid())); os.rename('pid', 'there'); time.sleep(60)"
+    run = command.start("contacts", "--token-command", f'{PYTHON} -c "{script}"')
+    there = Path(command.folder) / "there"
+    for _ in range(3_000):
+        if there.exists():
+            break
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert run.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(there.read_text()), 0)
+
+
+def test_the_closest_place_wins(command: Any, address: str) -> None:
+    """An option before the environment, that before a file; whatever kind of place it is."""
+    good, wrong = f"{PYTHON} -c \"print('dG9rOm15')\"", f"{PYTHON} -c \"print('wrong')\""
+    file = Path(command.folder) / "token"
+    file.write_text("dG9rOm15\n")
+    file.chmod(0o600)
+    settings = Path(command.folder) / "settings.toml"
+    settings.write_text(f"token-command = '''{wrong}'''")
+    config = ("--config", "settings.toml")
+    assert exports(command, address, *config, INTERCOM_ACCESS_TOKEN="dG9rOm15")
+    assert exports(command, address, *config, "--token-file=token")
+    assert exports(command, address, *config, INTERCOM_EXPORTER_TOKEN_FILE="token")
+    assert exports(command, address, "--token-file=token", INTERCOM_EXPORTER_TOKEN_COMMAND=wrong)
+    assert exports(command, address, "--token-command", good, INTERCOM_ACCESS_TOKEN="wrong")
+    assert not exports(command, address, *config)
+    settings.write_text(f"token-command = '''{good}'''")
+    assert exports(command, address, *config)
+
+
+def test_two_places_at_once_are_refused(command: Any) -> None:
+    """Nobody could tell which is meant."""
+    done = command.run("contacts", "--token-file", "a", "--token-command", "b")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"exclude each other" in done.stderr
+
+
+KEYRING = {"PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring"}
+
+
+def test_the_keyring_has_it(command: Any, address: str, tmp_path: Path) -> None:
+    """Stored by the keyring's own command, for our service."""
+    variables = {**KEYRING, "XDG_DATA_HOME": str(tmp_path)}
+    store = "import keyring; keyring.set_password('intercom-exporter', 'acme', 'dG9rOm15')"
+    subprocess.run([PYTHON, "-c", store], check=True, env=command.environment(**variables), timeout=60)
+    assert exports(command, address, "--token-keyring", "acme", **variables)
+    done = command.run("contacts", "--token-keyring", "other", **variables)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"keyring set intercom-exporter other" in done.stderr
+
+
+def test_a_system_without_a_keyring_is_one_line(command: Any) -> None:
+    """As servers are."""
+    done = command.run("contacts", "--token-keyring", "acme", PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"keyring" in done.stderr

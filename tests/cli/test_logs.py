@@ -1,0 +1,111 @@
+"""Lines on stderr: as text or as JSON, with each request where that is asked for, and nothing personal."""
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+import exporter
+
+Serve = Callable[..., AbstractContextManager[Any]]
+
+
+def lines_of(done: Any) -> list[dict[str, Any]]:
+    """Give the lines on stderr, each a JSON object."""
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_verbose_shows_each_request(serve: Serve, command: Any) -> None:
+    """Method, path, status, seconds, bytes and the API's name for it."""
+    with serve("--contacts=300", "--fault=http_503@2") as served:
+        done = command.run("contacts", "-v", "-o", "a.ndjson", served=served)
+    told = [line for line in done.stderr.decode().splitlines() if "GET /contacts" in line]
+    assert [line.split()[3] for line in told] == ["200", "503", "200"]
+    assert all(line.startswith("intercom-exporter: GET /contacts ") and ", request " in line for line in told)
+
+
+def test_json_lines_have_time_level_and_message(serve: Serve, command: Any) -> None:
+    """And what an event has besides."""
+    with serve("--contacts=300", "--fault=http_503@2") as served:
+        done = command.run("contacts", "-v", "-o", "a.ndjson", "--log-format=json", served=served)
+    lines = lines_of(done)
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    requests = [line for line in lines if line.get("event") == "request"]
+    assert [line["status"] for line in requests] == [200, 503, 200]
+    retry = next(line for line in lines if line.get("event") == "retry")
+    assert (retry["level"], retry["cause"], retry["attempt"]) == ("warning", "http_503", 1)
+    assert lines[-1]["level"] == "info"
+
+
+def test_an_error_is_a_json_line_too(serve: Serve, command: Any) -> None:
+    """With the level that alerts look for."""
+    with serve("--contacts=10") as served:
+        done = command.run("contacts", "--log-format=json", served=served, INTERCOM_ACCESS_TOKEN="wrong")
+    (line,) = lines_of(done)
+    assert (done.returncode, line["level"]) == (3, "error")
+
+
+def test_without_verbose_no_request_is_shown(serve: Serve, command: Any) -> None:
+    """Retries are."""
+    with serve("--contacts=300", "--fault=http_503@2") as served:
+        done = command.run("contacts", "-o", "a.ndjson", served=served)
+    assert b"GET" not in done.stderr
+    assert b"503" in done.stderr
+
+
+def test_events_have_requests_only_when_verbose(command: Any) -> None:
+    """They would be as many as the pages."""
+    said = command.run("demo", "--contacts=10", "--progress=json").stderr
+    assert b'"request"' not in said
+    assert b'"request"' in command.run("demo", "--contacts=10", "--progress=json", "-v").stderr
+
+
+async def test_the_library_logs_for_its_host(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Requests at DEBUG, under one name, each record with its event; nothing of a contact, a token or a cursor."""
+    expansion = exporter.Expansion(("tags",))
+    with caplog.at_level(logging.DEBUG, "exporter"):
+        async with exporter.stream(intercom, expansion=expansion) as chunks:
+            content = b"".join([chunk async for chunk in chunks])
+    records = [record for record in caplog.records if record.name == "exporter"]
+    assert {record.levelno for record in records} == {logging.DEBUG}
+    paths = {record.event.path for record in records}  # type: ignore[attr-defined]
+    assert paths == {"/contacts", "/contacts/{id}/tags"}
+    text = "\n".join(record.getMessage() for record in records)
+    contacts = [json.loads(line) for line in content.splitlines()]
+    assert not any(contact["id"] in text or (contact["email"] or "@@") in text for contact in contacts)
+    assert sandbox.token not in text
+    assert "starting_after" not in text
+
+
+async def test_an_observer_is_told_of_each_request(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
+    """As many as the sandbox counts, with what travelled."""
+    told: list[exporter.Requested] = []
+
+    def observe(event: exporter.Event) -> None:
+        if isinstance(event, exporter.Requested):
+            told.append(event)
+
+    async for _page in intercom.pages(observer=observe):
+        pass
+    assert len(told) == sandbox.requests
+    assert {(event.method, event.path, event.status, event.cause) for event in told} == {
+        ("GET", "/contacts", 200, None)
+    }
+    assert all(event.bytes > 0 and event.duration_s >= 0 and event.request_id for event in told)
+
+
+async def test_a_request_without_an_answer_has_a_cause() -> None:
+    """Instead of a status."""
+    told: list[exporter.Event] = []
+    patience = exporter.Patience(first_backoff_s=0.001)
+    async with exporter.Sandbox(300, faults={"reset": 2}) as broken:
+        async with exporter.Intercom(broken.token, base_url=broken.base_url, patience=patience) as intercom:
+            async for _page in intercom.pages(observer=told.append):
+                pass
+    causes = [event.cause for event in told if isinstance(event, exporter.Requested)]
+    assert "network" in causes

@@ -1,0 +1,217 @@
+"""Metrics: served while it runs, left in a file for cron jobs, kept for whoever embeds an export."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+import exporter
+
+Serve = Callable[..., AbstractContextManager[Any]]
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(text: str) -> Samples:
+    """Give each sample of an exposition, by name and labels without ``output``."""
+    return {
+        (sample.name.removeprefix("intercom_exporter_"), tuple(sorted(_others(sample.labels)))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _others(labels: dict[str, str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in labels.items() if name != "output"]
+
+
+def of_file(command: Any, name: str = "export.prom") -> Samples:
+    """Give the samples of a metrics file."""
+    return samples((command.folder / name).read_text(encoding="utf-8"))
+
+
+def test_a_file_tells_what_a_run_did(serve: Serve, command: Any) -> None:
+    """Counters, a histogram, how it ended and when; for everybody to read."""
+    with serve("--contacts=450", "--fault=http_503@2", "--rate-limit=1000") as served:
+        done = command.run("contacts", "-q", "-o", "a.ndjson", "--metrics-file=export.prom", served=served)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = of_file(command)
+    size = (command.folder / "a.ndjson").stat().st_size
+    path = ("path", "/contacts")
+    expected = {
+        "contacts_written_total": 450,
+        "pages_written_total": 3,
+        "written_bytes_total": size,
+        "contacts": 450,
+        "workspace_contacts": 450,
+        "rate_limit_calls": 1000,
+        "rate_limit_wait_seconds_total": 0,
+        "running": 0,
+        "last_exit_code": 0,
+    }
+    assert {name: found[name, ()] for name in expected} == expected
+    assert found["requests_total", (path, ("status", "200"))] == 3
+    assert found["requests_total", (path, ("status", "503"))] == 1
+    assert found["retries_total", (("cause", "http_503"),)] == 1
+    assert found["request_duration_seconds_count", (path,)] == 4
+    assert found["received_bytes_total", ()] > 0
+    now = time.time()
+    for name in ("last_success", "last_end", "last_start"):
+        assert now - 100 < found[f"{name}_timestamp_seconds", ()] <= now
+    assert (command.folder / "export.prom").stat().st_mode & 0o444 == 0o444 & ~_umask()
+    assert list(command.folder.glob("export.prom*")) == [command.folder / "export.prom"]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_failed_run_keeps_when_one_last_succeeded(serve: Serve, command: Any) -> None:
+    """So that an alarm can ask how long ago that is."""
+    with serve("--contacts=10") as served:
+        command.run("contacts", "-o", "a.ndjson", "--metrics-file=export.prom", served=served)
+        good = of_file(command)
+        wrong = command.run(
+            *("contacts", "-o", "a.ndjson", "--overwrite", "--metrics-file=export.prom"),
+            served=served,
+            INTERCOM_ACCESS_TOKEN="wrong",
+        )
+    bad = of_file(command)
+    assert (wrong.returncode, bad["last_exit_code", ()]) == (3, 3)
+    assert bad["last_success_timestamp_seconds", ()] == good["last_success_timestamp_seconds", ()]
+    assert bad["last_end_timestamp_seconds", ()] >= good["last_end_timestamp_seconds", ()]
+
+
+@pytest.mark.parametrize("there", [b"", b"not { a metric", b"\xff\xfe", b"x" * 3_000_000])
+def test_a_file_that_is_something_else_is_replaced(command: Any, there: bytes) -> None:
+    """It has the suffix that only such files have."""
+    (command.folder / "export.prom").write_bytes(there)
+    assert command.run("demo", "--contacts=5", "-q", "--metrics-file=export.prom").returncode == 0
+    assert of_file(command)["contacts_written_total", ()] == 5
+
+
+def test_a_run_that_is_stopped_says_so(serve: Serve, command: Any) -> None:
+    """With its exit code; one that was killed still seems to be running, and its success grows old."""
+    with serve("--contacts=100000", "--latency-ms=50") as served:
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, None)):
+            (command.folder / "export.prom").unlink(missing_ok=True)
+            run = command.start("contacts", "-o", "a.ndjson", "-q", "--metrics-file=export.prom", served=served)
+            _wait_for(lambda: (command.folder / "a.ndjson.part").exists() and (command.folder / "export.prom").exists())
+            run.send_signal(number)
+            run.communicate(timeout=30)
+            found = of_file(command)
+            assert (found["running", ()], found.get(("last_exit_code", ()))) == ((0, code) if code else (1, None))
+
+
+def _wait_for(state: Callable[[], bool]) -> None:
+    for _ in range(3_000):
+        if state():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
+
+
+def test_they_are_served_while_it_runs(serve: Serve, command: Any) -> None:
+    """At an address that is told; afterwards nobody listens there."""
+    with serve("--contacts=100000", "--latency-ms=20") as served:
+        run = command.start("contacts", "-o", "a.ndjson", "--metrics-port=0", served=served)
+        assert run.stderr is not None
+        address = run.stderr.readline().decode().split()[-1]
+        _wait_for(lambda: samples(httpx.get(address).text)["pages_written_total", ()] > 2)
+        assert samples(httpx.get(address).text)["running", ()] == 1
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=30)
+    assert run.returncode == 143
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
+
+
+WRONG = {
+    "--metrics-file=export.txt": ".prom",
+    "--metrics-file=missing/export.prom": "folder",
+    "--metrics-port=99999": "99999",
+    "--metrics-port=-1": "-1",
+    "--metrics-port=0 --metrics-host=no.such.host.invalid": "no.such.host.invalid",
+}
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_what_cannot_be_is_one_line(command: Any, options: str) -> None:
+    """Exit 2, before anything is requested."""
+    done = command.run("demo", *options.split())
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert WRONG[options] in done.stderr.decode()
+
+
+def test_a_port_that_is_taken_is_one_line(command: Any) -> None:
+    """Exit 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = command.run("demo", f"--metrics-port={taken.getsockname()[1]}")
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+def test_a_disk_that_is_full_for_metrics_does_not_end_an_export(command: Any) -> None:
+    """It is a warning, once; the contacts are what counts."""
+    folder = Path(command.folder) / "metrics"
+    folder.mkdir()
+    program = (
+        "import os, sys, exporter.cli.metering as m\n"
+        "def full(*_): raise OSError(28, 'No space left on device')\n"
+        "import prometheus_client; prometheus_client.write_to_textfile = full\n"
+        "from exporter.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "demo", "--contacts=5", "-o", "a.ndjson", "--metrics-file=metrics/a.prom"],
+        cwd=command.folder,
+        env=command.environment(),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count(b"No space left")) == (0, 1)
+    assert (command.folder / "a.ndjson").exists()
+
+
+async def test_they_can_be_embedded(sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """Several exports side by side, one registry, a label for each."""
+    registry = CollectorRegistry()
+    metrics = exporter.Metrics(registry)
+    for name in ("one", "two"):
+        await exporter.export(intercom, tmp_path / f"{name}.ndjson", observer=metrics.of(name))
+    text = generate_latest(registry).decode()
+    for name in ("one", "two"):
+        assert f'intercom_exporter_contacts_written_total{{output="{name}"}} 1000.0' in text
+
+
+async def test_an_export_that_goes_on_counts_only_what_it_writes(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
+) -> None:
+    """What earlier runs had written is in the gauge, not in the counter."""
+    told: list[exporter.Event] = []
+
+    def stop_at_third(event: exporter.Event) -> None:
+        told.append(event)
+        if isinstance(event, exporter.PageWritten) and event.position.pages == 3:
+            raise KeyError("stopped")
+
+    with pytest.raises(KeyError):
+        await exporter.export(intercom, tmp_path / "a.ndjson", observer=stop_at_third, checkpoint_every_s=0)
+    registry = CollectorRegistry()
+    await exporter.export(intercom, tmp_path / "a.ndjson", observer=exporter.Metrics(registry).of("a"))
+    found = samples(generate_latest(registry).decode())
+    kept = 1_000 - found["contacts_written_total", ()]
+    assert kept > 0
+    assert kept % 150 == 0
+    assert found["contacts", ()] == 1_000

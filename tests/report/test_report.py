@@ -1,0 +1,199 @@
+"""The command `report`: one page that says what is in an export."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def table_of(html: str, heading: str) -> dict[str, list[str]]:
+    """Give the rows of the first table below a heading, by their first cell."""
+    table = html[html.index(f"<h2>{heading}</h2>") :]
+    rows = re.findall(r"<tr>(.*?)</tr>", table[: table.index("</section>")], re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+    return {one[0]: [re.sub(r"<[^>]*>", "", cell) for cell in one[1:]] for one in cells if one}
+
+
+FORMATS = ["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz", "parquet"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_has_the_same_report(command: Any, form: str) -> None:
+    """Roles, months, countries and fields are those of the contacts."""
+    command.run("demo", "--contacts=1200", "-q", "-o", "truth.ndjson")
+    command.run("demo", "--contacts=1200", "-q", "-o", f"a.{form}")
+    done = command.run("report", f"a.{form}")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert f"a.{form}.report.html" in done.stderr.decode()
+    html = (command.folder / f"a.{form}.report.html").read_text(encoding="utf-8")
+    contacts = [json.loads(line) for line in (command.folder / "truth.ndjson").read_text().splitlines()]
+    roles = table_of(html, "Contacts by role")
+    assert {role: int(count[0].replace(",", "")) for role, count in roles.items()} == {
+        role: sum(1 for contact in contacts if contact["role"] == role) for role in {one["role"] for one in contacts}
+    }
+    months = table_of(html, "Contacts by month of creation")
+    assert sum(int(count[0].replace(",", "")) for count in months.values()) == 1_200
+    emails = sum(1 for contact in contacts if contact["email"])
+    assert table_of(html, "Fields")["email"][0] == f"{emails / 12:.1f} %"
+    plans = sum(1 for contact in contacts if contact["custom_attributes"].get("plan"))
+    assert table_of(html, "Custom attributes")["plan"][0] == f"{plans / 12:.1f} %"
+
+
+def test_it_has_no_values_of_contacts_and_loads_nothing(command: Any) -> None:
+    """No name, no address, no id; no script, no font, no picture from anywhere."""
+    command.run("demo", "--contacts=800", "-q", "-o", "a.ndjson")
+    command.run("report", "a.ndjson", "-q")
+    html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
+    for line in (command.folder / "a.ndjson").read_text().splitlines():
+        contact = json.loads(line)
+        for name in ("id", "email", "phone", "name", "external_id"):
+            value = contact[name]
+            assert not value or len(value) < 6 or value not in html, name
+    assert not re.search(r"<script|<img|<link|@import|src=|url\((?!#)", html)
+    urls = set(re.findall(r'https?://[^"\s<]+', html))
+    assert urls <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert (command.folder / "a.ndjson.report.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_hostile_names_stay_text(command: Any, tmp_path: Path) -> None:
+    """What a workspace calls its attributes and countries cannot become a part of the page."""
+    lines = [
+        json.dumps(
+            {
+                "id": str(number),
+                "role": "<script>alert(1)</script>",
+                "location": {"country": "$\\frac{1}{2}$ <b>&\u202e\x00\ud800"},
+                "custom_attributes": {"<img src=x onerror=alert(2)>": 1, "{{ 7 * 7 }}": "x", "$x_1$": None},
+            }
+        )
+        for number in range(3)
+    ]
+    write_export(command.folder / "a.ndjson", lines)
+    done = command.run("report", "a.ndjson")
+    assert done.returncode == 0, done.stderr
+    html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "{{ 7 * 7 }}" in html
+    assert "\u202e" not in html
+    assert "\x00" not in html
+
+
+def write_export(path: Path, lines: list[str]) -> None:
+    """Write a finished export of our own making, as its manifest says."""
+    import hashlib  # noqa: PLC0415
+
+    from exporter.model import FileSummary, SourceSummary, Summary  # noqa: PLC0415
+    from exporter.sink.manifest import encode_manifest  # noqa: PLC0415
+
+    content = "".join(f"{line}\n" for line in lines).encode()
+    path.write_bytes(content)
+    file = FileSummary(path.name, len(content), hashlib.sha256(content).hexdigest(), len(lines), len(content))
+    summary = Summary(
+        tool="intercom-exporter 0",
+        complete=True,
+        source=SourceSummary("https://api.intercom.io", "/contacts", "2.14", None, 150),
+        started_at="2026-01-01T00:00:00Z",
+        finished_at="2026-01-01T00:01:00Z",
+        runs=1,
+        pages=1,
+        contacts=len(lines),
+        total_count_first=None,
+        total_count_last=None,
+        requests=1,
+        retries={},
+        rate_limit_wait_s=0.0,
+        files=(file,),
+    )
+    path.with_name(f"{path.name}.manifest.json").write_bytes(encode_manifest(summary))
+
+
+@pytest.mark.parametrize("contacts", [0, 1])
+def test_an_empty_export_has_one_too(command: Any, contacts: int) -> None:
+    """Without charts of nothing."""
+    command.run("demo", f"--contacts={contacts}", "-q", "-o", "a.ndjson")
+    assert command.run("report", "a.ndjson").returncode == 0
+    assert "<h2>Fields</h2>" in (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
+
+
+def test_contacts_that_come_twice_are_counted(command: Any) -> None:
+    """With the id of an earlier one."""
+    write_export(command.folder / "a.ndjson", ['{"id":"1"}', '{"id":"2"}', '{"id":"1"}'])
+    command.run("report", "a.ndjson")
+    html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
+    assert re.search(r"<dt>come twice</dt><dd><span class=\"bad\">1</span>", html)
+
+
+def test_a_folder_gets_it_beside_itself(command: Any) -> None:
+    """Anything else within would be refused by the next export."""
+    command.run("demo", "--contacts=900", "-q", "-o", "parts/", "--part-contacts=300")
+    assert command.run("report", "parts/").returncode == 0
+    assert (command.folder / "parts.report.html").exists()
+    assert command.run("report", "parts/", "--html", "parts/x.html").returncode == 2
+    assert command.run("verify", "parts/").returncode == 0
+
+
+def test_it_replaces_its_like_and_nothing_else(command: Any) -> None:
+    """A foreign file of that name is refused, an export above all."""
+    command.run("demo", "--contacts=50", "-q", "-o", "a.ndjson")
+    before = (command.folder / "a.ndjson").read_bytes()
+    (command.folder / "notes.html").write_text("mine")
+    (command.folder / "link.html").symlink_to("a.ndjson")
+    for name in ("notes.html", "a.ndjson", "link.html"):
+        done = command.run("report", "a.ndjson", "--html", name)
+        assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert (command.folder / "a.ndjson").read_bytes() == before
+    assert [command.run("report", "a.ndjson").returncode for _ in range(2)] == [0, 0]
+    assert command.run("report", "a.ndjson", "--html=notes.html", "--replace", "-q").returncode == 0
+    assert b"intercom-exporter" in command.run("report", "a.ndjson", "--html", "-", "-q").stdout
+
+
+def test_a_damaged_export_has_no_report(command: Any) -> None:
+    """Exit 7 and one line, and no page that would be believed."""
+    command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson.gz")
+    content = bytearray((command.folder / "a.ndjson.gz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (command.folder / "a.ndjson.gz").write_bytes(content)
+    done = command.run("report", "a.ndjson.gz")
+    assert (done.returncode, done.stderr.count(b"\n")) == (7, 1)
+    assert not (command.folder / "a.ndjson.gz.report.html").exists()
+
+
+@pytest.mark.parametrize("arguments", [["missing.ndjson"], [""], ["a.ndjson", "--html", "no/such/folder.html"]])
+def test_what_cannot_be_is_one_line(command: Any, arguments: list[str]) -> None:
+    """Exit 2."""
+    command.run("demo", "--contacts=5", "-q", "-o", "a.ndjson")
+    done = command.run("report", *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+def test_memory_does_not_depend_on_the_export(command: Any) -> None:
+    """Ten times the contacts, the same memory; most of it is what draws the charts."""
+    peaks = []
+    for contacts in (5_000, 50_000):
+        command.run("demo", f"--contacts={contacts}", "-q", "-o", f"{contacts}.ndjson.gz")
+        peaks.append(peak_kb(command, "report", f"{contacts}.ndjson.gz", "-q"))
+    assert peaks[1] - peaks[0] < 12_000
+    assert peaks[1] < 220_000
+
+
+def peak_kb(command: Any, *arguments: str) -> int:
+    """Give the peak memory of a command, measured by a small process between it and us."""
+    program = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.line(*arguments)],
+        cwd=command.folder,
+        env=command.environment(),
+        capture_output=True,
+        check=True,
+        timeout=100,
+    )
+    return int(done.stdout)
