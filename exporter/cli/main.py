@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Env
 
 from exporter import __version__
-from exporter.cli import exits
+from exporter.cli import exits, manual
 from exporter.cli.config import fill_from_file, keep_strongest_token
 from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
@@ -20,6 +20,7 @@ app = App(
     name="intercom-exporter",
     help="Stream every contact out of an Intercom workspace: nothing lost, nothing changed, flat memory.",
     version=__version__,
+    default_parameter=Parameter(show_env_var=False),
     config=(Env("INTERCOM_EXPORTER_", command=False), fill_from_file, keep_strongest_token, _recorder),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
@@ -32,7 +33,7 @@ _REPORT = ReportOptions()
 _METRICS = MetricsOptions()
 
 
-@app.command
+@app.command(help_epilogue=manual.EXPORT)
 async def contacts(
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
@@ -51,7 +52,7 @@ async def contacts(
     return await export_and_tell(Job("contacts", source.intercom, output, shape, report, metrics))
 
 
-@app.command
+@app.command(help_epilogue=manual.EXPORT)
 async def demo(  # noqa: PLR0913 - one group of options each
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
@@ -76,7 +77,7 @@ async def demo(  # noqa: PLR0913 - one group of options each
     return await export_and_tell(Job("demo", made_up(source, contacts), output, shape, report, metrics))
 
 
-@app.command
+@app.command(help_epilogue=manual.CHECK)
 async def check(
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,

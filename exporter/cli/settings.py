@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from exporter.cli.credentials import read_token
 from exporter.cli.values import Flag, Seconds, SecondsOrNone, Size, SizeOrNone, Whole, WholeOrNone
@@ -13,8 +13,14 @@ from exporter.errors import ConfigError
 if TYPE_CHECKING:
     from exporter.source.intercom import Intercom
 
+_SOURCE = Group.create_ordered("Workspace")
+_OUTPUT = Group.create_ordered("Output")
+CONTACTS = Group.create_ordered("Contacts")
+_REPORT = Group.create_ordered("What is said meanwhile")
+_METRICS = Group.create_ordered("Metrics")
 
-@Parameter(name="*")
+
+@Parameter(name="*", group=_SOURCE)
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """Where the contacts come from."""
@@ -87,7 +93,7 @@ class SourceOptions:
 _COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_OUTPUT)
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Where they go."""
@@ -164,7 +170,7 @@ class OutputOptions:
             raise ConfigError("compressed contacts are not for a terminal: name a file with --output, or a pipe")
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_REPORT)
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """What is said on stderr meanwhile."""
@@ -172,10 +178,10 @@ class ReportOptions:
     progress: Literal["auto", "bar", "json", "none"] = "auto"
     "How progress is shown; auto: two lines on a terminal, else one a minute. json: events, see `schema --of events`."
 
-    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="", show_default=False)] = False
     "Say nothing but the one line of an error."
 
-    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="")] = False
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="", show_default=False)] = False
     "Say more about errors, and tell each request: method, path, status, seconds, bytes, request id."
 
     log_format: Literal["text", "json"] = "text"
@@ -185,7 +191,7 @@ class ReportOptions:
     """TOML file with settings, such as `region = "eu"`; options and the environment win. See `config show`."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_METRICS)
 @dataclass(frozen=True, kw_only=True)
 class MetricsOptions:
     """Figures for Prometheus; both need the extra [metrics]."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from cyclopts import Parameter
 
 from exporter.cli.credentials import read_private
+from exporter.cli.settings import CONTACTS
 from exporter.cli.values import Flag, Paths, Whole
 from exporter.errors import ConfigError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from exporter.source.expansion import Expansion, ListName
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=CONTACTS)
 @dataclass(frozen=True, kw_only=True)
 class ShapeOptions:
     """What is written of each contact; without any of these exactly what the API sent."""

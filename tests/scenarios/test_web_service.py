@@ -1,4 +1,4 @@
-"""The README's web service, run as it stands there."""
+"""The documented web service, run as it stands there."""
 
 import asyncio
 import gzip
@@ -14,22 +14,22 @@ from aiohttp import web
 
 import exporter
 
-README = Path(exporter.__file__).parent.parent / "README.md"
+PAGE = Path(exporter.__file__).parent.parent / "docs" / "library.md"
 
 
 def readme_application() -> Callable[[exporter.Intercom], web.Application]:
-    """Take the service out of the README."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    """Take the service out of the documentation."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     code = next(block for block in blocks if "web.StreamResponse" in block)
     names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "library.md", "exec"), names)
     application: Callable[[exporter.Intercom], web.Application] = names["application"]
     return application
 
 
 @asynccontextmanager
 async def service(sandbox: exporter.Sandbox) -> AsyncIterator[str]:
-    """Run the README's service against a sandbox; give the download's address."""
+    """Run the documented service against a sandbox; give the download's address."""
     async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=50) as intercom:
         runner = web.AppRunner(readme_application()(intercom))
         await runner.setup()

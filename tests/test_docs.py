@@ -1,0 +1,164 @@
+"""Every command and every code block of the documentation is run as it stands there."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import exporter
+
+ROOT = Path(exporter.__file__).parent.parent
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md", "docs/library.md")}
+Serve = Callable[..., AbstractContextManager[Any]]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Give a page's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+def _options() -> Any:
+    """Load the script that makes the page of options."""
+    spec = importlib.util.spec_from_file_location("options", ROOT / "docs" / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+OPTIONS = _options()
+EXAMPLES = sorted({example for command in OPTIONS.EXAMPLES.values() for example in command.values()})
+SHELL = [(page, number) for page in PAGES for number in range(len(blocks(page, "bash")))]
+PYTHON = [(page, number) for page in PAGES for number in range(len(blocks(page, "python")))]
+
+PROGRAMS = {
+    "intercom-exporter": """
+if [ "$1" != sandbox ]; then exec {python} -m exporter "$@"; fi
+coproc {python} -m exporter "$@"
+pid=$COPROC_PID
+read -r address <&"${{COPROC[0]}}" && kill -TERM $pid && wait $pid && echo "$address"
+""",
+    "aws": "cat > uploaded\n",
+    "jq": "exec {python} -c 'import json, sys; [print(json.loads(line)[\"email\"]) for line in sys.stdin]'\n",
+    "pass": 'test "$1 $2" = "show intercom" && echo "$INTERCOM_TOKEN_OF_TEST"\n',
+    "keyring": 'exec {python} -m keyring "$@"\n',
+}
+"""What stands in the examples, besides the shell's own: ours, and others' as far as the examples need them."""
+
+
+@pytest.fixture
+def shell(serve: Serve, tmp_path: Path) -> Iterator[Callable[[str], subprocess.CompletedProcess[bytes]]]:
+    """Run lines of a shell where a reader of the documentation would, with a workspace of a few hundred contacts."""
+    programs, folder = tmp_path / "bin", tmp_path / "here"
+    programs.mkdir()
+    folder.mkdir()
+    for name, text in PROGRAMS.items():
+        (programs / name).write_text(f"#!/usr/bin/env bash\n{text.format(python=sys.executable)}", encoding="utf-8")
+        (programs / name).chmod(0o755)
+    (folder / "secret.key").write_bytes(b"0123456789abcdef0123456789abcdef")
+    settings = blocks("docs/guide.md", "toml")[0].replace('region = "eu"', "")  # it would name an address, and ours is
+    (folder / "settings.toml").write_text(settings, encoding="utf-8")
+    with serve("--contacts=300", "--token=dG9rOm1pbmU=") as served:
+        (folder / "token.txt").write_text(served.token)
+        for name in ("secret.key", "token.txt"):
+            (folder / name).chmod(0o600)
+        environment = {
+            **os.environ,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "INTERCOM_ACCESS_TOKEN": served.token,
+            "INTERCOM_TOKEN_OF_TEST": served.token,
+            "INTERCOM_EXPORTER_BASE_URL": served.base_url,
+            "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring",
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+        }
+
+        def run(lines: str) -> subprocess.CompletedProcess[bytes]:
+            lines = lines.replace("INTERCOM_ACCESS_TOKEN=…", f"INTERCOM_ACCESS_TOKEN={served.token}")
+            for address in ("https://api.eu.intercom.io", "http://127.0.0.1:8080"):
+                lines = lines.replace(address, served.base_url)
+            return subprocess.run(
+                ["bash", "-eu", "-c", lines],
+                input=f"{served.token}\n".encode(),
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                timeout=100,
+                check=False,
+            )
+
+        setup = run("intercom-exporter demo --contacts 200 -o finished.ndjson.gz -q")
+        assert setup.returncode == 0, setup.stderr
+        yield run
+
+
+@pytest.mark.parametrize(("page", "number"), SHELL, ids=str)
+def test_every_block_of_commands_runs(shell: Callable[[str], Any], page: str, number: int) -> None:
+    """From its first line to its last, each with exit code 0."""
+    done = shell(blocks(page, "bash")[number])
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_stand_in_blocks_that_are_run(page: str) -> None:
+    """No block of another kind has commands that nobody runs."""
+    kinds = set(re.findall(r"^```(\w*)\n", PAGES[page], re.MULTILINE))
+    assert kinds <= {"sh", "bash", "python", "text", "toml", ""}
+    assert not [block for block in blocks(page, "text") if "intercom-exporter " in block]
+
+
+def test_the_page_of_options_is_as_the_commands_are() -> None:
+    """Made anew it is the same: every option has its meaning and an example there."""
+    assert (ROOT / "docs" / "options.md").read_text(encoding="utf-8") == OPTIONS.page(), "run: python docs/make.py"
+
+
+def test_every_command_is_on_that_page() -> None:
+    """Those that are there, too."""
+    assert {name.split()[0] for name in OPTIONS.COMMANDS} == {name for name in OPTIONS.app if not name.startswith("-")}
+
+
+def test_the_examples_of_options_run(shell: Callable[[str], Any]) -> None:
+    """Each ends with 0; those that name a region are only looked at, since its address is not ours."""
+    lines = []
+    for number, example in enumerate(EXAMPLES):
+        there = re.sub(r"exporter contacts (.*--region)", r"exporter config show contacts \1", example)
+        lines.append(f"mkdir {number}; cp finished* settings.toml secret.key token.txt {number}; cd {number}\n")
+        kept = "unset INTERCOM_ACCESS_TOKEN; " if "--token-" in there else ""
+        lines.append(f"({kept}{there}) > out 2> err || {{ echo {number} failed; cat err; }}\ncd ..\n")
+    done = shell("keyring set intercom-exporter acme\n" + "".join(lines))
+    assert (done.returncode, done.stdout.decode()) == (0, "")
+
+
+@pytest.mark.parametrize(("page", "number"), PYTHON, ids=str)
+def test_every_program_runs(serve: Serve, tmp_path: Path, page: str, number: int) -> None:
+    """As it stands there, without a warning; the one that names a region is pointed at a sandbox."""
+    with serve("--contacts=300") as served:
+        code = blocks(page, "python")[number].replace('region="eu"', f'base_url="{served.base_url}"')
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=tmp_path,
+            env={**os.environ, "INTERCOM_ACCESS_TOKEN": served.token},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_links_lead_somewhere() -> None:
+    """To files that are there, and to headings that a page has."""
+    for page, text in {**PAGES, "docs/options.md": OPTIONS.page()}.items():
+        titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        headings = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            if link.startswith("#"):
+                assert link[1:] in headings, (page, link)
+            elif not link.startswith("http"):
+                assert ((ROOT / page).parent / link).exists(), (page, link)
