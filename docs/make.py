@@ -57,7 +57,7 @@ EXAMPLES = {
         "log-format": f"{_CONTACTS} --log-format json",
         "config": "intercom-exporter contacts --config settings.toml",
         "metrics-port": f"{_CONTACTS} --metrics-port 0",
-        "metrics-host": f"{_CONTACTS} --metrics-port 0 --metrics-host 0.0.0.0",
+        "metrics-host": f"{_CONTACTS} --metrics-port 0 --metrics-host localhost",
         "metrics-file": f"{_CONTACTS} --metrics-file intercom.prom",
     },
     "demo": {"contacts": "intercom-exporter demo --contacts 100 -o demo.ndjson"},
@@ -156,7 +156,7 @@ def _names(argument: Argument) -> str:
 
 def _default(argument: Argument) -> str:
     default = argument.field_info.default
-    if default in (None, (), False) or not argument.name.startswith("--"):
+    if default is None or default is False or default == () or not argument.name.startswith("--"):
         return ""
     return f"`{'yes' if default is True else f'{default:g}' if isinstance(default, float) else default}`"
 

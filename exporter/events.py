@@ -15,7 +15,7 @@ class Requested:
         method: of HTTP.
         path: below the base URL, with ``{id}`` for a contact's id and without the query.
         status: of the answer, None when there was none.
-        cause: what it failed of on its way, ``network`` or ``timeout``; None when there is a status.
+        cause: what it failed of on its way, ``network``, ``timeout`` or ``too_large``; None when there is a status.
         duration_s: seconds from when it left until the last byte of its answer.
         bytes: of the answer's body, as they travelled.
         request_id: the API's name for it, None when it gave none.

@@ -6,6 +6,7 @@ only its shape.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from exporter.events import (
@@ -35,16 +36,19 @@ def logged(observer: Observer) -> Observer:
     """Return an observer that logs each event before it hands it on."""
 
     def observe(event: Event) -> None:
-        level, sentence = _TOLD.get(type(event), (logging.NOTSET, _nothing))
-        if level and logger.isEnabledFor(level) and (line := sentence(event)):
-            logger.log(level, "%s", line, extra={"event": event})
+        told = _TOLD.get(type(event))
+        if told and logger.isEnabledFor(told[0]) and (line := told[1](event)):
+            logger.log(told[0], "%s", line, extra={"event": _without_cursor(event)})
         observer(event)
 
     return observe
 
 
-def _nothing(_event: Any) -> None:
-    """Say nothing of an event that only counts."""
+def _without_cursor(event: Event) -> Event:
+    """Leave out what is of any length, and could echo the token."""
+    if isinstance(event, Resumed):
+        return replace(event, position=replace(event.position, next_cursor=None))
+    return event
 
 
 def _request(event: Requested) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import ConfigError
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 _DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+def prometheus_client() -> ModuleType:
+    """Return the library.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import prometheus_client  # noqa: PLC0415 - it needs an extra
+    except ImportError:
+        raise ConfigError("metrics need the extra: pip install 'intercom-exporter[metrics]'") from None
+    return prometheus_client
 
 
 class Metrics:
@@ -31,16 +45,13 @@ class Metrics:
     """
 
     def __init__(self, registry: "CollectorRegistry", clock: Callable[[], float] = time.time) -> None:
-        try:
-            from prometheus_client import Counter, Gauge, Histogram  # noqa: PLC0415 - it needs an extra
-        except ImportError:
-            raise ConfigError("metrics need the extra: pip install 'intercom-exporter[metrics]'") from None
+        prometheus = prometheus_client()
 
         def counter(name: str, what: str, *labels: str) -> Any:
-            return Counter(f"intercom_exporter_{name}", what, ("output", *labels), registry=registry)
+            return prometheus.Counter(f"intercom_exporter_{name}", what, ("output", *labels), registry=registry)
 
         def gauge(name: str, what: str) -> Any:
-            return Gauge(f"intercom_exporter_{name}", what, ("output",), registry=registry)
+            return prometheus.Gauge(f"intercom_exporter_{name}", what, ("output",), registry=registry)
 
         self.clock = clock
         self.contacts_written = counter("contacts_written", "Contacts written.")
@@ -50,7 +61,7 @@ class Metrics:
         self.received_bytes = counter("received_bytes", "Bytes of answers, as they travelled.")
         self.retries = counter("retries", "Requests repeated, by cause.", "cause")
         self.rate_limit_wait = counter("rate_limit_wait_seconds", "Seconds waited for the rate limit.")
-        self.request_duration = Histogram(
+        self.request_duration = prometheus.Histogram(
             "intercom_exporter_request_duration_seconds",
             "Seconds from a request to the last byte of its answer.",
             ("output", "path"),
@@ -104,7 +115,8 @@ class _Observer:
                 metrics.contacts.labels(output).set(event.position.contacts)
 
     def _count(self, event: PageWritten) -> None:
-        metrics, output, before, now = self._metrics, self._output, self._before, event.position
+        metrics, output, now = self._metrics, self._output, event.position
+        before = self._before if now.pages > self._before.pages else Position()  # else another export begins
         self._before = now
         metrics.contacts_written.labels(output).inc(now.contacts - before.contacts)
         metrics.pages_written.labels(output).inc(now.pages - before.pages)

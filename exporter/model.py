@@ -91,13 +91,15 @@ class Timeline:
         slice_s: seconds of each slice.
         contacts: written in each.
         retries: requests repeated in each.
-        waited_s: seconds waited for the rate limit, counted where the wait has ended.
+        waited_s: seconds waited for the rate limit, counted with the next page.
+        ran_s: seconds that all runs took, each to its last page.
     """
 
     slice_s: float = 1.0
     contacts: tuple[int, ...] = ()
     retries: tuple[int, ...] = ()
     waited_s: tuple[float, ...] = ()
+    ran_s: float = 0.0
 
     @property
     def is_possible(self) -> bool:
@@ -105,14 +107,16 @@ class Timeline:
         numbers = (*self.contacts, *self.retries, *self.waited_s)
         lengths = {len(self.contacts), len(self.retries), len(self.waited_s)}
         return (
-            0 < self.slice_s < _MOST
+            1 <= self.slice_s < _LONGEST_SLICE_S
+            and 0 <= self.ran_s < _MOST
             and len(lengths) == 1
             and len(numbers) <= _MOST_NUMBERS
             and all(0 <= number < _MOST for number in numbers)
+            and sum(numbers) < _MOST
         )
 
 
-_MOST, _MOST_NUMBERS = 2**53, 3 * 1_000
+_MOST, _MOST_NUMBERS, _LONGEST_SLICE_S = 2**53, 3 * 1_000, 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,3 +236,8 @@ class Summary:
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     timeline: Timeline = Timeline()
     files: tuple[FileSummary, ...]
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether its contacts have their ids, by choice of the fields."""
+        return "id" not in self.dropped and (not self.fields or "id" in self.fields)

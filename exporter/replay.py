@@ -1,10 +1,11 @@
 """A finished export as a workspace, for the sandbox to serve."""
 
 import sqlite3
-import tempfile
+from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -13,12 +14,14 @@ from typing import Any
 import orjson
 
 from exporter.errors import ConfigError, SinkError
+from exporter.members import Members, items_of
 from exporter.sandbox.attributes import described
 from exporter.sink.finished import Finished
 from exporter.sink.units import Place, unit_at
+from exporter.source.lists import name_of
 
-_APART = 1_000  # contacts between two places that are remembered: some 24 bytes each
-_UNITS = 4
+_APART = 150  # contacts between two places that are remembered, of 24 bytes each: a page of most exports
+_UNITS = 2
 _MOST_NAMES = 10_000
 
 
@@ -30,10 +33,11 @@ class Replay:
         async with exporter.Sandbox(replay=exporter.Replay("contacts.ndjson.gz")) as sandbox:
             ...  # exporting it again gives the same bytes
 
-    Contacts are read from the files as they are asked for; memory holds a
-    place for each thousand. Who asks for a single contact, or for tags and
-    attributes of the workspace, waits until all ids have once been written
-    into a temporary file.
+    Contacts are read from the files as they are asked for; memory holds two
+    pages, or two row groups of Parquet (32 MB each), and 24 bytes for each 150
+    contacts. Who asks for a single contact, or for tags and attributes of the
+    workspace, waits until all ids have once been written into a temporary
+    database; pages of contacts do not wait for that.
 
     Args:
         path: the file, or the folder of its parts, or the manifest.
@@ -48,14 +52,15 @@ class Replay:
         if export.has_rows:
             raise ConfigError(f"{path!r} is CSV, which has no contacts as the API sent them: export NDJSON or Parquet")
         self.name = export.path.name
-        self.seed = 0
-        self.id_code = sha256(self.name.encode()).hexdigest()[:8]
+        # By its contents: a cursor of another export's is refused.
+        self.id_code = sha256("".join(file.sha256 for _, file in export.files).encode()).hexdigest()[:8]
         self._count = export.summary.contacts
         self._files = [file for file, _ in export.files]
-        self._positions, self._places = [0], [Place(0, 0)]
+        self._stamps = list(map(_stamp, self._files))
+        self._positions, self._numbers, self._offsets = array("Q", [0]), array("Q", [0]), array("Q", [0])
         self._units: OrderedDict[Place, tuple[list[bytes], Place | None]] = OrderedDict()
         self._index: _Index | None = None
-        self._lock = Lock()
+        self._lock, self._index_lock = Lock(), Lock()
 
     def __len__(self) -> int:
         return self._count
@@ -83,7 +88,7 @@ class Replay:
     def _records(self, start: int, stop: int) -> list[bytes]:
         nearest = bisect_right(self._positions, start) - 1
         position = self._positions[nearest]
-        place: Place | None = self._places[nearest]
+        place: Place | None = Place(self._numbers[nearest], self._offsets[nearest])
         found: list[bytes] = []
         while place is not None and position < stop:
             self._remember(position, place)
@@ -97,15 +102,21 @@ class Replay:
     def _remember(self, position: int, place: Place) -> None:
         if position >= self._positions[-1] + _APART:
             self._positions.append(position)
-            self._places.append(place)
+            self._numbers.append(place.file)
+            self._offsets.append(place.offset)
 
     def _unit(self, place: Place) -> tuple[list[bytes], Place | None]:
         """Read what is at a place, unless it was just read."""
-        unit = self._units.pop(place, None) or unit_at(self._files, place)
+        unit = self._units.pop(place, None) or self._read(place)
         self._units[place] = unit
         while len(self._units) > _UNITS:
             self._units.popitem(last=False)
         return unit
+
+    def _read(self, place: Place) -> tuple[list[bytes], Place | None]:
+        if self._files and _stamp(self._files[place.file]) != self._stamps[place.file]:
+            raise SinkError(f"{self.name!r} was changed while it is served")
+        return unit_at(self._files, place)
 
     def id_of(self, index: int) -> str:
         """Return the id of one contact. Blocks."""
@@ -113,21 +124,21 @@ class Replay:
 
     def index_of(self, contact_id: str) -> int | None:
         """Return the number of the contact with an id, None when there is none. Blocks."""
-        return self._indexed().number_of(contact_id)
+        index = self._indexed()
+        with self._index_lock, _indexing():
+            return index.number_of(contact_id)
 
-    def nested(self, index: int, name: str) -> list[dict[str, Any]]:
-        """Return one of a contact's nested lists, as far as the export has it. Blocks.
+    def nested(self, index: int, name: str) -> list[bytes]:
+        """Return one of a contact's nested lists, as far as the export has it: the bytes of each row. Blocks.
 
         Args:
             index: the contact's number.
             name: tags, notes, companies, subscriptions or segments.
         """
-        embedded = _decoded(self.record(index)).get(name)
-        rows = embedded.get("data") if isinstance(embedded, dict) else None
-        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return _rows_of(self.record(index), name)
 
-    def tags(self) -> list[dict[str, Any]]:
-        """Return the tags that some contact has. Blocks."""
+    def tags(self) -> list[bytes]:
+        """Return the tags that some contact has, as far as their names are known: the bytes of each. Blocks."""
         return list(self._indexed().tags.values())
 
     def attributes(self) -> list[dict[str, Any]]:
@@ -137,7 +148,7 @@ class Replay:
         ]
 
     def _indexed(self) -> "_Index":
-        with self._lock:
+        with self._index_lock, _indexing():
             if self._index is None:
                 self._index = _Index(self._all())
             return self._index
@@ -145,7 +156,7 @@ class Replay:
     def _all(self) -> Iterator[list[bytes]]:
         place: Place | None = Place(0, 0)
         while place is not None:
-            lines, place = unit_at(self._files, place)
+            lines, place = self._read(place)
             yield lines
 
 
@@ -153,12 +164,10 @@ class _Index:
     """What can only be known of all contacts together: which number an id has, which tags and attributes there are."""
 
     def __init__(self, batches: Iterator[list[bytes]]) -> None:
-        self.tags: dict[str, dict[str, Any]] = {}
+        self.tags: dict[str, bytes] = {}
         self.attributes: dict[str, Any] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="intercom-exporter-", ignore_cleanup_errors=True)
-        self._numbers = sqlite3.connect(Path(self._folder.name) / "ids", check_same_thread=False, isolation_level=None)
-        self._numbers.execute("PRAGMA journal_mode = OFF")
-        self._numbers.execute("PRAGMA synchronous = OFF")
+        # Without a name it is on the disk as far as memory does not hold it, and gone with its connection.
+        self._numbers = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._numbers.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID")
         number = 0
         for batch in batches:
@@ -168,23 +177,59 @@ class _Index:
             self._numbers.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", rows)
             self._numbers.execute("COMMIT")
             number += len(batch)
-            for contact in contacts:
-                self._note(contact)
+            for record, contact in zip(batch, contacts, strict=True):
+                self._note(record, contact)
+
+    def __del__(self) -> None:
+        self._numbers.close()
 
     def number_of(self, contact_id: str) -> int | None:
         """Return the number of the first contact with an id."""
         row = self._numbers.execute("SELECT number FROM ids WHERE id = ?", (contact_id,)).fetchone()
         return None if row is None else int(row[0])
 
-    def _note(self, contact: dict[str, Any]) -> None:
-        custom, tags = contact.get("custom_attributes"), contact.get("tags")
+    def _note(self, record: bytes, contact: dict[str, Any]) -> None:
+        custom = contact.get("custom_attributes")
         for name, value in custom.items() if isinstance(custom, dict) else ():
             if self.attributes.get(name) is None and len(self.attributes) < _MOST_NAMES:
                 self.attributes[name] = None if value is None else type(value)()  # its type is all that counts
-        for tag in (tags.get("data") or ()) if isinstance(tags, dict) else ():
-            if isinstance(tag, dict) and len(self.tags) < _MOST_NAMES:
-                own = {"type": "tag", "id": str(tag.get("id")), "name": tag.get("name") or ""}
-                self.tags.setdefault(own["id"], own)
+        if _has_names(contact) and len(self.tags) < _MOST_NAMES:
+            for tag_id, name in filter(None, map(name_of, _rows_of(record, "tags"))):
+                self.tags.setdefault(tag_id, b'{"type":"tag","id":%b,"name":%b}' % (orjson.dumps(tag_id), name))
+
+
+def _has_names(contact: dict[str, Any]) -> bool:
+    """Whether a contact's tags have their names."""
+    tags = contact.get("tags")
+    rows = tags.get("data") if isinstance(tags, dict) else None
+    return bool(rows) and isinstance(rows, list) and isinstance(rows[0], dict) and "name" in rows[0]
+
+
+def _rows_of(record: bytes, name: str) -> list[bytes]:
+    """Cut the rows of a list out of a contact."""
+    try:
+        value = Members.of(record).values(name)[-1]
+        return items_of(Members.of(value).values("data")[-1])
+    except (IndexError, ValueError):  # it has none, or null
+        return []
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    """Tell a file from what it was before somebody changed it."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@contextmanager
+def _indexing() -> Iterator[None]:
+    """Turn a failure of the temporary database into one of the disk's."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise SinkError(f"the ids cannot be looked up: {exc}") from exc
 
 
 def _decoded(record: bytes) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from exporter.encode.rows import Rows
 from exporter.errors import ConfigError
 from exporter.events import AttributesUntold, Observer, OldVersion, PageWritten, Resumed, VersionMismatch
 from exporter.flow import Flow, pump
-from exporter.logs import logged
 from exporter.model import FileSummary, Frame, Page, Position, Summary
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings
 from exporter.sink.place import Place
@@ -62,8 +61,9 @@ class Run:
             raise ConfigError("only CSV can be raw: the output is none")
         self._csv_raw = csv_raw if flow.form.has_rows else None
         self._columns: tuple[str, ...] = ()
-        self._observer = logged(observer)
+        self._told = observer
         self._pages = intercom.pages(observer=observer)
+        self._observer = self._pages.traffic.observer  # which logs, too
         self._before = Figures(started_at=utc_now(), runs=0)
         self._position = Position()
         self._trail = LoopGuard(None)  # as far as is written; the listing's own guard is ahead of that
@@ -83,7 +83,7 @@ class Run:
         figures = checkpoint.figures
         try:
             self._trail, guard = LoopGuard.load(figures.trail), LoopGuard.load(figures.trail)
-            self._pages = self._intercom.pages(figures.position.next_cursor, observer=self._observer)
+            self._pages = self._intercom.pages(figures.position.next_cursor, observer=self._told)
         except ConfigError as exc:
             raise ValueError(str(exc)) from None
         self._pages.guard, self._pages.listed = guard, figures.position.contacts

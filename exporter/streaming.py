@@ -11,7 +11,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from exporter.encode.formats import format_of_stream
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import ConfigError
-from exporter.events import ignore
+from exporter.events import Observer, ignore
 from exporter.flow import Flow
 from exporter.model import Frame, joined
 from exporter.running import Run
@@ -72,6 +72,7 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     shape: Shape = AS_SENT,
     expansion: Expansion = NO_EXPANSION,
     csv_raw: bool = False,
+    observer: Observer = ignore,
 ) -> AsyncIterator[Chunks]:
     """Stream every contact as bytes of NDJSON or CSV, for a web response or another process.
 
@@ -90,6 +91,7 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
         shape: what is written of each contact; exactly what was sent without it.
         expansion: which lists of contacts are completed first.
         csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
+        observer: called with each `Event`, from the event loop; what it raises ends the stream.
 
     Yields:
         An asynchronous iterator of bytes, in API order. Together they are
@@ -110,7 +112,7 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     async def fill() -> None:
         async with send:
             try:
-                run = Run(intercom, flow, ignore, expansion, csv_raw=csv_raw)
+                run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
                 await run.into(_Channel(send, await run.prepare()).append)
                 chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it

@@ -22,7 +22,7 @@ class Pace:
             list(before.retries),
             list(before.waited_s),
         )
-        self._began_at_s = self._slice_s * len(self._contacts)
+        self._began_at_s = self._ran_s = before.ran_s
         self._retries_before, self._waited_before_s = 0, 0.0
 
     def add(self, at_s: float, contacts: int, retries: int, waited_s: float) -> None:
@@ -34,7 +34,8 @@ class Pace:
             retries: requests repeated in this run so far.
             waited_s: seconds waited for the rate limit in this run so far.
         """
-        place = self._place(self._began_at_s + max(at_s, 0.0))
+        self._ran_s = self._began_at_s + max(at_s, 0.0)
+        place = self._place(self._ran_s)
         self._contacts[place] += contacts
         self._retries[place] += retries - self._retries_before
         self._waited_s[place] += waited_s - self._waited_before_s
@@ -47,6 +48,7 @@ class Pace:
             tuple(self._contacts),
             tuple(self._retries),
             tuple(round(waited, 3) for waited in self._waited_s),
+            round(self._ran_s, 3),
         )
 
     def _place(self, at_s: float) -> int:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ def _options() -> Any:
 
 OPTIONS = _options()
 EXAMPLES = sorted({example for command in OPTIONS.EXAMPLES.values() for example in command.values()})
+SHARES = 8
 SHELL = [(page, number) for page in PAGES for number in range(len(blocks(page, "bash")))]
 PYTHON = [(page, number) for page in PAGES for number in range(len(blocks(page, "python")))]
 
@@ -124,14 +126,15 @@ def test_every_command_is_on_that_page() -> None:
     assert {name.split()[0] for name in OPTIONS.COMMANDS} == {name for name in OPTIONS.app if not name.startswith("-")}
 
 
-def test_the_examples_of_options_run(shell: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("share", range(SHARES))
+def test_the_examples_of_options_run(shell: Callable[[str], Any], share: int) -> None:
     """Each ends with 0; those that name a region are only looked at, since its address is not ours."""
     lines = []
-    for number, example in enumerate(EXAMPLES):
+    for number, example in enumerate(EXAMPLES[share::SHARES]):
         there = re.sub(r"exporter contacts (.*--region)", r"exporter config show contacts \1", example)
         lines.append(f"mkdir {number}; cp finished* settings.toml secret.key token.txt {number}; cd {number}\n")
         kept = "unset INTERCOM_ACCESS_TOKEN; " if "--token-" in there else ""
-        lines.append(f"({kept}{there}) > out 2> err || {{ echo {number} failed; cat err; }}\ncd ..\n")
+        lines.append(f"({kept}{there}) > out 2> err || {{ echo failed: {shlex.quote(example)}; cat err; }}\ncd ..\n")
     done = shell("keyring set intercom-exporter acme\n" + "".join(lines))
     assert (done.returncode, done.stdout.decode()) == (0, "")
 

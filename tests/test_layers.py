@@ -9,20 +9,19 @@ import exporter
 
 PACKAGE = Path(exporter.__file__).parent
 GROUND_MODULES = (
-    *(
-        "arrow",
-        "cutting",
-        "errors",
-        "events",
-        "fastzlib",
-        "fastzstd",
-        "logs",
-        "members",
-        "model",
-        "schema",
-        "utf8",
-        "timeline",
-    ),
+    "amounts",
+    "arrow",
+    "cutting",
+    "errors",
+    "events",
+    "fastzlib",
+    "fastzstd",
+    "logs",
+    "members",
+    "model",
+    "schema",
+    "timeline",
+    "utf8",
 )
 GROUND = {"exporter", *(f"exporter.{name}" for name in GROUND_MODULES)}
 ROOMS = ("encode", "source", "sink", "sandbox")

@@ -1,6 +1,7 @@
 """A finished export, served again: the same bytes, the same answers, from any place on."""
 
 import json
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -120,7 +121,7 @@ async def test_what_is_no_finished_export_is_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "a.ndjson.manifest.json"
     (tmp_path / "b.ndjson").write_bytes((tmp_path / "a.ndjson").read_bytes())
     (tmp_path / "b.ndjson.manifest.json").write_bytes(manifest.read_bytes())
-    with pytest.raises(exporter.ConfigError, match="other files"):
+    with pytest.raises(exporter.ConfigError, match="not of"):
         await replayed(str(tmp_path / "b.ndjson"))
     with (tmp_path / "a.ndjson").open("ab") as file:
         file.write(b"{}\n")
@@ -144,6 +145,38 @@ async def test_damage_is_an_error_and_no_shorter_list(tmp_path: Path, name: str)
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
             with pytest.raises((exporter.RetriesExhausted, exporter.ContractError)):
                 [page async for page in intercom.pages()]
+
+
+async def test_a_cursor_of_another_export_is_refused(tmp_path: Path) -> None:
+    """It would lead to wrong pages."""
+    cursors = []
+    for name, contacts in (("a.ndjson", 400), ("b.ndjson", 600)):
+        await recorded(tmp_path, name, contacts)
+        replay = await replayed(tmp_path / name)
+        async with exporter.Sandbox(replay=replay) as sandbox:
+            assert sandbox.contacts == contacts
+            async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+                cursors.append((await anext(intercom.pages())).next_cursor)
+                if len(cursors) == 2:
+                    with pytest.raises(exporter.CursorError):
+                        await anext(intercom.pages(cursors[0]))
+
+
+def test_nothing_is_left_of_what_was_looked_up(command: Any, tmp_path: Path) -> None:
+    """No id stays in the temporary folder, however it ends; and a signal does not wait for all ids to be read."""
+    command.run("demo", "--contacts=60000", "-q", "-o", "a.ndjson")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    run = command.start("sandbox", "--from", "a.ndjson", TMPDIR=str(temporary))
+    assert run.stdout is not None
+    address = json.loads(run.stdout.readline())
+    headers = {"Authorization": f"Bearer {address['token']}", "Intercom-Version": "2.14"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"{address['base_url']}/tags", headers=headers, timeout=0.2)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert run.returncode == 0
+    assert list(temporary.iterdir()) == []
 
 
 def test_the_command_serves_it(serve: Serve, command: Any) -> None:

@@ -179,3 +179,13 @@ async def test_an_unknown_compression_is_refused(intercom: exporter.Intercom) ->
     with pytest.raises(exporter.ConfigError, match="gzip"):
         async with exporter.stream(intercom, compression="zip"):
             pass
+
+
+async def test_an_observer_is_told_of_a_stream(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
+    """Its requests and its pages, as of any export."""
+    told: list[exporter.Event] = []
+    async with exporter.stream(intercom, observer=told.append) as chunks:
+        async for _chunk in chunks:
+            pass
+    names = [type(event).__name__ for event in told]
+    assert (names.count("PageWritten"), names.count("Requested")) == (7, sandbox.requests)

@@ -24,6 +24,7 @@ def test_nothing_gets_lost_and_nothing_grows(runs: list[list[tuple[float, int, i
         retries, waited_s = retries + repeated, waited_s + waited
         timeline = pace.timeline()
     assert timeline.is_possible
+    assert timeline.slice_s * len(timeline.contacts) <= timeline.ran_s + timeline.slice_s
     assert len(timeline.contacts) <= MOST_SLICES
     assert (sum(timeline.contacts), sum(timeline.retries)) == (contacts, retries)
     assert sum(timeline.waited_s) == pytest.approx(waited_s, abs=0.001 * MOST_SLICES)
@@ -34,12 +35,23 @@ def test_slices_are_equal_and_in_order() -> None:
     pace = Pace()
     for second in range(10):
         pace.add(second + 0.5, 100 + second, 0, 0)
-    assert pace.timeline() == Timeline(1.0, tuple(range(100, 110)), (0,) * 10, (0.0,) * 10)
+    assert pace.timeline() == Timeline(1.0, tuple(range(100, 110)), (0,) * 10, (0.0,) * 10, 9.5)
     pace.add(150.0, 7, 1, 2.5)
     timeline = pace.timeline()
     assert timeline.slice_s == 2.0
     assert timeline.contacts[:6] == (201, 205, 209, 213, 217, 0)
     assert (timeline.contacts[75], timeline.retries[75], timeline.waited_s[75]) == (7, 1, 2.5)
+
+
+def test_many_short_runs_take_the_time_that_they_took() -> None:
+    """No run claims more of it than it had, however many there are."""
+    timeline = Timeline()
+    for _ in range(2_000):
+        pace = Pace(timeline)
+        pace.add(0.25, 150, 0, 0.0)
+        timeline = pace.timeline()
+    assert timeline.ran_s == pytest.approx(500.0)
+    assert (sum(timeline.contacts), timeline.slice_s) == (300_000, 8.0)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ def wants_bar(options: ReportOptions) -> bool:
     """Whether progress is to be drawn."""
     if options.quiet or options.progress in ("json", "none") or sys.stderr is None:
         return False
-    return options.progress == "bar" or sys.stderr.isatty()
+    # Where each request is a line, lines are the progress.
+    return options.progress == "bar" or (sys.stderr.isatty() and not options.verbose)
 
 
 class Bar:

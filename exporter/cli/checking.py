@@ -7,13 +7,13 @@ from dataclasses import asdict
 import anyio.to_thread
 import orjson
 
+from exporter.amounts import duration, size
 from exporter.checking import Checked, check
 from exporter.cli import exits
 from exporter.cli.logs import logs_shown
 from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
-from exporter.cli.status import duration, size
 from exporter.errors import ConfigError, ExporterError, one_line
 
 
@@ -26,7 +26,7 @@ async def check_and_tell(
 
     async def job() -> int:
         shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
-        async with await source.intercom() as intercom:
+        async with source.intercom() as intercom:
             checked = await check(
                 intercom,
                 output.output,

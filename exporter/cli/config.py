@@ -30,18 +30,22 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
         ConfigError: the file cannot be read, or has a setting that no command has.
     """
     path = _path_in(arguments)
-    if path is None:
+    if not path:  # a variable that is empty says nothing
         return
     from exporter.cli.main import app as root
 
-    known = {name: _names(root[name]) for name in root if not name.startswith("-") and root[name].default_command}
+    known = {name: _names(root[name]) for name in root if not name.startswith("-") and root[name].config != ()}
     settings = _settings_of(_read(path), commands[0], known, path)
-    Dict({commands[0]: settings}, source=path)(app, commands, arguments)
+    Dict({commands[0]: settings}, source=f"file {path}")(app, commands, arguments)
 
 
 def keep_strongest_token(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Of several places that a token may come from keep the one that was named closest: an option before a file."""
     ways = [argument for argument in arguments if argument.name in _TOKEN_WAYS and argument.tokens]
+    for way in ways:
+        if way.tokens[0].source == "env" and not way.tokens[0].value:  # a variable that is empty says nothing
+            way.tokens.clear()
+    ways = [way for way in ways if way.tokens]
     ranks = [_RANKS.get(way.tokens[0].source, _FILE) for way in ways]
     strongest = min(ranks, default=_FILE)
     if strongest == _FILE and os.environ.get(TOKEN_VARIABLE, "").strip():
@@ -65,9 +69,8 @@ def _read(path: str) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as file:
             content = file.read(_LARGEST_FILE_BYTES + 1)
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no name"
-        raise ConfigError(f"the settings {path!r} cannot be read: {reason}") from None
+    except OSError as exc:
+        raise ConfigError(f"the settings {path!r} cannot be read: {exc.strerror}") from None
     if len(content) > _LARGEST_FILE_BYTES:
         raise ConfigError(f"the settings {path!r} are longer than settings can be")
     try:

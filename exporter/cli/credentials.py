@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
 KEYRING_SERVICE = "intercom-exporter"
 _STDIN = "-"
+_TOKENS_BEGIN = "dG9r"  # base64 of "tok", as Intercom makes them
+_GRACE_S = 0.5
 _LONGEST_TOKEN_BYTES = 64 * 1024
 
 
@@ -52,7 +54,9 @@ def _from_here(options: "SourceOptions") -> str:
         return _from_file(options.token_file)
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token.strip():
-        raise ConfigError(f"no access token: set {TOKEN_VARIABLE}, or give --token-file")
+        raise ConfigError(
+            f"no access token: set {TOKEN_VARIABLE}, or give --token-file, --token-command or --token-keyring"
+        )
     return token
 
 
@@ -61,6 +65,8 @@ def _from_file(name: str) -> str:
         content = _read_stdin() if name == _STDIN else read_private(Path(name))
     except OSError as exc:
         raise ConfigError(f"the token file cannot be read: {exc.strerror}") from exc
+    except ValueError:
+        raise ConfigError("the token file cannot be read: there is no such name") from None
     return _decoded(content, "the token file holds")
 
 
@@ -107,7 +113,8 @@ async def _from_program(command: str) -> str:
         program = await anyio.open_process(words, stdin=None, stderr=None)
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is no name"
-        raise ConfigError(f"the token command {name!r} cannot be run: {reason}") from None
+        named = "" if name.startswith(_TOKENS_BEGIN) else f" {name!r}"  # in the wrong place it is not shown
+        raise ConfigError(f"the token command{named} cannot be run: {reason}") from None
     async with program:
         printed = await _printed(program)
         if printed is None:
@@ -123,27 +130,39 @@ async def _from_program(command: str) -> str:
 
 
 async def _printed(program: "Process") -> bytes | None:
-    """Read what it prints, to the end; None where that is too far away."""
+    """Read what it prints until it ends; None where that is too much.
+
+    What it leaves running may keep the pipe open for ever: an agent, say.
+    """
+    import anyio
+
     content = b""
-    if program.stdout is None:
-        return None
-    async for piece in program.stdout:
-        content += piece
-        if len(content) > _LONGEST_TOKEN_BYTES:
-            return None
-    return content
+    async with anyio.create_task_group() as tasks:
+
+        async def end_soon() -> None:
+            await program.wait()
+            await anyio.sleep(_GRACE_S)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(end_soon)
+        while program.stdout and len(content) <= _LONGEST_TOKEN_BYTES:
+            try:
+                content += await program.stdout.receive()
+            except anyio.EndOfStream:
+                break
+        tasks.cancel_scope.cancel()
+    return None if len(content) > _LONGEST_TOKEN_BYTES else content
 
 
 def _from_keyring(account: str) -> str:
     """Ask the system's keyring."""
     try:
         import keyring
-        import keyring.errors
     except ImportError:
         raise ConfigError("the keyring needs the extra: pip install 'intercom-exporter[keyring]'") from None
     try:
         token = keyring.get_password(KEYRING_SERVICE, account)
-    except keyring.errors.KeyringError as exc:
+    except Exception as exc:  # noqa: BLE001 - it runs whatever plug-in the system has
         raise ConfigError(f"the keyring cannot be used: {type(exc).__name__}") from None
     if not token:
         raise ConfigError(

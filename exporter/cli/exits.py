@@ -60,14 +60,15 @@ _form = "text"
 
 
 def complain(message: str, level: str = "error", **facts: Any) -> None:
-    """Print one line on stderr, waiting half a second for it to be taken.
+    """Print one line on stderr, waiting half a second for it to be taken; for debug and info not each time anew.
 
     Args:
         message: what is to be said.
         level: how bad it is: debug, info, warning or error.
         facts: what else a program may want to know.
     """
-    _stderr.is_stuck = False
+    if level in ("error", "warning"):
+        _stderr.is_stuck = False
     if _form == "json":
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         say(json.dumps({"time": at, "level": level, "message": one_line(message), **facts}))

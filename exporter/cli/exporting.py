@@ -1,6 +1,6 @@
 """What the commands `contacts` and `demo` do: export, and tell how it goes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 _CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 
-Workspace = Callable[[], Awaitable[AbstractAsyncContextManager["Intercom"]]]
-"""Finds the workspace, whose block is not entered yet."""
+Workspace = Callable[[], AbstractAsyncContextManager["Intercom"]]
 
 
 def made_up(source: SourceOptions, contacts: int) -> Workspace:
@@ -40,10 +39,7 @@ def made_up(source: SourceOptions, contacts: int) -> Workspace:
             intercom.origin = f"demo:{contacts}"  # its address is another one each time
             yield intercom
 
-    async def workspace() -> AbstractAsyncContextManager["Intercom"]:
-        return opened()
-
-    return workspace
+    return opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,10 @@ async def export_and_tell(job: Job) -> int:
     tune_process()
     stamina.instrumentation.set_on_retry_hooks([])  # retries are told by the log
     reporter = Reporter(job.report, job.output.output)
-    with logs_shown(job.report, reporter.close), metered(job.metrics, job.output.output) as meter:
+    with (
+        logs_shown(job.report, reporter.close),
+        metered(job.metrics, job.output.output, quiet=job.report.quiet) as meter,
+    ):
         meter.exit_code = await _run(job, reporter, meter)
         return meter.exit_code
 
@@ -82,13 +81,13 @@ async def _run(job: Job, reporter: Reporter, meter: Meter) -> int:
 
     def observe(event: Event) -> None:
         reporter(event)
-        meter(event)
+        meter.observer(event)
 
     async def export_it() -> int:
         reporter.started(job.command)
         # In a thread that can be left behind: a key that is read from a pipe may never come.
         shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
-        async with await job.workspace() as intercom:
+        async with job.workspace() as intercom:
             summary = await export(
                 intercom,
                 output.output,

@@ -3,20 +3,16 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 from exporter.cli import exits
 from exporter.cli.settings import ReportOptions
+from exporter.cli.telling import facts_of
 from exporter.events import NAMES
 from exporter.logs import logger
 
 
-def _nothing() -> None:
-    """Do nothing before a line."""
-
-
 @contextmanager
-def logs_shown(options: ReportOptions, before: Callable[[], None] = _nothing) -> Iterator[None]:
+def logs_shown(options: ReportOptions, before: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Show the library's log while the block lasts.
 
     Args:
@@ -24,10 +20,12 @@ def logs_shown(options: ReportOptions, before: Callable[[], None] = _nothing) ->
         before: called before each line.
     """
     exits.log_as(options.log_format)
-    if options.quiet or options.progress == "json":  # events tell the same
+    if options.quiet:
         yield
         return
     handler, level = _Handler(before), logger.level
+    if options.progress == "json":  # which tells events itself
+        handler.addFilter(lambda record: not hasattr(record, "event"))
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if options.verbose else logging.INFO)
     try:
@@ -48,6 +46,5 @@ class _Handler(logging.Handler):
         """Print one."""
         self._before()
         event = getattr(record, "event", None)
-        facts = {"event": NAMES[type(event)], **asdict(event)} if event is not None else {}
-        facts.get("position", {}).pop("next_cursor", None)  # of any length, and it could echo the token
+        facts = {} if event is None else {"event": NAMES[type(event)], **facts_of(event)}
         exits.complain(record.getMessage(), record.levelname.lower(), **facts)

@@ -1,5 +1,6 @@
 """The commands. What a run does not need is not imported."""
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -9,11 +10,12 @@ from cyclopts.config import Env
 
 from exporter import __version__
 from exporter.cli import exits, manual
+from exporter.cli.completing import completing
 from exporter.cli.config import fill_from_file, keep_strongest_token
 from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.showing import Recorder, settings_shown
-from exporter.cli.values import Flag, Whole, WholeOrNone
+from exporter.cli.values import Flag, Whole, WholeOrNone, Words
 
 _recorder = Recorder()
 app = App(
@@ -43,7 +45,7 @@ async def contacts(
 ) -> int:
     """Export every contact of a workspace.
 
-    The access token comes from the environment variable INTERCOM_ACCESS_TOKEN or from --token-file.
+    The access token comes from the environment variable INTERCOM_ACCESS_TOKEN, a file, a program or the keyring.
     Archived, deleted and merged contacts are not listed by Intercom.
     """
     output.check()
@@ -171,15 +173,15 @@ async def report(
 @app.command
 async def sandbox(  # noqa: PLR0913 - one option each
     *,
-    contacts: Whole = 10_000,
+    contacts: WholeOrNone = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     seed: Whole = 1,
     port: Whole = 0,
     token: str | None = None,
     latency_ms: float = 0,
     rate_limit: WholeOrNone = None,
-    fault: list[str] | None = None,
-    change: list[str] | None = None,
+    fault: Words = None,
+    change: Words = None,
     gzip: bool = True,
     hostile: bool = True,
     config: str | None = None,
@@ -191,7 +193,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
     Parameters
     ----------
     contacts
-        How many contacts its workspace has.
+        How many contacts its workspace has; 10,000 if nothing is said.
     from_
         A finished export (file, folder of parts or manifest) that is served instead, NDJSON or Parquet: exporting it
         again gives the same bytes.
@@ -271,12 +273,14 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
         zsh: into a file `_intercom-exporter` in a folder of `$fpath`;
         fish: `intercom-exporter completion fish > ~/.config/fish/completions/intercom-exporter.fish`.
     """
-    print(app.generate_completion(shell=shell))  # noqa: T201
+    print(completing(app, shell))  # noqa: T201
     return exits.COMPLETE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give its exit code. Whatever goes wrong, it is one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale without a letter is no reason to fail
     try:
         code = app(sys.argv[1:] if arguments is None else arguments, print_error=False, exit_on_error=False)
         if sys.stdout is not None:

@@ -1,23 +1,26 @@
 """Metrics of one run: served while it lasts, and left in a file for the node exporter's textfile collector."""
 
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter.cli.exits import BUG, COMPLETE
+from exporter.cli.serving_metrics import MetricsServer
 from exporter.cli.settings import MetricsOptions
 from exporter.errors import ConfigError
-from exporter.events import Event, Observer
+from exporter.events import Observer, ignore
 from exporter.logs import logger
-from exporter.metrics import Metrics
+from exporter.metrics import Metrics, prometheus_client
+from exporter.sink.contents import open_plainly
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-_WRITE_EVERY_S = 15.0
+_WRITE_EVERY_S, _LONGEST_WRITE_S = 15.0, 5.0
 _LARGEST_FILE_BYTES = 1 << 20
 _SUCCESS = "intercom_exporter_last_success_timestamp_seconds"
 
@@ -25,27 +28,21 @@ _SUCCESS = "intercom_exporter_last_success_timestamp_seconds"
 class Meter:
     """Observes one run, and knows how it ended.
 
+    Args:
+        observer: counts events.
+
     Attributes:
         exit_code: of the run, once it has one.
     """
 
     exit_code = BUG
 
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = list(observers)
-
-    def __call__(self, event: Event) -> None:
-        """Count an event."""
-        for observer in self._observers:
-            observer(event)
-
-    def then(self, action: Callable[[], None]) -> None:
-        """Have something done after each event."""
-        self._observers.append(lambda _event: action())
+    def __init__(self, observer: Observer = ignore) -> None:
+        self.observer = observer
 
 
 @contextmanager
-def metered(options: MetricsOptions, output: str) -> Iterator[Meter]:
+def metered(options: MetricsOptions, output: str, *, quiet: bool) -> Iterator[Meter]:
     """Keep the metrics that the options ask for, while the block lasts.
 
     Raises:
@@ -54,15 +51,14 @@ def metered(options: MetricsOptions, output: str) -> Iterator[Meter]:
     if options.metrics_port is None and options.metrics_file is None:
         yield Meter()
         return
-    name = "stdout" if output == "-" else output
-    try:
-        from prometheus_client import CollectorRegistry
-    except ImportError:
-        raise ConfigError("metrics need the extra: pip install 'intercom-exporter[metrics]'") from None
-    registry = CollectorRegistry()
+    if options.metrics_port == 0 and quiet:
+        raise ConfigError("--metrics-port 0 takes any free port, and --quiet would not tell which: name one")
+    # A name need not be text; a label has to be.
+    name = "stdout" if output == "-" else output.encode(errors="backslashreplace").decode()
+    registry = prometheus_client().CollectorRegistry()
     meter = Meter(Metrics(registry).of(name))
     ending = _Ending(registry, name)
-    with _served(options, registry), _kept(options.metrics_file, registry, meter, ending):
+    with _served(options, registry), _kept(options.metrics_file, registry, ending):
         try:
             yield meter
         finally:
@@ -73,35 +69,29 @@ class _Ending:
     """Gauges about the run as a whole."""
 
     def __init__(self, registry: "CollectorRegistry", output: str) -> None:
-        from prometheus_client import Gauge
-
         def gauge(name: str, what: str) -> Any:
-            return Gauge(f"intercom_exporter_{name}", what, ("output",), registry=registry)
+            made = prometheus_client().Gauge(f"intercom_exporter_{name}", what, ("output",), registry=registry)
+            return made if name == "last_exit_code" else made.labels(output)
 
-        self._output = output
+        self.output = output
         self._began_at = time.time()
-        self._exit_code = gauge("last_exit_code", "Exit code of the latest run that ended; 0 is complete.")
+        self._exit_code = gauge("last_exit_code", "Exit code of the run, once it has ended; 0 is complete.")
         self._ended_at = gauge("last_end_timestamp_seconds", "When the latest run ended.")
         self._duration = gauge("last_duration_seconds", "Seconds that the latest run took.")
-        self._succeeded_at = gauge("last_success_timestamp_seconds", "When a run last ended with a complete output.")
-        gauge("last_start_timestamp_seconds", "When the latest run began.").labels(output).set(self._began_at)
-        self._running = gauge("running", "1 while it runs.").labels(output)
+        self.succeeded_at = gauge("last_success_timestamp_seconds", "When a run last ended with a complete output.")
+        gauge("last_start_timestamp_seconds", "When the latest run began.").set(self._began_at)
+        self._running = gauge("running", "1 while it runs.")
         self._running.set(1)
-
-    def remember(self, success_at: float | None) -> None:
-        """Carry over when an earlier run succeeded."""
-        if success_at is not None:
-            self._succeeded_at.labels(self._output).set(success_at)
 
     def ended(self, exit_code: int) -> None:
         """Take note of the end."""
         now = time.time()
         self._running.set(0)
-        self._exit_code.labels(self._output).set(exit_code)
-        self._ended_at.labels(self._output).set(now)
-        self._duration.labels(self._output).set(now - self._began_at)
+        self._exit_code.labels(self.output).set(exit_code)
+        self._ended_at.set(now)
+        self._duration.set(now - self._began_at)
         if exit_code == COMPLETE:
-            self._succeeded_at.labels(self._output).set(now)
+            self.succeeded_at.set(now)
 
 
 @contextmanager
@@ -110,13 +100,13 @@ def _served(options: MetricsOptions, registry: "CollectorRegistry") -> Iterator[
     if options.metrics_port is None:
         yield
         return
-    from prometheus_client import start_http_server
-
     host = options.metrics_host
     try:
-        server, thread = start_http_server(options.metrics_port, host, registry)
-    except (OSError, OverflowError) as exc:
-        raise ConfigError(f"metrics cannot be served at {host} port {options.metrics_port}: {exc}") from exc
+        server = MetricsServer(host, options.metrics_port, prometheus_client().make_wsgi_app(registry))
+    except (OSError, OverflowError, UnicodeError) as exc:
+        raise ConfigError(f"metrics cannot be served at {host!r} port {options.metrics_port}: {exc}") from exc
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread.start()
     shown = f"[{host}]" if ":" in host else host
     logger.info("metrics at http://%s:%d/metrics", shown, server.server_port)
     try:
@@ -128,23 +118,27 @@ def _served(options: MetricsOptions, registry: "CollectorRegistry") -> Iterator[
 
 
 @contextmanager
-def _kept(name: str | None, registry: "CollectorRegistry", meter: Meter, ending: _Ending) -> Iterator[None]:
-    """Keep the metrics in a file, if that is asked for."""
+def _kept(name: str | None, registry: "CollectorRegistry", ending: _Ending) -> Iterator[None]:
+    """Keep the metrics in a file, if that is asked for: from a thread, since nobody waits for a disk with metrics."""
     if name is None:
         yield
         return
     if not name.endswith(".prom"):
         raise ConfigError(f"the metrics file {name!r} must end with .prom: the node exporter reads no others")
+    if "\0" in name:
+        raise ConfigError("the metrics file cannot be written: there is no such name")
     if not os.access(Path(name).parent, os.W_OK):
         raise ConfigError(f"the folder of the metrics file {name!r} is not there, or not writable")
     file = _TextFile(Path(name), registry)
-    ending.remember(file.last_success)
-    file.write()
-    meter.then(file.write_if_due)
+    ending.succeeded_at.set(file.last_success_of(ending.output))
+    over = threading.Event()
+    thread = threading.Thread(target=file.keep_writing, args=(over,), daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        file.write()
+        over.set()
+        thread.join(_LONGEST_WRITE_S)
 
 
 class _TextFile:
@@ -153,35 +147,33 @@ class _TextFile:
     def __init__(self, path: Path, registry: "CollectorRegistry") -> None:
         self._path = path
         self._registry = registry
-        self._written_at_s = 0.0
         self._has_failed = False
 
-    @property
-    def last_success(self) -> float | None:
-        """When, according to the file that is there, a run was complete."""
+    def last_success_of(self, output: str) -> float:
+        """When, according to the file that is there, a run for an output was complete; 0 for never."""
         from prometheus_client.parser import text_string_to_metric_families
 
         try:
-            with self._path.open(encoding="utf-8") as file:
-                text = file.read(_LARGEST_FILE_BYTES)
-            families = list(text_string_to_metric_families(text))
+            with open_plainly(self._path) as file:
+                text = file.read(_LARGEST_FILE_BYTES).decode()
+            samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
         except (OSError, ValueError, KeyError, IndexError):
-            return None
-        return next((s.value for family in families for s in family.samples if s.name == _SUCCESS), None)
+            return 0.0
+        found = (s.value for s in samples if s.name == _SUCCESS and s.labels.get("output") == output)
+        return next(found, 0.0)
 
-    def write_if_due(self) -> None:
-        """Write it, unless that has just been done."""
-        if time.monotonic() - self._written_at_s >= _WRITE_EVERY_S:
-            self.write()
+    def keep_writing(self, over: threading.Event) -> None:
+        """Write it now, every so often, and when it is over."""
+        self._write()
+        while not over.wait(_WRITE_EVERY_S):
+            self._write()
+        self._write()
 
-    def write(self) -> None:
+    def _write(self) -> None:
         """Write it; an export does not fail where that fails."""
-        from prometheus_client import write_to_textfile
-
-        self._written_at_s = time.monotonic()
         try:
-            write_to_textfile(str(self._path), self._registry)
-        except OSError as exc:
+            prometheus_client().write_to_textfile(str(self._path), self._registry)
+        except (OSError, UnicodeError) as exc:
             if not self._has_failed:
-                logger.warning("the metrics file %r cannot be written: %s", str(self._path), exc.strerror)
+                logger.warning("the metrics file %r cannot be written: %s", str(self._path), exc)
             self._has_failed = True

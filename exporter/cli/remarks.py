@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from exporter.cli.status import duration
+from exporter.amounts import duration
 from exporter.model import Summary
 
 _MOST_FIELDS = 5

@@ -10,7 +10,7 @@ from exporter.cli.exits import READER_GONE, complain, exit_code
 from exporter.cli.remarks import remarks, troubles
 from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Status, lines, sentence
-from exporter.cli.telling import Events
+from exporter.cli.telling import Events, facts_of
 from exporter.errors import ExporterError, one_line
 from exporter.events import NAMES, Committed, Event, PageWritten, Requested, Resumed, Retrying
 from exporter.model import Summary
@@ -54,9 +54,7 @@ class Reporter:
         """Take note of an event; lines about it are the log's."""
         self._note(event)
         if self._events and (self._options.verbose or not isinstance(event, Requested)):
-            facts = asdict(event)
-            facts.get("position", {}).pop("next_cursor", None)  # of any length, and it could echo the token
-            self._events.tell(NAMES[type(event)], **facts)
+            self._events.tell(NAMES[type(event)], **facts_of(event))
 
     def _note(self, event: Event) -> None:
         """Keep what is shown."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import anyio.to_thread
@@ -9,15 +10,15 @@ from anyio import from_thread
 
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
-from exporter.cli.logs import logs_shown
 from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
 from exporter.errors import ConfigError, ExporterError
 from exporter.report.page import MARK, page, template_engine
-from exporter.report.reading import Damaged, opened, read
-from exporter.sink.durable import prepare_file, put_in_place, writing
-from exporter.sink.finished import Finished
+from exporter.report.reading import opened, read
+from exporter.sink.contents import open_plainly
+from exporter.sink.durable import put_in_place, remove, sync, write_all, writing
+from exporter.sink.finished import Damaged, Finished
 
 _STDOUT = "-"
 _SUFFIX = ".report.html"
@@ -27,6 +28,7 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
     """Write the report of an export; give the exit code."""
     if html == _STDOUT and sys.stdout is None:
         raise ConfigError("stdout is closed: name a file with --html")
+    exits.log_as(options.log_format)
     done = _Progress(options)
 
     def job_in_thread() -> Path | None:
@@ -35,13 +37,13 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
         target = None if html == _STDOUT else _target(export, html, replace=replace)
         done.total = sum(file.bytes for file in export.summary.files)
         tally, duplicates = read(export, done.at)
-        text = page(export.path, export.summary, tally, duplicates)
+        content = page(export.path, export.summary, tally, duplicates).encode(errors="backslashreplace")
         done.close()
-        if target is None:
-            print(text, end="")  # noqa: T201
-        else:
-            with writing(target):
-                put_in_place(prepare_file(target, text.encode(errors="backslashreplace")), target)
+        with writing(target):
+            if target is None:
+                sys.stdout.buffer.write(content)
+            else:
+                _write(target, content)
         return target
 
     async def job() -> int:
@@ -51,11 +53,10 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
         return exits.COMPLETE
 
     try:
-        with logs_shown(options):
-            return await until_signal(job, _stopped)
+        return await until_signal(job, _stopped)
     except Damaged as damage:
         done.close()
-        exits.complain(f"{path!r} is not what its manifest says: {damage}")
+        exits.complain(str(damage))
         return exits.DIFFERENCES
     except ExporterError as error:
         done.close()
@@ -75,7 +76,7 @@ class _Progress:
     def at(self, file: str, read: int) -> None:
         """Take note of it, and end the reading if nobody waits for it any more."""
         if file != self._file:
-            self._file, self._before = file, self._before + self._read
+            self._file, self._before, self._read = file, self._before + self._read, 0
         self._read = read
         from_thread.check_cancelled()
         if self._bar:
@@ -96,17 +97,34 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
     target = export.path.with_name(f"{export.path.name}{_SUFFIX}") if html is None else Path(html)
     if not target.parent.is_dir():
         raise ConfigError(f"the folder of {str(target)!r} is not there")
-    if target.parent == export.path:
+    if target.parent.resolve() == export.path.resolve():
         raise ConfigError("a report does not belong into the folder of an export: name another place with --html")
+    if target.parent.resolve() / target.name in export.own_files:
+        raise ConfigError(f"{str(target)!r} is a file of the export itself: choose another name with --html")
     if os.path.lexists(target) and not replace and not _is_report(target):
         raise ConfigError(f"{str(target)!r} is there, and is no report: choose another name, or use --replace")
     return target
 
 
+def _write(target: Path, content: bytes) -> None:
+    """Write a file, of our own eyes alone, that is there as a whole or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
+    try:
+        try:
+            write_all(descriptor, content)
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+        put_in_place(Path(name), target)
+    except BaseException:
+        remove(Path(name))
+        raise
+
+
 def _is_report(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return not path.is_symlink() and MARK.encode() in file.read(200)
+        with open_plainly(path) as file:
+            return MARK.encode() in file.read(200)
     except OSError:
         return False
 

@@ -1,6 +1,8 @@
 """Options of the commands, as data; and what becomes of them."""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -64,9 +66,11 @@ class SourceOptions:
     insecure_http: Flag = False
     "Allow plain http to another host: the token and the contacts can then be read on the way."
 
-    async def intercom(self) -> "Intercom":
-        """Make the client these options describe."""
-        return self.intercom_at(self.base_url, await read_token(self), self.region)
+    @asynccontextmanager
+    async def intercom(self) -> AsyncIterator["Intercom"]:
+        """Open the workspace that these options describe."""
+        async with self.intercom_at(self.base_url, await read_token(self), self.region) as intercom:
+            yield intercom
 
     def intercom_at(self, base_url: str | None, token: str, region: str | None = None) -> "Intercom":
         """Make the client of another API with these options' manners."""

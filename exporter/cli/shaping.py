@@ -82,3 +82,5 @@ def _read_key(path: Path) -> bytes:
         return read_private(path, "key").rstrip(b"\r\n")
     except OSError as exc:
         raise ConfigError(f"the key file cannot be read: {exc.strerror}") from exc
+    except ValueError:
+        raise ConfigError("the key file cannot be read: there is no such name") from None

@@ -1,13 +1,15 @@
 """What `config show` says: each setting of a command, and where it came from."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cyclopts import App, Argument, ArgumentCollection
+from cyclopts import App, Argument, ArgumentCollection, MissingArgumentError
 
+from exporter.cli import exits
 from exporter.cli.credentials import TOKEN_VARIABLE
-from exporter.errors import one_line
+from exporter.errors import ConfigError, one_line
 
 _DEFAULT = "default"
 _WITHHELD = "(not shown)"
@@ -22,8 +24,11 @@ class Recorder:
         self.arguments: Sequence[Argument] = ()
 
     def __call__(self, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        """Take note of the arguments."""
+        """Take note of the arguments; from here on errors are printed as the user wants his lines."""
         self.arguments = arguments
+        for argument in arguments:
+            if argument.name == "--log-format" and argument.tokens:
+                exits.log_as(argument.tokens[-1].value)
 
 
 def settings_shown(app: App, recorder: Recorder, words: Sequence[str], *, as_json: bool) -> str:
@@ -40,15 +45,17 @@ def settings_shown(app: App, recorder: Recorder, words: Sequence[str], *, as_jso
         CycloptsError: the words make no sense.
     """
     names_a_command = bool(words) and not words[0].startswith("-")
-    words = words if names_a_command else ["contacts", *words]
-    app.parse_args(list(words), print_error=False, exit_on_error=False)
+    words = list(words) if names_a_command else ["contacts", *words]
+    if words[0] in app and app[words[0]].config == ():
+        raise ConfigError(f"{words[0]!r} has no settings")
+    recorder.arguments = ()
+    try:
+        app.parse_args(words, print_error=False, exit_on_error=False)
+    except MissingArgumentError:  # a path, which is no setting
+        app.parse_args([*words, "PATH"], print_error=False, exit_on_error=False)
     rows = sorted(_rows(recorder.arguments))
     if as_json:
-        import orjson
-
-        return orjson.dumps(
-            {name: {"value": value, "from": origin} for name, value, origin in rows}, option=orjson.OPT_INDENT_2
-        ).decode()
+        return json.dumps({name: {"value": value, "from": origin} for name, value, origin in rows}, indent=2)
     table = [_HEADINGS, *((name, _text(value), origin) for name, value, origin in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
@@ -75,8 +82,8 @@ def _value_of(argument: Argument) -> tuple[Any, str]:
             origin = f"option {token.keyword}"
         case "env":
             origin = f"environment {token.keyword}"
-        case path:
-            origin = f"file {path}"
+        case file:
+            origin = file
     return argument.value, origin
 
 
@@ -85,7 +92,7 @@ def _is_secret(name: str, value: Any) -> bool:
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not isinstance(value, str):
         return False
-    return name in _SECRETS or (name == "base-url" and "@" in value) or bool(token and token in value)
+    return name in _SECRETS or (name == "base-url" and ("@" in value or "?" in value)) or bool(token and token in value)
 
 
 def _text(value: Any) -> str:

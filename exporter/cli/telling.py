@@ -2,11 +2,13 @@
 
 import json
 import uuid
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
 from exporter.cli.exits import say
+from exporter.events import Event
 
 EVENT_VERSION = 1
 """Grows when an event loses something, or means something else; new events and members do not count."""
@@ -30,6 +32,13 @@ class Events:
         self._seq += 1
         head = {"event_version": EVENT_VERSION, "run_id": self._run_id, "seq": self._seq, "at": at}
         say(json.dumps({**head, "event": event, **facts}))
+
+
+def facts_of(event: Event) -> dict[str, Any]:
+    """Give what is to be known of an event, as JSON has it."""
+    facts = asdict(event)
+    facts.get("position", {}).pop("next_cursor", None)  # of any length, and it could echo the token
+    return facts
 
 
 def events_schema() -> str:

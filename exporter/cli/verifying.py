@@ -8,7 +8,6 @@ from anyio import from_thread
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import complain
-from exporter.cli.logs import logs_shown
 from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
@@ -19,6 +18,7 @@ from exporter.sink.verify import Verified, Verifying, verify
 
 async def verify_and_tell(path: str, options: ReportOptions) -> int:
     """Verify an export; give the exit code."""
+    exits.log_as(options.log_format)
     now = Verifying("", 0, 0)
     bar = Bar(lambda width: [_progress(now, width)]) if wants_bar(options) else None
     events = Events() if options.progress == "json" and not options.quiet else None
@@ -46,8 +46,7 @@ async def verify_and_tell(path: str, options: ReportOptions) -> int:
         return exits.DIFFERENCES if verified.differences else exits.COMPLETE
 
     try:
-        with logs_shown(options):
-            return await until_signal(job, _stopped)
+        return await until_signal(job, _stopped)
     except ExporterError as error:
         return exits.fail(error, verbose=options.verbose)
 

@@ -6,6 +6,7 @@ its chart cannot be read. Needs the extra ``[report]``.
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _INCH_PX = 72
 _WIDE_PX, _NARROW_PX = 700, 330
 _ROW_PX, _HEIGHT_PX = 24, 210
+_LABEL_LETTERS_PER_INCH = 4
 _COLOURS = {"#010203": "ink", "#010204": "faint", "#010205": "bar", "#010206": "mark"}
 _INK, _FAINT, _BAR, _MARK = _COLOURS
 _STYLE: dict[Any, Any] = {
@@ -72,7 +74,9 @@ def bars(name: str, says: str, counts: Sequence[tuple[str, int]]) -> Chart:
     """
 
     def draw(axes: "Axes") -> None:
-        labels, numbers = [label for label, _ in counts], [number for _, number in counts]
+        most = round(axes.figure.bbox.width / _INCH_PX * _LABEL_LETTERS_PER_INCH)
+        labels = [label if len(label) <= most else f"{label[: most - 1]}…" for label, _ in counts]
+        numbers = [number for _, number in counts]
         drawn = axes.barh(range(len(counts)), numbers, color=_BAR, height=0.7)
         axes.set_yticks(range(len(counts)), labels)
         axes.invert_yaxis()
@@ -163,7 +167,8 @@ def _svg(name: str, says: str, draw: Callable[["Axes"], None], size_px: tuple[in
 
     width_px, height_px = size_px
     content = io.BytesIO()
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that its font lacks, and the page's has
         figure = Figure(figsize=(width_px / _INCH_PX, height_px / _INCH_PX), dpi=_INCH_PX, layout="constrained")
         draw(figure.add_subplot())
         figure.savefig(content, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from exporter.amounts import duration
 from exporter.errors import ConfigError, one_line
 from exporter.model import Summary, Timeline
 from exporter.report import charts
@@ -65,9 +66,10 @@ def page(path: Path, summary: Summary, tally: Tally, duplicates: int | None) -> 
     text: str = environment.from_string(source).render(
         mark=MARK,
         name=one_line(path.name),
-        verify=f"intercom-exporter verify {shlex.quote(str(path))}",
+        verify=f"intercom-exporter verify {shlex.quote(path.name)}",
         summary=summary,
-        seconds=summary.timeline.slice_s * len(summary.timeline.contacts),
+        took=duration(summary.timeline.ran_s),
+        waited=duration(summary.rate_limit_wait_s),
         contacts=tally.contacts,
         duplicates=duplicates,
         charts=_charts(tally, summary),
@@ -118,7 +120,9 @@ def _charts(tally: Tally, summary: Summary) -> Iterator[Figure]:
         yield _bars("countries", "Contacts by country", "country", countries)
     timeline = summary.timeline
     if timeline.contacts:
-        says = f"Contacts a second while the export ran, {_most(timeline)}; marks where requests were repeated"
+        says = (
+            f"Contacts a second while the export ran, {_most(timeline)}; marks where requests were repeated or waited"
+        )
         rows = [(f"{place * timeline.slice_s:,.0f} s", count) for place, count in enumerate(timeline.contacts)]
         chart = charts.pace("pace", says, timeline)
         yield Figure("How the export went: contacts a second", chart, ("from", "contacts"), rows)
@@ -172,4 +176,6 @@ def _row(name: str, field: FieldTally, contacts: int) -> FieldRow:
     distinct = f"{MOST_DISTINCT} or more" if count >= MOST_DISTINCT else str(count) if count else "-"
     shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
     kinds = tuple(field.kinds.most_common())
-    return FieldRow(one_line(shown), field.filled, field.filled / contacts if contacts else 0.0, kinds, distinct)
+    return FieldRow(
+        one_line(shown), field.filled, min(field.filled / contacts, 1.0) if contacts else 0.0, kinds, distinct
+    )

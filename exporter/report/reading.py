@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,15 +9,13 @@ import orjson
 from exporter.errors import ConfigError
 from exporter.model import FileSummary
 from exporter.report.tally import CUSTOM, Tally
+from exporter.schema import BY_PATH
 from exporter.sink.contents import Contents
 from exporter.sink.duplicates import RepeatedIds
-from exporter.sink.finished import Finished
+from exporter.sink.finished import Damaged, Finished
 
+_MOST_DIGITS = 4_000
 _JSON_BEGINS = ("{", "[")
-
-
-class Damaged(Exception):  # noqa: N818 - a finding, in a sentence
-    """A file is not what its manifest says."""
 
 
 def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, int | None]:
@@ -37,19 +34,18 @@ def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, 
         SinkError: there is no room for the ids.
     """
     tally = Tally()
-    chosen, dropped = export.summary.fields, export.summary.dropped
-    with_ids = "id" not in dropped and (not chosen or "id" in chosen)
+    with_ids = export.summary.has_ids
     with RepeatedIds(export.summary.contacts) as ids:
         for file, expected in export.files:
             contents = Contents(file)
             before = tally.contacts
-            for batch in _contacts(export, file, contents):
+            for batch in _contacts(export, contents):
                 for contact in batch:
                     tally.add(contact)
                 ids.add(_ids_of(batch) if with_ids else [])
                 observe(file.name, contents.bytes)
             _check(contents, tally.contacts - before, expected)
-        repeated = ids.count().surplus if with_ids else None
+        repeated = ids.count(lambda: observe("", 0)).surplus if with_ids else None
     tally.finish()
     return tally, repeated
 
@@ -61,16 +57,16 @@ def _check(contents: Contents, contacts: int, expected: FileSummary) -> None:
     if trouble is None and contacts != expected.contacts:
         trouble = f"has {contacts} contacts instead of {expected.contacts}"
     if trouble:
-        raise Damaged(f"{expected.name!r} {trouble}")
+        raise Damaged(f"{expected.name!r} {trouble}: verify says more")
 
 
-def _contacts(export: Finished, file: Path, contents: Contents) -> Iterator[list[dict[str, Any]]]:
+def _contacts(export: Finished, contents: Contents) -> Iterator[list[dict[str, Any]]]:
     if export.has_rows:
         columns = export.summary.columns
         for rows in export.rows(contents):
             yield [_of_row(columns, row, raw=bool(export.summary.csv_raw)) for row in rows]
     else:
-        for records in export.records(file, contents):
+        for records in export.records(contents):
             yield [_decoded(record) for record in records]
 
 
@@ -85,11 +81,16 @@ def _decoded(record: bytes) -> dict[str, Any]:
 def _decoded_slowly(record: bytes) -> Any:
     """Read JSON with lone surrogates, which only Python's own parser takes."""
     try:
-        return json.loads(record)
+        return json.loads(record, parse_int=_integer)
     except RecursionError:  # it is one all the same
         return {}
     except ValueError:
         raise Damaged("a line is no contact: verify says which") from None
+
+
+def _integer(digits: str) -> int | float:
+    """Read an integer; one of thousands of digits, which Python does not, as about what it is."""
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
 
 
 def _ids_of(contacts: Sequence[dict[str, Any]]) -> list[bytes]:
@@ -104,22 +105,26 @@ def _of_row(columns: Sequence[str], row: Sequence[bytes], *, raw: bool) -> dict[
     contact: dict[str, Any] = {}
     for column, cell in zip(columns, row, strict=True):
         name, _, inner = column.partition(".")
-        value = _of_cell(cell, raw=raw)
+        known = BY_PATH.get(column)
+        value = _of_cell(cell, raw=raw, may_be_json=known is None or known.type in ("list", "object"))
         if inner:
             within = contact.setdefault(name, {})
             if isinstance(within, dict) and (name != CUSTOM or value is not None):
                 within[inner] = value
         else:
             contact[name] = value
+    for name, value in contact.items():
+        if isinstance(value, dict) and name != CUSTOM and not any(one is not None for one in value.values()):
+            contact[name] = None  # what is null has no columns of its own
     return contact
 
 
-def _of_cell(cell: bytes, *, raw: bool) -> Any:
+def _of_cell(cell: bytes, *, raw: bool, may_be_json: bool) -> Any:
     """Give what a cell means: without quotes it is a number, a truth value or nothing."""
     if not cell.startswith(b'"'):
         return _number(cell) if cell else None
     text = cell[1:-1].replace(b'""', b'"').decode(errors="replace")
-    if text.startswith(_JSON_BEGINS):
+    if may_be_json and text.startswith(_JSON_BEGINS):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:

@@ -79,7 +79,7 @@ class Tally:
         tally.filled += 1
         tally.kinds[kind] += 1
         if kind in _SCALARS and len(tally.distinct) < MOST_DISTINCT:
-            tally.distinct.add(hash(value))
+            tally.distinct.add(hash((kind, str(value))))  # -1 and -2 have the same hash, but as text
 
 
 _KINDS = {
@@ -101,7 +101,7 @@ def _leaves(contact: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in contact.items():
         if type(value) is not dict:
             yield name, value
-        elif value.get("type") == "list":
+        elif value.get("type") == "list" and name != CUSTOM:  # where names are anybody's
             yield name, value.get("data")
         else:
             for key, inner in value.items():

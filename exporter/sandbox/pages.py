@@ -1,11 +1,11 @@
 """Bodies of the lists: a workspace's contacts by the page, and what hangs on one contact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporter.sandbox.nested import ADMIN, NESTED
 from exporter.sandbox.protocol import UNLIMITED, Cursors, Refusal, compact, count_of, page_size
-from exporter.sandbox.served import Served
+from exporter.sandbox.served import Row, Served
 
 _OLD_MOST = 10_000
 
@@ -20,7 +20,7 @@ class Listing:
 
     def __init__(self, workspace: Served) -> None:
         self.workspace = workspace
-        self.cursors = Cursors(f"contacts:{workspace.seed}")
+        self.cursors = Cursors(f"contacts:{workspace.id_code}")
 
     def locate(self, query: Mapping[str, str]) -> tuple[int, int]:
         """Return the position and the page size a query asks for.
@@ -120,7 +120,7 @@ def nested_body(workspace: Served, index: int, name: str, query: Mapping[str, st
         case "companies":
             return _by_number(rows, query, url)
         case _:
-            return compact({"type": "list", "data": rows})
+            return _list(rows)
 
 
 def contact_index(workspace: Served, contact_id: str) -> int:
@@ -151,7 +151,7 @@ def me_body(workspace: Served) -> bytes:
 
 def tags_body(workspace: Served) -> bytes:
     """Return ``GET /tags``: every tag with its name, unpaged."""
-    return compact({"type": "list", "data": workspace.tags()})
+    return _list(workspace.tags())
 
 
 def data_attributes_body(workspace: Served, query: Mapping[str, str]) -> bytes:
@@ -167,7 +167,7 @@ def data_attributes_body(workspace: Served, query: Mapping[str, str]) -> bytes:
     return compact({"type": "list", "data": rows})
 
 
-def _by_cursor(rows: list[dict[str, Any]], cursors: Cursors, query: Mapping[str, str]) -> bytes:
+def _by_cursor(rows: Sequence[Row], cursors: Cursors, query: Mapping[str, str]) -> bytes:
     per_page = page_size(query)
     cursor = query.get("starting_after", "")
     start = cursors.read(cursor) if cursor else 0
@@ -177,7 +177,7 @@ def _by_cursor(rows: list[dict[str, Any]], cursors: Cursors, query: Mapping[str,
     return _paged(rows[start : start + per_page], len(rows), pages)
 
 
-def _by_number(rows: list[dict[str, Any]], query: Mapping[str, str], url: str) -> bytes:
+def _by_number(rows: Sequence[Row], query: Mapping[str, str], url: str) -> bytes:
     per_page = page_size(query)
     page = count_of(query, "page", default=1, most=UNLIMITED)
     pages = _pages_of(len(rows), page, per_page)
@@ -190,5 +190,11 @@ def _pages_of(count: int, page: int, per_page: int) -> dict[str, Any]:
     return {"type": "pages", "page": page, "per_page": per_page, "total_pages": -(-count // per_page)}
 
 
-def _paged(rows: list[dict[str, Any]], total: int, pages: dict[str, Any]) -> bytes:
-    return compact({"type": "list", "data": rows, "total_count": total, "pages": pages})
+def _paged(rows: Sequence[Row], total: int, pages: dict[str, Any]) -> bytes:
+    return _list(rows, b',"total_count":%d,"pages":%b' % (total, compact(pages)))
+
+
+def _list(rows: Sequence[Row], more: bytes = b"") -> bytes:
+    """Put rows into an envelope; those that were recorded are JSON already."""
+    data = b",".join(row if isinstance(row, bytes) else compact(row) for row in rows)
+    return b'{"type":"list","data":[%b]%b}' % (data, more)

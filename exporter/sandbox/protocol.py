@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -184,7 +185,12 @@ def _bad_cursor() -> Refusal:
     return Refusal(400, "client_error", message)
 
 
-def token_of(seed: int) -> str:
-    """Return the access token a seed's sandbox asks for: base64 of ``tok:…``, as real ones are."""
-    digest = hashlib.sha256(f"token:{seed}".encode()).hexdigest()
+def token_of(seed: int | None) -> str:
+    """Return the access token a sandbox asks for: base64 of ``tok:…``, as real ones are.
+
+    Args:
+        seed: of made-up contacts, whose token everybody may know; None for
+            real ones, whose token nobody can guess.
+    """
+    digest = secrets.token_hex(32) if seed is None else hashlib.sha256(f"token:{seed}".encode()).hexdigest()
     return base64.b64encode(f"tok:{digest[:8]}_{digest[8:40]}".encode()).decode()

@@ -1,6 +1,10 @@
 """What a sandbox serves: a workspace that is made up, or one that was recorded."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+Row: TypeAlias = dict[str, Any] | bytes
+"""A row of a list: as Python has it, or as JSON."""
 
 
 class Served(Protocol):
@@ -8,12 +12,10 @@ class Served(Protocol):
 
     Attributes:
         name: of the workspace.
-        seed: tells it from other ones.
-        id_code: the same, as the API spells it.
+        id_code: tells it from other ones.
     """
 
     name: str
-    seed: int
     id_code: str
 
     def __len__(self) -> int:
@@ -28,10 +30,10 @@ class Served(Protocol):
     def index_of(self, contact_id: str, /) -> int | None:
         """Return the number of the contact with an id, None when there is none."""
 
-    def nested(self, index: int, name: Any, /) -> list[dict[str, Any]]:
+    def nested(self, index: int, name: Any, /) -> Sequence[Row]:
         """Return one of a contact's nested lists, whole."""
 
-    def tags(self) -> list[dict[str, Any]]:
+    def tags(self) -> Sequence[Row]:
         """Return every tag of the workspace."""
 
     def attributes(self) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
+import anyio.to_thread
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -44,7 +45,8 @@ class Sandbox:
         contacts: how many contacts the workspace has.
         seed: which contacts; the same seed, the same contacts.
         port: TCP port on 127.0.0.1; 0 takes a free one.
-        token: the access token asked for; None makes one from the seed.
+        token: the access token asked for; None makes one from the seed, or of
+            chance where an export is served.
         latency_ms: milliseconds each answer waits before it is made.
         rate_limit: calls per window of ten seconds; None: no limit in practice.
         faults: what goes wrong, as ``Fault.parse`` reads it, or a mapping of
@@ -85,10 +87,10 @@ class Sandbox:
     ) -> None:
         self.workspace = Workspace(contacts if replay is None else 0, seed, hostile)
         self._served: Served = self.workspace if replay is None else replay
-        self.contacts, self.seed, self.port = contacts, seed, port
+        self.contacts, self.seed, self.port = len(self._served), seed, port
         self.latency_ms, self.slow_s = latency_ms, slow_s
         self.rate_limit, self.gzip, self.hostile = rate_limit, gzip, hostile
-        self.token = token_of(seed) if token is None else token
+        self.token = token_of(seed if replay is None else None) if token is None else token
         self.faults = FaultPlan.of(faults)
         self.changes = Changes(self.workspace, changes)
         self.requests = self.refusals = 0
@@ -180,7 +182,6 @@ class Sandbox:
             await self._admit(request, headers)
             return await handler(request)
         except (Refusal, SinkError) as trouble:
-            # Of an export that is served and damaged, no page is better than a shorter one.
             refusal = trouble if isinstance(trouble, Refusal) else Refusal(500, "server_error", str(trouble))
             headers |= refusal.headers
             body = refusal.envelope(headers["X-Request-Id"])
@@ -270,7 +271,9 @@ class Sandbox:
 
     async def _made(self, body: Callable[[], bytes]) -> bytes:
         """Make a body: in a thread, if it has to be read from files."""
-        return body() if self._served is self.workspace else await asyncio.to_thread(body)
+        if self._served is self.workspace:
+            return body()
+        return await anyio.to_thread.run_sync(body, abandon_on_cancel=True)  # nobody waits for it at the end
 
     def _json(self, request: web.Request, body: bytes) -> web.Response:
         encoded, headers = self._encoded(request, body), request[_HEADERS]
@@ -290,9 +293,8 @@ class Sandbox:
             raise ConfigError("a finished export does not change while it is served")
         if not 0 <= self.port < 2**16:
             raise ConfigError(f"port {self.port} is not a number from 0 to 65535")
-        if not self.latency_ms >= 0:
-            raise ConfigError(f"latency_ms {self.latency_ms} is not a number of milliseconds from 0")
-        if not self.slow_s >= 0:
-            raise ConfigError(f"slow_s {self.slow_s} is not a number of seconds from 0")
+        for name, unit in (("latency_ms", "milliseconds"), ("slow_s", "seconds")):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} {getattr(self, name)} is not a number of {unit} from 0")
         if self.rate_limit is not None and self.rate_limit < 1:
             raise ConfigError(f"rate_limit {self.rate_limit} is not a number of calls per {WINDOW_S} s from 1")

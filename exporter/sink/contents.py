@@ -19,7 +19,7 @@ _PIECE_BYTES = 128 * 1024
 _COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _Kind = tuple[Callable[[], Any], Callable[[], tuple[type[Exception], ...]], str]
-_INFLATERS: dict[str, _Kind] = {
+INFLATERS: dict[str, _Kind] = {
     ".gz": (lambda: fastzlib.inflater(fastzlib.GZIP), lambda: fastzlib.ERRORS, "gzip"),
     ".zst": (lambda: zstd().ZstdDecompressor(), lambda: (zstd().ZstdError,), "zstd"),
 }
@@ -34,6 +34,7 @@ class Contents:
         suffix: what its compression is known by; that of its name if not given.
 
     Attributes:
+        path: as given.
         bytes: read so far.
         sha256: of those.
         failure: why it could not be read to its end, None if it could; completes "the file …".
@@ -45,15 +46,15 @@ class Contents:
         self.sha256 = hashlib.sha256()
         self.failure: str | None = None
         self.damage: str | None = None
-        self._path = path
+        self.path = path
         self._suffix = path.suffix if suffix is None else suffix
-        self._is_compressed = self._suffix in _INFLATERS
+        self._is_compressed = self._suffix in INFLATERS
         self._inflater: Any = None
 
     def pieces(self) -> Iterator[bytes]:
         """Give its content, inflated, in small pieces and as far as that can be had; a piece may be empty."""
         try:
-            with open_plainly(self._path) as file:
+            with open_plainly(self.path) as file:
                 while chunk := file.read(_COMPRESSED_BYTES if self._is_compressed else _PIECE_BYTES):
                     self.bytes += len(chunk)
                     self.sha256.update(chunk)
@@ -64,6 +65,11 @@ class Contents:
             self.damage = "is cut short"
 
     @property
+    def has_rows(self) -> bool:
+        """Whether it has contacts in rows of CSV."""
+        return self.path.name.endswith((".csv", ".csv.gz"))
+
+    @property
     def is_table(self) -> bool:
         """Whether it has contacts in columns, not in lines."""
         return self._suffix == ".parquet"
@@ -72,22 +78,22 @@ class Contents:
         """Give the contacts of a table, a few thousand in memory at a time."""
         pa, parquet = arrow()
         try:
-            with open_plainly(self._path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
+            with open_plainly(self.path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
                 if not is_ours(table, pa.string()):
                     raise LookupError  # noqa: TRY301 - not what is looked for, like a missing column
                 for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
-                    yield from map(_line, batch.column(0).to_pylist())
+                    yield from map(line_of, batch.column(0).to_pylist())
         except (pa.ArrowException, OSError, LookupError, TypeError, UnicodeError):
             self.damage = "is damaged, or no Parquet with contacts"
 
     def _inflated(self, chunk: bytes) -> Iterator[bytes]:
         """Inflate a piece of one member or frame after the other."""
-        begin, errors, what = _INFLATERS[self._suffix]
+        begin, errors, what = INFLATERS[self._suffix]
         rest = chunk if self.damage is None else b""
         try:
             while rest:
                 inflater = self._inflater or begin()
-                yield from _all_of(inflater, rest)
+                yield from all_of(inflater, rest)
                 self._inflater, rest = (None, inflater.unused_data) if inflater.eof else (inflater, b"")
         except errors():
             self.damage = f"is damaged, or followed by something that is not {what}"
@@ -106,14 +112,14 @@ def is_ours(table: Any, text: Any) -> bool:
     )
 
 
-def _line(record: str) -> bytes:
+def line_of(record: str) -> bytes:
     """Give a contact, which is text on one line."""
     if "\n" in record:
         raise LookupError
     return record.encode()
 
 
-def _all_of(inflater: Any, content: bytes) -> Iterator[bytes]:
+def all_of(inflater: Any, content: bytes) -> Iterator[bytes]:
     """Give what a piece inflates to, in pieces that are small, though a bomb be large."""
     if hasattr(inflater, "needs_input"):  # zstd has no bound of its own
         yield inflater.decompress(content, _PIECE_BYTES)

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from exporter.arrow import MissingArrowError, arrow
@@ -10,6 +10,7 @@ from exporter.errors import ConfigError
 from exporter.fastzstd import MissingZstdError, zstd
 from exporter.model import FileSummary, Summary
 from exporter.sink.contents import Contents, failure_of, open_plainly
+from exporter.sink.findings import Findings
 from exporter.sink.lines import Lines
 from exporter.sink.manifest import decode_manifest
 from exporter.sink.place import Place
@@ -18,6 +19,11 @@ from exporter.sink.rows import RowCells
 MANIFEST_OF_FOLDER = "manifest.json"
 MANIFEST_OF_FILE = ".manifest.json"
 _LARGEST_MANIFEST_BYTES = 1 << 26
+_LONGEST_NAME = 100
+
+
+class Damaged(ConfigError):  # noqa: N818 - a finding
+    """An export is not what its manifest says."""
 
 
 class Finished:
@@ -27,60 +33,56 @@ class Finished:
         path: the file, or the folder of its parts, or the manifest.
 
     Attributes:
-        path: the file or folder.
+        path: the file or folder, from the root.
         summary: the manifest's figures.
         files: the data files, in the order of their contacts, with what the manifest says of each.
 
     Raises:
-        ConfigError: there is none, a file of it is missing or has another
-            length than the manifest says, or its format needs an extra.
+        Damaged: its manifest cannot be read, a file of it is missing, or has
+            another length than the manifest says.
+        ConfigError: there is none, or its format needs an extra.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not os.fspath(path):
             raise ConfigError("there is no path to an export")
-        place = place_of(Path(path))
+        place = place_of(Path(os.path.abspath(path)))  # noqa: PTH100 - a link at its end is not to be followed
         self.path = place.path
+        self._manifest = place.manifest
         try:
             summary = manifest_at(place)
         except FileNotFoundError:
             raise ConfigError(f"{str(place.path)!r} is not a finished export{unfinished(place)}") from None
         except OSError as exc:
-            raise ConfigError(f"the manifest of {str(place.path)!r} {failure_of(exc)}") from None
+            raise Damaged(f"the manifest of {str(place.path)!r} {failure_of(exc)}") from None
         if summary is None:
-            raise ConfigError(f"the manifest of {str(place.path)!r} is damaged, or not one of this program's")
+            raise Damaged(f"the manifest of {str(place.path)!r} is damaged, or not one of this program's")
         self.summary = summary
-        folder = place.folder
-        self.files = tuple((folder / file.name, file) for file in summary.files if is_plain(file.name))
-        names = [file for file, _ in self.files]
-        if len(names) != len(summary.files) or not (place.parts or names == [place.path]):
-            raise ConfigError(f"the manifest of {str(place.path)!r} is of other files")
+        self.files = tuple(_listed(place, summary))
         look_for_libraries(self.files)
         for file, expected in self.files:
             _check_length(file, expected)
 
     @property
-    def suffix(self) -> str:
-        """What the names of its files end with, such as ``.gz``."""
-        return self.files[0][0].suffix if self.files else ""
+    def own_files(self) -> tuple[Path, ...]:
+        """All that belongs to it: its data files, and its manifest."""
+        own = (self._manifest, *(file for file, _ in self.files))
+        return tuple(file.parent.resolve() / file.name for file in own)
 
     @property
     def has_rows(self) -> bool:
         """Whether it is CSV: its contacts are no longer as the API sent them."""
-        return any(file.name.endswith((".csv", ".csv.gz")) for file, _ in self.files)
+        return any(Contents(file).has_rows for file, _ in self.files)
 
-    def records(self, file: Path, contents: Contents) -> Iterator[list[bytes]]:
-        """Give the contacts of a file, some at a time: the JSON of each on one line, without its end.
+    def records(self, contents: Contents) -> Iterator[list[bytes]]:
+        """Give the contacts of a file, some at a time: the JSON of each on one line, without its end. Not of CSV.
 
         Args:
-            file: one of its files.
-            contents: of that file; knows afterwards what was wrong with it.
+            contents: of one of its files; knows afterwards what was wrong with it.
         """
         if contents.is_table:
             yield from _of_table(contents)
             return
-        if file.name.endswith((".csv", ".csv.gz")):
-            raise ConfigError("CSV has no contacts as the API sent them")
         lines = _Collected()
         for piece in contents.pieces():
             lines.feed(piece)
@@ -134,14 +136,27 @@ def _of_table(contents: Contents) -> Iterator[list[bytes]]:
 _BATCH = 100
 
 
+def _listed(place: Place, summary: Summary) -> list[tuple[Path, FileSummary]]:
+    """Give the files of an export, once its manifest and its folder are sure to agree.
+
+    Raises:
+        Damaged: they do not.
+    """
+    findings = Findings()
+    files = listed_files(place, summary, findings)
+    if differences := findings.sentences():
+        raise Damaged(f"{str(place.path)!r}: {differences[0]}")
+    return files
+
+
 def _check_length(file: Path, expected: FileSummary) -> None:
     try:
         with open_plainly(file) as opened:
             length = os.fstat(opened.fileno()).st_size
     except OSError as exc:
-        raise ConfigError(f"{str(file)!r} {failure_of(exc)}") from None
+        raise Damaged(f"{str(file)!r} {failure_of(exc)}") from None
     if length != expected.bytes:
-        raise ConfigError(f"{str(file)!r} has {length} bytes, its manifest says {expected.bytes}: verify says more")
+        raise Damaged(f"{str(file)!r} has {length} bytes, its manifest says {expected.bytes}: verify says more")
 
 
 def place_of(given: Path) -> Place:
@@ -157,7 +172,7 @@ def place_of(given: Path) -> Place:
         elif given.name.endswith(MANIFEST_OF_FILE) and given.name != MANIFEST_OF_FILE:
             place = Place(given.with_name(given.name.removesuffix(MANIFEST_OF_FILE)), "")
     elif not os.path.lexists(place.manifest):
-        raise ConfigError(f"nothing to verify at {str(given)!r}: no such file or folder{unfinished(place)}")
+        raise ConfigError(f"there is no export at {str(given)!r}{unfinished(place)}")
     return place
 
 
@@ -179,12 +194,46 @@ def manifest_at(place: Place) -> Summary | None:
         return decode_manifest(file.read(_LARGEST_MANIFEST_BYTES))
 
 
-def is_plain(name: str) -> bool:
+def listed_files(place: Place, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
+    """Check a manifest in itself and against the folder, and give the files to be read."""
+    if not summary.complete and summary.limited_to_contacts is None:
+        findings.add("the manifest says that the export is not complete")
+    contacts = sum(file.contacts for file in summary.files)
+    if contacts != summary.contacts:
+        findings.add(f"the manifest counts {summary.contacts} contacts, and {contacts} in its files")
+    if place.parts:
+        return _files_in_folder(place.path, summary, findings)
+    names = [file.name for file in summary.files]
+    if names != [place.path.name]:
+        listed = shown(names[0]) if len(names) == 1 else f"{len(names)} files"
+        findings.add(f"the manifest is of {listed}, not of {shown(place.path.name)}")
+    return [(place.path, file) for file in summary.files if len(names) == 1]
+
+
+def _files_in_folder(folder: Path, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
+    files: dict[str, FileSummary] = {}
+    for file in summary.files:
+        if not _is_plain(file.name):
+            findings.add(f"the manifest lists {shown(file.name)}, which is no part's name", "such names")
+        elif files.setdefault(file.name, file) is not file:
+            findings.add(f"the manifest lists {shown(file.name)} more than once", "files listed more than once")
+    try:
+        present = sorted(entry.name for entry in folder.iterdir())
+    except OSError as exc:
+        findings.add(f"the folder {failure_of(exc)}")
+        present = []
+    for name in present:
+        if not name.startswith(".") and name not in files and name != MANIFEST_OF_FOLDER:
+            findings.add(f"{shown(name)} is there, but not in the manifest", "that are not in the manifest")
+    return [(folder / name, file) for name, file in files.items()]
+
+
+def _is_plain(name: str) -> bool:
     """Whether a name can be a part's, and leads nowhere else: a manifest may be anybody's."""
     return name.isascii() and name.isprintable() and "/" not in name and name not in ("", ".", "..")
 
 
-def look_for_libraries(files: "tuple[tuple[Path, FileSummary], ...] | list[tuple[Path, FileSummary]]") -> None:
+def look_for_libraries(files: Sequence[tuple[Path, FileSummary]]) -> None:
     """Make sure that the files' formats can be read.
 
     Raises:
@@ -198,3 +247,8 @@ def look_for_libraries(files: "tuple[tuple[Path, FileSummary], ...] | list[tuple
             arrow()
     except (MissingZstdError, MissingArrowError) as missing:
         raise ConfigError(str(missing)) from None
+
+
+def shown(name: str) -> str:
+    """Show a name, which may be of any length."""
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")

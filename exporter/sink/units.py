@@ -2,19 +2,19 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter import fastzlib
 from exporter.arrow import arrow
 from exporter.errors import SinkError
-from exporter.fastzstd import zstd
-from exporter.sink.contents import is_ours, open_plainly
+from exporter.sink.contents import INFLATERS, all_of, is_ours, line_of, open_plainly
+from exporter.sink.lines import LONGEST_LINE_BYTES
 
 _PIECE_BYTES = 256 * 1024
 _COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
-_LARGEST_UNIT_BYTES = 1 << 28  # a page of ours has 64 MiB as the API sends it, and may grow by completed lists
+_LARGEST_UNIT_BYTES = 1 << 27  # a page of ours has 64 MiB as the API sends it, and may grow by completed lists
+_MOST_RECORDS = 100_000  # a page has 150, a row group 10,000
 
 
 class Place(NamedTuple):
@@ -41,10 +41,9 @@ def unit_at(files: Sequence[Path], place: Place) -> tuple[list[bytes], Place | N
     if place.file >= len(files):
         return [], None
     path = files[place.file]
-    read = _READERS.get(path.suffix, _lines)
     try:
         with open_plainly(path) as file:
-            records, following = read(file, place.offset)
+            records, following = _read(file, place.offset, path.suffix)
     except _errors(path.suffix):
         raise SinkError(f"{str(path)!r} is damaged: verify says more", path=path) from None
     if following is not None:
@@ -55,21 +54,24 @@ def unit_at(files: Sequence[Path], place: Place) -> tuple[list[bytes], Place | N
 def _lines(file: io.FileIO, offset: int) -> tuple[list[bytes], int | None]:
     """Read some whole lines."""
     file.seek(offset)
-    content = file.read(_PIECE_BYTES)
-    while (end := content.rfind(b"\n") + 1) == 0 and len(content) < _LARGEST_UNIT_BYTES:
-        more = file.read(_PIECE_BYTES)
-        if not more:
-            break
-        content += more
-    if content and not end:
+    pieces = [file.read(_PIECE_BYTES)]
+    length, end = len(pieces[0]), pieces[0].rfind(b"\n") + 1
+    while not end and pieces[-1]:
+        pieces.append(file.read(_PIECE_BYTES))
+        at = pieces[-1].rfind(b"\n") + 1
+        end = length + at if at else 0
+        length += len(pieces[-1])
+        if length > LONGEST_LINE_BYTES:
+            raise ValueError("a line that is too long")
+    if length and not end:
         raise ValueError("a line without an end")
     size = os.fstat(file.fileno()).st_size
-    return content[:end].split(b"\n")[:-1], offset + end if offset + end < size else None
+    return b"".join(pieces)[:end].split(b"\n")[:-1], offset + end if offset + end < size else None
 
 
-def _member(file: io.FileIO, offset: int) -> tuple[list[bytes], int | None]:
+def _member(file: io.FileIO, offset: int, begin: Callable[[], Any]) -> tuple[list[bytes], int | None]:
     """Read one member of gzip, or one frame of zstd."""
-    inflater: Any = zstd().ZstdDecompressor() if _is_zstd(file) else fastzlib.inflater(fastzlib.GZIP)
+    inflater = begin()
     file.seek(offset)
     inflated = bytearray()
     read = 0
@@ -78,17 +80,15 @@ def _member(file: io.FileIO, offset: int) -> tuple[list[bytes], int | None]:
         if not piece:
             raise EOFError
         read += len(piece)
-        inflated += inflater.decompress(piece)
-        if len(inflated) > _LARGEST_UNIT_BYTES:
-            raise ValueError("more than a page")
+        for part in all_of(inflater, piece):
+            inflated += part
+            if len(inflated) > _LARGEST_UNIT_BYTES:
+                raise ValueError("more than a page")
     following = offset + read - len(inflater.unused_data)
     size = os.fstat(file.fileno()).st_size
+    if inflated.count(b"\n") > _MOST_RECORDS:
+        raise ValueError("more than a page")
     return bytes(inflated).split(b"\n")[:-1], following if following < size else None
-
-
-def _is_zstd(file: io.FileIO) -> bool:
-    file.seek(0)
-    return file.read(2) == b"\x28\xb5"
 
 
 def _row_group(file: io.FileIO, number: int) -> tuple[list[bytes], int | None]:
@@ -98,13 +98,16 @@ def _row_group(file: io.FileIO, number: int) -> tuple[list[bytes], int | None]:
         groups = table.metadata.num_row_groups
         if not groups:
             return [], None
-        if not is_ours(table, pa.string()):
+        if not is_ours(table, pa.string()) or table.metadata.row_group(number).num_rows > _MOST_RECORDS:
             raise LookupError
         column = table.read_row_group(number, columns=["raw"], use_threads=False).column(0)
-        return [record.encode() for record in column.to_pylist()], number + 1 if number + 1 < groups else None
+        return list(map(line_of, column.to_pylist())), number + 1 if number + 1 < groups else None
 
 
-_READERS = {".gz": _member, ".zst": _member, ".parquet": _row_group}
+def _read(file: io.FileIO, offset: int, suffix: str) -> tuple[list[bytes], int | None]:
+    if suffix in INFLATERS:
+        return _member(file, offset, INFLATERS[suffix][0])
+    return _row_group(file, offset) if suffix == ".parquet" else _lines(file, offset)
 
 
 def _errors(suffix: str) -> tuple[type[Exception], ...]:
@@ -113,4 +116,4 @@ def _errors(suffix: str) -> tuple[type[Exception], ...]:
     if suffix == ".parquet":
         pa, _ = arrow()
         return (*always, pa.ArrowException)
-    return (*always, zstd().ZstdError) if suffix == ".zst" else (*always, *fastzlib.ERRORS)
+    return (*always, *INFLATERS[suffix][1]()) if suffix in INFLATERS else always

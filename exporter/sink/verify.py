@@ -11,20 +11,12 @@ from exporter.model import FileSummary, Summary
 from exporter.sink.contents import Contents, failure_of
 from exporter.sink.duplicates import RepeatedIds
 from exporter.sink.findings import Findings
-from exporter.sink.finished import (
-    MANIFEST_OF_FOLDER,
-    is_plain,
-    look_for_libraries,
-    manifest_at,
-    place_of,
-    unfinished,
-)
+from exporter.sink.finished import listed_files, look_for_libraries, manifest_at, place_of, shown, unfinished
 from exporter.sink.lines import Lines
 from exporter.sink.place import Place
 from exporter.sink.rows import Rows
 
 _MOST_FILES = 1_000
-_LONGEST_NAME = 100
 _TELL_EVERY_S = 0.25
 
 
@@ -88,7 +80,7 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
     summary = _summary_at(place, findings)
     if summary is None:
         return Verified(None, findings.sentences(), 0)
-    files = _files(place, summary, findings)
+    files = listed_files(place, summary, findings)
     look_for_libraries(files)
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
     with RepeatedIds(summary.contacts) as ids:
@@ -97,7 +89,7 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
             contents, lines = Contents(file), _lines(file, summary, ids.add, findings)
             _read(contents, lines, progress)
             for difference in _differences(contents, lines, expected):
-                findings.add(f"{_shown(file.name)} {difference}", "differences of files", _MOST_FILES)
+                findings.add(f"{shown(file.name)} {difference}", "differences of files", _MOST_FILES)
         repeated = ids.count(progress.tell_if_due)
     progress.tell()
     if repeated.surplus:
@@ -153,54 +145,15 @@ def _summary_at(place: Place, findings: Findings) -> Summary | None:
     return summary
 
 
-def _files(place: Place, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
-    """Check a manifest in itself and against the folder, and give the files to be read."""
-    if not summary.complete and summary.limited_to_contacts is None:
-        findings.add("the manifest says that the export is not complete")
-    contacts = sum(file.contacts for file in summary.files)
-    if contacts != summary.contacts:
-        findings.add(f"the manifest counts {summary.contacts} contacts, and {contacts} in its files")
-    if place.parts:
-        return _files_in_folder(place.path, summary, findings)
-    names = [file.name for file in summary.files]
-    if names != [place.path.name]:
-        listed = _shown(names[0]) if len(names) == 1 else f"{len(names)} files"
-        findings.add(f"the manifest is of {listed}, not of {_shown(place.path.name)}")
-    return [(place.path, file) for file in summary.files if len(names) == 1]
-
-
-def _files_in_folder(folder: Path, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
-    files: dict[str, FileSummary] = {}
-    for file in summary.files:
-        if not is_plain(file.name):
-            findings.add(f"the manifest lists {_shown(file.name)}, which is no part's name", "such names")
-        elif files.setdefault(file.name, file) is not file:
-            findings.add(f"the manifest lists {_shown(file.name)} more than once", "files listed more than once")
-    try:
-        present = sorted(entry.name for entry in folder.iterdir())
-    except OSError as exc:
-        findings.add(f"the folder {failure_of(exc)}")
-        present = []
-    for name in present:
-        if not name.startswith(".") and name not in files and name != MANIFEST_OF_FOLDER:
-            findings.add(f"{_shown(name)} is there, but not in the manifest", "that are not in the manifest")
-    return [(folder / name, file) for name, file in files.items()]
-
-
 def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], findings: Findings) -> Lines:
     """Choose what looks at a file's lines, by its format."""
-    with_ids = "id" not in summary.dropped and (not summary.fields or "id" in summary.fields)
     if path.name.endswith((".csv", ".csv.gz")):
-        return Rows(take_ids, _report(path, findings, "row"), summary.columns, with_ids=with_ids)
-    return Lines(take_ids, _report(path, findings, "line"), with_ids=with_ids)
-
-
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")
+        return Rows(take_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
+    return Lines(take_ids, _report(path, findings, "line"), with_ids=summary.has_ids)
 
 
 def _report(path: Path, findings: Findings, unit: str) -> Callable[[int, str], None]:
-    name = _shown(path.name)
+    name = shown(path.name)
 
     def report(number: int, what: str) -> None:
         place = f"{unit} {number}" if number else "the header"

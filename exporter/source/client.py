@@ -175,9 +175,10 @@ class Client:
         traffic.requests += 1
         try:
             answer = await self._exchange(self._session, url, left_at)
-        except Transient as failure:
+        except (Transient, ContractError) as failure:
+            cause = failure.cause if isinstance(failure, Transient) else "too_large"
             took_s = round(self._clock() - left_at, 4)
-            traffic.observer(Requested("GET", _shape_of(path), None, failure.cause, took_s, 0, None))
+            traffic.observer(Requested("GET", _shape_of(path), None, cause, took_s, 0, None))
             raise
         request_id = self._request_id(answer)
         took_s = round(self._clock() - left_at, 4)

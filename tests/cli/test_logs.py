@@ -1,9 +1,13 @@
 """Lines on stderr: as text or as JSON, with each request where that is asked for, and nothing personal."""
 
+import contextlib
 import json
 import logging
+import os
+import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +84,49 @@ async def test_the_library_logs_for_its_host(
     assert not any(contact["id"] in text or (contact["email"] or "@@") in text for contact in contacts)
     assert sandbox.token not in text
     assert "starting_after" not in text
+
+
+async def test_an_export_that_goes_on_logs_each_thing_once(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no cursor, not even in the record."""
+
+    def stop(event: exporter.Event) -> None:
+        if isinstance(event, exporter.PageWritten) and event.position.pages == 3:
+            raise KeyError("stopped")
+
+    with pytest.raises(KeyError):
+        await exporter.export(intercom, tmp_path / "a.ndjson", observer=stop, checkpoint_every_s=0)
+    before = sandbox.requests
+    with caplog.at_level(logging.DEBUG, "exporter"):
+        await exporter.export(intercom, tmp_path / "a.ndjson")
+    events = [record.event for record in caplog.records if record.name == "exporter"]  # type: ignore[attr-defined]
+    assert [type(event).__name__ for event in events].count("Requested") == sandbox.requests - before
+    resumed = [event for event in events if isinstance(event, exporter.Resumed)]
+    assert [event.position.next_cursor for event in resumed] == [None]
+
+
+def test_verbose_into_a_pipe_that_nobody_reads_does_not_slow_an_export_down(command: Any) -> None:
+    """What is said meanwhile is dropped: 200 requests do not wait half a second each."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, bytes(4096)):
+            pass
+    try:
+        done = subprocess.run(
+            command.line("demo", "--contacts=1000", "--per-page=5", "-v", "-o", "a.ndjson"),
+            cwd=command.folder,
+            env=command.environment(),
+            stdin=subprocess.DEVNULL,
+            stderr=writing,
+            timeout=80,
+            check=False,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert done.returncode == 0
 
 
 async def test_an_observer_is_told_of_each_request(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:

@@ -94,6 +94,22 @@ def test_a_failed_run_keeps_when_one_last_succeeded(serve: Serve, command: Any) 
     assert bad["last_end_timestamp_seconds", ()] >= good["last_end_timestamp_seconds", ()]
 
 
+def test_another_outputs_success_is_not_ours(serve: Serve, command: Any) -> None:
+    """Before the first one it is 0, so that an alarm rings for a job that never worked."""
+    command.run("demo", "--contacts=5", "-o", "other.ndjson", "--metrics-file=export.prom")
+    assert of_file(command)["last_success_timestamp_seconds", ()] > 0
+    with serve("--contacts=10") as served:
+        options = ("-o", "mine.ndjson", "--metrics-file=export.prom")
+        done = command.run("contacts", *options, served=served, INTERCOM_ACCESS_TOKEN="wrong")
+    assert (done.returncode, of_file(command)["last_success_timestamp_seconds", ()]) == (3, 0)
+
+
+def test_the_address_is_told_among_events_too(command: Any) -> None:
+    """It is the only way to learn a free port."""
+    done = command.run("demo", "--contacts=5", "--progress=json", "--metrics-port=0")
+    assert b"metrics at http://127.0.0.1:" in done.stderr
+
+
 @pytest.mark.parametrize("there", [b"", b"not { a metric", b"\xff\xfe", b"x" * 3_000_000])
 def test_a_file_that_is_something_else_is_replaced(command: Any, there: bytes) -> None:
     """It has the suffix that only such files have."""
@@ -143,7 +159,8 @@ WRONG = {
     "--metrics-file=missing/export.prom": "folder",
     "--metrics-port=99999": "99999",
     "--metrics-port=-1": "-1",
-    "--metrics-port=0 --metrics-host=no.such.host.invalid": "no.such.host.invalid",
+    "--metrics-port=0 --metrics-host=203.0.113.1": "203.0.113.1",
+    "--metrics-port=0 --quiet": "--quiet",
 }
 
 
@@ -193,6 +210,15 @@ async def test_they_can_be_embedded(sandbox: exporter.Sandbox, intercom: exporte
     text = generate_latest(registry).decode()
     for name in ("one", "two"):
         assert f'intercom_exporter_contacts_written_total{{output="{name}"}} 1000.0' in text
+
+
+async def test_an_observer_can_be_used_again(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """For the next night's export, which counts on."""
+    registry = CollectorRegistry()
+    observer = exporter.Metrics(registry).of("nightly")
+    for name in ("monday", "tuesday"):
+        await exporter.export(intercom, tmp_path / f"{name}.ndjson", observer=observer)
+    assert samples(generate_latest(registry).decode())["contacts_written_total", ()] == 2_000
 
 
 async def test_an_export_that_goes_on_counts_only_what_it_writes(

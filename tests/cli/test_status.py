@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.amounts import duration
 from exporter.cli.reporter import Reporter
 from exporter.cli.settings import ReportOptions
-from exporter.cli.status import Status, duration, lines, progress_line, sentence
+from exporter.cli.status import Status, lines, progress_line, sentence
 from exporter.events import PageWritten
 from exporter.model import Position
 

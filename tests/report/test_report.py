@@ -1,6 +1,7 @@
 """The command `report`: one page that says what is in an export."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -163,6 +164,71 @@ def test_a_damaged_export_has_no_report(command: Any) -> None:
     assert not (command.folder / "a.ndjson.gz.report.html").exists()
 
 
+def test_a_file_that_is_cut_short_or_gone_has_none_either(command: Any) -> None:
+    """The commonest damage."""
+    command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
+    with (command.folder / "a.ndjson").open("r+b") as file:
+        file.truncate(1_000)
+    assert command.run("report", "a.ndjson").returncode == 7
+    (command.folder / "a.ndjson").unlink()
+    done = command.run("report", "a.ndjson")
+    assert (done.returncode, done.stderr.count(b"\n")) == (7, 1)
+
+
+def test_a_folder_can_be_named_in_any_way(command: Any) -> None:
+    """As the one that one is in, by its manifest, by another road to it."""
+    command.run("demo", "--contacts=300", "-q", "-o", "parts/")
+    for path in (".", "manifest.json", "../parts/"):
+        done = subprocess.run(
+            command.line("report", path),
+            cwd=command.folder / "parts",
+            env=command.environment(),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, b""), done.stderr
+        assert (command.folder / "parts.report.html").exists()
+        (command.folder / "parts.report.html").unlink()
+    inside = str(command.folder / "parts" / "x.html")
+    assert command.run("report", "parts", "--html", inside).returncode == 2
+    (command.folder / "road").symlink_to("parts")
+    assert command.run("report", "parts", "--html", "road/x.html").returncode == 2
+    assert command.run("verify", "parts").returncode == 0
+
+
+def test_no_file_of_the_export_is_replaced_whatever_is_said(command: Any) -> None:
+    """Neither its contacts nor its manifest."""
+    command.run("demo", "--contacts=30", "-q", "-o", "a.ndjson")
+    for name in ("a.ndjson", "a.ndjson.manifest.json"):
+        assert command.run("report", "a.ndjson", "--html", name, "--replace").returncode == 2
+    assert command.run("verify", "a.ndjson").returncode == 0
+
+
+def test_a_pipe_of_that_name_is_not_waited_for(command: Any) -> None:
+    """It is no report."""
+    command.run("demo", "--contacts=30", "-q", "-o", "a.ndjson")
+    os.mkfifo(command.folder / "x.html")
+    assert command.run("report", "a.ndjson", "--html", "x.html").returncode == 2
+
+
+def test_stdout_gets_the_page_in_any_locale(command: Any) -> None:
+    """In UTF-8, as the page says."""
+    command.run("demo", "--contacts=3000", "-q", "-o", "a.ndjson")
+    done = command.run("report", "a.ndjson", "--html", "-", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert "Türkiye" in done.stdout.decode()
+
+
+def test_the_time_it_took_is_that_of_its_runs(command: Any) -> None:
+    """Not a whole slice for each."""
+    for _ in range(3):
+        command.run("demo", "--contacts=3000", "-q", "-o", "a.ndjson", "--max-duration=0.4", "--checkpoint-every=0")
+    command.run("demo", "--contacts=3000", "-q", "-o", "a.ndjson")
+    timeline = json.loads((command.folder / "a.ndjson.manifest.json").read_text())["timeline"]
+    assert 0 < timeline["ran_s"] < 30
+
+
 @pytest.mark.parametrize("arguments", [["missing.ndjson"], [""], ["a.ndjson", "--html", "no/such/folder.html"]])
 def test_what_cannot_be_is_one_line(command: Any, arguments: list[str]) -> None:
     """Exit 2."""
@@ -172,13 +238,12 @@ def test_what_cannot_be_is_one_line(command: Any, arguments: list[str]) -> None:
 
 
 def test_memory_does_not_depend_on_the_export(command: Any) -> None:
-    """Ten times the contacts, the same memory; most of it is what draws the charts."""
+    """Ten times the contacts, the same memory."""
     peaks = []
     for contacts in (5_000, 50_000):
         command.run("demo", f"--contacts={contacts}", "-q", "-o", f"{contacts}.ndjson.gz")
         peaks.append(peak_kb(command, "report", f"{contacts}.ndjson.gz", "-q"))
     assert peaks[1] - peaks[0] < 12_000
-    assert peaks[1] < 220_000
 
 
 def peak_kb(command: Any, *arguments: str) -> int:

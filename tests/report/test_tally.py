@@ -74,7 +74,7 @@ def test_fields_within_objects_and_lists() -> None:
         "location.city": (1, {"text": 1}, 1),
         "location.country": (0, {}, 0),
         "tags": (1, {"list": 1}, 0),
-        "n": (3, {"integer": 1, "boolean": 1, "text": 1}, 2),  # a zero and a false are equal
+        "n": (3, {"integer": 1, "boolean": 1, "text": 1}, 3),
         "custom_attributes.plan": (1, {"text": 1}, 1),
         "custom_attributes.order": (1, {"object": 1}, 0),
     }

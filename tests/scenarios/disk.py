@@ -12,7 +12,9 @@ Tree: TypeAlias = dict[str, bytes | None]
 """What is below a folder: names, and the bytes of each file; None is a folder."""
 
 _MOST_NAMES_IN_DOUBT = 4
-_EACH_RUN_S_OWN = re.compile(rb'("(?:started_at|finished_at|runs|interruptions|requests|rate_limit_wait_s)": )[^,\n]*')
+_EACH_RUN_S_OWN = re.compile(
+    rb'("(?:started_at|finished_at|runs|interruptions|requests|rate_limit_wait_s)": )[^,\n]*|("timeline": )[^\n]*'
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -133,7 +135,7 @@ def _folder(name: str) -> str:
 def _timeless(content: bytes | None) -> bytes | None:
     if not content or not content.startswith(b"{\n"):
         return content
-    return _EACH_RUN_S_OWN.sub(rb"\1", content) if content.endswith(b"\n}\n") else b"a broken object"
+    return _EACH_RUN_S_OWN.sub(rb"\1\2", content) if content.endswith(b"\n}\n") else b"a broken object"
 
 
 def timeless(tree: Tree) -> Tree:

@@ -115,7 +115,7 @@ def test_a_manifest_is_the_documented_one() -> None:
         "rate_limit_wait_s": 0.5,
         "schema_checked": 0,
         "schema_drift": {},
-        "timeline": {"slice_s": 1.0, "contacts": [], "retries": [], "waited_s": []},
+        "timeline": {"slice_s": 1.0, "contacts": [], "retries": [], "waited_s": [], "ran_s": 0.0},
         "files": [
             {
                 "name": "contacts.ndjson.gz",

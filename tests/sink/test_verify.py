@@ -430,7 +430,7 @@ def test_a_part_is_no_finished_export(tmp_path: Path) -> None:
 )
 def test_nothing_there_is_a_wrong_argument(tmp_path: Path, name: str) -> None:
     """Neither an export nor a manifest: the path is to be changed."""
-    with pytest.raises(ConfigError, match="nothing to verify"):
+    with pytest.raises(ConfigError, match="there is no export at"):
         verify(tmp_path / name)
 
 
