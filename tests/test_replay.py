@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +14,11 @@ import httpx
 import pytest
 
 import exporter
+from exporter.arrow import arrow
+from exporter.fastzlib import gzip_member
+from exporter.fastzstd import zstd_frame
 from exporter.sink.finished import Finished
+from tests.report.exports import write_export
 
 Serve = Callable[..., AbstractContextManager[Any]]
 FORMATS = ("a.ndjson", "a.ndjson.gz", "a.ndjson.zst", "a.parquet")
@@ -162,6 +168,83 @@ async def test_a_cursor_of_another_export_is_refused(tmp_path: Path) -> None:
                         await anext(intercom.pages(cursors[0]))
 
 
+async def test_rows_of_lists_keep_their_bytes(tmp_path: Path) -> None:
+    """Escapes, numbers as they were written, integers of any length; a tag without a name is not given one."""
+    record = (
+        b'{"id":"5f0000000000000000000001","tags":{"type":"list","data":[{"id":"7","name":"R\\u0026D","n":1.10},'
+        b'{"id":"8"},{"id":"9","name":"x","n":123456789012345678901234567890}],"has_more":false}}'
+    )
+    write_export(tmp_path / "a.ndjson", [record.decode()])
+    replay = await replayed(tmp_path / "a.ndjson")
+    async with exporter.Sandbox(replay=replay) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url) as client:
+        client.headers["Authorization"] = f"Bearer {sandbox.token}"
+        rows = (await client.get("/contacts/5f0000000000000000000001/tags")).content
+        named = (await client.get("/tags")).content
+    assert record[record.index(b'[{"id":"7"') : record.index(b',"has_more"')] in rows
+    assert b'"name":"R\\u0026D"' in named
+    assert b'"id":"8"' not in named
+
+
+async def test_the_token_of_real_contacts_cannot_be_guessed(tmp_path: Path) -> None:
+    """That of made-up ones is the same each time."""
+    await recorded(tmp_path, "a.ndjson", 10)
+    replay = await replayed(tmp_path / "a.ndjson")
+    tokens = {exporter.Sandbox(replay=replay).token for _ in range(3)} | {exporter.Sandbox().token}
+    assert len(tokens) == 4
+    assert exporter.Sandbox().token == exporter.Sandbox().token
+    assert exporter.Sandbox(replay=replay, token="mine").token == "mine"
+
+
+@pytest.mark.parametrize("suffix", ["ndjson.gz", "ndjson.zst"])
+def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, command: Any, suffix: str) -> None:
+    """A member of millions of lines, or of endless ones, is no page."""
+    compress = gzip_member if suffix.endswith("gz") else zstd_frame
+    path = command.folder / f"bomb.{suffix}"
+    content = b"{}\n" * 60_000_000
+    write_export(path, ["{}"], compress(content))
+    program = (
+        "import resource, sys, exporter\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2_500_000_000,) * 2)\n"
+        f"replay = exporter.Replay({str(path)!r})\n"
+        "try: replay.records(0, 1)\n"
+        "except exporter.SinkError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"damaged" in done.stdout
+
+
+async def test_a_file_that_is_changed_while_it_is_served_is_refused(tmp_path: Path) -> None:
+    """Two exports are not mixed."""
+    await recorded(tmp_path, "a.ndjson", 600)
+    replay = await replayed(tmp_path / "a.ndjson")
+    assert len(await anyio.to_thread.run_sync(replay.records, 0, 10)) == 10
+    content = (tmp_path / "a.ndjson").read_bytes()
+    (tmp_path / "a.ndjson").unlink()
+    (tmp_path / "a.ndjson").write_bytes(content)
+    with pytest.raises(exporter.SinkError, match="changed"):
+        await anyio.to_thread.run_sync(replay.records, 500, 600)
+
+
+def test_a_line_of_any_length_is_read_in_one_go(tmp_path: Path) -> None:
+    """Not in a time that grows with the square of its length."""
+    write_export(tmp_path / "a.ndjson", ['{"id":"1","x":"' + "x" * 60_000_000 + '"}', '{"id":"2"}'])
+    replay = exporter.Replay(str(tmp_path / "a.ndjson"))
+    assert [len(record) for record in replay.records(0, 2)] == [60_000_017, 10]
+
+
+async def test_odd_contacts_in_a_table_are_refused(tmp_path: Path) -> None:
+    """A null, or text of two lines, is none."""
+    pa, parquet = arrow()
+    for odd in (None, '{"id":"1"}\n,{"id":"7"}'):
+        table = pa.table({"raw": pa.array([odd], pa.string())})
+        parquet.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
+        write_export(tmp_path / "a.parquet", ["{}"], (tmp_path / "a.parquet").read_bytes())
+        replay = await replayed(tmp_path / "a.parquet")
+        with pytest.raises(exporter.SinkError, match="damaged"):
+            await anyio.to_thread.run_sync(replay.records, 0, 1)
+
+
 def test_nothing_is_left_of_what_was_looked_up(command: Any, tmp_path: Path) -> None:
     """No id stays in the temporary folder, however it ends; and a signal does not wait for all ids to be read."""
     command.run("demo", "--contacts=60000", "-q", "-o", "a.ndjson")
@@ -188,7 +271,10 @@ def test_the_command_serves_it(serve: Serve, command: Any) -> None:
     assert (command.folder / "b.ndjson.gz").read_bytes() == (command.folder / "a.ndjson.gz").read_bytes()
 
 
-@pytest.mark.parametrize("arguments", [("--from", "missing"), ("--from", "a.ndjson", "--change", "insert=1")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--from", "missing"), ("--from", "a.ndjson", "--change", "insert=1"), ("--from", "a.ndjson", "--contacts", "5")],
+)
 def test_a_wrong_call_is_one_line(command: Any, arguments: tuple[str, ...]) -> None:
     """Exit 2."""
     command.run("demo", "--contacts=5", "-q", "-o", "a.ndjson")

@@ -59,13 +59,16 @@ def test_many_short_runs_take_the_time_that_they_took() -> None:
     [
         Timeline(0.0),
         Timeline(-1.0),
+        Timeline(5e-324),
+        Timeline(9e15),
+        Timeline(1.0, (2**52, 2**52), (0, 0), (0.0, 0.0)),
         Timeline(1.0, (1,)),
         Timeline(1.0, (-1,), (0,), (0.0,)),
         Timeline(1.0, (2**60,), (0,), (0.0,)),
         Timeline(float("nan")),
         Timeline(1.0, (0,) * 2_000, (0,) * 2_000, (0.0,) * 2_000),
     ],
-    ids=range(7),
+    ids=range(10),
 )
 def test_an_impossible_one_is_not_believed(odd: Timeline) -> None:
     """A manifest may be anybody's."""

@@ -39,6 +39,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128
 
     def __init__(self, host: str, port: int, application: Callable[..., Any]) -> None:
         self._free = BoundedSemaphore(_MOST_CONNECTIONS)

@@ -1,5 +1,8 @@
 """Completion, in the shells themselves."""
 
+import os
+import pty
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,6 +43,39 @@ def test_bash_completes(script: Path, line: str) -> None:
         ["bash", "-c", program, "bash", line], capture_output=True, text=True, timeout=30, check=False
     )
     assert {word.strip() for word in done.stdout.split()} >= WORDS[line], done
+
+
+@pytest.mark.parametrize("script", ["bash"], indirect=True)
+@pytest.mark.parametrize("line", ["verify my", "contacts -o my", "report my"])
+def test_bash_completes_names_of_files(script: Path, line: str) -> None:
+    """On a terminal, as somebody presses the key."""
+    (script.parent / "my-contacts.ndjson").touch()
+    leader, follower = pty.openpty()
+    shell = subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-i"],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        cwd=script.parent,
+        start_new_session=True,
+        env={"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": str(script.parent)},
+    )
+    os.close(follower)
+    os.write(leader, f"source {script}; printf 'rea%s' dy\n".encode())
+    shown = _read_until(leader, b"ready")
+    os.write(leader, f"intercom-exporter {line}\t".encode())
+    shown = _read_until(leader, b"my-contacts.ndjson")
+    os.close(leader)
+    shell.kill()
+    shell.wait()
+    assert b"my-contacts.ndjson" in shown
+
+
+def _read_until(leader: int, text: bytes) -> bytes:
+    shown = b""
+    while text not in shown and select.select([leader], [], [], 20)[0]:
+        shown += os.read(leader, 4096)
+    return shown
 
 
 @pytest.mark.parametrize("script", ["zsh", "fish"], indirect=True)

@@ -1,6 +1,7 @@
 """Settings: option, environment, file, default; and where each came from."""
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -88,6 +89,9 @@ BAD = {
     "[contacts]\naccess_token = 'dG9rOm15'": "token-command",
     "config = 'other.toml'": "config",
     "x = " + "[" * 3_000: "TOML",
+    "[schema]\nformat = 'table'": "schema",
+    'key-file = "a\\u0000b"\npseudonymise = "email"': "key file",
+    'metrics-file = "a\\u0000.prom"': "metrics file",
 }
 
 
@@ -110,11 +114,12 @@ def test_a_file_that_cannot_be_read_is_one_line(command: Any, name: str) -> None
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
 
 
-def test_no_token_is_ever_shown(command: Any) -> None:
+@pytest.mark.parametrize("address", ["http://me:secret@127.0.0.1", "http://127.0.0.1/?token=secret"])
+def test_no_token_is_ever_shown(command: Any, address: str) -> None:
     """Wherever it was put: in the environment, in a program's words, in an address, in an output's name."""
     done = command.run(
         *("config", "show", "--token-command", "echo dG9rOm15", "--output", "dG9rOm15.ndjson"),
-        *("--base-url", "http://me:secret@127.0.0.1"),
+        *("--base-url", address),
         INTERCOM_ACCESS_TOKEN="dG9rOm15",
     )
     assert done.returncode == 0
@@ -150,6 +155,14 @@ def test_showing_what_cannot_be_is_a_usage_error(command: Any, words: list[str])
     """As it would be for the command itself."""
     done = command.run("config", "show", *words)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+def test_whatever_can_be_set_can_be_shown(command: Any) -> None:
+    """Numbers beyond 64 bits, names that are no text, a terminal that lacks letters."""
+    words = ("--max-contacts", "9" * 30, "--output", os.fsdecode(b"\xff.ndjson"))
+    assert shown(command, *words)["max-contacts"]["value"] == int("9" * 30)
+    done = command.run("config", "show", "-o", "größe.ndjson", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_format_in_the_environment_is_not_the_schemas(command: Any) -> None:

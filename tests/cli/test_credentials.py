@@ -106,6 +106,33 @@ def test_two_places_at_once_are_refused(command: Any) -> None:
     assert b"exclude each other" in done.stderr
 
 
+def test_what_a_program_leaves_running_is_not_waited_for(command: Any, address: str) -> None:
+    """An agent that it started may keep the pipe open for ever."""
+    # It ends by itself, and well after the test's own time is over if that waits for it.
+    assert exports(command, address, "--token-command", "sh -c 'echo dG9rOm15; sleep 130 2>/dev/null & exit 0'")
+
+
+def test_a_token_in_the_wrong_place_is_not_shown(command: Any) -> None:
+    """It is no program."""
+    done = command.run("contacts", "--token-command", "dG9rOm15")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"dG9r" not in done.stderr
+
+
+def test_a_name_that_cannot_be_is_one_line(command: Any) -> None:
+    """A file of settings can hold any character."""
+    (command.folder / "settings.toml").write_text('token-file = "a\\u0000b"')
+    done = command.run("contacts", "--config", "settings.toml")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"token file" in done.stderr
+
+
+def test_a_variable_that_is_empty_says_nothing(command: Any, address: str) -> None:
+    """As one that is not there."""
+    variables = {"INTERCOM_EXPORTER_TOKEN_COMMAND": "", "INTERCOM_EXPORTER_CONFIG": ""}
+    assert exports(command, address, INTERCOM_ACCESS_TOKEN="dG9rOm15", **variables)
+
+
 KEYRING = {"PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring"}
 
 
@@ -120,8 +147,9 @@ def test_the_keyring_has_it(command: Any, address: str, tmp_path: Path) -> None:
     assert b"keyring set intercom-exporter other" in done.stderr
 
 
-def test_a_system_without_a_keyring_is_one_line(command: Any) -> None:
+@pytest.mark.parametrize("backend", ["keyring.backends.fail.Keyring", "no.such.Backend"])
+def test_a_system_without_a_keyring_is_one_line(command: Any, backend: str) -> None:
     """As servers are."""
-    done = command.run("contacts", "--token-keyring", "acme", PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring")
+    done = command.run("contacts", "--token-keyring", "acme", PYTHON_KEYRING_BACKEND=backend)
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"keyring" in done.stderr

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -154,6 +155,45 @@ def test_they_are_served_while_it_runs(serve: Serve, command: Any) -> None:
         httpx.get(address)
 
 
+def test_odd_clients_are_borne_in_silence(serve: Serve, command: Any) -> None:
+    """Broken requests, and more connections than there is room for, cost no line, no descriptor and no export."""
+    with serve("--contacts=15000", "--latency-ms=50") as served:
+        run = command.start("contacts", "-o", "a.ndjson", "--metrics-port=0", served=served)
+        assert run.stderr is not None
+        address = run.stderr.readline().decode().split()[-1]
+        port = int(address.rpartition(":")[2].partition("/")[0])
+        for broken in (
+            b"GET /metrics HT",
+            b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=\xff\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(broken)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+        descriptors = len(list(Path(f"/proc/{run.pid}/fd").iterdir())) if sys.platform == "linux" else 0
+        _out, said = run.communicate(timeout=60)
+        for client in idle:
+            client.close()
+    assert run.returncode == 0
+    assert descriptors < 60
+    assert all(line.startswith(b"intercom-exporter: ") for line in said.splitlines())
+
+
+@pytest.mark.parametrize("name", ["größe.ndjson", "a\nb.ndjson", 'a"b\\.ndjson'])
+def test_a_label_is_text_whatever_the_output_is_called(command: Any, name: str) -> None:
+    """Names of files need not be."""
+    done = command.run("demo", "--contacts=5", "-q", "-o", name, "--metrics-file=export.prom")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert of_file(command)["last_exit_code", ()] == 0
+
+
+def test_a_pipe_of_that_name_is_not_waited_for(command: Any) -> None:
+    """It is replaced like anything else."""
+    os.mkfifo(command.folder / "export.prom")
+    assert command.run("demo", "--contacts=5", "-q", "--metrics-file=export.prom").returncode == 0
+    assert of_file(command)["contacts_written_total", ()] == 5
+
+
 WRONG = {
     "--metrics-file=export.txt": ".prom",
     "--metrics-file=missing/export.prom": "folder",
@@ -161,6 +201,7 @@ WRONG = {
     "--metrics-port=-1": "-1",
     "--metrics-port=0 --metrics-host=203.0.113.1": "203.0.113.1",
     "--metrics-port=0 --quiet": "--quiet",
+    "--metrics-port=0 --metrics-host=.a": ".a",
 }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.report.exports import write_export
+
 
 def table_of(html: str, heading: str) -> dict[str, list[str]]:
     """Give the rows of the first table below a heading, by their first cell."""
@@ -84,33 +86,80 @@ def test_hostile_names_stay_text(command: Any, tmp_path: Path) -> None:
     assert "\x00" not in html
 
 
-def write_export(path: Path, lines: list[str]) -> None:
-    """Write a finished export of our own making, as its manifest says."""
-    import hashlib  # noqa: PLC0415
+def test_numbers_of_any_length_are_no_damage(command: Any) -> None:
+    """`verify` takes them, too."""
+    lines = [
+        f'{{"id":"1","n":{"9" * 5_000},"x":1e400}}',
+        '{"id":"2","n":-1}',
+        '{"id":"3","n":-2}',
+        '{"id":"4","n":true}',
+    ]
+    write_export(command.folder / "a.ndjson", lines)
+    assert command.run("verify", "a.ndjson").returncode == 0
+    assert command.run("report", "a.ndjson", "-q").returncode == 0
+    html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
+    assert table_of(html, "Fields")["n"][-1] == "4"
 
-    from exporter.model import FileSummary, SourceSummary, Summary  # noqa: PLC0415
-    from exporter.sink.manifest import encode_manifest  # noqa: PLC0415
 
-    content = "".join(f"{line}\n" for line in lines).encode()
-    path.write_bytes(content)
-    file = FileSummary(path.name, len(content), hashlib.sha256(content).hexdigest(), len(lines), len(content))
-    summary = Summary(
-        tool="intercom-exporter 0",
-        complete=True,
-        source=SourceSummary("https://api.intercom.io", "/contacts", "2.14", None, 150),
-        started_at="2026-01-01T00:00:00Z",
-        finished_at="2026-01-01T00:01:00Z",
-        runs=1,
-        pages=1,
-        contacts=len(lines),
-        total_count_first=None,
-        total_count_last=None,
-        requests=1,
-        retries={},
-        rate_limit_wait_s=0.0,
-        files=(file,),
+def test_long_names_and_many_fields_fit(command: Any) -> None:
+    """No warning of the library that draws, no share above 100 %, no attribute called type that hides the others."""
+    countries = (
+        "United Kingdom of Great Britain and Northern Ireland",
+        "日本",
+        "South Georgia and the South Sandwich Islands",
     )
-    path.with_name(f"{path.name}.manifest.json").write_bytes(encode_manifest(summary))
+    lines = [
+        json.dumps(
+            {
+                "id": str(number),
+                "location": {"country": countries[number % 3]},
+                "custom_attributes": {"type": "list", "plan": 1, **{f"{number}-{at}": 1 for at in range(500)}},
+            }
+        )
+        for number in range(6)
+    ]
+    write_export(command.folder / "a.ndjson", lines)
+    done = command.run("report", "a.ndjson", "-q")
+    assert (done.returncode, done.stderr) == (0, b"")
+    html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
+    shares = [float(share) for share in re.findall(r"([\d.]+) %</td>", html)]
+    assert max(shares) <= 100
+    assert table_of(html, "Custom attributes")["plan"][0] == "100.0 %"
+
+
+@pytest.mark.parametrize("name", ["größe.ndjson", "a b.ndjson", "a\nb.ndjson"])
+def test_an_export_may_be_called_anything(command: Any, name: str) -> None:
+    """As `verify` finds it, so do the report and the sandbox."""
+    command.run("demo", "--contacts=20", "-q", "-o", name)
+    assert command.run("report", name, "-q").returncode == 0
+    assert (command.folder / f"{name}.report.html").exists()
+    served = command.start("sandbox", "--from", name)
+    assert served.stdout is not None
+    assert served.stdout.readline().startswith(b'{"base_url"')
+    served.terminate()
+    assert served.wait(30) == 0
+
+
+def test_what_verify_refuses_has_no_report(command: Any) -> None:
+    """A part that is listed twice, one that nobody listed, a manifest that is not complete."""
+    command.run("demo", "--contacts=600", "-q", "-o", "parts/", "--part-contacts=300", "--format=ndjson")
+    manifest = command.folder / "parts" / "manifest.json"
+    truth = json.loads(manifest.read_text())
+    for change in ({"files": [*truth["files"], truth["files"][0]]}, {"complete": False}, {"contacts": 7}):
+        manifest.write_text(json.dumps(truth | change))
+        assert command.run("report", "parts").returncode == 7, change
+    manifest.write_text(json.dumps(truth))
+    (command.folder / "parts" / "contacts-00009.ndjson").touch()
+    assert command.run("report", "parts").returncode == 7
+
+
+def test_other_peoples_files_beside_it_stay(command: Any) -> None:
+    """Whatever they are called."""
+    command.run("demo", "--contacts=20", "-q", "-o", "a.ndjson")
+    (command.folder / "q.html.tmp").write_text("mine")
+    assert command.run("report", "a.ndjson", "--html", "q.html").returncode == 0
+    assert (command.folder / "q.html.tmp").read_text() == "mine"
+    assert not list(command.folder.glob(".*"))
 
 
 @pytest.mark.parametrize("contacts", [0, 1])
