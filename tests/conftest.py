@@ -8,7 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +48,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         title, *legend = heading.splitlines()
         terminalreporter.section(title)
         terminalreporter.write("\n".join([*legend, *sorted(lines), ""]))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use half as many workers again as there are processors: many tests wait, for windows, processes and disks."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture
@@ -132,6 +143,39 @@ class Command:
             cwd=self.folder,
             env=self.environment(served, **variables),
         )
+
+    def program(self, code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+        """Run some code of Python where the command would run."""
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            timeout=100,
+            check=False,
+            cwd=self.folder,
+            env=self.environment(None, **variables),
+        )
+
+    def run_unheard(self, *arguments: str) -> int:
+        """Run it with a stderr that is full and that nobody reads; give its exit code."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while os.write(writing, bytes(4096)):
+                pass
+        try:
+            return subprocess.run(
+                self.line(*arguments),
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=writing,
+                timeout=90,
+                check=False,
+            ).returncode
+        finally:
+            os.close(reading)
+            os.close(writing)
 
     def start(self, *arguments: str, served: Served | None = None, **variables: str) -> subprocess.Popen[bytes]:
         """Start it; it ends with the test at the latest."""

@@ -94,6 +94,8 @@ class _Progress:
 
 def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
     """Decide where the report goes, and refuse to replace what is none."""
+    if html is not None and "\0" in html:
+        raise ConfigError("the report cannot be written: there is no such name")
     target = export.path.with_name(f"{export.path.name}{_SUFFIX}") if html is None else Path(html)
     if not target.parent.is_dir():
         raise ConfigError(f"the folder of {str(target)!r} is not there")

@@ -14,7 +14,7 @@ from exporter.sink.findings import Findings
 from exporter.sink.lines import Lines
 from exporter.sink.manifest import decode_manifest
 from exporter.sink.place import Place
-from exporter.sink.rows import RowCells
+from exporter.sink.rows import CsvCells
 
 MANIFEST_OF_FOLDER = "manifest.json"
 MANIFEST_OF_FILE = ".manifest.json"
@@ -96,7 +96,7 @@ class Finished:
         Args:
             contents: of one of its files; knows afterwards what was wrong with it.
         """
-        rows = RowCells(self.summary.columns)
+        rows = CsvCells(self.summary.columns)
         for piece in contents.pieces():
             rows.feed(piece)
             yield rows.take()

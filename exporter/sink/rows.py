@@ -10,7 +10,7 @@ from exporter.utf8 import first_bad_byte
 _CELL = re.compile(rb'("[^"]*+(?:""[^"]*+)*+"|[^",\n]*+)([,\n])')
 
 
-class Rows(Lines):
+class CsvLines(Lines):
     """Takes a CSV file's content piece by piece, and hands on the ids of its rows.
 
     Args:
@@ -93,7 +93,7 @@ class Rows(Lines):
             self._report(self.count, "without an id")
 
 
-class RowCells(Rows):
+class CsvCells(CsvLines):
     """Rows that are collected instead of being looked at.
 
     Args:

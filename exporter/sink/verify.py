@@ -14,7 +14,7 @@ from exporter.sink.findings import Findings
 from exporter.sink.finished import listed_files, look_for_libraries, manifest_at, place_of, shown, unfinished
 from exporter.sink.lines import Lines
 from exporter.sink.place import Place
-from exporter.sink.rows import Rows
+from exporter.sink.rows import CsvLines
 
 _MOST_FILES = 1_000
 _TELL_EVERY_S = 0.25
@@ -148,7 +148,7 @@ def _summary_at(place: Place, findings: Findings) -> Summary | None:
 def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], findings: Findings) -> Lines:
     """Choose what looks at a file's lines, by its format."""
     if path.name.endswith((".csv", ".csv.gz")):
-        return Rows(take_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
+        return CsvLines(take_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
     return Lines(take_ids, _report(path, findings, "line"), with_ids=summary.has_ids)
 
 

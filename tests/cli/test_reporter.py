@@ -1,8 +1,5 @@
 """What is said about what is kept, whatever is known of it."""
 
-import os
-import subprocess
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -34,24 +31,6 @@ def test_a_stop_says_what_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_a_stderr_that_nobody_reads_does_not_slow_an_export_down(command: Any) -> None:
     """What is said meanwhile is dropped: 600 pages do not wait half a second each."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    with suppress(BlockingIOError):
-        while os.write(writing, bytes(4096)):
-            pass
-    try:
-        done = subprocess.run(
-            command.line("demo", "--contacts=3000", "--per-page=5", "--progress=json", "--output=a.ndjson"),
-            cwd=command.folder,
-            env=command.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=writing,
-            timeout=90,
-            check=False,
-        )
-    finally:
-        os.close(reading)
-        os.close(writing)
-    assert done.returncode == 0
+    arguments = ("--contacts=3000", "--per-page=5", "--progress=json", "--output=a.ndjson")
+    assert command.run_unheard("demo", *arguments) == 0
     assert (command.folder / "a.ndjson").read_bytes().count(b"\n") == 3_000
