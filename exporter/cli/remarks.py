@@ -34,7 +34,7 @@ def troubles(summary: Summary) -> str | None:
         facts.append(f"{duration(summary.rate_limit_wait_s)} waited for the rate limit")
     if summary.lists_expanded:
         facts.append(f"{summary.lists_expanded:,} lists completed")
-    return f"it took {', '.join(facts)}" if facts else None
+    return f"on the way: {', '.join(facts)}" if facts else None
 
 
 def _drift(summary: Summary) -> str:

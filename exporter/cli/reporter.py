@@ -108,9 +108,10 @@ class Reporter:
         size = f", {sum(file.bytes for file in summary.files) / 1e6:,.1f} MB" if summary.files else ""
         count = len(summary.files)
         parts = f" in {count:,} part{'s' if count > 1 else ''}" if summary.part_bytes else ""
+        pages = f"{summary.pages:,} page{'s' if summary.pages != 1 else ''}"
         limit = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
         return (
-            f"{summary.contacts:,} contacts{limit} in {summary.pages:,} pages to {self._name}{parts}{size}: "
+            f"{summary.contacts:,} contacts{limit} in {pages} to {self._name}{parts}{size}: "
             f"{now_s - self._status.began_at_s:,.1f} s, {self._status.rate(now_s):,.0f} contacts/s"
         )
 

@@ -1,6 +1,7 @@
 """What the command `report` does: read an export, write its page, say where."""
 
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -103,6 +104,8 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
         raise ConfigError("a report does not belong into the folder of an export: name another place with --html")
     if target.parent.resolve() / target.name in export.own_files:
         raise ConfigError(f"{str(target)!r} is a file of the export itself: choose another name with --html")
+    if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
+        raise ConfigError(f"{str(target)!r} is there, and is no regular file: choose another name")
     if os.path.lexists(target) and not replace and not _is_report(target):
         raise ConfigError(f"{str(target)!r} is there, and is no report: choose another name, or use --replace")
     return target

@@ -196,7 +196,7 @@ def test_retries_are_told_in_a_line_each(serve: Serve, command: Any) -> None:
         assert "503" in lines[0]
         assert "attempt 2" in lines[0]
         assert all(line.startswith("intercom-exporter: ") for line in lines)
-        assert "it took 2 of 9 requests repeated (http_503 1, network 1)" in lines[3]
+        assert "on the way: 2 of 9 requests repeated (http_503 1, network 1)" in lines[3]
         assert lines[4].endswith(": intercom-exporter verify a.ndjson")
     with serve("--contacts=1000", "--fault=http_503@2") as served:
         assert command.run("contacts", "-o", "b.ndjson", "-q", served=served).stderr == b""

@@ -254,11 +254,14 @@ def test_no_file_of_the_export_is_replaced_whatever_is_said(command: Any) -> Non
     assert command.run("verify", "a.ndjson").returncode == 0
 
 
-def test_a_pipe_of_that_name_is_not_waited_for(command: Any) -> None:
-    """It is no report."""
+def test_what_is_no_file_is_neither_waited_for_nor_replaced(command: Any) -> None:
+    """A pipe, a link, a device: whatever is said."""
     command.run("demo", "--contacts=30", "-q", "-o", "a.ndjson")
     os.mkfifo(command.folder / "x.html")
-    assert command.run("report", "a.ndjson", "--html", "x.html").returncode == 2
+    (command.folder / "l.html").symlink_to("elsewhere")
+    for name in ("x.html", "l.html"):
+        for more in ((), ("--replace",)):
+            assert command.run("report", "a.ndjson", "--html", name, *more).returncode == 2
 
 
 def test_stdout_gets_the_page_in_any_locale(command: Any) -> None:
