@@ -30,7 +30,7 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
         ConfigError: the file cannot be read, or has a setting that no command has.
     """
     path = _path_in(arguments)
-    if not path:  # a variable that is empty says nothing
+    if path is None:
         return
     from exporter.cli.main import app as root
 
@@ -39,13 +39,16 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
     Dict({commands[0]: settings}, source=f"file {path}")(app, commands, arguments)
 
 
+def forget_empty_variables(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Take variables that are empty for such as are not there."""
+    for argument in arguments:
+        if any(token.source == "env" and not token.value for token in argument.tokens):
+            argument.tokens.clear()
+
+
 def keep_strongest_token(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Of several places that a token may come from keep the one that was named closest: an option before a file."""
     ways = [argument for argument in arguments if argument.name in _TOKEN_WAYS and argument.tokens]
-    for way in ways:
-        if way.tokens[0].source == "env" and not way.tokens[0].value:  # a variable that is empty says nothing
-            way.tokens.clear()
-    ways = [way for way in ways if way.tokens]
     ranks = [_RANKS.get(way.tokens[0].source, _FILE) for way in ways]
     strongest = min(ranks, default=_FILE)
     if strongest == _FILE and os.environ.get(TOKEN_VARIABLE, "").strip():

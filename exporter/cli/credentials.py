@@ -4,6 +4,7 @@ import os
 import shlex
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,8 @@ async def _from_program(command: str) -> str:
     async with program:
         printed = await _printed(program)
         if printed is None:
-            program.kill()
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                program.kill()
             raise ConfigError(f"the token command {name!r} prints more than a token")
         code = await program.wait()
     if code:

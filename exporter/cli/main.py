@@ -11,7 +11,7 @@ from cyclopts.config import Env
 from exporter import __version__
 from exporter.cli import exits, manual
 from exporter.cli.completing import completing
-from exporter.cli.config import fill_from_file, keep_strongest_token
+from exporter.cli.config import fill_from_file, forget_empty_variables, keep_strongest_token
 from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.showing import Recorder, settings_shown
@@ -23,7 +23,13 @@ app = App(
     help="Stream every contact out of an Intercom workspace: nothing lost, nothing changed, flat memory.",
     version=__version__,
     default_parameter=Parameter(show_env_var=False),
-    config=(Env("INTERCOM_EXPORTER_", command=False), fill_from_file, keep_strongest_token, _recorder),
+    config=(
+        Env("INTERCOM_EXPORTER_", command=False),
+        forget_empty_variables,
+        fill_from_file,
+        keep_strongest_token,
+        _recorder,
+    ),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )

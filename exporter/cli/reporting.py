@@ -20,6 +20,7 @@ from exporter.report.reading import opened, read
 from exporter.sink.contents import open_plainly
 from exporter.sink.durable import put_in_place, remove, sync, write_all, writing
 from exporter.sink.finished import Damaged, Finished
+from exporter.sink.place import Place
 
 _STDOUT = "-"
 _SUFFIX = ".report.html"
@@ -100,7 +101,7 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
     target = export.path.with_name(f"{export.path.name}{_SUFFIX}") if html is None else Path(html)
     if not target.parent.is_dir():
         raise ConfigError(f"the folder of {str(target)!r} is not there")
-    if target.parent.resolve() == export.path.resolve():
+    if target.parent.resolve() == export.path.resolve() or _holds_parts(target.parent):
         raise ConfigError("a report does not belong into the folder of an export: name another place with --html")
     if target.parent.resolve() / target.name in export.own_files:
         raise ConfigError(f"{str(target)!r} is a file of the export itself: choose another name with --html")
@@ -109,6 +110,12 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
     if os.path.lexists(target) and not replace and not _is_report(target):
         raise ConfigError(f"{str(target)!r} is there, and is no report: choose another name, or use --replace")
     return target
+
+
+def _holds_parts(folder: Path) -> bool:
+    """Whether a folder is that of an export, finished or not: whatever else is in it would be refused."""
+    place = Place(folder, "", parts=True)
+    return os.path.lexists(place.manifest) or os.path.lexists(place.checkpoint)
 
 
 def _write(target: Path, content: bytes) -> None:

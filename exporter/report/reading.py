@@ -113,10 +113,18 @@ def _of_row(columns: Sequence[str], row: Sequence[bytes], *, raw: bool) -> dict[
                 within[inner] = value
         else:
             contact[name] = value
-    for name, value in contact.items():
-        if isinstance(value, dict) and name != CUSTOM and not any(one is not None for one in value.values()):
-            contact[name] = None  # what is null has no columns of its own
+    _complete(contact)
     return contact
+
+
+def _complete(contact: dict[str, Any]) -> None:
+    """Give objects what a table's columns do not have of them."""
+    for name, value in contact.items():
+        if name != CUSTOM and isinstance(value, dict):
+            if all(one is None for one in value.values()):
+                contact[name] = None  # what is null has no columns of its own
+            elif "data" in value:
+                value["type"] = "list"  # of a list that was completed a table has only what is in it
 
 
 def _of_cell(cell: bytes, *, raw: bool, may_be_json: bool) -> Any:

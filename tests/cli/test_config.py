@@ -170,3 +170,10 @@ def test_a_format_in_the_environment_is_not_the_schemas(command: Any) -> None:
     done = command.run("schema", INTERCOM_EXPORTER_FORMAT="csv")
     assert done.returncode == 0
     assert done.stdout.startswith(b"field ")
+
+
+def test_a_variable_that_is_empty_says_nothing(command: Any) -> None:
+    """As one that is not there, whatever it is for."""
+    empty = ("PER_PAGE", "QUIET", "METRICS_PORT", "MAX_DURATION", "OUTPUT", "FIELDS", "CONFIG")
+    found = shown(command, **{f"INTERCOM_EXPORTER_{name}": "" for name in empty})
+    assert {found[name.lower().replace("_", "-")]["from"] for name in empty} == {"default"}

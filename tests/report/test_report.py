@@ -46,6 +46,21 @@ def test_every_format_has_the_same_report(command: Any, form: str) -> None:
     assert table_of(html, "Custom attributes")["plan"][0] == f"{plans / 12:.1f} %"
 
 
+def test_a_table_of_completed_lists_counts_them_alike(command: Any) -> None:
+    """As lines do."""
+    pages = []
+    for name in ("a.ndjson", "a.csv"):
+        command.run("demo", "--contacts=300", "-q", "-o", name, "--expand=all", "--tag-names")
+        command.run("report", name, "-q")
+        html = (command.folder / f"{name}.report.html").read_text(encoding="utf-8")
+        pages.append({field: row for field, row in table_of(html, "Fields").items() if field in LISTS})
+    assert pages[0] == pages[1]
+    assert set(pages[0]) == set(LISTS)
+
+
+LISTS = ("tags", "notes", "companies", "subscriptions", "segments")
+
+
 def test_it_has_no_values_of_contacts_and_loads_nothing(command: Any) -> None:
     """No name, no address, no id; no script, no font, no picture from anywhere."""
     command.run("demo", "--contacts=800", "-q", "-o", "a.ndjson")
@@ -241,6 +256,8 @@ def test_a_folder_can_be_named_in_any_way(command: Any) -> None:
         (command.folder / "parts.report.html").unlink()
     inside = str(command.folder / "parts" / "x.html")
     assert command.run("report", "parts", "--html", inside).returncode == 2
+    command.run("demo", "--contacts=30", "-q", "-o", "other.ndjson")
+    assert command.run("report", "other.ndjson", "--html", "parts/x.html").returncode == 2
     (command.folder / "road").symlink_to("parts")
     assert command.run("report", "parts", "--html", "road/x.html").returncode == 2
     assert command.run("verify", "parts").returncode == 0
