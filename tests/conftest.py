@@ -50,11 +50,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write("\n".join([*legend, *sorted(lines), ""]))
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Use half as many workers again as there are processors: many tests wait, for windows, processes and disks."""
-    return (os.cpu_count() or 1) * 3 // 2
-
-
 @pytest.fixture
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, which aiohttp is made for."""

@@ -36,7 +36,7 @@ LINES, TABLE = 64 * MB, 300 * MB
 OUTPUTS: dict[str, tuple[int, int]] = {
     "-o a.ndjson": (LINES, 4 * MB),
     "-o a.ndjson.gz": (LINES, 4 * MB),
-    "-o a.ndjson.zst": (LINES, 8 * MB),  # its contexts are kept for each thread
+    "-o a.ndjson.zst": (LINES, 4 * MB),
     "-o a.csv.gz": (LINES, 4 * MB),
     "-o a.parquet": (TABLE, 40 * MB),  # a row group, and what pyarrow itself takes
     "--gzip": (LINES, 4 * MB),
