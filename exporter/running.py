@@ -240,6 +240,8 @@ class Run:
     def figures(self) -> Figures:
         """Tell how far the output has got, and what that took."""
         before, traffic = self._before, self._pages.traffic
+        # A checkpoint counts what pages that are not written yet have cost: so does the timeline in it.
+        self._pace.catch_up(traffic.retries.total(), traffic.rate_limit_wait_s)
         return Figures(
             position=self._position,
             trail=self._trail.dump(),

@@ -35,8 +35,20 @@ class Pace:
             waited_s: seconds waited for the rate limit in this run so far.
         """
         self._ran_s = self._began_at_s + max(at_s, 0.0)
-        place = self._place(self._ran_s)
+        place = self._place(self._ran_s)  # which may make the slices anew
         self._contacts[place] += contacts
+        self.catch_up(retries, waited_s)
+
+    def catch_up(self, retries: int, waited_s: float) -> None:
+        """Count what was repeated and waited for since the latest page, into the slice of that page.
+
+        Args:
+            retries: requests repeated in this run so far.
+            waited_s: seconds waited for the rate limit in this run so far.
+        """
+        if (retries, waited_s) == (self._retries_before, self._waited_before_s):
+            return
+        place = self._place(self._ran_s)
         self._retries[place] += retries - self._retries_before
         self._waited_s[place] += waited_s - self._waited_before_s
         self._retries_before, self._waited_before_s = retries, waited_s

@@ -1,11 +1,16 @@
 """How an export went, in a bounded number of slices."""
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
-from exporter.model import Timeline
+from exporter.encode.formats import NDJSON
+from exporter.events import ignore
+from exporter.flow import Flow
+from exporter.model import Frame, Timeline
+from exporter.running import Run
 from exporter.timeline import MOST_SLICES, Pace
 
 PAGES = st.lists(st.tuples(st.floats(0, 1e9), st.integers(0, 150), st.integers(0, 3), st.floats(0, 100)), max_size=60)
@@ -41,6 +46,35 @@ def test_slices_are_equal_and_in_order() -> None:
     assert timeline.slice_s == 2.0
     assert timeline.contacts[:6] == (201, 205, 209, 213, 217, 0)
     assert (timeline.contacts[75], timeline.retries[75], timeline.waited_s[75]) == (7, 1, 2.5)
+
+
+def test_what_happened_since_the_latest_page_counts_with_it() -> None:
+    """Also before the first one, and only once."""
+    pace = Pace()
+    pace.catch_up(2, 0.5)
+    pace.add(1.5, 10, 2, 0.5)
+    for _ in range(2):
+        pace.catch_up(3, 4.5)
+    assert pace.timeline() == Timeline(1.0, (0, 10), (2, 1), (0.5, 4.0), 1.5)
+
+
+async def test_a_checkpoint_and_its_timeline_count_the_same_retries() -> None:
+    """Also those of pages that are fetched and not written yet."""
+    patience = exporter.Patience(first_backoff_s=0.001)
+    async with exporter.Sandbox(900, faults={"http_503": 2}) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+            run = Run(intercom, Flow(NDJSON), ignore)
+            counted: list[tuple[int, int]] = []
+
+            async def append(frame: Frame) -> Frame:
+                await anyio.sleep(0.05)  # the listing is ahead meanwhile
+                figures = run.figures()
+                counted.append((sum(figures.retries.values()), sum(figures.timeline.retries)))
+                return frame
+
+            await run.into(append)
+    assert counted[-1][0] > 0
+    assert [whole for whole, _ in counted] == [sliced for _, sliced in counted]
 
 
 def test_many_short_runs_take_the_time_that_they_took() -> None:

@@ -29,7 +29,7 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
     Raises:
         ConfigError: the file cannot be read, or has a setting that no command has.
     """
-    path = _path_in(arguments)
+    path = said(arguments, "--config")
     if path is None:
         return
     from exporter.cli.main import app as root
@@ -58,8 +58,9 @@ def keep_strongest_token(_app: App, _commands: tuple[str, ...], arguments: Argum
             way.tokens.clear()
 
 
-def _path_in(arguments: ArgumentCollection) -> str | None:
-    return next((arg.tokens[-1].value for arg in arguments if arg.name == "--config" and arg.tokens), None)
+def said(arguments: ArgumentCollection, name: str) -> str | None:
+    """Give what was said of an option so far, wherever that was; None if nothing was."""
+    return next((one.tokens[-1].value for one in arguments if one.name == name and one.tokens), None)
 
 
 def _names(app: App) -> set[str]:

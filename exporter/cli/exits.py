@@ -70,10 +70,14 @@ def complain(message: str, level: str = "error", **facts: Any) -> None:
     if level in ("error", "warning"):
         _stderr.is_stuck = False
     if _form == "json":
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        say(json.dumps({"time": at, "level": level, "message": one_line(message), **facts}))
+        say(json.dumps({"time": utc_now(), "level": level, "message": one_line(message), **facts}))
     else:
         say(f"intercom-exporter: {one_line(message)}")
+
+
+def utc_now() -> str:
+    """Give the time as lines and events show it: to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def say(line: str, end: str = "\n") -> None:

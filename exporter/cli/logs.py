@@ -16,10 +16,9 @@ def logs_shown(options: ReportOptions, before: Callable[[], None] = lambda: None
     """Show the library's log while the block lasts.
 
     Args:
-        options: how much of it, and in what form.
+        options: how much of it.
         before: called before each line.
     """
-    exits.log_as(options.log_format)
     if options.quiet:
         yield
         return

@@ -69,29 +69,31 @@ class _Ending:
     """Gauges about the run as a whole."""
 
     def __init__(self, registry: "CollectorRegistry", output: str) -> None:
-        def gauge(name: str, what: str) -> Any:
-            made = prometheus_client().Gauge(f"intercom_exporter_{name}", what, ("output",), registry=registry)
-            return made if name == "last_exit_code" else made.labels(output)
-
         self.output = output
+        self._registry = registry
         self._began_at = time.time()
-        self._exit_code = gauge("last_exit_code", "Exit code of the run, once it has ended; 0 is complete.")
-        self._ended_at = gauge("last_end_timestamp_seconds", "When the latest run ended.")
-        self._duration = gauge("last_duration_seconds", "Seconds that the latest run took.")
-        self.succeeded_at = gauge("last_success_timestamp_seconds", "When a run last ended with a complete output.")
-        gauge("last_start_timestamp_seconds", "When the latest run began.").set(self._began_at)
-        self._running = gauge("running", "1 while it runs.")
+        self._ended_at = self._gauge("last_end_timestamp_seconds", "When the latest run ended.")
+        self._duration = self._gauge("last_duration_seconds", "Seconds that the latest run took.")
+        self.succeeded_at = self._gauge(
+            "last_success_timestamp_seconds", "When a run last ended with a complete output."
+        )
+        self._gauge("last_start_timestamp_seconds", "When the latest run began.").set(self._began_at)
+        self._running = self._gauge("running", "1 while it runs.")
         self._running.set(1)
 
     def ended(self, exit_code: int) -> None:
-        """Take note of the end."""
+        """Take note of the end; there is no exit code before it."""
         now = time.time()
         self._running.set(0)
-        self._exit_code.labels(self.output).set(exit_code)
+        self._gauge("last_exit_code", "Exit code of the run, once it has ended; 0 is complete.").set(exit_code)
         self._ended_at.set(now)
         self._duration.set(now - self._began_at)
         if exit_code == COMPLETE:
             self.succeeded_at.set(now)
+
+    def _gauge(self, name: str, what: str) -> Any:
+        gauge = prometheus_client().Gauge(f"intercom_exporter_{name}", what, ("output",), registry=self._registry)
+        return gauge.labels(self.output)
 
 
 @contextmanager

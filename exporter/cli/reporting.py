@@ -30,7 +30,6 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
     """Write the report of an export; give the exit code."""
     if html == _STDOUT and sys.stdout is None:
         raise ConfigError("stdout is closed: name a file with --html")
-    exits.log_as(options.log_format)
     done = _Progress(options)
 
     def job_in_thread() -> Path | None:

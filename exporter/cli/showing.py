@@ -8,6 +8,7 @@ from typing import Any
 from cyclopts import App, Argument, ArgumentCollection, MissingArgumentError
 
 from exporter.cli import exits
+from exporter.cli.config import said
 from exporter.cli.credentials import TOKEN_VARIABLE
 from exporter.errors import ConfigError, one_line
 
@@ -26,9 +27,7 @@ class Recorder:
     def __call__(self, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         """Take note of the arguments; from here on errors are printed as the user wants his lines."""
         self.arguments = arguments
-        for argument in arguments:
-            if argument.name == "--log-format" and argument.tokens:
-                exits.log_as(argument.tokens[-1].value)
+        exits.log_as(said(arguments, "--log-format") or "text")
 
 
 def settings_shown(app: App, recorder: Recorder, words: Sequence[str], *, as_json: bool) -> str:

@@ -3,11 +3,10 @@
 import json
 import uuid
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from exporter.cli.exits import say
+from exporter.cli.exits import say, utc_now
 from exporter.events import Event
 
 EVENT_VERSION = 1
@@ -28,9 +27,8 @@ class Events:
             event: its name.
             facts: what is to be known of it, as JSON has it.
         """
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._seq += 1
-        head = {"event_version": EVENT_VERSION, "run_id": self._run_id, "seq": self._seq, "at": at}
+        head = {"event_version": EVENT_VERSION, "run_id": self._run_id, "seq": self._seq, "at": utc_now()}
         say(json.dumps({**head, "event": event, **facts}))
 
 

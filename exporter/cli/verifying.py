@@ -18,7 +18,6 @@ from exporter.sink.verify import Verified, Verifying, verify
 
 async def verify_and_tell(path: str, options: ReportOptions) -> int:
     """Verify an export; give the exit code."""
-    exits.log_as(options.log_format)
     now = Verifying("", 0, 0)
     bar = Bar(lambda width: [_progress(now, width)]) if wants_bar(options) else None
     events = Events() if options.progress == "json" and not options.quiet else None

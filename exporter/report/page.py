@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from exporter.amounts import duration
+from exporter.encode.columns import CUSTOM
 from exporter.errors import ConfigError, one_line
 from exporter.model import Summary, Timeline
 from exporter.report import charts
-from exporter.report.tally import CUSTOM, MOST_DISTINCT, OTHERS, UNKNOWN, FieldTally, Tally
+from exporter.report.tally import MOST_DISTINCT, OTHERS, UNKNOWN, FieldTally, Tally
 
 MARK = "<!-- a report of intercom-exporter -->"
 """Stands in the first lines of each report."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
+from exporter.encode.columns import CUSTOM
 from exporter.errors import ConfigError
 from exporter.model import FileSummary
-from exporter.report.tally import CUSTOM, Tally
+from exporter.report.tally import Tally
 from exporter.schema import BY_PATH
 from exporter.sink.contents import Contents
 from exporter.sink.duplicates import RepeatedIds

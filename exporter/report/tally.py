@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from exporter.encode.columns import CUSTOM
+
 MOST_DISTINCT = 100
 """So many different values of a field are told apart."""
 
@@ -16,7 +18,6 @@ _DAY_S = 86_400
 _LATEST_DAY = 60_000  # in the year 2134
 OTHERS = "(others)"
 UNKNOWN = "(none)"
-CUSTOM = "custom_attributes"
 
 
 @dataclass(slots=True)

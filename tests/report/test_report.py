@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,44 @@ def test_what_verify_refuses_has_no_report(command: Any) -> None:
     manifest.write_text(json.dumps(truth))
     (command.folder / "parts" / "contacts-00009.ndjson").touch()
     assert command.run("report", "parts").returncode == 7
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_it_reads_leaves_nothing(command: Any, number: signal.Signals, code: int) -> None:
+    """Neither a page nor the beginning of one, and one line that says so."""
+    command.run("demo", "--contacts=60000", "-q", "-o", "a.ndjson")
+    before = sorted(command.folder.iterdir())
+    run = command.start("report", "a.ndjson")
+    while not any(link.endswith("a.ndjson") for link in descriptors_of(run.pid)):
+        assert run.poll() is None, "it ended before it was seen reading"
+    run.send_signal(number)
+    _out, said = run.communicate(timeout=60)
+    assert (run.returncode, said.count(b"\n")) == (code, 1)
+    assert b"nothing was written" in said
+    assert sorted(command.folder.iterdir()) == before
+
+
+def descriptors_of(pid: int) -> list[str]:
+    """Name what a process has open."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # it may be closed by now
+            found.append(str(link.readlink()))
+    return found
+
+
+def test_a_disk_without_room_leaves_nothing(command: Any) -> None:
+    """A limit on the size of files stands for it: one line, exit 5, no page and no beginning of one."""
+    command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
+    before = sorted(command.folder.iterdir())
+    limited = (
+        "import resource, sys; from exporter.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = command.program(limited, "report", "a.ndjson")
+    assert (done.returncode, done.stderr.count(b"\n")) == (5, 1)
+    assert sorted(command.folder.iterdir()) == before
 
 
 def test_other_peoples_files_beside_it_stay(command: Any) -> None:
