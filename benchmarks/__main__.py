@@ -17,6 +17,7 @@ from benchmarks.machine import surroundings
 from benchmarks.measuring import Unusable
 from benchmarks.results import Log, Results, line_of
 from benchmarks.served import SEED
+from benchmarks.tools import check_tools
 from benchmarks.workspaces import Workspaces
 
 _FOLDER = Path(__file__).parent
@@ -43,6 +44,7 @@ def compare(
         json: print lines of JSON, one a measurement, instead of the table.
     """
     jobs = jobs_named(only, scale)
+    check_tools(job.name for job in jobs)
     path = results or (None if only else _RESULTS)
     with ExitStack() as stack:
         files = [sys.stdout] if json else []

@@ -24,7 +24,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 _MB = 1_000_000
 _LIMITS = (rows.RAW_DISCARD, rows.RAW_WRITE)
 _OURS = (rows.NDJSON, rows.UNDURABLE, rows.GZIP, rows.GZIP_1, rows.PIPE, rows.WEB)
-_SHAPES = (rows.ZSTD, rows.FIELDS, rows.DROP, rows.CSV, rows.PARQUET)
+_SHAPES = (rows.ZSTD, rows.NORMALIZED, rows.FIELDS, rows.DROP, rows.CSV, rows.PARQUET)
 _EXPANDING = (rows.NDJSON, rows.EXPAND)
 _EXPANDING_LATENCY_MS = 50.0
 _LATENCY = (rows.RAW_WRITE, rows.NDJSON, rows.REQUESTS)

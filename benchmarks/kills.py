@@ -52,7 +52,7 @@ class Kind:
 
     def side_file(self, name: str, folder: Path) -> Path:
         """Name the checkpoint or the manifest in a folder."""
-        return folder / (f"{self.output}{name}.json" if self.output.endswith("/") else f"{self.output}.{name}.json")
+        return folder / (f"{self.output}_{name}.json" if self.output.endswith("/") else f"{self.output}.{name}.json")
 
 
 KINDS = (
@@ -161,7 +161,8 @@ class Killer:
     def _is_written(self) -> bool:
         """Whether the last data file has all its bytes, whatever its name."""
         name, content = max(self._calm.files.items())
-        for path in (self._folder / f"{name}.part", self._folder / name):
+        file = self._folder / name
+        for path in (file.with_name(f"{file.name}.part"), file.with_name(f"_{file.name}.part"), file):
             with suppress(FileNotFoundError):
                 return path.stat().st_size == len(content)
         return False

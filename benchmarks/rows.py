@@ -122,6 +122,7 @@ UNDURABLE = Row("undurable", "ours, stdout redirected into a file", _TO_STDOUT, 
 GZIP = Row("gzip", "ours, gzip file, two consumers", (*_TO_FILE, "--consumers", "2"), _gzip_lines, "contacts.ndjson.gz")
 GZIP_1 = Row("gzip-1", "ours, gzip file, one consumer", (*_TO_FILE, "--consumers", "1"), _gzip_lines, GZIP.output)
 ZSTD = Row("zstd", "ours, zstd file", _TO_FILE, _zstd_lines, "contacts.ndjson.zst")
+NORMALIZED = Row("normalized", "ours, each contact decoded and encoded", (*_TO_FILE, "--records", "normalized"), _lines)
 FIELDS = Row("fields", "ours, six fields of each contact", (*_TO_FILE, "--fields", _FIELDS), _lines)
 DROP = Row("drop", "ours, all fields but three", (*_TO_FILE, "--drop", "phone,location.city,tags.data.url"), _lines)
 CSV = Row("csv", "ours, CSV file, a column for each field", _TO_FILE, _csv_rows, "contacts.csv")

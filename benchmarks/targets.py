@@ -93,6 +93,7 @@ _FIXED = (
     Target("gzip", _SPEED, 9, times="requests"),
     Target("gzip", _SPEED, 1.2, times="gzip-1", expected=True),
     Target("pipe", _SPEED, 0.9, times="ndjson"),
+    Target("normalized", _SPEED, 0.35, times="ndjson"),
     Target("fields", _SPEED, 0.4, times="ndjson"),
     Target("drop", _SPEED, 0.4, times="ndjson"),
     Target("expand@50-ms", "wall_s", 1.15, at_most=True, times="ndjson@50-ms"),

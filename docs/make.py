@@ -22,27 +22,31 @@ EXAMPLES = {
         "token-file": f"{_CONTACTS} --token-file token.txt",
         "token-command": f"{_CONTACTS} --token-command 'pass show intercom'",
         "token-keyring": f"{_CONTACTS} --token-keyring acme",
+        "allow-readable-secrets": f"{_CONTACTS} --token-file token.txt --allow-readable-secrets",
         "api-version": f"{_CONTACTS} --api-version 2.13",
         "per-page": f"{_CONTACTS} --per-page 50",
         "reserve": f"{_CONTACTS} --reserve 50",
-        "timeout": f"{_CONTACTS} --timeout 120",
-        "idle-timeout": f"{_CONTACTS} --idle-timeout 60",
-        "max-retry-time": f"{_CONTACTS} --max-retry-time 600",
-        "max-run-retry-time": f"{_CONTACTS} --max-run-retry-time 86400",
+        "timeout": f"{_CONTACTS} --timeout 2m",
+        "idle-timeout": f"{_CONTACTS} --idle-timeout 1m",
+        "max-retry-time": f"{_CONTACTS} --max-retry-time 10m",
+        "max-run-retry-time": f"{_CONTACTS} --max-run-retry-time 1d",
         "insecure-http": f"{_CONTACTS} --base-url http://127.0.0.1:8080 --insecure-http",
         "output": "intercom-exporter contacts --output contacts.parquet",
+        "mkdir": "intercom-exporter contacts -o backups/{date}/contacts.ndjson.gz --mkdir",
         "gzip": "intercom-exporter contacts --gzip > contacts.ndjson.gz",
         "consumers": f"{_CONTACTS} --consumers 4",
         "queue-pages": f"{_CONTACTS} --queue-pages 8",
+        "allow-shortfall": f"{_CONTACTS} --allow-shortfall",
         "max-contacts": "intercom-exporter contacts --max-contacts 100 -o sample.ndjson",
         "max-duration": f"{_CONTACTS} --max-duration 6h",
         "overwrite": f"{_CONTACTS} --overwrite",
         "restart": f"{_CONTACTS} --restart",
         "format": "intercom-exporter contacts -o parts/ --format csv.gz",
         "csv-raw": "intercom-exporter contacts -o contacts.csv --csv-raw",
+        "csv-bom": "intercom-exporter contacts -o contacts.csv --csv-bom",
         "part-contacts": "intercom-exporter contacts -o parts/ --part-contacts 1000000",
         "part-bytes": "intercom-exporter contacts -o parts/ --part-bytes 500MB",
-        "checkpoint-every": f"{_CONTACTS} --checkpoint-every 10",
+        "checkpoint-every": f"{_CONTACTS} --checkpoint-every 10s",
         "min-free-disk": f"{_CONTACTS} --min-free-disk 1MB",
         "expand": f"{_CONTACTS} --expand tags,notes",
         "expand-concurrency": f"{_CONTACTS} --expand companies --expand-concurrency 10",
@@ -51,18 +55,29 @@ EXAMPLES = {
         "drop": f"{_CONTACTS} --drop phone,location.city",
         "pseudonymise": f"{_CONTACTS} --pseudonymise email,name --key-file secret.key",
         "key-file": f"{_CONTACTS} --pseudonymise phone --key-file secret.key",
+        "records": "intercom-exporter contacts -o contacts.ndjson --records normalized",
         "progress": f"{_CONTACTS} --progress json",
         "quiet": f"{_CONTACTS} --quiet",
         "verbose": f"{_CONTACTS} --verbose",
         "log-format": f"{_CONTACTS} --log-format json",
+        "log-file": f"{_CONTACTS} --log-file contacts.log",
         "config": "intercom-exporter contacts --config settings.toml",
         "metrics-port": f"{_CONTACTS} --metrics-port 0",
         "metrics-host": f"{_CONTACTS} --metrics-port 0 --metrics-host localhost",
         "metrics-file": f"{_CONTACTS} --metrics-file intercom.prom",
     },
-    "demo": {"contacts": "intercom-exporter demo --contacts 100 -o demo.ndjson"},
-    "check": {"json": "intercom-exporter check -o contacts.ndjson.gz --json"},
-    "verify": {"path": "intercom-exporter verify finished.ndjson.gz"},
+    "demo": {
+        "contacts": "intercom-exporter demo --contacts 100 -o demo.ndjson",
+        "hostile": "intercom-exporter demo --contacts 100 --hostile -o demo.ndjson",
+    },
+    "check": {
+        "json": "intercom-exporter check -o contacts.ndjson.gz --json",
+        "strict": "intercom-exporter check -o contacts.ndjson.gz --min-free-disk 1MB --strict || echo 'look first'",
+    },
+    "verify": {
+        "path": "intercom-exporter verify finished.ndjson.gz",
+        "strict": "intercom-exporter verify finished.ndjson.gz --strict",
+    },
     "report": {
         "path": "intercom-exporter report finished.ndjson.gz",
         "html": "intercom-exporter report finished.ndjson.gz --html report.html",
@@ -79,7 +94,8 @@ EXAMPLES = {
         "fault": "intercom-exporter sandbox --fault http_503=10 --fault reset@3",
         "change": "intercom-exporter sandbox --change insert=5 --change delete=7",
         "gzip": "intercom-exporter sandbox --no-gzip",
-        "hostile": "intercom-exporter sandbox --no-hostile",
+        "hostile": "intercom-exporter sandbox --hostile",
+        "print-env": 'eval "$(intercom-exporter sandbox --print-env &)"; kill "$SANDBOX_PID"',
         "config": "intercom-exporter sandbox --config settings.toml",
     },
     "schema": {
@@ -151,13 +167,19 @@ def _table(command: str) -> Iterator[str]:
 def _names(argument: Argument) -> str:
     if not argument.name.startswith("--"):
         return f"`{argument.name}`"
-    return ", ".join(f"`{name}`" for name in [*argument.positives, *argument.negatives])
+    value = argument.parameter.metavar
+    positives = [name for name in argument.names if name not in argument.negatives]
+    names = [f"{name} {value}" if value and name.startswith("--") else name for name in positives]
+    return ", ".join(f"`{name}`" for name in [*names, *argument.negatives])
 
 
 def _default(argument: Argument) -> str:
     default = argument.field_info.default
     if default is None or default is False or default == () or not argument.name.startswith("--"):
         return ""
+    show = argument.parameter.show_default
+    if callable(show):
+        return f"`{show(default)}`"
     return f"`{'yes' if default is True else f'{default:g}' if isinstance(default, float) else default}`"
 
 

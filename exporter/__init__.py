@@ -1,49 +1,54 @@
 """Stream every contact out of an Intercom workspace.
 
-Names that need an HTTP client are imported when they are first used: a command
-that only prints its help should not wait for one.
+Names are imported when they are first used: a command that only prints its help
+should not wait for an HTTP client, and one that is interrupted at once has nothing
+to unwind.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
-from exporter.errors import (
-    ApiError,
-    CheckpointError,
-    ConfigError,
-    ContractError,
-    CredentialsError,
-    CursorError,
-    ExporterError,
-    RetriesExhausted,
-    SinkError,
-    SourceError,
-)
-from exporter.events import (
-    AttributesUntold,
-    Committed,
-    Event,
-    Observer,
-    OldVersion,
-    PageWritten,
-    Requested,
-    Resumed,
-    Retrying,
-    VersionMismatch,
-    Waiting,
-)
-from exporter.model import FileSummary, Page, Position, SourceSummary, Summary, Timeline
-
+TYPE_CHECKING = False  # `typing` itself takes longer to import than all that follows
 if TYPE_CHECKING:
+    from typing import Any
+
     from exporter.checking import Checked, check
     from exporter.encode.shape import Shape
+    from exporter.errors import (
+        ApiError,
+        CheckpointError,
+        ConfigError,
+        ContractError,
+        CredentialsError,
+        CursorError,
+        ExporterError,
+        RetriesExhausted,
+        SinkError,
+        SourceError,
+    )
+    from exporter.events import (
+        AttributesUntold,
+        Committed,
+        DiskLimited,
+        Event,
+        FieldsNotFound,
+        Observer,
+        OldVersion,
+        PageWritten,
+        Requested,
+        Resumed,
+        Retrying,
+        VersionMismatch,
+        Waiting,
+    )
     from exporter.exporting import export
     from exporter.metrics import Metrics
+    from exporter.model import FileSummary, Page, Position, SourceSummary, Summary, Timeline
     from exporter.replay import Replay
     from exporter.sandbox import Sandbox
     from exporter.sink.verify import Verified, Verifying, verify
+    from exporter.source.contacts import Contacts
     from exporter.source.expansion import Expansion
-    from exporter.source.intercom import Contacts, Intercom
+    from exporter.source.intercom import Intercom
     from exporter.source.listing import Pages
     from exporter.source.trial import Patience
     from exporter.streaming import Chunks, stream
@@ -62,9 +67,11 @@ __all__ = [
     "ContractError",
     "CredentialsError",
     "CursorError",
+    "DiskLimited",
     "Event",
     "Expansion",
     "ExporterError",
+    "FieldsNotFound",
     "FileSummary",
     "Intercom",
     "Metrics",
@@ -102,7 +109,7 @@ _LATER = {
     "Checked": "exporter.checking",
     "check": "exporter.checking",
     "Chunks": "exporter.streaming",
-    "Contacts": "exporter.source.intercom",
+    "Contacts": "exporter.source.contacts",
     "Expansion": "exporter.source.expansion",
     "Intercom": "exporter.source.intercom",
     "Metrics": "exporter.metrics",
@@ -118,8 +125,43 @@ _LATER = {
     "verify": "exporter.sink.verify",
 }
 
+_LATER |= dict.fromkeys(
+    (
+        "ApiError",
+        "CheckpointError",
+        "ConfigError",
+        "ContractError",
+        "CredentialsError",
+        "CursorError",
+        "ExporterError",
+        "RetriesExhausted",
+        "SinkError",
+        "SourceError",
+    ),
+    "exporter.errors",
+)
+_LATER |= dict.fromkeys(
+    (
+        "AttributesUntold",
+        "Committed",
+        "DiskLimited",
+        "Event",
+        "FieldsNotFound",
+        "Observer",
+        "OldVersion",
+        "PageWritten",
+        "Requested",
+        "Resumed",
+        "Retrying",
+        "VersionMismatch",
+        "Waiting",
+    ),
+    "exporter.events",
+)
+_LATER |= dict.fromkeys(("FileSummary", "Page", "Position", "SourceSummary", "Summary", "Timeline"), "exporter.model")
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> "Any":
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_LATER[name]), name)

@@ -1,8 +1,12 @@
-"""Amounts, as people read them."""
+"""Amounts as people read them: one way for each kind, everywhere."""
+
+_UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6))
 
 
 def duration(seconds: float) -> str:
-    """Show a length of time, in two units at most."""
+    """Show a length of time, in two units at most; below ten seconds with a tenth, where there is one."""
+    if 0 < seconds < 9.95:  # noqa: PLR2004 - what is rounded to less than ten
+        return f"{seconds:.1f} s".replace(".0 s", " s")
     whole = max(round(seconds), 0)
     days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
     if days:
@@ -14,4 +18,13 @@ def duration(seconds: float) -> str:
 
 def size(number: int) -> str:
     """Show a number of bytes."""
-    return f"{number / 1e9:,.1f} GB" if number >= 10**9 else f"{number / 1e6:,.1f} MB"
+    for unit, factor in _UNITS:
+        if number >= factor:
+            return f"{number / factor:,.1f} {unit}"
+    return f"{number / 1000:.0f} kB" if number >= 1000 else f"{number} B"  # noqa: PLR2004 - the unit
+
+
+def count(number: int, noun: str) -> str:
+    """Show how many there are of something: 1 contact, 10,000 contacts."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"

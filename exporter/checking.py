@@ -1,28 +1,35 @@
 """`check`: one look at a workspace before a long run. Nothing is written, two or three requests are sent."""
 
-import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from types import NoneType
 
 import anyio.to_thread
 
-from exporter.encode.formats import Format, format_of_stream
+from exporter.amounts import count, size
+from exporter.bounds import MAX_PER_PAGE
+from exporter.encode.formats import format_of_stream
+from exporter.encode.selection import lacking
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import CheckpointError, ConfigError, SinkError
+from exporter.estimates import NOTHING_WRITTEN, Estimate
 from exporter.events import ignore
 from exporter.exporting import Parts, destination
 from exporter.flow import Flow
-from exporter.model import Frame, Page, Summary
+from exporter.model import Page, Position, Summary
+from exporter.normalize import Records
 from exporter.running import Run
+from exporter.sink.manners import Manners
 from exporter.sink.place import Place
 from exporter.sink.target import inspect
 from exporter.source.expansion import NO_EXPANSION, Expansion
-from exporter.source.intercom import MOST_PER_PAGE, Intercom, check_open
+from exporter.source.intercom import Intercom, check_open
+from exporter.source.shortfall import shortfall
+from exporter.usage import check_kinds, check_path
 
 _STDOUT = "-"
-_CONVERTED = 2.5  # a journal, and the table that is made of it, which has the contacts once more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +44,12 @@ class Checked:
         api_version_echoed: the version the API answered in, None when it did not say.
         contacts: how many the API counts, None when it does not.
         pages: how many that makes.
-        requests: how many requests an export takes, those for lists included; roughly.
+        contacts_left: how many of them an unfinished export still has to write; all, where there is none.
+        requests: how many requests those take, those for lists included; roughly.
         latency_s: seconds that the first page took, connecting included.
         window_limit: calls that the API allows in ten seconds, all its users together; None when it did not say.
-        estimated_duration_s: seconds that an export takes, by latency and rate limit; roughly.
-        estimated_bytes: what it needs on the disk, or writes to stdout; roughly.
+        estimated_duration_s: seconds that they take, by latency and rate limit; roughly.
+        estimated_bytes: what they need on the disk, or write to stdout; roughly.
         free_disk_bytes: what the output's disk has left; None for stdout.
         warnings: what will go wrong, or differently than one may think: a sentence each.
     """
@@ -53,6 +61,7 @@ class Checked:
     api_version_echoed: str | None
     contacts: int | None
     pages: int | None
+    contacts_left: int | None
     requests: int | None
     latency_s: float
     window_limit: int | None
@@ -74,6 +83,10 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     shape: Shape = AS_SENT,
     expansion: Expansion = NO_EXPANSION,
     csv_raw: bool = False,
+    csv_bom: bool = False,
+    records: Records = "exact",
+    allow_shortfall: bool = False,
+    min_free_bytes: int = 0,
 ) -> Checked:
     """Look at a workspace, and at where its contacts are to go.
 
@@ -91,6 +104,10 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
         shape: what is to be written of each contact.
         expansion: which lists are to be completed.
         csv_raw: whether formulas in CSV stay.
+        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
+        records: how contacts are to be written, as for `export`.
+        allow_shortfall: whether the export may end far before the API's count of contacts.
+        min_free_bytes: what is to stay free on the disk.
 
     Raises:
         ConfigError: an argument is wrong.
@@ -100,20 +117,31 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
         Ends the request under way at once.
     """
     check_open(intercom)
+    check_path(path)
+    given = {"file_format": file_format, "allow_shortfall": allow_shortfall}
+    check_kinds(given, {"file_format": (str, NoneType), "allow_shortfall": bool})
+    Manners(min_free_bytes=min_free_bytes)
     parts = Parts(part_contacts, part_bytes)
     if os.fspath(path) == _STDOUT:
         place, form = None, format_of_stream(compression, file_format)
     else:
         place, form = await anyio.to_thread.run_sync(destination, path, file_format, parts)
-    run = Run(intercom, Flow(form, max_contacts=max_contacts, shape=shape), ignore, expansion, csv_raw=csv_raw)
-    pages = intercom.pages()
+    run = Run(
+        intercom,
+        Flow(form, max_contacts=max_contacts, shape=shape, records=records, csv_bom=csv_bom),
+        ignore,
+        expansion,
+        csv_raw=csv_raw,
+    )
+    pages = intercom.pages(allow_shortfall=True)  # what it lacks becomes a warning
     began_at = time.monotonic()
     page = await anext(pages)
-    look = _Look(intercom, page, time.monotonic() - began_at, expansion, max_contacts)
+    look = Estimate(intercom, page, time.monotonic() - began_at, expansion, max_contacts)
     workspace = await intercom.workspace(pages.traffic)
     opening = await run.prepare()
     sample = await anyio.to_thread.run_sync(run.encode, page)
-    free, found = await anyio.to_thread.run_sync(_look_at, place, run, parts) if place else (None, None)
+    output = await anyio.to_thread.run_sync(_look_at, place, run, parts) if place else _Found()
+    look = replace(look, done=output.done)
     checked = Checked(
         workspace=workspace.name if workspace else None,
         workspace_region=workspace.region if workspace else None,
@@ -122,73 +150,41 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
         api_version_echoed=pages.traffic.version_echoed,
         contacts=look.contacts,
         pages=look.pages,
+        contacts_left=look.left,
         requests=look.requests,
         latency_s=round(look.latency_s, 3),
         window_limit=intercom.window_limit,
         estimated_duration_s=look.duration_s,
         estimated_bytes=look.bytes_of(form, sample, opening),
-        free_disk_bytes=free,
+        free_disk_bytes=output.free_bytes,
         warnings=(),
     )
-    return replace(checked, warnings=tuple(_warnings(checked, look, found)))
+    warnings = (
+        *_warnings(checked, look, output.warning),
+        *_warnings_of_space(checked, min_free_bytes),
+        *_warnings_of_fields(lacking(shape, sample.found) if page.records else ()),
+        *(() if allow_shortfall else _warnings_of_shortfall(page, look)),
+    )
+    return replace(checked, warnings=warnings)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What the first page tells."""
+class _Found:
+    """What the place of an output has.
 
-    intercom: Intercom
-    page: Page
-    latency_s: float
-    expansion: Expansion
-    max_contacts: int | None
+    Attributes:
+        free_bytes: what is free on its disk, None for stdout.
+        warning: what is in the way, or that an export is there.
+        done: how far that export is.
+    """
 
-    @property
-    def contacts(self) -> int | None:
-        """How many contacts an export will have."""
-        counted = self.page.total_count
-        if counted is None:
-            return len(self.page.records) if self.page.next_cursor is None else None
-        return counted if self.max_contacts is None else min(counted, self.max_contacts)
-
-    @property
-    def pages(self) -> int | None:
-        """How many pages those are; an empty workspace has one."""
-        return None if self.contacts is None else max(1, -(-self.contacts // self.intercom.per_page))
-
-    @property
-    def _lists(self) -> float:
-        """How many lists are asked for, for each contact."""
-        records = self.page.records
-        return sum(len(self.expansion.wanted(record)) for record in records) / len(records) if records else 0
-
-    @property
-    def requests(self) -> int | None:
-        """How many requests it takes."""
-        if self.pages is None or self.contacts is None:
-            return None
-        return self.pages + math.ceil(self._lists * self.contacts) + int(self.expansion.tag_names)
-
-    @property
-    def duration_s(self) -> float | None:
-        """How long it takes: one page after the other, lists beside them, and no more than the API allows."""
-        if self.pages is None or self.requests is None:
-            return None
-        by_pages = self.pages * self.latency_s
-        by_lists = (self.requests - self.pages) / self.expansion.concurrency * self.latency_s
-        allowed = self.intercom.calls_per_s
-        return round(max(by_pages, by_lists, self.requests / allowed if allowed else 0), 1)
-
-    def bytes_of(self, form: Format, sample: Frame, opening: Frame) -> int | None:
-        """How much room it takes, if all contacts are like those of this page."""
-        if self.contacts is None or not self.page.records:
-            return None
-        size = len(sample.content) / len(self.page.records) * self.contacts + len(opening.content)
-        return int(size * (_CONVERTED if form.convert else 1))
+    free_bytes: int | None = None
+    warning: str | None = None
+    done: Position = NOTHING_WRITTEN
 
 
-def _look_at(place: Place, run: Run, parts: Parts) -> tuple[int, str | None]:
-    """Look at the place of the output: what is free on its disk, and what is in the way or to be gone on with."""
+def _look_at(place: Place, run: Run, parts: Parts) -> _Found:
+    """Inspect the place of the output."""
     folder = place.folder if place.folder.is_dir() else place.folder.parent
     try:
         disk = os.statvfs(folder)
@@ -198,34 +194,59 @@ def _look_at(place: Place, run: Run, parts: Parts) -> tuple[int, str | None]:
     try:
         found = inspect(place, run.settings_of(place, parts.contacts, parts.bytes), overwrite=False, restart=False)
     except (ConfigError, CheckpointError, SinkError) as trouble:
-        return free, str(trouble)
+        return _Found(free, str(trouble))
     if isinstance(found, Summary):
-        return free, f"{str(place.path)!r} is complete already: an export will say so, and request nothing"
+        done = Position(contacts=found.contacts, reached_end=True)
+        sentence = f"{str(place.path)!r} is complete already: an export will send no request"
+        return _Found(free, sentence, done)
     if found:
-        done = found.figures.position.contacts
-        return (
-            free,
-            f"{str(place.path)!r} is an unfinished export of {done:,} contacts, which an export will go on with",
-        )
-    return free, None if os.access(folder, os.W_OK) else f"nothing can be written in {str(folder)!r}"
+        done = found.figures.position
+        contacts = count(done.contacts, "contact")
+        sentence = f"{str(place.path)!r} is an unfinished export of {contacts}, which an export will resume"
+        return _Found(free, sentence, done)
+    return _Found(free, None if os.access(folder, os.W_OK) else f"nothing can be written in {str(folder)!r}")
 
 
-def _warnings(checked: Checked, look: _Look, found: str | None) -> Iterator[str]:
+def _warnings(checked: Checked, look: Estimate, found: str | None) -> Iterator[str]:
     """Say what will go wrong, or otherwise than one may think."""
     if found:
         yield found
     yield from _warnings_of_version(checked)
     if checked.contacts is None:
         yield "the API does not count its contacts: how long an export takes cannot be told"
-    if look.intercom.per_page < MOST_PER_PAGE:
-        yield f"pages of {look.intercom.per_page} take more requests than those of {MOST_PER_PAGE} would (--per-page)"
+    if look.intercom.per_page < MAX_PER_PAGE:
+        yield f"pages of {look.intercom.per_page} take more requests than those of {MAX_PER_PAGE} would (--per-page)"
     if checked.workspace is None:
         yield "the token may not ask for the workspace's name: make sure that it is the right one"
     if checked.window_limit is None:
         yield "the API announces no rate limit: requests leave as fast as it answers"
-    size, free = checked.estimated_bytes, checked.free_disk_bytes
-    if size is not None and free is not None and size > free:
-        yield f"about {size:,} bytes are needed, and {free:,} are free"
+
+
+def _warnings_of_space(checked: Checked, min_free_bytes: int) -> Iterator[str]:
+    """Compare what is needed, and what is to stay free, with what is free."""
+    needed, free = checked.estimated_bytes, checked.free_disk_bytes
+    if free is None:
+        return
+    if free < min_free_bytes:
+        yield f"only {size(free)} are free, less than the {size(min_free_bytes)} that are to stay free"
+    elif needed is not None and needed + min_free_bytes > free:
+        floor = f", and {size(min_free_bytes)} are to stay free" if min_free_bytes else ""
+        yield f"about {size(needed)} are needed{floor}; {size(free)} are free"
+
+
+def _warnings_of_fields(missing: Iterable[str]) -> Iterator[str]:
+    if names := ", ".join(map(repr, missing)):
+        yield f"no contact of the first page has {names}: are the names right?"
+
+
+def _warnings_of_shortfall(page: Page, look: Estimate) -> Iterator[str]:
+    counted, listed = page.total_count, len(page.records)
+    ends = page.next_cursor is None and (look.max_contacts is None or look.max_contacts > listed)
+    if ends and shortfall(counted, None, listed, look.intercom.per_page):
+        yield (
+            f"the list ends after {count(listed, 'contact')}, although the API counts {counted:,}: "
+            "an export will fail unless --allow-shortfall is set"
+        )
 
 
 def _warnings_of_version(checked: Checked) -> Iterator[str]:

@@ -6,11 +6,11 @@
     ├── ConfigError          an argument, option or setting is wrong: change it
     ├── SourceError          the API did not give what was asked for
     │   ├── CredentialsError   401 or 403: get another token
-    │   ├── ApiError           any other refusal (4xx, a redirect): change the request
+    │   ├── ApiError           any other refusal (4xx, a redirect, TLS, a proxy): change the request
     │   │   └── CursorError      a cursor it gave is not accepted any more: begin anew
     │   ├── ContractError      an answer that cannot be believed: report it
     │   └── RetriesExhausted   it kept failing in passing ways: try again later
-    ├── SinkError            the destination failed: make room, then run it again
+    ├── SinkError            the destination failed: free disk space, then run it again
     └── CheckpointError      an unfinished or finished export cannot be gone on with: begin anew
 
 What happened is in ``str()``, the figures are in attributes. No message ever
@@ -33,7 +33,16 @@ class ExporterError(Exception):
 
 
 class ConfigError(ExporterError):
-    """An argument or setting is wrong; nothing was requested and nothing written."""
+    """An argument or setting is wrong; nothing was requested and nothing written.
+
+    Attributes:
+        keywords: the arguments that the message names, spelled as in it. The
+            command puts its options in their places.
+    """
+
+    def __init__(self, message: str, *keywords: str) -> None:
+        super().__init__(message)
+        self.keywords = keywords
 
 
 class SourceError(ExporterError):
@@ -59,7 +68,11 @@ class CredentialsError(SourceError):
 
 
 class ApiError(SourceError):
-    """The API refused the request for good (another 4xx, or a redirect)."""
+    """The API refused the request permanently, or no connection to it can be made.
+
+    Another 4xx or a redirect; without a ``status``, a certificate that is not
+    trusted, the wrong scheme, an unknown host or a proxy's refusal.
+    """
 
 
 class CursorError(ApiError):

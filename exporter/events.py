@@ -35,7 +35,7 @@ class Retrying:
     """A request failed in a passing way and will be sent again.
 
     Attributes:
-        cause: ``http_<status>``, ``network``, ``timeout`` or ``broken_body``.
+        cause: ``http_<status>``, ``network``, ``timeout``, ``broken_body`` or ``shortfall``.
         detail: one sentence on what happened, safe to print.
         attempt: the attempt that failed, from 1.
         wait_s: seconds until the next one.
@@ -126,13 +126,47 @@ class OldVersion:
     asked: str
 
 
+@dataclass(frozen=True, slots=True)
+class DiskLimited:
+    """The file system of the output lacks operations; the export goes on without them.
+
+    Attributes:
+        limits: any of ``locks``, ``folder_sync``, ``file_sync``, ``modes`` and ``free_space``.
+    """
+
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsNotFound:
+    """No contact of the first page has these fields, which were named for it.
+
+    Attributes:
+        fields: their paths.
+    """
+
+    fields: tuple[str, ...]
+
+
 Event: TypeAlias = (
-    AttributesUntold | OldVersion | Requested | Retrying | Waiting | PageWritten | Resumed | Committed | VersionMismatch
+    AttributesUntold
+    | DiskLimited
+    | FieldsNotFound
+    | OldVersion
+    | Requested
+    | Retrying
+    | Waiting
+    | PageWritten
+    | Resumed
+    | Committed
+    | VersionMismatch
 )
 Observer: TypeAlias = Callable[[Event], None]
 
 NAMES: dict[type, str] = {
     AttributesUntold: "attributes_untold",
+    DiskLimited: "disk_limited",
+    FieldsNotFound: "fields_not_found",
     PageWritten: "page",
     Requested: "request",
     Resumed: "resumed",

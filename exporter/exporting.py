@@ -3,30 +3,38 @@
 import io
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import anyio
 import anyio.to_thread
 
+from exporter.bounds import MAX_BYTES, MAX_CONTACTS
+from exporter.counting import count_duplicates
 from exporter.encode.formats import Format, format_of_name, format_of_stream, format_of_suffix
 from exporter.encode.shape import AS_SENT, Shape
 from exporter.errors import CheckpointError, ConfigError, CursorError
 from exporter.events import Observer, ignore
 from exporter.flow import Flow, in_a_task, one_failure
+from exporter.logs import logged
 from exporter.model import Summary
+from exporter.normalize import Records
 from exporter.running import Run
 from exporter.sink.file import FileSink
+from exporter.sink.key_count import KeyCount
 from exporter.sink.manners import Manners
 from exporter.sink.output import Output
 from exporter.sink.place import Place, means_a_folder
 from exporter.sink.stdout import StdoutSink
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
+from exporter.usage import Kinds, check_kinds, check_path
 
-_MOST = 2**53
 _STDOUT = "-"
+_KINDS: dict[str, Kinds] = {"file_format": (str, NoneType), "overwrite": bool, "restart": bool}
 
 
 async def export(  # noqa: PLR0913 - a contract; each is one independent setting
@@ -45,6 +53,9 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     shape: Shape = AS_SENT,
     expansion: Expansion = NO_EXPANSION,
     csv_raw: bool = False,
+    csv_bom: bool = False,
+    records: Records = "exact",
+    allow_shortfall: bool = False,
     checkpoint_every_s: float = 1.0,
     min_free_bytes: int = 0,
     observer: Observer = ignore,
@@ -57,7 +68,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     Args:
         intercom: the workspace, inside its block.
         path: the file; its suffix picks the format, ``.ndjson``,
-            ``.ndjson.gz``, ``.ndjson.zst``, ``.csv``, ``.csv.gz`` or ``.parquet``. A path that ends with a slash,
+            ``.ndjson.gz``, ``.ndjson.zst`` (``.jsonl`` for ``.ndjson`` is the same), ``.csv``,
+            ``.csv.gz`` or ``.parquet``. A path that ends with a slash,
             or is a folder not called like a file, gets parts
             ``contacts-00001.ndjson.gz``… ``"-"`` is standard output.
         consumers: tasks that encode and write; the output does not depend on it.
@@ -78,6 +90,11 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         expansion: which lists of contacts are completed first. Each consumer
             completes one page at a time: more of them hide its latency.
         csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
+        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
+        records: ``"exact"``: a contact's bytes are the API's. ``"normalized"``: what strict JSON readers refuse or
+            change silently is corrected, and counted in the manifest.
+        allow_shortfall: finish although the list ends far before the API's count of contacts, where that count
+            is known to be wrong. Else the last page is asked for again, later, and then a `ContractError` is raised.
         checkpoint_every_s: seconds between two checkpoints, 0 for one a page;
             64 MB call for one too.
         min_free_bytes: room to leave on the disk.
@@ -104,31 +121,42 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         no manifest, and no single file, of that name appears.
     """
     check_open(intercom)
+    check_path(path)
+    check_kinds({"file_format": file_format, "overwrite": overwrite, "restart": restart}, _KINDS)
     parts = Parts(part_contacts, part_bytes)
+
+    def flow_of(form: Format) -> Flow:
+        flow = Flow(form, consumers, queue_pages, max_contacts, shape)
+        return replace(flow, csv_bom=csv_bom, records=records, allow_shortfall=allow_shortfall)
+
     if os.fspath(path) == _STDOUT:
         if parts != Parts():
             raise ConfigError("parts are for files: name a folder, such as 'contacts/'")
-        flow = Flow(format_of_stream(compression, file_format), consumers, queue_pages, max_contacts, shape)
+        flow = flow_of(format_of_stream(compression, file_format))
         run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
-        await run.into(StdoutSink(opening=await run.prepare()).append)
+        with closing(KeyCount()) as keys:
+            run.keys = keys
+            await run.into(StdoutSink(opening=await run.prepare()).append)
+            await count_duplicates(run, keys)
         return run.summary(run.settings())
     if compression is not None:
-        raise ConfigError("compression is for standard output; a file's suffix picks its format")
+        raise ConfigError("compression is for standard output; a file's suffix picks its format", "compression")
     manners = Manners(
         overwrite=overwrite, restart=restart, min_free_bytes=min_free_bytes, checkpoint_every_s=checkpoint_every_s
     )
     place, form = await anyio.to_thread.run_sync(destination, path, file_format, parts)
-    flow = Flow(form, consumers, queue_pages, max_contacts, shape)
+    flow = flow_of(form)
     run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
     settings = run.settings_of(place, parts.contacts, parts.bytes)
     output = Output(place, settings, manners)
-    return await in_a_task(lambda: _to_files(run, output, observer, form.convert))
+    with closing(KeyCount(place.folder, check_space=output.check_free_space)) as keys:
+        return await in_a_task(lambda: _to_files(run, keys, output, form.convert))
 
 
 async def _to_files(
-    run: Run, output: Output, observer: Observer, convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None
+    run: Run, keys: KeyCount, output: Output, convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None
 ) -> Summary:
-    async with FileSink(output, run.figures, observer) as sink:
+    async with FileSink(output, run.figures, logged(run.observer)) as sink:
         if output.finished:
             return output.finished
         if output.resumed:
@@ -141,6 +169,7 @@ async def _to_files(
                 ) from None
         await sink.commit()  # from its first moment a run counts, and its settings are on record
         sink.opening = await run.prepare()
+        run.keys = None if output.resumed else keys
         if convert:
             output.make = lambda file: convert(file, run.columns)
         try:
@@ -155,6 +184,7 @@ async def _to_files(
                 "if that stays so, use --restart to begin anew",
                 path=output.place.checkpoint,
             ) from exc
+        await count_duplicates(run, keys, output)
         return await sink.finish(lambda files: run.summary(output.settings, files))
 
 
@@ -166,10 +196,11 @@ class Parts:
     bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        for name, most in (("contacts", MAX_CONTACTS), ("bytes", MAX_BYTES)):
             value = getattr(self, name)
-            if value is not None and (type(value) is not int or not 1 <= value <= _MOST):
-                raise ConfigError(f"part_{name} must be a whole number from 1 to {_MOST}")
+            if value is not None and (type(value) is not int or not 1 <= value <= most):
+                keyword = f"part_{name}"
+                raise ConfigError(f"{keyword} must be a whole number from 1 to {most:,}, not {value!r}", keyword)
 
 
 def destination(path: str | os.PathLike[str], file_format: str | None, parts: Parts) -> tuple[Place, Format]:

@@ -44,8 +44,8 @@ def gzip_member(content: bytes) -> bytes:
     """Compress into one gzip member, without a name or a time: the same bytes for the same content, always."""
     # Not isal, although it is twice as fast: one process in two thousand gets other bytes from it, by where its
     # memory lies (1.9.1, one-shot and as an object), and so does another processor. libdeflate depends on neither.
-    member: bytes = _deflate.gzip_compress(content, 1) if _deflate else gzip.compress(content, 1, mtime=0)
-    return member
+    # Copied, since it returns a bytearray, which a web framework takes for text.
+    return bytes(_deflate.gzip_compress(content, 1)) if _deflate else gzip.compress(content, 1, mtime=0)
 
 
 def gzip_quickly(content: bytes) -> bytes:

@@ -16,18 +16,22 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from exporter.bounds import MAX_CONSUMERS, MAX_CONTACTS, MAX_QUEUE_PAGES
 from exporter.encode.drift import DriftCheck
 from exporter.encode.formats import Format
 from exporter.encode.rows import Rows
 from exporter.encode.shape import AS_SENT, Shape
+from exporter.encode.strictness import NO_CHECK, Strictness
 from exporter.errors import ConfigError
+from exporter.ids import page_keys
 from exporter.model import Frame, Page
+from exporter.normalize import RECORDS
 from exporter.source.expansion import Expanded
+from exporter.usage import check_kinds
 
 T = TypeVar("T")
-_MOST_CONSUMERS = 1_000  # far beyond any use
-_MOST = 2**53
 _CHECKED_AT_FIRST, _CHECKED_EVERY = 100, 16
+_WHOLLY_CHECKED, _CONTACTS_CHECKED_EVERY = 2, 64
 Append = Callable[[Frame, Page], Awaitable[None]]
 Expand = Callable[[Page], Awaitable[Expanded]]
 Encode = Callable[[Page, Expanded | None], Awaitable[Frame]]
@@ -45,7 +49,10 @@ class Flow:
         shape: what is written of each contact.
         rows: makes contacts the rows of a table, where the format has them.
         check_all: whether every contact is compared with the schema; else those of a sample of pages.
+        records: ``exact`` or ``normalized``.
         pages_before: pages that earlier runs have written, so that the sample does not depend on them.
+        csv_bom: whether each file of CSV begins with a UTF-8 byte-order mark.
+        allow_shortfall: whether the list may end although many of the contacts that the API counts are missing.
 
     Raises:
         ConfigError: a number is not a whole one within its range.
@@ -59,16 +66,28 @@ class Flow:
     rows: Rows | None = None
     check_all: bool = False
     pages_before: int = 0
+    records: str = "exact"
+    allow_shortfall: bool = False
+    csv_bom: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("consumers", "queue_pages", "max_contacts"):
+        check_kinds({"shape": self.shape}, {"shape": Shape})
+        for name, most in (
+            ("consumers", MAX_CONSUMERS),
+            ("queue_pages", MAX_QUEUE_PAGES),
+            ("max_contacts", MAX_CONTACTS),
+        ):
             value = getattr(self, name)
             if name == "max_contacts" and value is None:
                 continue
-            if type(value) is not int or not 1 <= value <= _MOST:
-                raise ConfigError(f"{name} must be a whole number from 1 to {_MOST}")
-        if self.consumers > _MOST_CONSUMERS:
-            raise ConfigError(f"consumers must be at most {_MOST_CONSUMERS}, not {self.consumers}")
+            if type(value) is not int or not 1 <= value <= most:
+                raise ConfigError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}", name)
+        flags = {"csv_bom": self.csv_bom, "allow_shortfall": self.allow_shortfall}
+        check_kinds(flags, dict.fromkeys(flags, bool))
+        if self.csv_bom and not self.form.has_rows:
+            raise ConfigError("a byte-order mark is for CSV: the output is none", "csv_bom")
+        if self.records not in RECORDS:
+            raise ConfigError(f"records must be 'exact' or 'normalized', not {self.records!r}", "records")
 
     def checks(self, page: Page) -> bool:
         """Whether a page's contacts are compared with the schema.
@@ -78,6 +97,22 @@ class Flow:
         """
         number = self.pages_before + page.number
         return self.check_all or number <= _CHECKED_AT_FIRST or number % _CHECKED_EVERY == 0
+
+    def strictness(self, page: Page) -> Strictness:
+        """Return what normalizes a page's contacts, or checks some of them for what strict readers refuse.
+
+        A check takes as long as everything else that is done for a contact.
+        What a fast parser has refused is worth it; of other pages the first
+        ones are checked, and then a few contacts wherever the schema is.
+        """
+        number = self.pages_before + page.number
+        if self.records != "exact":
+            return Strictness(normalized=True)
+        if self.form.has_rows or self.form.convert or not (self.checks(page) or not page.plain):
+            return NO_CHECK
+        if number <= _WHOLLY_CHECKED or not page.plain:
+            return Strictness(every=1)
+        return Strictness(every=_CONTACTS_CHECKED_EVERY, first=number % _CONTACTS_CHECKED_EVERY)
 
 
 async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append, expand: Expand | None = None) -> None:
@@ -135,23 +170,23 @@ async def _consume(
 
 async def _encoded(flow: Flow, check: DriftCheck, page: Page, expanded: Expanded | None) -> Frame:
     """Encode a page: what it became by expanding, where that was done."""
-    checks = flow.checks(page)
+    checks, strictness = flow.checks(page), flow.strictness(page)
     # Popped where it is used: an idle thread keeps what it was given last, and would keep the page.
     given = [(replace(page, records=tuple(expanded.records)) if expanded else page, page)]
     del page
 
     def encode() -> Frame:
         written, sent = given.pop()
-        frame = flow.form.encode(written, flow.shape, flow.rows)
+        frame = flow.form.encode(written, flow.shape, flow.rows, strictness)
         if checks:
             drift = Counter(frame.schema_drift) + check.of(sent.records)
             frame = replace(frame, schema_checked=len(sent.records), schema_drift=drift)
         return frame
 
     # Compressing, shaping and checking take milliseconds, more if somebody means harm: worth a thread. Joining is not.
-    takes_long = flow.form.compress or flow.shape or flow.rows or checks
+    takes_long = flow.form.compress or flow.shape or flow.rows or checks or strictness
     frame = await to_thread.run_sync(encode) if takes_long else encode()
-    return replace(frame, lists_expanded=expanded.lists, lists_missing=expanded.missing) if expanded else frame
+    return replace(frame, lists_expanded=expanded.lists, lists_missing=dict(expanded.missing)) if expanded else frame
 
 
 class _Turns:
@@ -190,7 +225,8 @@ class _Limited:
         page = await anext(self._pages)
         if self._left is not None:
             if len(page.records) > self._left:
-                page = replace(page, records=page.records[: self._left], whole=False)
+                records = page.records[: self._left]
+                page = replace(page, records=records, keys=page_keys(records), whole=False)
             self._left -= len(page.records)
         return page
 

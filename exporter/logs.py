@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from exporter.amounts import count
 from exporter.events import (
     AttributesUntold,
+    DiskLimited,
     Event,
+    FieldsNotFound,
     Observer,
     OldVersion,
     Requested,
@@ -28,8 +31,17 @@ logger.addHandler(logging.NullHandler())  # else Python prints warnings on the s
 
 _UNTOLD = (
     "the API does not tell this token the names of custom attributes: they are in one column, as JSON "
-    "(--fields custom_attributes.NAME gives one a column)"
+    "(/data_attributes needs the permission 'Read content data'; or --fields custom_attributes.NAME gives one a column)"
 )
+
+
+_LIMITS = {
+    "locks": "has no locks (do not start a second export to the same output)",
+    "folder_sync": "cannot sync a folder (a power cut may undo the latest renames)",
+    "file_sync": "cannot sync a file (a power cut may lose what was written last)",
+    "modes": "does not make files private (check who can read them)",
+    "free_space": "does not report its free space (the minimum cannot be kept)",
+}
 
 
 def logged(observer: Observer) -> Observer:
@@ -66,7 +78,11 @@ def _wait(event: Waiting) -> str:
 
 
 def _going_on(event: Resumed) -> str | None:
-    return f"going on after {event.position.contacts:,} contacts" if event.position.pages else None
+    return f"going on after {count(event.position.contacts, 'contact')}" if event.position.pages else None
+
+
+def _not_found(event: FieldsNotFound) -> str:
+    return f"no contact of the first page has {', '.join(map(repr, event.fields))}: are the names right?"
 
 
 def _old_version(event: OldVersion) -> str:
@@ -77,12 +93,18 @@ def _other_version(event: VersionMismatch) -> str:
     return f"asked for API version {event.asked}, the API answered in {event.echoed}"
 
 
+def _limited(event: DiskLimited) -> str:
+    return f"the file system of the output {'; it '.join(_LIMITS[limit] for limit in event.limits)}"
+
+
 _TOLD: dict[type, tuple[int, Callable[[Any], str | None]]] = {
     Requested: (logging.DEBUG, _request),
     Waiting: (logging.INFO, _wait),
     Resumed: (logging.INFO, _going_on),
     Retrying: (logging.WARNING, _retry),
     OldVersion: (logging.WARNING, _old_version),
+    FieldsNotFound: (logging.WARNING, _not_found),
     VersionMismatch: (logging.WARNING, _other_version),
+    DiskLimited: (logging.WARNING, _limited),
     AttributesUntold: (logging.WARNING, lambda _event: _UNTOLD),
 }

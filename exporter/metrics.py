@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.errors import ConfigError
 from exporter.events import Committed, Event, Observer, PageWritten, Requested, Resumed, Retrying, Waiting
 from exporter.model import Position
+from exporter.usage import check_callable
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -41,11 +42,14 @@ class Metrics:
         clock: UNIX time in seconds.
 
     Raises:
-        ConfigError: prometheus-client is not installed.
+        ConfigError: prometheus-client is not installed, or the registry is unusable or has a `Metrics` already.
     """
 
     def __init__(self, registry: "CollectorRegistry", clock: Callable[[], float] = time.time) -> None:
         prometheus = prometheus_client()
+        check_callable("clock", clock)
+        if not hasattr(registry, "register"):
+            raise ConfigError("the registry must be one of prometheus_client, such as prometheus_client.REGISTRY")
 
         def counter(name: str, what: str, *labels: str) -> Any:
             return prometheus.Counter(f"intercom_exporter_{name}", what, ("output", *labels), registry=registry)
@@ -54,7 +58,10 @@ class Metrics:
             return prometheus.Gauge(f"intercom_exporter_{name}", what, ("output",), registry=registry)
 
         self.clock = clock
-        self.contacts_written = counter("contacts_written", "Contacts written.")
+        try:
+            self.contacts_written = counter("contacts_written", "Contacts written.")
+        except ValueError:
+            raise ConfigError("this registry has these metrics already: share one exporter.Metrics") from None
         self.pages_written = counter("pages_written", "Pages written.")
         self.written_bytes = counter("written_bytes", "Bytes written.")
         self.requests = counter("requests", "Requests, by path and by status, network or timeout.", "path", "status")

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NoReturn
+
+from exporter.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,11 @@ class Page:
             no proof of completeness.
         whole: False when a limit cut contacts off its end: `next_cursor` leads
             past contacts that it lacks.
+        plain: False when a fast parser refused the page, such as for a lone
+            surrogate.
+        keys: twelve bytes for each contact that has an id, by which duplicates are noticed; see `exporter.ids`.
+        sample: those of the keys that a guard against lists without an end remembers.
+        mark: by what that guard knows the page again.
     """
 
     number: int
@@ -24,6 +32,15 @@ class Page:
     next_cursor: str | None
     total_count: int | None
     whole: bool = True
+    plain: bool = True
+    keys: bytes = field(default=b"", repr=False, compare=False)
+    sample: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    mark: bytes = field(default=b"", repr=False, compare=False)
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> NoReturn:
+            raise ConfigError("a Page is not iterated over itself: use page.records, the JSON bytes of each contact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +53,11 @@ class Frame:
         uncompressed_bytes: its length before compression.
         found: of the fields that were named for it, those that its page has.
         lists_expanded: lists of its contacts that were completed.
-        lists_missing: lists that could not be, since their contacts are gone.
+        lists_missing: by cause, lists that could not be: what the page had of them stays.
         schema_checked: contacts that were compared with the schema.
         schema_drift: in how many of those a field was of another kind.
+        corrections: by kind, what was corrected to normalize its contacts.
+        irregular: contacts that were checked and that strict readers refuse or change.
     """
 
     content: bytes = field(repr=False)
@@ -46,9 +65,11 @@ class Frame:
     uncompressed_bytes: int
     found: frozenset[str] = frozenset()
     lists_expanded: int = 0
-    lists_missing: int = 0
+    lists_missing: Mapping[str, int] = field(default_factory=dict)
     schema_checked: int = 0
     schema_drift: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    corrections: Mapping[str, int] = field(default_factory=dict)
+    irregular: int = 0
 
 
 def joined(first: Frame, second: Frame) -> Frame:
@@ -174,9 +195,11 @@ class Summary:
         contacts: contacts written.
         total_count_first: the API's count on the first page, None without one.
         total_count_last: the API's count on the last page, None without one.
+        shortfall: how many contacts the API counts more than it listed, where
+            that is more than a page and a tenth of them; else None.
         requests: HTTP requests sent, every attempt counted.
         retries: attempts repeated, by cause: ``http_<status>``, ``network``,
-            ``timeout``, ``broken_body``.
+            ``timeout``, ``broken_body``, ``shortfall``.
         rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
         part_contacts: most contacts in a file of a folder, None without that limit.
         part_bytes: most bytes in a file of a folder, or in the journal of one of Parquet; None for a single file.
@@ -189,8 +212,9 @@ class Summary:
         expanded: the lists that were completed from their own endpoints.
         tag_names: whether tags were given their names.
         lists_expanded: how many lists of contacts were completed.
-        lists_missing: how many could not be, since their contacts were merged
-            or deleted meanwhile: what the page had of them was written.
+        lists_missing: how many could not be: what the page had of them was written.
+        lists_missing_causes: the same by cause: ``gone`` for contacts that were merged or deleted in the
+            meantime, ``no_id``, ``http_<status>``, ``network``, ``timeout``, ``broken_body``.
         schema_checked: contacts that were compared with the documented schema.
         columns: of a table, the paths of the fields that they are.
         csv_raw: of CSV, whether cells that a spreadsheet would run as formulas
@@ -200,6 +224,14 @@ class Summary:
             ``out_of_range``. Of CSV also ``no_column``, for custom attributes
             that it has no column for. What fits no column is not in a table,
             but in the column ``raw`` of Parquet; all else is written as sent.
+        csv_bom: of CSV, whether each file begins with a UTF-8 byte-order mark.
+        csv_phones: of CSV, whether phone numbers were left as they are though they begin like formulas.
+        records: how contacts were written: ``exact``, byte by byte as sent, or
+            ``normalized`` for strict JSON readers.
+        corrections: by kind, what was corrected to normalize them.
+        duplicates: contacts that were listed before in the same export; None when that is not known.
+        irregular_contacts: of an exact export, how many contacts at least hold
+            values that strict JSON readers refuse or change; not all are checked.
         timeline: how it went.
         files: the files written, in the order of their contacts.
     """
@@ -216,6 +248,7 @@ class Summary:
     contacts: int
     total_count_first: int | None
     total_count_last: int | None
+    shortfall: int | None = None
     requests: int
     retries: Mapping[str, int]
     rate_limit_wait_s: float
@@ -230,10 +263,17 @@ class Summary:
     tag_names: bool = False
     lists_expanded: int = 0
     lists_missing: int = 0
+    lists_missing_causes: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     csv_raw: bool | None = None
     schema_checked: int = 0
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    csv_bom: bool = False
+    csv_phones: bool = False
+    records: str = "exact"
+    corrections: Mapping[str, int] = field(default_factory=dict)
+    irregular_contacts: int = 0
+    duplicates: int | None = None
     timeline: Timeline = Timeline()
     files: tuple[FileSummary, ...]
 

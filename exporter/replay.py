@@ -1,5 +1,6 @@
 """A finished export as a workspace, for the sandbox to serve."""
 
+import os
 import sqlite3
 from array import array
 from bisect import bisect_right
@@ -19,13 +20,14 @@ from exporter.sandbox.attributes import described
 from exporter.sink.finished import Finished
 from exporter.sink.units import Place, unit_at
 from exporter.source.lists import name_of
+from exporter.usage import NoBlock
 
 _APART = 150  # contacts between two places that are remembered, of 24 bytes each: a page of most exports
 _UNITS = 2
 _MOST_NAMES = 10_000
 
 
-class Replay:
+class Replay(NoBlock):
     """Serves the contacts of a finished export, in its order, each with its very bytes.
 
     ::
@@ -47,10 +49,12 @@ class Replay:
             are not as the API sent them any more.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         export = Finished(path)
         if export.has_rows:
-            raise ConfigError(f"{path!r} is CSV, which has no contacts as the API sent them: export NDJSON or Parquet")
+            raise ConfigError(
+                f"{os.fspath(path)!r} is CSV, which has no contacts as the API sent them: export NDJSON or Parquet"
+            )
         self.name = export.path.name
         # By its contents: a cursor of another export's is refused.
         self.id_code = sha256("".join(file.sha256 for _, file in export.files).encode()).hexdigest()[:8]
@@ -229,7 +233,10 @@ def _indexing() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        raise SinkError(f"the ids cannot be looked up: {exc}") from exc
+        raise SinkError(
+            f"cannot keep the ids in a temporary database: {exc}; name a folder in TMPDIR that has free space, "
+            "some 50 bytes a contact"
+        ) from exc
 
 
 def _decoded(record: bytes) -> dict[str, Any]:

@@ -4,27 +4,32 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import anyio
+from anyio import to_thread
 
 from exporter.encode.columns import CUSTOM, RAW, columns_of
 from exporter.encode.rows import Rows
+from exporter.encode.selection import check_selection, lacking
 from exporter.errors import ConfigError
-from exporter.events import AttributesUntold, Observer, OldVersion, PageWritten, Resumed, VersionMismatch
+from exporter.events import AttributesUntold, FieldsNotFound, Observer, PageWritten, Resumed
 from exporter.flow import Flow, pump
 from exporter.model import FileSummary, Frame, Page, Position, Summary
-from exporter.sink.checkpoint import Checkpoint, Figures, Settings
+from exporter.sink.checkpoint import Checkpoint, Figures, Settings, csv_settings
 from exporter.sink.place import Place
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.guard import LoopGuard
 from exporter.source.intercom import Intercom
 from exporter.source.listing import ENDPOINT
-from exporter.summing import summary_of, utc_now
+from exporter.summing import add_drift, summary_of, utc_now, version_events
 from exporter.timeline import Pace
+from exporter.usage import check_callable, check_kinds
 
-_MOST_DRIFTING = 100
+if TYPE_CHECKING:
+    from exporter.sink.key_count import KeyCount
+
 _PART_BYTES = 1_000_000_000
-_OTHERS = "(others)"
 
 
 async def _nothing() -> None:
@@ -42,7 +47,7 @@ class Run:
         csv_raw: whether cells of CSV that a spreadsheet would run as formulas stay as they are.
 
     Raises:
-        ConfigError: that is asked of another format.
+        ConfigError: an argument has the wrong type, or is for another format.
     """
 
     def __init__(
@@ -54,15 +59,18 @@ class Run:
         *,
         csv_raw: bool = False,
     ) -> None:
+        check_callable("observer", observer)
+        check_selection(flow.shape)
+        check_kinds({"expansion": expansion, "csv_raw": csv_raw}, {"expansion": Expansion, "csv_raw": bool})
         self._intercom = intercom
         self._expansion = expansion
         self._flow = flow
         if csv_raw and not flow.form.has_rows:
-            raise ConfigError("only CSV can be raw: the output is none")
+            raise ConfigError("csv_raw is for CSV, and the output is another format", "csv_raw")
         self._csv_raw = csv_raw if flow.form.has_rows else None
         self._columns: tuple[str, ...] = ()
-        self._told = observer
-        self._pages = intercom.pages(observer=observer)
+        self.observer = observer
+        self._pages = intercom.pages(observer=observer, allow_shortfall=flow.allow_shortfall)
         self._observer = self._pages.traffic.observer  # which logs, too
         self._before = Figures(started_at=utc_now(), runs=0)
         self._position = Position()
@@ -71,7 +79,11 @@ class Run:
         self._total_count_last: int | None = None
         self._found: frozenset[str] = frozenset()
         self._lists_expanded = self._lists_missing = self._schema_checked = 0
+        self._missing_causes = Counter[str]()
         self._drift: dict[str, dict[str, int]] = {}
+        self._corrections, self._irregular = Counter[str](), 0
+        self.keys: KeyCount | None = None
+        self.duplicates: int | None = None
         self._pace, self._began_at_s = Pace(), 0.0
 
     def go_on(self, checkpoint: Checkpoint) -> None:
@@ -83,17 +95,22 @@ class Run:
         figures = checkpoint.figures
         try:
             self._trail, guard = LoopGuard.load(figures.trail), LoopGuard.load(figures.trail)
-            self._pages = self._intercom.pages(figures.position.next_cursor, observer=self._told)
+            self._pages = self._intercom.pages(
+                figures.position.next_cursor, observer=self.observer, allow_shortfall=self._flow.allow_shortfall
+            )
         except ConfigError as exc:
             raise ValueError(str(exc)) from None
         self._pages.guard, self._pages.listed = guard, figures.position.contacts
         self._before, self._position = figures, figures.position
         self._total_count_first, self._total_count_last = figures.total_count_first, figures.total_count_last
+        self._pages.counted_first = figures.total_count_first
         self._found = frozenset(figures.found)
         self._columns = figures.columns
         self._lists_expanded, self._lists_missing = figures.lists_expanded, figures.lists_missing
+        self._missing_causes = Counter(figures.lists_missing_causes)
         self._schema_checked = figures.schema_checked
         self._drift = {path: dict(kinds) for path, kinds in figures.schema_drift.items()}
+        self._corrections, self._irregular = Counter(figures.corrections), figures.irregular_contacts
         self._pace = Pace(figures.timeline)
         self._observer(Resumed(figures.position))
 
@@ -119,7 +136,7 @@ class Run:
         chosen = bool(self._flow.shape.fields)
         rows = Rows(self._columns, raw=bool(self._csv_raw), chosen=chosen) if form.has_rows else None
         self._flow = replace(self._flow, rows=rows, check_all=bool(self._columns))
-        return self._flow.form.opening(self._flow.rows)
+        return self._flow.form.opening(self._flow.rows, bom=self._flow.csv_bom)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -148,6 +165,8 @@ class Run:
 
         async def write(frame: Frame, page: Page) -> None:
             self._count(await append(frame), page)
+            if self.keys and self.keys.is_full:
+                await to_thread.run_sync(self.keys.spill)
             await after_page()
 
         expand = None
@@ -163,7 +182,7 @@ class Run:
         finally:
             await self._pages.aclose()
         if not self._position.written_bytes:
-            empty = await append(self._flow.form.empty(self._flow.rows))
+            empty = await append(self._flow.form.empty(self._flow.rows, bom=self._flow.csv_bom))
             self._position = replace(
                 self._position, written_bytes=len(empty.content), uncompressed_bytes=empty.uncompressed_bytes
             )
@@ -185,28 +204,36 @@ class Run:
             before.uncompressed_bytes + frame.uncompressed_bytes,
             page.whole and page.next_cursor is None,
         )
-        self._trail.see(page.records, self._position.pages)
+        if self.keys:
+            self.keys.add(page.keys)
+        self._trail.see(page.mark, self._position.pages)
+        self._trail.repeats.see(page.sample, self._position.pages)
         self._trail.pass_by(page.next_cursor, self._position.pages)
         self._total_count_last = page.total_count
         traffic, took_s = self._pages.traffic, anyio.current_time() - self._began_at_s
         self._pace.add(took_s, frame.contacts, traffic.retries.total(), traffic.rate_limit_wait_s)
-        self._found |= frame.found
-        self._lists_expanded += frame.lists_expanded
-        self._lists_missing += frame.lists_missing
-        self._schema_checked += frame.schema_checked
-        for (path, kind), count in sorted(frame.schema_drift.items()):
-            is_told = path in self._drift or len(self._drift) < _MOST_DRIFTING
-            kinds = self._drift.setdefault(path if is_told else _OTHERS, {})
-            kinds[kind] = kinds.get(kind, 0) + count
+        self._count_findings(frame)
         if not before.pages:
             self._total_count_first = page.total_count
+            if missing := tuple(lacking(self._flow.shape, self._found)) if page.records else ():
+                self._observer(FieldsNotFound(missing))
         if page.number == 1:
-            asked, echoed = self._intercom.api_version, self._pages.traffic.version_echoed
-            if asked.startswith("1."):
-                self._observer(OldVersion(asked))
-            if echoed not in (None, asked):
-                self._observer(VersionMismatch(asked, echoed))
+            for event in version_events(self._intercom.api_version, self._pages.traffic.version_echoed):
+                self._observer(event)
         self._observer(PageWritten(self._position, page.total_count, self._intercom.window))
+
+    def _count_findings(self, frame: Frame) -> None:
+        self._found |= frame.found
+        self._lists_expanded += frame.lists_expanded
+        if frame.lists_missing:
+            self._lists_missing += sum(frame.lists_missing.values())
+            self._missing_causes.update(frame.lists_missing)
+        self._schema_checked += frame.schema_checked
+        if frame.corrections:
+            self._corrections.update(frame.corrections)
+        self._irregular += frame.irregular
+        if frame.schema_drift:
+            add_drift(self._drift, frame.schema_drift)
 
     def settings_of(self, place: Place, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
         """Describe what decides the bytes of the output at a place."""
@@ -214,7 +241,7 @@ class Run:
 
     def encode(self, page: Page) -> Frame:
         """Encode a page, as a sample. Blocks."""
-        return self._flow.form.encode(page, self._flow.shape, self._flow.rows)
+        return self._flow.form.encode(page, self._flow.shape, self._flow.rows, self._flow.strictness(page))
 
     def settings(self, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
         """Describe what decides the output's bytes."""
@@ -234,7 +261,8 @@ class Run:
             pseudonym_key=shape.key_check,
             expanded=self._expansion.lists,
             tag_names=self._expansion.tag_names,
-            csv_raw=self._csv_raw,
+            **csv_settings(self._csv_raw, bom=self._flow.csv_bom),
+            records=self._flow.records,
         )
 
     def figures(self) -> Figures:
@@ -256,13 +284,16 @@ class Run:
             found=tuple(sorted(self._found)),
             lists_expanded=self._lists_expanded,
             lists_missing=self._lists_missing,
+            lists_missing_causes=dict(sorted(self._missing_causes.items())),
             columns=self._columns,
             schema_checked=self._schema_checked,
             schema_drift={path: dict(sorted(kinds.items())) for path, kinds in sorted(self._drift.items())},
+            corrections=dict(sorted(self._corrections.items())),
+            irregular_contacts=self._irregular,
             timeline=self._pace.timeline(),
         )
 
     def summary(self, settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
         """Sum up a finished export."""
-        unknown = [path for path in self._flow.shape.paths if path not in self._found]
-        return summary_of(settings, self.figures(), unknown, files)
+        unknown = list(lacking(self._flow.shape, self._found))
+        return replace(summary_of(settings, self.figures(), unknown, files), duplicates=self.duplicates)

@@ -1,9 +1,10 @@
 """`stream`: a workspace as chunks of NDJSON, for somebody's web response or another process."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Self
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -14,10 +15,12 @@ from exporter.errors import ConfigError
 from exporter.events import Observer, ignore
 from exporter.flow import Flow
 from exporter.model import Frame, joined
+from exporter.normalize import Records
 from exporter.running import Run
 from exporter.source.client import cancel_and_wait
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
+from exporter.usage import AsyncBlock
 
 
 class _Channel:
@@ -61,8 +64,7 @@ class Chunks:
             raise ConfigError("this stream's Intercom was closed before its end") from None
 
 
-@asynccontextmanager
-async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
+def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     intercom: Intercom,
     *,
     compression: str | None = None,
@@ -72,8 +74,11 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     shape: Shape = AS_SENT,
     expansion: Expansion = NO_EXPANSION,
     csv_raw: bool = False,
+    csv_bom: bool = False,
+    records: Records = "exact",
+    allow_shortfall: bool = False,
     observer: Observer = ignore,
-) -> AsyncIterator[Chunks]:
+) -> AbstractAsyncContextManager[Chunks]:
     """Stream every contact as bytes of NDJSON or CSV, for a web response or another process.
 
     ::
@@ -91,6 +96,9 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
         shape: what is written of each contact; exactly what was sent without it.
         expansion: which lists of contacts are completed first.
         csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
+        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
+        records: ``"exact"``, as sent, or ``"normalized"`` for strict JSON readers.
+        allow_shortfall: end although the list ends far before the API's count of contacts; same as for `export`.
         observer: called with each `Event`, from the event loop; what it raises ends the stream.
 
     Yields:
@@ -104,15 +112,56 @@ async def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     Cancellation:
         Leaving the block, by whatever road, cancels its requests at once.
     """
-    check_open(intercom)
-    flow = Flow(format_of_stream(compression, file_format), consumers, queue_pages, shape=shape)
+
+    def begin() -> Run:
+        check_open(intercom)
+        form = format_of_stream(compression, file_format)
+        flow = Flow(
+            form, consumers, queue_pages, shape=shape, records=records, allow_shortfall=allow_shortfall, csv_bom=csv_bom
+        )
+        return Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
+
+    return _Stream(_opened(intercom, begin))
+
+
+class _Stream(AsyncBlock):
+    """The block of a stream."""
+
+    def __init__(self, block: AbstractAsyncContextManager[Chunks]) -> None:
+        self._block: AbstractAsyncContextManager[Chunks] | None = block
+        self._entered: AbstractAsyncContextManager[Chunks] | None = None
+
+    async def __aenter__(self) -> Chunks:
+        block, self._block = self._block, None
+        if block is None:
+            raise ConfigError("this stream was entered already: call exporter.stream() for each block")
+        self._entered = block
+        return await block.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        block, self._entered = self._entered, None
+        return await block.__aexit__(kind, error, trace) if block else None
+
+    # Hidden from type checkers, which have sentences of their own for these.
+    if not TYPE_CHECKING:
+
+        def __aiter__(self) -> NoReturn:
+            raise ConfigError("a stream has its chunks in its block: async with exporter.stream(...) as chunks")
+
+        __iter__ = __await__ = __aiter__
+
+
+@asynccontextmanager
+async def _opened(intercom: Intercom, begin: Callable[[], Run]) -> AsyncIterator[Chunks]:
+    run = begin()
     send, receive = anyio.create_memory_object_stream[bytes](0)
     chunks = Chunks(receive)
 
     async def fill() -> None:
         async with send:
             try:
-                run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
                 await run.into(_Channel(send, await run.prepare()).append)
                 chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it

@@ -1,11 +1,16 @@
 """A finished export, summed up from its settings and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from exporter import __version__
+from exporter.events import OldVersion, VersionMismatch
 from exporter.model import FileSummary, SourceSummary, Summary
 from exporter.sink.checkpoint import Figures, Settings
+from exporter.source.shortfall import shortfall
+
+_MAX_DRIFTING_FIELDS = 100
+_OTHER_FIELDS = "(others)"
 
 
 def summary_of(
@@ -19,9 +24,11 @@ def summary_of(
         unknown_fields: fields that were named and that no contact has.
         files: that were written.
     """
+    position, first, last = figures.position, figures.total_count_first, figures.total_count_last
+    missing = shortfall(last, first, position.contacts, settings.per_page) if position.reached_end else None
     return Summary(
         tool=f"intercom-exporter {__version__}",
-        complete=figures.position.reached_end,
+        complete=position.reached_end,
         limited_to_contacts=settings.max_contacts,
         source=SourceSummary(
             settings.base_url, settings.endpoint, settings.api_version, figures.api_version_echoed, settings.per_page
@@ -30,10 +37,11 @@ def summary_of(
         finished_at=utc_now(),
         runs=figures.runs,
         interruptions=figures.runs - 1,
-        pages=figures.position.pages,
-        contacts=figures.position.contacts,
-        total_count_first=figures.total_count_first,
-        total_count_last=figures.total_count_last,
+        pages=position.pages,
+        contacts=position.contacts,
+        total_count_first=first,
+        total_count_last=last,
+        shortfall=missing,
         requests=figures.requests,
         retries=figures.retries,
         rate_limit_wait_s=figures.rate_limit_wait_s,
@@ -48,8 +56,14 @@ def summary_of(
         tag_names=settings.tag_names,
         lists_expanded=figures.lists_expanded,
         lists_missing=figures.lists_missing,
+        lists_missing_causes=figures.lists_missing_causes,
         columns=figures.columns,
         csv_raw=settings.csv_raw,
+        csv_bom=settings.csv_bom,
+        csv_phones=settings.csv_phones,
+        records=settings.records,
+        corrections=figures.corrections,
+        irregular_contacts=figures.irregular_contacts,
         schema_checked=figures.schema_checked,
         schema_drift=figures.schema_drift,
         timeline=figures.timeline,
@@ -57,6 +71,27 @@ def summary_of(
     )
 
 
+def add_drift(counts: dict[str, dict[str, int]], found: Mapping[tuple[str, str], int]) -> None:
+    """Add what a page has that is not documented to an export's counts, which stay of a limited number.
+
+    Args:
+        counts: by field and kind.
+        found: by field and kind of it.
+    """
+    for (path, kind), count in sorted(found.items()):
+        is_named = path in counts or len(counts) < _MAX_DRIFTING_FIELDS
+        kinds = counts.setdefault(path if is_named else _OTHER_FIELDS, {})
+        kinds[kind] = kinds.get(kind, 0) + count
+
+
 def utc_now() -> str:
     """Give the time as outputs show it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def version_events(asked: str, echoed: str | None) -> Iterator[OldVersion | VersionMismatch]:
+    """Yield what is worth saying about the API version that was asked for, and the one that the API used."""
+    if asked.startswith("1."):
+        yield OldVersion(asked)
+    if echoed is not None and echoed != asked:
+        yield VersionMismatch(asked, echoed)

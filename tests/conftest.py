@@ -18,10 +18,15 @@ from contextlib import (
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 import exporter
+
+# How long an example takes is no matter of tests: the machine may be busy.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 TOKEN = "dG9rOnRlc3Q="
 DISPLAY = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
@@ -84,12 +89,15 @@ class Served:
 
 @pytest.fixture
 def serve() -> Callable[..., AbstractContextManager[Served]]:
-    """Start the sandbox in a process of its own, for the length of a block."""
+    """Start the sandbox in a process of its own, hostile contacts included, for the length of a block."""
 
     @contextmanager
     def start(*options: str) -> Iterator[Served]:
+        hostile = () if any(option.startswith(("--from", "--no-hostile")) for option in options) else ("--hostile",)
         process = subprocess.Popen(
-            [sys.executable, "-m", "exporter", "sandbox", *options], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "exporter", "sandbox", *hostile, *options],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
         )
         try:
             assert process.stdout is not None
@@ -228,8 +236,8 @@ def raw_server() -> Callable[[Answer], AbstractAsyncContextManager[str]]:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[exporter.Sandbox]:
-    """Serve 1,000 contacts in this process."""
-    async with exporter.Sandbox(1_000) as served:
+    """Serve 1,000 contacts in this process, hostile ones included."""
+    async with exporter.Sandbox(1_000, hostile=True) as served:
         yield served
 
 

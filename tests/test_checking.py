@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -115,6 +116,56 @@ async def test_failures_are_the_usual_ones(fault: str) -> None:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
             with pytest.raises(exporter.CredentialsError):
                 await exporter.check(intercom)
+
+
+async def test_check_of_an_unfinished_export_estimates_what_is_left(tmp_path: Path) -> None:
+    """Contacts, requests, bytes and time of what is still to be written; nothing of a finished one."""
+    async with exporter.Sandbox(1_500) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+
+            def stop(event: exporter.Event) -> None:
+                if isinstance(event, exporter.PageWritten) and event.position.pages == 6:
+                    raise KeyError("stopped")
+
+            begun = await exporter.check(intercom, tmp_path / "a.ndjson")
+            with pytest.raises(KeyError):
+                await exporter.export(intercom, tmp_path / "a.ndjson", observer=stop, checkpoint_every_s=0)
+            rest = await exporter.check(intercom, tmp_path / "a.ndjson")
+            await exporter.export(intercom, tmp_path / "a.ndjson")
+            nothing = await exporter.check(intercom, tmp_path / "a.ndjson")
+    assert (begun.contacts_left, begun.requests) == (1_500, 10)
+    assert rest.contacts == 1_500
+    assert rest.contacts_left in (600, 750)
+    assert rest.requests == (rest.contacts_left or 0) / 150
+    assert rest.estimated_bytes == pytest.approx(
+        (begun.estimated_bytes or 0) * (rest.contacts_left or 0) / 1_500, rel=0.01
+    )
+    assert (nothing.contacts_left, nothing.requests, nothing.estimated_bytes) == (0, 0, 0)
+
+
+async def test_check_considers_what_is_to_stay_free(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """A floor that the disk is below already, and one that the export would break."""
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    below = await exporter.check(intercom, tmp_path / "a.ndjson", min_free_bytes=free * 2)
+    assert any("that are to stay free" in warning for warning in below.warnings)
+    tight = await exporter.check(intercom, tmp_path / "a.ndjson", min_free_bytes=free - 2_000_000)
+    assert any("to stay free" in warning for warning in tight.warnings)
+    enough = await exporter.check(intercom, tmp_path / "a.ndjson", min_free_bytes=1)
+    assert not any("free" in warning for warning in enough.warnings)
+
+
+def test_check_strict_ends_with_2_where_there_are_warnings(serve: Any, command: Any) -> None:
+    """Else with 0, as without it."""
+    with serve("--contacts=300", "--rate-limit=1000") as served:
+        base = ("check", "-o", "a.ndjson")
+        assert command.run(*base, "--strict", served=served).returncode == 0
+        low = command.run(*base, "--min-free-disk=8000TB", "--strict", served=served)
+        assert (low.returncode, low.stderr) == (2, b"")
+        assert b"warning:" in low.stdout
+        assert b"to stay free" in low.stdout
+        assert command.run(*base, "--min-free-disk=8000TB", served=served).returncode == 0
+        told = json.loads(command.run(*base, "--json", "--strict", "--per-page=50", served=served).stdout)
+        assert told["warnings"]
 
 
 def test_the_command_tells_people_and_programs(serve: Any, command: Any) -> None:

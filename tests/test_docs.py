@@ -41,9 +41,19 @@ SHARES = 8
 SHELL = [(page, number) for page in PAGES for number in range(len(blocks(page, "bash")))]
 PYTHON = [(page, number) for page in PAGES for number in range(len(blocks(page, "python")))]
 
+_INSTALLER = """
+if [ "$1" = wheel ]; then mkdir dist; touch dist/intercom_exporter-0.1.0-py3-none-any.whl; exit; fi
+for last; do :; done
+case "$last" in
+    . | ".["*) ;;
+    *) test -f "${{last##* @ file://}}" ;;
+esac
+"""
+"""Installs nothing, but takes only this checkout or a wheel that is there."""
+
 PROGRAMS = {
     "intercom-exporter": """
-if [ "$1" != sandbox ]; then exec {python} -m exporter "$@"; fi
+if [ "$1" != sandbox ] || [ "$2" = --print-env ]; then exec {python} -m exporter "$@"; fi
 coproc {python} -m exporter "$@"
 pid=$COPROC_PID
 read -r address <&"${{COPROC[0]}}" && kill -TERM $pid && wait $pid && echo "$address"
@@ -52,6 +62,9 @@ read -r address <&"${{COPROC[0]}}" && kill -TERM $pid && wait $pid && echo "$add
     "jq": "exec {python} -c 'import json, sys; [print(json.loads(line)[\"email\"]) for line in sys.stdin]'\n",
     "pass": 'test "$1 $2" = "show intercom" && echo "$INTERCOM_TOKEN_OF_TEST"\n',
     "keyring": 'exec {python} -m keyring "$@"\n',
+    "pipx": _INSTALLER,
+    "uv": _INSTALLER,
+    "pip": _INSTALLER,
 }
 """What stands in the examples, besides the shell's own: ours, and others' as far as the examples need them."""
 
@@ -112,7 +125,7 @@ def test_every_block_of_commands_runs(shell: Callable[[str], Any], page: str, nu
 def test_commands_stand_in_blocks_that_are_run(page: str) -> None:
     """No block of another kind has commands that nobody runs."""
     kinds = set(re.findall(r"^```(\w*)\n", PAGES[page], re.MULTILINE))
-    assert kinds <= {"sh", "bash", "python", "text", "toml", ""}
+    assert kinds <= {"sh", "bash", "python", "text", "toml", "yaml", ""}
     assert not [block for block in blocks(page, "text") if "intercom-exporter " in block]
 
 

@@ -1,7 +1,8 @@
 """export() with an expansion: lists of contacts made whole, and nothing else changed."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from aiohttp import web
 
 import exporter
+from exporter.cli.remarks import remarks
+from exporter.sandbox import answers
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.protocol import Refusal
 from exporter.source.expansion import LISTS, ListName
@@ -25,7 +28,7 @@ Served = tuple[exporter.Sandbox, exporter.Intercom]
 async def serving(contacts: int, per_page: int = 50, **options: Any) -> AsyncIterator[Served]:
     """Serve a workspace."""
     patience = exporter.Patience(attempts=3, first_backoff_s=0.001)
-    async with exporter.Sandbox(contacts, **options) as sandbox:
+    async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
         async with exporter.Intercom(
             sandbox.token, base_url=sandbox.base_url, per_page=per_page, reserve_percent=0, patience=patience
         ) as intercom:
@@ -127,7 +130,7 @@ async def test_a_contact_that_is_gone_keeps_what_it_had() -> None:
         expander = intercom.expander(exporter.Expansion(("tags",)), Traffic())
         expanded = await expander.expand(exporter.Page(1, (cut, *odd), None, 4))
     assert tuple(expanded.records) == (cut, *odd)
-    assert (expanded.lists, expanded.missing) == (0, 4)
+    assert (expanded.lists, expanded.missing) == (0, {"gone": 2, "no_id": 2})
 
 
 async def test_the_manifest_counts_lists_that_are_missing(tmp_path: Path) -> None:
@@ -138,6 +141,7 @@ async def test_the_manifest_counts_lists_that_are_missing(tmp_path: Path) -> Non
     manifest = json.loads((tmp_path / "a.ndjson.manifest.json").read_text())
     assert lines == before
     assert manifest["lists_missing"] == summary.lists_missing > 0
+    assert manifest["lists_missing_causes"] == {"gone": summary.lists_missing}
     assert summary.lists_expanded == 0
     assert manifest["expanded"] == list(EMBEDDED)
 
@@ -173,7 +177,7 @@ async def test_an_expanding_export_goes_on(tmp_path: Path) -> None:
 class Revoking(exporter.Sandbox):
     """Gives pages, and no lists."""
 
-    async def _nested(self, request: web.Request) -> web.Response:
+    async def _contact(self, request: web.Request) -> web.Response:
         raise Refusal(401, "unauthorized", f"not for {request.path}")
 
 
@@ -184,6 +188,174 @@ async def test_a_failure_leaves_as_itself(tmp_path: Path) -> None:
             with pytest.raises(exporter.CredentialsError):
                 await exporter.export(intercom, tmp_path / "a.ndjson", expansion=WHOLE)
     assert (tmp_path / "a.ndjson.checkpoint.json").exists()
+
+
+class Failing(exporter.Sandbox):
+    """Answers each Nth list, or each one from the Nth on, with something else.
+
+    Attributes:
+        every: which lists fail.
+        way: a status, or how it fails else.
+    """
+
+    every, way, lists, down = 1, "500", 0, 0
+
+    async def _contact(self, request: web.Request) -> web.Response:
+        if int(request.match_info["id"], 16) % self.every:
+            return await super()._contact(request)
+        match self.way:
+            case "hang":
+                await asyncio.sleep(3600)
+            case "reset":
+                return answers.reset(request)
+            case "html":
+                return answers.maintenance({})
+            case "down":
+                if self.down:
+                    self.down -= 1
+                    raise Refusal(503, "down", "for a while")
+                return await super()._contact(request)
+        raise Refusal(int(self.way), "no", "never")
+
+    async def _contacts(self, request: web.Request) -> web.StreamResponse:
+        if self.way == "down" and self.down:
+            self.down -= 1
+            raise Refusal(503, "down", "for a while")
+        return await super()._contacts(request)
+
+
+@pytest.mark.parametrize(
+    ("way", "cause"),
+    [
+        *((status, f"http_{status}") for status in ("400", "409", "422", "500", "503")),
+        ("404", "gone"),
+        ("410", "gone"),
+        ("hang", "timeout"),
+        ("reset", "network"),
+        ("html", "broken_body"),
+    ],
+)
+async def test_export_with_a_list_that_fails_for_ever_keeps_what_the_page_had(
+    tmp_path: Path, way: str, cause: str
+) -> None:
+    """A bad list costs itself, not the export; it is counted by its cause."""
+    async with Failing(200, hostile=False) as sandbox:
+        sandbox.way, sandbox.every = way, 7
+        patience = exporter.Patience(timeout_s=1.5, retry_time_s=10, attempts=2, first_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+            summary, lines = await exported(
+                intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(("segments",))
+            )
+        bad = [number for number in range(200) if int(sandbox.workspace.id_of(number), 16) % 7 == 0]
+        for number in range(200):
+            lists = () if number in bad else ("segments",)
+            assert json.loads(lines[number]) == whole(sandbox.workspace, number, lists)  # type: ignore[arg-type]
+    assert (summary.lists_missing, summary.lists_expanded) == (len(bad), 200 - len(bad))
+    assert summary.lists_missing_causes == {cause: len(bad)}
+    sentence = f"{len(bad)} lists of contacts could not be completed ({cause} {len(bad)})"
+    assert [remark.partition(":")[0] for remark in remarks(summary) if "lists" in remark] == [sentence]
+
+
+async def test_export_whose_lists_mostly_fail_ends(tmp_path: Path) -> None:
+    """Where none of the first twenty lists can be had, it is no matter of single contacts."""
+    async with Failing(150, hostile=False) as sandbox:
+        patience = exporter.Patience(attempts=2, first_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+            with pytest.raises(exporter.RetriesExhausted, match="500"):
+                await exporter.export(intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(("segments",)))
+
+
+class FailingByNumber(exporter.Sandbox):
+    """Answers the lists of chosen contacts with 500.
+
+    Attributes:
+        failing: the ids of those contacts.
+    """
+
+    failing: frozenset[str] = frozenset()
+
+    def let_fail(self, numbers: Iterable[int]) -> None:
+        """Choose the contacts, by their place in the list."""
+        self.failing = frozenset(map(self.workspace.id_of, numbers))
+
+    async def _contact(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] in self.failing:
+            raise Refusal(500, "no", "never")
+        return await super()._contact(request)
+
+
+@pytest.mark.parametrize(("consumers", "concurrency"), [(1, 1), (1, 100), (8, 7), (8, 100)])
+@pytest.mark.parametrize(
+    ("failing_of", "is_green"),
+    [(((0,), 3), True), (((0,), 2), True), (((0,), 1), False), (((1, 2, 3), 4), False)],
+    ids=["every third fails", "every second fails", "all fail", "three of four fail"],
+)
+async def test_export_with_failing_lists_is_judged_by_their_share_not_by_their_timing(
+    tmp_path: Path, failing_of: tuple[tuple[int, ...], int], consumers: int, concurrency: int, *, is_green: bool
+) -> None:
+    """A failing list ends after its retries, long after others: that makes no difference."""
+    remainders, every = failing_of
+    failing = [number for number in range(600) if number % every in remainders]
+    async with FailingByNumber(600, hostile=False) as sandbox:
+        sandbox.let_fail(failing)
+        patience = exporter.Patience(attempts=2, first_backoff_s=0.02)
+        async with exporter.Intercom(
+            sandbox.token, base_url=sandbox.base_url, patience=patience, reserve_percent=0
+        ) as intercom:
+            expansion = exporter.Expansion(("segments",), concurrency=concurrency)
+            run = exporter.export(intercom, tmp_path / "a.ndjson", expansion=expansion, consumers=consumers)
+            if is_green:
+                summary = await run
+                assert summary.lists_missing_causes == {"http_500": len(failing)}
+            else:
+                with pytest.raises(exporter.RetriesExhausted, match="500"):
+                    await run
+                assert sandbox.requests < 600
+
+
+async def test_export_while_the_whole_api_is_down_loses_no_list(tmp_path: Path) -> None:
+    """Lists that fail while everything fails are asked for again, for as long as a page would be."""
+    async with Failing(50, hostile=False) as sandbox:
+        sandbox.way = "down"
+        patience = exporter.Patience(attempts=12, first_backoff_s=0.001)
+
+        def break_down(event: exporter.Event) -> None:
+            if isinstance(event, exporter.Requested) and event.path == "/contacts" and sandbox.down == 0:
+                sandbox.down, sandbox.__dict__["broke"] = (0 if "broke" in sandbox.__dict__ else 10), True
+
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+            expansion = exporter.Expansion(("segments",), concurrency=1)
+            path = tmp_path / "a.ndjson"
+            summary = await exporter.export(intercom, path, expansion=expansion, observer=break_down)
+    assert (summary.lists_missing, summary.lists_expanded) == (0, 50)
+
+
+class Forbidding(exporter.Sandbox):
+    """Gives pages, but neither notes nor the names of tags."""
+
+    async def _contact(self, _request: web.Request) -> web.Response:
+        raise Refusal(403, "forbidden", "Access forbidden")
+
+    async def _unpaged(self, _request: web.Request) -> web.Response:
+        raise Refusal(403, "forbidden", "Access forbidden")
+
+
+@pytest.mark.parametrize(
+    ("expansion", "named"),
+    [
+        (exporter.Expansion(("notes", "segments")), "/contacts/{id}/"),
+        (exporter.Expansion(tag_names=True), "/tags: give its app the permission 'Read tags'"),
+    ],
+)
+async def test_export_of_a_forbidden_list_names_its_endpoint(
+    tmp_path: Path, expansion: exporter.Expansion, named: str
+) -> None:
+    """What the token may not read is not always contacts."""
+    async with Forbidding(50) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+            with pytest.raises(exporter.CredentialsError, match="permission") as caught:
+                await exporter.export(intercom, tmp_path / "a.ndjson", expansion=expansion)
+    assert f"the token may not read {named}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ async def test_the_parts_together_are_the_export(
     assert [file.contacts for file in summary.files] == [300, 300, 300, 100]
     for number, content in enumerate(contents):
         assert gzip.decompress(content) == lines_of(sandbox.workspace.records(number * 300, (number + 1) * 300))
-    assert names_in(folder) == [*numbered(1, 2, 3, 4), "manifest.json"]
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    assert names_in(folder) == ["_manifest.json", *numbered(1, 2, 3, 4)]
+    manifest = json.loads((folder / "_manifest.json").read_bytes())
     assert [file["name"] for file in manifest["files"]] == numbered(1, 2, 3, 4)
     assert (manifest["contacts"], manifest["part_contacts"], manifest["part_bytes"]) == (1_000, 300, 1_000_000_000)
 
@@ -52,7 +52,7 @@ async def test_parts_are_private(tmp_path: Path) -> None:
                 if unfinished:
                     with pytest.raises(exporter.CredentialsError):
                         await exporter.export(intercom, f"{folder}/", part_contacts=300)
-                    assert names_in(folder) == ["checkpoint.json", *numbered(1), f"{numbered(2)[0]}.part"]
+                    assert names_in(folder) == ["_checkpoint.json", f"_{numbered(2)[0]}.part", *numbered(1)]
                 else:
                     await exporter.export(intercom, f"{folder}/", part_contacts=300)
                 assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
@@ -98,7 +98,7 @@ async def test_a_folder_that_is_there_needs_no_slash(intercom: exporter.Intercom
     tmp_path.chmod(0o750)
     (tmp_path / ".hidden").write_bytes(b"theirs")
     await exporter.export(intercom, tmp_path)
-    assert names_in(tmp_path) == [".hidden", *numbered(1), "manifest.json"]
+    assert names_in(tmp_path) == [".hidden", "_manifest.json", *numbered(1)]
     assert tmp_path.stat().st_mode & 0o777 == 0o750
 
 
@@ -117,14 +117,14 @@ async def test_a_finished_folder_is_not_repeated(
     assert sandbox.requests == requests
     again = await exporter.export(intercom, folder, part_contacts=600, overwrite=True)
     assert [file.contacts for file in again.files] == [600, 400]
-    assert names_in(folder) == [*numbered(1, 2), "manifest.json"]
+    assert names_in(folder) == ["_manifest.json", *numbered(1, 2)]
 
 
 async def test_another_format_replaces_all_parts(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """Overwritten in another format, nothing of the old one is left beside it."""
     await exporter.export(intercom, f"{tmp_path}/out/", part_contacts=300)
     await exporter.export(intercom, f"{tmp_path}/out/", file_format="ndjson", part_contacts=500, overwrite=True)
-    assert names_in(tmp_path / "out") == [*numbered(1, 2, 3, suffix=".ndjson"), "manifest.json"]
+    assert names_in(tmp_path / "out") == ["_manifest.json", *numbered(1, 2, 3, suffix=".ndjson")]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "contacts-00001.ndjson.gz", "contacts.ndjson"])

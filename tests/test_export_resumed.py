@@ -42,7 +42,7 @@ def looks(kind: str) -> int:
 async def serving(contacts: int = 115, per_page: int = 10, **options: Any) -> AsyncIterator[Served]:
     """Serve the same twelve pages, at another address each time; outputs remember it by one name."""
     patience = exporter.Patience(attempts=3, first_backoff_s=0.001)
-    async with exporter.Sandbox(contacts, **options) as sandbox:
+    async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
         async with exporter.Intercom(
             sandbox.token, base_url=sandbox.base_url, per_page=per_page, patience=patience
         ) as intercom:

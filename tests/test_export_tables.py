@@ -31,7 +31,7 @@ STAMPS = [field.path for field in FIELDS if field.type == "timestamp"]
 @pytest.fixture
 async def workspace() -> AsyncIterator[tuple[exporter.Sandbox, exporter.Intercom]]:
     """Serve a workspace with hostile contacts."""
-    async with exporter.Sandbox(CONTACTS) as sandbox:
+    async with exporter.Sandbox(CONTACTS, hostile=True) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
             yield sandbox, intercom
 
@@ -71,7 +71,7 @@ async def test_python_and_pandas_read_the_same_csv(
         assert cells["created_at"] == str(contact["created_at"])
         assert cells["location.country"] == (contact["location"]["country"] or "")
         assert json.loads(cells["tags.data"] or "[]") == (contact["tags"] or {"data": []})["data"]
-        for name in ("plan", "Plan", "PLAN", "ledger_id", "Monthly fee (€)"):
+        for name in ("plan", "size", "Size", "SIZE", "ledger_id", "Monthly fee (€)"):
             value = contact["custom_attributes"].get(name)
             assert cells[f"custom_attributes.{name}"] == ("" if value is None else str(value))
 
@@ -137,8 +137,8 @@ async def test_a_table_has_the_columns_that_it_began_with(
     with anyio.CancelScope() as scope:
         await exporter.export(intercom, tmp_path / "a.csv", observer=observe)
     more = {"full_name": "custom_attributes.wei", "archived": False, "custom": True}
-    before = attributes.definitions()
-    monkeypatch.setattr("exporter.sandbox.contacts.definitions", lambda: [more, *before])
+    before = attributes.definitions(hostile=True)
+    monkeypatch.setattr("exporter.sandbox.contacts.definitions", lambda **_: [more, *before])
     summary = await exporter.export(intercom, tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert "custom_attributes.wei" not in summary.columns

@@ -318,7 +318,7 @@ def test_a_flow_has_a_bound_on_its_consumers(value: int) -> None:
     if value == 1_000:
         assert Flow(NDJSON, consumers=value).consumers == value
         return
-    with pytest.raises(ConfigError, match="consumers must be at most 1000"):
+    with pytest.raises(ConfigError, match="consumers must be a whole number from 1 to 1,000, not"):
         Flow(NDJSON, consumers=value)
 
 

@@ -26,7 +26,7 @@ FORMATS = ("a.ndjson", "a.ndjson.gz", "a.ndjson.zst", "a.parquet")
 
 async def recorded(folder: Path, name: str, contacts: int = 1_700, **options: Any) -> exporter.Sandbox:
     """Export a made-up workspace; return its sandbox, which is the truth."""
-    async with exporter.Sandbox(contacts) as sandbox:
+    async with exporter.Sandbox(contacts, hostile=True) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
             await exporter.export(intercom, f"{folder}/{name}", **options)
     return sandbox

@@ -235,6 +235,7 @@ async def test_a_summary_sums_up(intercom: exporter.Intercom) -> None:
         part_contacts=7,
         part_bytes=9,
         schema_checked=1_000,
+        irregular_contacts=1,
         timeline=run.figures().timeline,
         files=files,
     )

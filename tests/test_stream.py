@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 import exporter
+from exporter.source.envelope import parse
 
 Lines = Callable[[list[bytes]], bytes]
 
@@ -30,6 +31,38 @@ async def test_compressed_chunks_decompress_to_the_same(
     async with exporter.stream(intercom, compression="gzip") as chunks:
         received = [gzip.decompress(chunk) async for chunk in chunks]
     assert b"".join(received) == lines_of(sandbox.workspace.records(0, 1_000))
+
+
+CHANGED = exporter.Shape(fields=("id", "email", "tags.data.id"), pseudonymise=("email",), key=b"0123456789abcdef")
+EXPANDED = exporter.Expansion(("tags", "notes"), tag_names=True)
+
+
+@pytest.mark.parametrize(
+    ("compression", "file_format"), [(None, None), ("gzip", None), ("zstd", None), (None, "csv"), ("gzip", "csv")]
+)
+@pytest.mark.parametrize(
+    ("shape", "expansion"), [(exporter.Shape(), exporter.Expansion()), (CHANGED, EXPANDED)], ids=["as sent", "changed"]
+)
+async def test_stream_of_any_kind_yields_bytes(
+    intercom: exporter.Intercom,
+    compression: str | None,
+    file_format: str | None,
+    shape: exporter.Shape,
+    expansion: exporter.Expansion,
+) -> None:
+    """Each chunk is `bytes`: web frameworks look at the type, and take anything else for text."""
+    async with exporter.stream(
+        intercom, compression=compression, file_format=file_format, shape=shape, expansion=expansion
+    ) as chunks:
+        kinds = {type(chunk) async for chunk in chunks}
+    assert kinds == {bytes}
+
+
+async def test_records_of_pages_are_bytes(intercom: exporter.Intercom) -> None:
+    """Each record is `bytes`, also those of a page that only the slow path can read."""
+    kinds = {type(record) async for page in intercom.pages() for record in page.records}
+    assert kinds == {bytes}
+    assert {type(record) for record in parse(b'{"data":[{"id":"\\ud800"}]}', "").records} == {bytes}
 
 
 async def test_an_empty_workspace_is_valid_gzip() -> None:

@@ -1,10 +1,10 @@
-"""Lines on a terminal that change in place, and are gone at the end."""
+"""Lines at the bottom of a terminal that change in place, and are gone at the end; other lines go above them."""
 
 import io
 import sys
 from typing import TYPE_CHECKING
 
-from exporter.cli.exits import say
+from exporter.cli.exits import lines_through, say
 from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Draw
 
@@ -34,16 +34,25 @@ class Bar:
         self._live: Live | None = None
 
     def show(self) -> None:
-        """Begin to show them."""
+        """Begin to show them; what is printed from now on goes above them."""
         if self._live is None:
             self._live = _live(self._draw)
             self._live.start()
+            lines_through(self._print_above)
 
     def hide(self) -> None:
         """Take them off the terminal."""
         if self._live is not None:
+            lines_through(None)
             self._live.stop()
             self._live = None
+
+    def _print_above(self, line: str) -> None:
+        """Print a line above the others, which are drawn again in the same step."""
+        from rich.text import Text
+
+        if self._live is not None:
+            self._live.console.print(Text(line), soft_wrap=True)
 
 
 def _live(draw: Draw) -> "Live":

@@ -2,30 +2,44 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 
 import anyio.to_thread
 import orjson
 
-from exporter.amounts import duration, size
+from exporter.amounts import count, duration, size
 from exporter.checking import Checked, check
 from exporter.cli import exits
+from exporter.cli.files import read_in_thread
 from exporter.cli.logs import logs_shown
+from exporter.cli.paths import expanded
 from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
+from exporter.cli.telling import events_for
 from exporter.errors import ConfigError, ExporterError, one_line
 
 
-async def check_and_tell(
-    source: SourceOptions, output: OutputOptions, shape: ShapeOptions, report: ReportOptions, *, as_json: bool
+async def check_and_tell(  # noqa: PLR0913 - one group of options each
+    source: SourceOptions,
+    output: OutputOptions,
+    shape: ShapeOptions,
+    report: ReportOptions,
+    *,
+    as_json: bool,
+    strict: bool = False,
 ) -> int:
     """Look, and print what is found; give the exit code."""
     if sys.stdout is None:
         raise ConfigError("stdout is closed: there is nowhere to print what is found")
+    output = replace(
+        output, output=await anyio.to_thread.run_sync(partial(expanded, output.output, restart=output.restart))
+    )
 
     async def job() -> int:
-        shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
+        make_shape = partial(shape.shape, allow_readable_secrets=source.allow_readable_secrets)
+        shaped = await read_in_thread(make_shape)
         async with source.intercom() as intercom:
             checked = await check(
                 intercom,
@@ -38,12 +52,16 @@ async def check_and_tell(
                 shape=shaped,
                 expansion=shape.expansion(),
                 csv_raw=output.csv_raw,
+                csv_bom=output.csv_bom,
+                min_free_bytes=output.min_free_disk,
+                records=shape.records,
+                allow_shortfall=output.allow_shortfall,
             )
         print(_json(checked) if as_json else _text(checked, output.output))  # noqa: T201
-        return exits.COMPLETE
+        return exits.USAGE if strict and checked.warnings else exits.COMPLETE
 
     try:
-        with logs_shown(report):
+        with logs_shown(report, events_for(report)):
             return await until_signal(job, _stopped)
     except ExporterError as error:
         return exits.fail(error, verbose=report.verbose)
@@ -77,7 +95,10 @@ def _facts(checked: Checked, output: str) -> Iterator[tuple[str, str]]:
     if checked.contacts is None:
         yield "contacts:", "not counted by the API"
     else:
-        yield "contacts:", f"{checked.contacts:,} in {checked.pages:,} pages, about {checked.requests:,} requests"
+        pages, requests = count(checked.pages or 0, "page"), count(checked.requests or 0, "request")
+        yield "contacts:", f"{checked.contacts:,} in {pages}, about {requests}"
+        if checked.contacts_left not in (None, checked.contacts):
+            yield "left:", f"{count(checked.contacts_left or 0, 'contact')}; what follows is about these"
     limit = checked.window_limit
     yield "rate limit:", "not announced" if limit is None else f"{limit:,} calls in 10 s, shared with all other users"
     if checked.estimated_duration_s is not None:

@@ -4,7 +4,7 @@ import re
 
 from cyclopts import App
 
-_PATHS = ("output", "config", "token-file", "key-file", "metrics-file", "html", "from")
+_PATHS = ("output", "config", "token-file", "key-file", "metrics-file", "log-file", "html", "from")
 _ZSH = re.compile(rf"('\*--(?:{'|'.join(_PATHS)})\[.*\]|'\*-o\[.*\]):([^':]*)'")
 _ZSH_PATH = re.compile(r"('1:The file[^':]*)'")
 

@@ -3,7 +3,6 @@
 These are steps of the parser: each fills in what an earlier one left open.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import Any
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
-from exporter.cli.credentials import TOKEN_VARIABLE
+from exporter.cli.text import decoded, unquoted
 from exporter.errors import ConfigError
 
 _LARGEST_FILE_BYTES = 1 << 20
-_TOKEN_WAYS = ("--token-file", "--token-command", "--token-keyring")
 _SECRETS = ("token", "access-token", "intercom-access-token")
 _HAS_A_TOKEN = "sandbox"  # noqa: S105 - the command whose token is nobody's secret
-_OPTION, _ENVIRONMENT, _FILE = range(3)
-_RANKS = {"cli": _OPTION, "env": _ENVIRONMENT}
 
 
 def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -39,23 +35,14 @@ def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentColle
     Dict({commands[0]: settings}, source=f"file {path}")(app, commands, arguments)
 
 
-def forget_empty_variables(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Take variables that are empty for such as are not there."""
+def clean_variables(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Take variables that are empty as unset, and remove what env files leave around a value."""
     for argument in arguments:
+        for place, token in enumerate(argument.tokens):
+            if token.source == "env":
+                argument.tokens[place] = token.evolve(value=unquoted(token.value))
         if any(token.source == "env" and not token.value for token in argument.tokens):
             argument.tokens.clear()
-
-
-def keep_strongest_token(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Of several places that a token may come from keep the one that was named closest: an option before a file."""
-    ways = [argument for argument in arguments if argument.name in _TOKEN_WAYS and argument.tokens]
-    ranks = [_RANKS.get(way.tokens[0].source, _FILE) for way in ways]
-    strongest = min(ranks, default=_FILE)
-    if strongest == _FILE and os.environ.get(TOKEN_VARIABLE, "").strip():
-        strongest = _ENVIRONMENT
-    for way, rank in zip(ways, ranks, strict=True):
-        if rank > strongest:
-            way.tokens.clear()
 
 
 def said(arguments: ArgumentCollection, name: str) -> str | None:
@@ -65,7 +52,8 @@ def said(arguments: ArgumentCollection, name: str) -> str | None:
 
 def _names(app: App) -> set[str]:
     """Name the options of a command, as a file does."""
-    names = {name for argument in app.assemble_argument_collection() for name in argument.positives}
+    arguments = app.assemble_argument_collection()
+    names = {name for argument in arguments for name in argument.names if name not in argument.negatives}
     return {name.removeprefix("--") for name in names if name.startswith("--")} - {"config"}
 
 
@@ -78,7 +66,7 @@ def _read(path: str) -> dict[str, Any]:
     if len(content) > _LARGEST_FILE_BYTES:
         raise ConfigError(f"the settings {path!r} are longer than settings can be")
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(decoded(content, f"the settings file {path!r}"))
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"the settings {path!r} are no TOML: {exc}") from None
 

@@ -2,12 +2,15 @@
 
 import os
 import shlex
-import stat
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.cli.files import read_in_thread
+from exporter.cli.secret_files import read_secret
+from exporter.cli.text import decoded
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,8 +35,6 @@ async def read_token(options: "SourceOptions") -> str:
     Cancellation:
         Ends the program that is to print it. A pipe that nobody writes to is not waited for.
     """
-    import anyio.to_thread
-
     ways = {
         "--token-file": options.token_file,
         "--token-command": options.token_command,
@@ -44,7 +45,7 @@ async def read_token(options: "SourceOptions") -> str:
         raise ConfigError(f"{' and '.join(named)} exclude each other: name one place for the access token")
     if options.token_command is not None:
         return await _from_program(options.token_command)
-    return await anyio.to_thread.run_sync(_from_here, options, abandon_on_cancel=True)
+    return await read_in_thread(partial(_from_here, options))
 
 
 def _from_here(options: "SourceOptions") -> str:
@@ -52,7 +53,7 @@ def _from_here(options: "SourceOptions") -> str:
     if options.token_keyring is not None:
         return _from_keyring(options.token_keyring)
     if options.token_file is not None:
-        return _from_file(options.token_file)
+        return _from_file(options.token_file, allow_readable=options.allow_readable_secrets)
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token.strip():
         raise ConfigError(
@@ -61,41 +62,27 @@ def _from_here(options: "SourceOptions") -> str:
     return token
 
 
-def _from_file(name: str) -> str:
+def _from_file(name: str, *, allow_readable: bool) -> str:
     try:
-        content = _read_stdin() if name == _STDIN else read_private(Path(name))
+        content = _read_stdin() if name == _STDIN else read_secret(Path(name), allow_readable=allow_readable)
     except OSError as exc:
         raise ConfigError(f"the token file cannot be read: {exc.strerror}") from exc
     except ValueError:
         raise ConfigError("the token file cannot be read: there is no such name") from None
-    return _decoded(content, "the token file holds")
+    return _decoded(content, "the token on stdin" if name == _STDIN else "the token file")
 
 
 def _decoded(content: bytes, what: str) -> str:
     try:
-        return content.decode()
+        return decoded(content, what)
     except UnicodeDecodeError:
-        raise ConfigError(f"{what} something else than a token") from None
+        raise ConfigError(f"{what} is something else than a token") from None
 
 
 def _read_stdin() -> bytes:
     if sys.stdin is None:
         raise ConfigError("stdin is closed: no access token can be read from it")
     return sys.stdin.buffer.read(_LONGEST_TOKEN_BYTES)
-
-
-def read_private(path: Path, what: str = "token") -> bytes:
-    """Read a small secret, from a file that nobody else can read.
-
-    Raises:
-        ConfigError: others can.
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-            raise ConfigError(f"the {what} file {str(path)!r} can be read by others: chmod 600 it")
-        return file.read(_LONGEST_TOKEN_BYTES)
 
 
 async def _from_program(command: str) -> str:
@@ -125,10 +112,10 @@ async def _from_program(command: str) -> str:
         code = await program.wait()
     if code:
         raise ConfigError(f"the token command {name!r} ended with exit code {code}")
-    token, _, _ = printed.partition(b"\n")
+    token, _, _ = _decoded(printed, f"what the token command {name!r} printed").partition("\n")
     if not token.strip():
         raise ConfigError(f"the token command {name!r} printed no token")
-    return _decoded(token, f"the token command {name!r} printed")
+    return token
 
 
 async def _printed(program: "Process") -> bytes | None:

@@ -5,11 +5,14 @@ import json
 import os
 import select
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from cyclopts import CycloptsError, UnusedCliTokensError
+from cyclopts import CycloptsError
 
+from exporter.cli.usage import sentence_of, usage_sentence
 from exporter.errors import (
     CheckpointError,
     ConfigError,
@@ -70,9 +73,68 @@ def complain(message: str, level: str = "error", **facts: Any) -> None:
     if level in ("error", "warning"):
         _stderr.is_stuck = False
     if _form == "json":
-        say(json.dumps({"time": utc_now(), "level": level, "message": one_line(message), **facts}))
+        line = json.dumps({"time": utc_now(), "level": level, "message": one_line(message), **facts})
     else:
-        say(f"intercom-exporter: {one_line(message)}")
+        line = f"intercom-exporter: {one_line(message)}"
+    show(line, _stderr.print_line or say)
+
+
+def lines_through(print_line: Callable[[str], None] | None) -> None:
+    """Let lines be printed by what draws on the terminal, so that they go above it; None prints them plainly again."""
+    _stderr.print_line = print_line
+
+
+def show(line: str, print_line: Callable[[str], None]) -> None:
+    """Print a line, and append it to the log file if there is one."""
+    if _log_file.descriptor is not None:
+        _log_file.append(line if line.startswith("{") else f"{utc_now()} {line}")
+    print_line(line)
+
+
+def log_into(name: str, *, is_quiet: bool) -> None:
+    """Append all lines from now on to a file, too: a plain one, for its owner alone.
+
+    Args:
+        name: the file.
+        is_quiet: whether nothing is said when it can be written no more.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    from exporter.sink.durable import open_private
+
+    try:
+        _log_file.descriptor, _log_file.is_quiet = open_private(Path(name)), is_quiet
+    except (OSError, ValueError, SinkError) as exc:
+        reason = (exc.strerror or str(exc)) if isinstance(exc, OSError) else str(exc)
+        raise ConfigError(f"the log file {name!r} cannot be opened: {reason}", "log_file") from None
+
+
+def warn_of_log_file(warn: Callable[[str], None]) -> None:
+    """Choose what prints the warning that the log file cannot be written any more."""
+    _log_file.warn = warn
+
+
+class _LogFile:
+    """What lines are appended to, besides stderr; a disk that fails ends it, and nothing else."""
+
+    def __init__(self) -> None:
+        self.descriptor: int | None = None
+        self.is_quiet = False
+        self.warn: Callable[[str], None] = lambda message: complain(message, "warning")
+
+    def append(self, line: str) -> None:
+        descriptor = self.descriptor
+        try:
+            if descriptor is not None:
+                os.write(descriptor, f"{line}\n".encode(errors="backslashreplace"))
+        except OSError as exc:
+            self.descriptor = None
+            if not self.is_quiet:
+                self.warn(f"the log file cannot be written any more: {exc.strerror}")
+
+
+_log_file = _LogFile()
 
 
 def utc_now() -> str:
@@ -93,6 +155,7 @@ class _Stderr:
 
     def __init__(self) -> None:
         self.is_stuck = False
+        self.print_line: Callable[[str], None] | None = None
 
     def say(self, text: bytes) -> None:
         rest = memoryview(text)
@@ -117,7 +180,7 @@ def fail(error: ExporterError, *, kept: str = "", verbose: bool = False) -> int:
     code = exit_code(error)
     if code != READER_GONE:
         details = f" [{_details(error)}]" if verbose else ""
-        complain(f"{error}{kept if code in _GO_ON and _leaves_the_output(error) else ''}{details}")
+        complain(f"{sentence_of(error)}{kept if code in _GO_ON and _leaves_the_output(error) else ''}{details}")
     return code
 
 
@@ -132,10 +195,8 @@ def end(error: BaseException) -> int:
     match error:
         case ExporterError():
             return fail(error)
-        case UnusedCliTokensError():  # not quoted: it could be a token
-            line = "there is an argument too many, with no option before it. See intercom-exporter --help."
         case CycloptsError():
-            line = f"{error} See intercom-exporter --help."
+            line = usage_sentence(error)
         case BrokenPipeError() | SystemExit():  # rich leaves by SystemExit when nobody reads the help
             return READER_GONE
         case KeyboardInterrupt():

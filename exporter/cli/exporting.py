@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
 import stamina.instrumentation
 
 from exporter.cli import exits
+from exporter.cli.files import read_in_thread
 from exporter.cli.logs import logs_shown
 from exporter.cli.metering import Meter, metered
+from exporter.cli.paths import naming_resumed
 from exporter.cli.reporter import Reporter
 from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
@@ -28,15 +31,18 @@ _CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 Workspace = Callable[[], AbstractAsyncContextManager["Intercom"]]
 
 
-def made_up(source: SourceOptions, contacts: int) -> Workspace:
-    """Make a workspace up, of so many contacts."""
+def made_up(source: SourceOptions, contacts: int, *, hostile: bool) -> Workspace:
+    """Make a workspace up, of so many contacts; hostile ones among them if asked for."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator["Intercom"]:
         from exporter.sandbox import Sandbox
 
-        async with Sandbox(contacts) as sandbox, source.intercom_at(sandbox.base_url, sandbox.token) as intercom:
-            intercom.origin = f"demo:{contacts}"  # its address is another one each time
+        async with (
+            Sandbox(contacts, hostile=hostile) as sandbox,
+            source.intercom_at(sandbox.base_url, sandbox.token) as intercom,
+        ):
+            intercom.origin = f"demo:{contacts}{':hostile' if hostile else ''}"  # its address is another one each time
             yield intercom
 
     return opened
@@ -49,6 +55,7 @@ class Job:
     Attributes:
         command: its name.
         workspace: where the contacts come from.
+        source: the options that describe it.
         output: where they go.
         shape: what is written of each.
         report: what is said meanwhile.
@@ -57,6 +64,7 @@ class Job:
 
     command: str
     workspace: Workspace
+    source: SourceOptions
     output: OutputOptions
     shape: ShapeOptions
     report: ReportOptions
@@ -67,16 +75,18 @@ async def export_and_tell(job: Job) -> int:
     """Export a workspace; give the exit code."""
     tune_process()
     stamina.instrumentation.set_on_retry_hooks([])  # retries are told by the log
+    pattern = job.output.output  # metrics of each night's export have the same label
+    job = replace(job, output=await anyio.to_thread.run_sync(job.output.prepared))
     reporter = Reporter(job.report, job.output.output)
     with (
-        logs_shown(job.report, reporter.close),
-        metered(job.metrics, job.output.output, quiet=job.report.quiet) as meter,
+        logs_shown(job.report, reporter.events),
+        metered(job.metrics, pattern, quiet=job.report.quiet) as meter,
     ):
-        meter.exit_code = await _run(job, reporter, meter)
+        meter.exit_code = await _run(job, reporter, meter, pattern)
         return meter.exit_code
 
 
-async def _run(job: Job, reporter: Reporter, meter: Meter) -> int:
+async def _run(job: Job, reporter: Reporter, meter: Meter, pattern: str) -> int:
     output, shape = job.output, job.shape
 
     def observe(event: Event) -> None:
@@ -86,7 +96,8 @@ async def _run(job: Job, reporter: Reporter, meter: Meter) -> int:
     async def export_it() -> int:
         reporter.started(job.command)
         # In a thread that can be left behind: a key that is read from a pipe may never come.
-        shaped = await anyio.to_thread.run_sync(shape.shape, abandon_on_cancel=True)
+        make_shape = partial(shape.shape, allow_readable_secrets=job.source.allow_readable_secrets)
+        shaped = await read_in_thread(make_shape)
         async with job.workspace() as intercom:
             summary = await export(
                 intercom,
@@ -103,6 +114,9 @@ async def _run(job: Job, reporter: Reporter, meter: Meter) -> int:
                 shape=shaped,
                 expansion=shape.expansion(),
                 csv_raw=output.csv_raw,
+                csv_bom=output.csv_bom,
+                records=shape.records,
+                allow_shortfall=output.allow_shortfall,
                 checkpoint_every_s=output.checkpoint_every,
                 min_free_bytes=output.min_free_disk,
                 observer=observe,
@@ -112,7 +126,8 @@ async def _run(job: Job, reporter: Reporter, meter: Meter) -> int:
 
     try:
         try:
-            return await until_signal(export_it, reporter.stopped, output.max_duration)
+            with naming_resumed(pattern, output.output):
+                return await until_signal(export_it, reporter.stopped, output.max_duration)
         finally:
             reporter.close()  # before anything more is said, whatever has happened
     except ExporterError as error:

@@ -3,21 +3,27 @@
 import orjson
 
 from exporter.cli.telling import events_schema
+from exporter.errors import ConfigError
 from exporter.schema import FIELDS, Field, json_schema
 
 _HEADINGS = ("field", "type", "null", "since", "meaning")
 
 
-def shown(of: str, form: str) -> str:
+def shown(of: str, form: str | None) -> str:
     """Give what `schema` prints.
 
     Args:
         of: ``contacts`` or ``events``.
-        form: of contacts, ``table`` or ``json-schema``.
+        form: of contacts, ``table``, which None means too, or ``json-schema``.
+
+    Raises:
+        ConfigError: events are to be a table.
     """
     if of == "events":
+        if form == "table":
+            raise ConfigError("--format table is for contacts: events are shown as JSON Schema")
         return events_schema()
-    return table() if form == "table" else orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode()
+    return table() if form in (None, "table") else orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode()
 
 
 def table() -> str:

@@ -11,24 +11,28 @@ from cyclopts.config import Env
 from exporter import __version__
 from exporter.cli import exits, manual
 from exporter.cli.completing import completing
-from exporter.cli.config import fill_from_file, forget_empty_variables, keep_strongest_token
+from exporter.cli.config import clean_variables, fill_from_file
+from exporter.cli.conflicts import keep_closest, refuse_conflicts
+from exporter.cli.schema_command import schema
 from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.showing import Recorder, settings_shown
-from exporter.cli.values import Flag, Whole, WholeOrNone, Words
+from exporter.cli.values import File, Flag, PathToExport, Port, Words, number, whole
 
 _recorder = Recorder()
 app = App(
     name="intercom-exporter",
     help="Stream every contact out of an Intercom workspace: nothing lost, nothing changed, flat memory.",
     version=__version__,
+    version_flags=["--version", "-V"],
     default_parameter=Parameter(show_env_var=False),
     config=(
         Env("INTERCOM_EXPORTER_", command=False),
-        forget_empty_variables,
+        clean_variables,
         fill_from_file,
-        keep_strongest_token,
+        keep_closest,
         _recorder,
+        refuse_conflicts,
     ),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
@@ -57,7 +61,7 @@ async def contacts(
     output.check()
     from exporter.cli.exporting import Job, export_and_tell
 
-    return await export_and_tell(Job("contacts", source.intercom, output, shape, report, metrics))
+    return await export_and_tell(Job("contacts", source.intercom, source, output, shape, report, metrics))
 
 
 @app.command(help_epilogue=manual.EXPORT)
@@ -68,7 +72,8 @@ async def demo(  # noqa: PLR0913 - one group of options each
     report: ReportOptions = _REPORT,
     metrics: MetricsOptions = _METRICS,
     *,
-    contacts: Whole = 10_000,
+    contacts: Annotated[int, whole(0, 10**9)] = 10_000,
+    hostile: Flag = False,
 ) -> int:
     """Do the same against an Intercom made up on the spot: no account, no network.
 
@@ -78,21 +83,25 @@ async def demo(  # noqa: PLR0913 - one group of options each
     ----------
     contacts
         How many contacts are made up.
+    hostile
+        Let one contact in a thousand hold values that break careless programs.
     """
     output.check()
     from exporter.cli.exporting import Job, export_and_tell, made_up
 
-    return await export_and_tell(Job("demo", made_up(source, contacts), output, shape, report, metrics))
+    workspace = made_up(source, contacts, hostile=hostile)
+    return await export_and_tell(Job("demo", workspace, source, output, shape, report, metrics))
 
 
 @app.command(help_epilogue=manual.CHECK)
-async def check(
+async def check(  # noqa: PLR0913 - one group of options each
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
     shape: ShapeOptions = _SHAPE,
     report: ReportOptions = _REPORT,
     *,
     json: Flag = False,
+    strict: Flag = False,
 ) -> int:
     """Look at a workspace, and at the output, before a long run: two or three requests, nothing is written.
 
@@ -102,58 +111,42 @@ async def check(
     ----------
     json
         Print one JSON object instead of lines.
+    strict
+        End with 2 if there is a warning.
     """
     from exporter.cli.checking import check_and_tell
 
-    return await check_and_tell(source, output, shape, report, as_json=json)
+    return await check_and_tell(source, output, shape, report, as_json=json, strict=strict)
 
 
-@app.command(config=())
-def schema(
-    *,
-    of: Literal["contacts", "events"] = "contacts",
-    format: Literal["table", "json-schema"] = "table",  # noqa: A002 - the option's name
-) -> int:
-    """Print every field that is known of a contact.
-
-    Exports do not depend on it: what a contact has besides is written all the same.
-
-    Parameters
-    ----------
-    of
-        The fields of contacts; or the events of --progress json, always as JSON Schema.
-    format
-        A table to read, or JSON Schema.
-    """
-    from exporter.cli.listing import shown
-
-    print(shown(of, format))  # noqa: T201
-    return exits.COMPLETE
+app.command(schema, config=())
 
 
 @app.command
-async def verify(path: str, /, *, report: ReportOptions = _REPORT) -> int:
+async def verify(path: PathToExport, /, *, strict: Flag = False, report: ReportOptions = _REPORT) -> int:
     """Recheck a finished export offline against its manifest.
 
-    Sizes, SHA-256, compression, lines, rows or columns, contacts that come twice. Ends with 7 and a line for each
-    difference.
+    Sizes, SHA-256, compression, lines, rows or columns. Ends with 7 and a line for each difference. Contacts that are
+    listed twice are counted; they are no difference, since a workspace changes while it is read.
 
     Parameters
     ----------
     path
         The file, or the folder of parts; or its manifest.
+    strict
+        End with 7 when contacts are listed twice, too.
     """
     from exporter.cli.verifying import verify_and_tell
 
-    return await verify_and_tell(path, report)
+    return await verify_and_tell(path, report, strict=strict)
 
 
 @app.command
 async def report(
-    path: str,
+    path: PathToExport,
     /,
     *,
-    html: Annotated[str | None, Parameter(name=("--html", "-o"), allow_leading_hyphen=True)] = None,
+    html: Annotated[str | None, Parameter(name=("--html", "-o"), allow_leading_hyphen=True, metavar="FILE")] = None,
     replace: Flag = False,
     report: ReportOptions = _REPORT,
 ) -> int:
@@ -179,22 +172,23 @@ async def report(
 @app.command
 async def sandbox(  # noqa: PLR0913 - one option each
     *,
-    contacts: WholeOrNone = None,
-    from_: Annotated[str | None, Parameter(name="--from")] = None,
-    seed: Whole = 1,
-    port: Whole = 0,
-    token: str | None = None,
-    latency_ms: float = 0,
-    rate_limit: WholeOrNone = None,
+    contacts: Annotated[int | None, whole(0, 10**9)] = None,
+    from_: Annotated[str | None, Parameter(name="--from", metavar="PATH")] = None,
+    seed: Annotated[int, whole(-(2**63), 2**63)] = 1,
+    port: Port = 0,
+    token: Annotated[str | None, Parameter(metavar="TOKEN")] = None,
+    latency_ms: Annotated[float, number(0, 86_400_000, "MS")] = 0,
+    rate_limit: Annotated[int | None, whole(1, 10**9)] = None,
     fault: Words = None,
     change: Words = None,
     gzip: bool = True,
-    hostile: bool = True,
-    config: str | None = None,
+    hostile: bool = False,
+    print_env: Flag = False,
+    config: File = None,
 ) -> int:
     """Serve a stand-in for Intercom's contacts API on 127.0.0.1, until stopped.
 
-    The first line on stdout is JSON: base_url and token.
+    The first line on stdout is JSON: base_url and token. The page at base_url lists what is served.
 
     Parameters
     ----------
@@ -218,11 +212,13 @@ async def sandbox(  # noqa: PLR0913 - one option each
         http_500, http_503, http_429, reset, truncate, empty_200, html_200, slow, cursor_loop.
     change
         How the workspace changes while it is read: NAME=EVERY (after each so many pages), NAME@PAGE (once, after
-        that page) or NAME@PAGExTIMES (so many at once). Names: insert, update, delete.
+        that page) or NAME@PAGExTIMES (so many at once). Names: insert, update, delete, merge.
     gzip
         Compress answers for clients that ask for it.
     hostile
-        Let one contact in a thousand hold values that break careless parsers.
+        Let one contact in a thousand hold values that break careless programs.
+    print_env
+        Print lines for `eval` instead: access token, base URL, and its process id as `SANDBOX_PID`.
     config
         TOML file with settings, such as `contacts = 500` in a table `[sandbox]`.
     """
@@ -241,6 +237,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
         changes=change or (),
         gzip=gzip,
         hostile=hostile,
+        print_env=print_env,
     )
 
 
@@ -250,7 +247,7 @@ app.command(_settings)
 
 @_settings.command
 def show(
-    *words: Annotated[str, Parameter(allow_leading_hyphen=True, name="command")],
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True, name="command", metavar="WORD")],
     json: Flag = False,
 ) -> int:
     """Show each setting of a command and where it came from: option, environment, file or default.

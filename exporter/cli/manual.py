@@ -2,7 +2,7 @@
 
 EXPORT = """
 **Files.** While it runs, `NAME.part` and `NAME.checkpoint.json`; complete, `NAME` and `NAME.manifest.json`. A folder
-has numbered parts and one `manifest.json`. All are readable by their owner alone.
+has numbered parts and one `_manifest.json`. All are readable by their owner alone.
 
 **The same command again** goes on with an unfinished export, byte for byte as if it had not stopped, and says of a
 complete one that it is complete.
@@ -12,9 +12,9 @@ complete one that it is complete.
 tells what counts.
 
 **Exit codes.** 0 complete; 1 a bug; 2 usage or configuration; 3 credentials refused; 4 the API failed for good;
-5 the destination failed; 6 what is there cannot be gone on with; 7 verify or report found a difference;
-8 --max-duration was reached; 130 and 143 stopped by SIGINT and SIGTERM; 141 the reader of stdout went away. After 3, 4,
-5, 8, 130 and 143 the same command goes on.
+5 the destination failed, or a file cannot be read; 6 the export cannot be resumed; 7 verify or report found a
+difference; 8 --max-duration was reached; 129, 130 and 143 stopped by SIGHUP, SIGINT and SIGTERM; 141 the reader of
+stdout went away. After 3, 4, 5, 8, 129, 130 and 143 run the same command again to resume.
 
 **Examples.**
 
@@ -30,6 +30,7 @@ tells what counts.
 """
 
 CHECK = """
-Estimates are those of one page. It ends with 0 whether there are warnings or not; with 2, 3 or 4 where an export could
+Estimates are those of one page; of an unfinished export they are about what is left of it. It ends with 0
+whether there are warnings or not; with --strict warnings end it with 2. It ends with 2, 3 or 4 where an export could
 not even begin.
 """

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter.cli.exits import BUG, COMPLETE
-from exporter.cli.serving_metrics import MetricsServer
 from exporter.cli.settings import MetricsOptions
 from exporter.errors import ConfigError
 from exporter.events import Observer, ignore
@@ -102,6 +101,8 @@ def _served(options: MetricsOptions, registry: "CollectorRegistry") -> Iterator[
     if options.metrics_port is None:
         yield
         return
+    from exporter.cli.serving_metrics import MetricsServer
+
     host = options.metrics_host
     try:
         server = MetricsServer(host, options.metrics_port, prometheus_client().make_wsgi_app(registry))
@@ -110,7 +111,8 @@ def _served(options: MetricsOptions, registry: "CollectorRegistry") -> Iterator[
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     shown = f"[{host}]" if ":" in host else host
-    logger.info("metrics at http://%s:%d/metrics", shown, server.server_port)
+    address = f"http://{shown}:{server.server_port}/metrics"
+    logger.info("metrics at %s", address, extra={"metrics_address": address})
     try:
         yield
     finally:

@@ -1,21 +1,24 @@
-"""What a run says on stderr: retries and waits in a line each, progress as a bar or as JSON, and a last line."""
+"""What a run says on stderr: progress as a bar, in lines or as JSON, and last lines."""
 
 import shlex
 import time
 from dataclasses import asdict
 
 from exporter import __version__
+from exporter.amounts import count, duration, size
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import READER_GONE, complain, exit_code
-from exporter.cli.remarks import remarks, troubles
+from exporter.cli.remarks import remarks, shortfall_of, troubles
 from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Status, lines, sentence
-from exporter.cli.telling import Events, facts_of
+from exporter.cli.telling import Events, events_for, facts_of
+from exporter.cli.usage import sentence_of
 from exporter.errors import ExporterError, one_line
-from exporter.events import NAMES, Committed, Event, PageWritten, Requested, Resumed, Retrying
+from exporter.events import NAMES, Committed, Event, PageWritten, Requested, Resumed, Retrying, Waiting
 from exporter.model import Summary
 
 _LOG_EVERY_S = 60
+_RESUME = "run the same command again to resume"
 
 
 class Reporter:
@@ -34,7 +37,12 @@ class Reporter:
         self._contacts_kept: int | None = None  # on disk, with a checkpoint that says so; None before that is known
         self._bar = Bar(self._draw) if wants_bar(options) else None
         self._logs = options.progress == "auto" and not self._bar
-        self._events = Events() if options.progress == "json" and not options.quiet else None
+        self._events = events_for(options)
+
+    @property
+    def events(self) -> Events | None:
+        """What prints events; None where they are not asked for."""
+        return self._events
 
     def started(self, command: str) -> None:
         """Say that the command begins."""
@@ -43,7 +51,7 @@ class Reporter:
 
     def failed(self, error: ExporterError) -> None:
         """Say that it ends with an error; the line for people is printed besides."""
-        self._tell_failed(type(error).__name__, str(error), exit_code(error))
+        self._tell_failed(type(error).__name__, sentence_of(error), exit_code(error))
 
     def _tell_failed(self, error: str, message: str, code: int) -> None:
         if self._events and code != READER_GONE:
@@ -71,6 +79,16 @@ class Reporter:
             self._contacts_kept, status.saved_at_s = event.position.contacts, time.monotonic()
         elif isinstance(event, Retrying):
             status.retries += 1
+            self._pause("next attempt", event.wait_s)
+        elif isinstance(event, Waiting):
+            self._pause("rate limit resets", event.wait_s)
+
+    def _pause(self, what: str, wait_s: float) -> None:
+        """Show how long requests wait; of several waits the one that ends last."""
+        until_s = time.monotonic() + wait_s
+        if until_s > self._status.pause[1]:
+            self._status.pause = what, until_s
+        self._show()
 
     def _show(self) -> None:
         """Draw progress; where nothing can be drawn, say it once a minute."""
@@ -97,42 +115,54 @@ class Reporter:
                     complain(trouble, "info")
                 if summary.files:
                     complain(f"recheck it at any time: intercom-exporter verify {shlex.quote(self._name)}", "info")
+            elif sentence := shortfall_of(summary):
+                complain(sentence, "warning")
 
     def _last_line(self, summary: Summary) -> str:
         if not self._status.page:
             return (
-                f"{self._name} is complete already: {summary.contacts:,} contacts, finished {summary.finished_at}; "
+                f"{self._quoted} is complete already: {count(summary.contacts, 'contact')}, "
+                f"finished {summary.finished_at}; "
                 "nothing was requested (--overwrite exports again)"
             )
         now_s = time.monotonic()
-        size = f", {sum(file.bytes for file in summary.files) / 1e6:,.1f} MB" if summary.files else ""
-        count = len(summary.files)
-        parts = f" in {count:,} part{'s' if count > 1 else ''}" if summary.part_bytes else ""
-        pages = f"{summary.pages:,} page{'s' if summary.pages != 1 else ''}"
+        written = f", {size(sum(file.bytes for file in summary.files))}" if summary.files else ""
+        parts = f" in {count(len(summary.files), 'part')}" if summary.part_bytes else ""
         limit = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
         return (
-            f"{summary.contacts:,} contacts{limit} in {pages} to {self._name}{parts}{size}: "
-            f"{now_s - self._status.began_at_s:,.1f} s, {self._status.rate(now_s):,.0f} contacts/s"
+            f"{count(summary.contacts, 'contact')}{limit} in {count(summary.pages, 'page')} "
+            f"to {self._quoted}{parts}{written}: "
+            f"{duration(now_s - self._status.began_at_s)}, {self._status.rate(now_s):,.0f} contacts/s"
         )
 
     @property
     def kept(self) -> str:
-        """What an error leaves to go on with."""
-        return f" ({self._contacts_kept:,} contacts are kept: the same command goes on)" if self._contacts_kept else ""
+        """What an error leaves, and how to resume from it."""
+        if not self._contacts_kept:
+            return ""
+        return f" ({_are_kept(self._contacts_kept)}: {_RESUME})"
 
     def stopped(self, name: str, code: int) -> None:
         """Say that a signal, or the clock, ended it, and how to go on."""
         self.close()
         self._tell_failed("Stopped", f"stopped by {name}", code)
         if self._name == "stdout":
-            how = f" after {self._status.contacts:,} contacts; run the same command to export them all"
+            how = f" after {count(self._status.contacts, 'contact')}; run the same command to export them all"
         elif self._contacts_kept is None:
-            how = " before anything new was on disk: the same command goes on"
+            how = f" before anything new was on disk: {_RESUME}"
         else:
-            how = f": {self._contacts_kept:,} contacts are kept on disk; the same command goes on"
+            how = f": {_are_kept(self._contacts_kept)} on disk; {_RESUME}"
         complain(f"stopped by {name}{how}", "warning")
+
+    @property
+    def _quoted(self) -> str:
+        return self._name if self._name == "stdout" else repr(self._name)
 
     def close(self) -> None:
         """Leave the terminal as it was, until more is to be shown."""
         if self._bar:
             self._bar.hide()
+
+
+def _are_kept(contacts: int) -> str:
+    return f"{count(contacts, 'contact')} {'is' if contacts == 1 else 'are'} kept"

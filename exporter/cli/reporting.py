@@ -11,10 +11,12 @@ from anyio import from_thread
 
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
+from exporter.cli.paths import REPORT_SUFFIX
 from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
-from exporter.errors import ConfigError, ExporterError
+from exporter.cli.telling import events_for
+from exporter.errors import ConfigError, ExporterError, one_line
 from exporter.report.page import MARK, page, template_engine
 from exporter.report.reading import opened, read
 from exporter.sink.contents import open_plainly
@@ -23,7 +25,6 @@ from exporter.sink.finished import Damaged, Finished
 from exporter.sink.place import Place
 
 _STDOUT = "-"
-_SUFFIX = ".report.html"
 
 
 async def report_and_tell(path: str, html: str | None, options: ReportOptions, *, replace: bool) -> int:
@@ -49,8 +50,8 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
 
     async def job() -> int:
         target = await anyio.to_thread.run_sync(job_in_thread)
-        if target and not options.quiet:
-            exits.complain(f"the report is {str(target)!r}", "info")
+        if target:
+            _tell(target, options)
         return exits.COMPLETE
 
     try:
@@ -64,6 +65,13 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
         return exits.fail(error, verbose=options.verbose)
     finally:
         done.close()
+
+
+def _tell(target: Path, options: ReportOptions) -> None:
+    if events := events_for(options):
+        events.tell("report", path=one_line(str(target)))
+    elif not options.quiet:
+        exits.complain(f"the report is {str(target)!r}", "info")
 
 
 class _Progress:
@@ -97,7 +105,7 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
     """Decide where the report goes, and refuse to replace what is none."""
     if html is not None and "\0" in html:
         raise ConfigError("the report cannot be written: there is no such name")
-    target = export.path.with_name(f"{export.path.name}{_SUFFIX}") if html is None else Path(html)
+    target = export.path.with_name(f"{export.path.name}{REPORT_SUFFIX}") if html is None else Path(html)
     if not target.parent.is_dir():
         raise ConfigError(f"the folder of {str(target)!r} is not there")
     if target.parent.resolve() == export.path.resolve() or _holds_parts(target.parent):
@@ -114,7 +122,7 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
 def _holds_parts(folder: Path) -> bool:
     """Whether a folder is that of an export, finished or not: whatever else is in it would be refused."""
     place = Place(folder, "", parts=True)
-    return os.path.lexists(place.manifest) or os.path.lexists(place.checkpoint)
+    return any(map(os.path.lexists, place.services))
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -136,8 +144,10 @@ def _is_report(path: Path) -> bool:
     try:
         with open_plainly(path) as file:
             return MARK.encode() in file.read(200)
-    except OSError:
-        return False
+    except OSError as exc:
+        raise ConfigError(
+            f"{str(path)!r} is there, and cannot be read ({exc.strerror}): choose another name, or use --replace"
+        ) from exc
 
 
 def _stopped(name: str, _code: int) -> None:

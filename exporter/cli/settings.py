@@ -3,13 +3,23 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from exporter.bounds import (
+    MAX_BYTES,
+    MAX_CONSUMERS,
+    MAX_CONTACTS,
+    MAX_PER_PAGE,
+    MAX_QUEUE_PAGES,
+    MAX_RESERVE_PERCENT,
+)
 from exporter.cli.credentials import read_token
-from exporter.cli.values import Flag, Seconds, SecondsOrNone, Size, SizeOrNone, Whole, WholeOrNone
+from exporter.cli.usage import is_option_given
+from exporter.cli.values import DAY_S, YEAR_S, File, Flag, duration, number, size, whole
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,41 +40,44 @@ class SourceOptions:
     region: Literal["us", "eu", "au"] | None = None
     "The workspace's region; us if nothing is said."
 
-    base_url: str | None = None
+    base_url: Annotated[str | None, Parameter(metavar="URL")] = None
     "Another address instead of a region's."
 
-    token_file: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    token_file: Annotated[str | None, Parameter(allow_leading_hyphen=True, metavar="FILE")] = None
     "File with the access token, `-` for stdin; else it is taken from INTERCOM_ACCESS_TOKEN."
 
-    token_command: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    token_command: Annotated[str | None, Parameter(allow_leading_hyphen=True, metavar="COMMAND")] = None
     "Program that prints the access token on its first line, such as 'pass show intercom'; run without a shell."
 
-    token_keyring: str | None = None
+    token_keyring: Annotated[str | None, Parameter(metavar="ACCOUNT")] = None
     "Account under which the system's keyring has the access token, for the service intercom-exporter."
 
-    api_version: str = "2.14"
-    "Version of Intercom's API: 1.0-1.4, 2.0-2.14, Unstable."
+    allow_readable_secrets: Flag = False
+    "Read a token or key file though other users can read it."
 
-    per_page: Whole = 150
+    api_version: Annotated[str, Parameter(metavar="VERSION")] = "2.14"
+    "Version of Intercom's API: 1.0-1.4, 2.0-2.17, Preview, Unstable."
+
+    per_page: Annotated[int, whole(1, MAX_PER_PAGE)] = MAX_PER_PAGE
     "Contacts per request, 1-150."
 
-    reserve: float = 20
-    "Percent of each rate-limit window left to the workspace's other integrations."
+    reserve: Annotated[float, number(0, MAX_RESERVE_PERCENT, "PERCENT")] = 20
+    "Percentage of each rate-limit window that is left to the workspace's other integrations, 0-90."
 
-    timeout: float = 60
-    "Seconds one request may take."
+    timeout: Annotated[float, duration(0.001, DAY_S)] = 60
+    "How long one request may take, such as 90, 500ms or 1m30s."
 
-    idle_timeout: float = 30
-    "Seconds of one request in which nothing at all arrives."
+    idle_timeout: Annotated[float, duration(0.001, DAY_S)] = 30
+    "How long a request may wait while nothing at all arrives."
 
-    max_retry_time: float = 90
-    "Seconds of failing and waiting borne for one page (20 attempts at most)."
+    max_retry_time: Annotated[float, duration(0, YEAR_S)] = 90
+    "How long one page may fail and wait before the export gives up (20 attempts at most)."
 
-    max_run_retry_time: float = 6 * 3600
-    "Seconds of failing and waiting borne in one run."
+    max_run_retry_time: Annotated[float, duration(0, YEAR_S)] = 6 * 3600
+    "How long all pages of one run together may fail and wait."
 
     insecure_http: Flag = False
-    "Allow plain http to another host: the token and the contacts can then be read on the way."
+    "Allow plain http to another host: the token and the contacts can then be read on the way, also by a proxy."
 
     @asynccontextmanager
     async def intercom(self) -> AsyncIterator["Intercom"]:
@@ -94,6 +107,7 @@ class SourceOptions:
         )
 
 
+_FILES_ONLY = ("--overwrite", "--restart", "--checkpoint-every", "--min-free-disk", "--mkdir")
 _COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
 
 
@@ -102,30 +116,37 @@ _COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
 class OutputOptions:
     """Where they go."""
 
-    output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = "-"
-    """File to write: `.ndjson`, `.ndjson.gz`, `.ndjson.zst`, `.csv`, `.csv.gz` or `.parquet`; a folder, `DIR/`, for
-    parts; `-` is stdout."""
+    output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True, metavar="PATH")] = "-"
+    """File to write: `.ndjson`, `.ndjson.gz`, `.ndjson.zst`, `.csv`, `.csv.gz` or `.parquet`; `.jsonl` is
+    the same as `.ndjson`; a folder, `DIR/`, for parts; `-` is stdout. `{date}` and `{time}` in a name become those of
+    the export's first run, in UTC; an unfinished export of an earlier day is resumed first."""
+
+    mkdir: Flag = False
+    "Make the folders above the output that are missing, for their owner alone."
 
     gzip: Flag = False
     "Compress stdout."
 
-    consumers: WholeOrNone = None
+    consumers: Annotated[int | None, whole(1, MAX_CONSUMERS)] = None
     "Tasks that complete lists, encode and write: 2, with --expand 16; the output is the same for any number."
 
-    queue_pages: Whole = 4
+    queue_pages: Annotated[int, whole(1, MAX_QUEUE_PAGES)] = 4
     "Pages that may wait between fetching and encoding."
 
-    max_contacts: WholeOrNone = None
+    max_contacts: Annotated[int | None, whole(1, MAX_CONTACTS)] = None
     "Stop after so many contacts, with a finished output."
 
-    max_duration: SecondsOrNone = None
-    "Stop in order after so long (90, 15m, 6h), with exit code 8; the same command goes on."
+    max_duration: Annotated[float | None, duration(0.001, YEAR_S), Parameter(show_default=False)] = None
+    "Stop gracefully after this time (90, 15m, 1h30m), with exit code 8; run the same command again to resume."
+
+    allow_shortfall: Flag = False
+    "Finish although the list ends far before the API's count of contacts, where that count is known to be wrong."
 
     overwrite: Flag = False
     "Replace a finished export, one with other settings, or another file of that name."
 
     restart: Flag = False
-    "Drop an unfinished export of that name and begin anew."
+    "Discard an unfinished export of that name and start over; with `{date}`, under the name of today."
 
     format: Literal["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz", "parquet"] | None = None
     "Format of stdout (ndjson if not said; no parquet) or of a folder's parts (ndjson.gz); a file's suffix is its own."
@@ -133,17 +154,20 @@ class OutputOptions:
     csv_raw: Flag = False
     "Leave cells of CSV as they are that a spreadsheet would run as formulas; else an apostrophe comes before them."
 
-    part_contacts: WholeOrNone = None
+    csv_bom: Flag = False
+    "Begin CSV with a UTF-8 byte-order mark, by which Excel knows the encoding."
+
+    part_contacts: Annotated[int | None, whole(1, MAX_CONTACTS)] = None
     "Most contacts in a part; it holds whole pages, and at least one."
 
-    part_bytes: SizeOrNone = None
-    "Most bytes in a part, such as 500MB; 1GB if nothing is said."
+    part_bytes: Annotated[int | None, size(1, MAX_BYTES)] = None
+    "Maximum size of a part, such as 500MB or 64MiB; default: 1GB."
 
-    checkpoint_every: Seconds = 1.0
-    "Seconds between two checkpoints; 64 MB call for one too."
+    checkpoint_every: Annotated[float, duration(0, DAY_S)] = 1.0
+    "Time between two checkpoints; 0 is one a page; 64 MB always cause one."
 
-    min_free_disk: Size = 0
-    "Stop in order before the disk has less room than this, such as 2GB."
+    min_free_disk: Annotated[int, size(0, MAX_BYTES)] = 0
+    "Stop gracefully before the disk has less free space than this, such as 2GB."
 
     @property
     def compression(self) -> str | None:
@@ -157,6 +181,24 @@ class OutputOptions:
         """The format, where it was said; of stdout without its compression."""
         return self.format and (self.format.partition(".")[0] if self.output == "-" else self.format)
 
+    def prepared(self) -> "OutputOptions":
+        """Return the options with the name that this run writes to, once its folders are there.
+
+        Raises:
+            ConfigError: the name has no format, or a folder cannot be made.
+        """
+        from exporter.cli.paths import dated, expanded, make_parents
+        from exporter.exporting import Parts, destination
+
+        now = datetime.now(UTC)
+        output = expanded(self.output, now, restart=self.restart)
+        # Another day's export is resumed and never replaced.
+        named = replace(self, output=output, overwrite=self.overwrite and output == dated(self.output, now))
+        if self.mkdir and self.output != "-":
+            destination(named.output, self.format, Parts(self.part_contacts, self.part_bytes))
+            make_parents(named.output)
+        return named
+
     def check(self) -> None:
         """Refuse what makes no sense before anything is opened.
 
@@ -168,6 +210,8 @@ class OutputOptions:
                 raise ConfigError("--gzip is for stdout; the suffix of --output picks the format (.ndjson.gz)")
         elif sys.stdout is None:
             raise ConfigError("stdout is closed: name a file with --output")
+        elif idle := next(filter(is_option_given, _FILES_ONLY), None):  # set elsewhere, it may be for other runs
+            raise ConfigError(f"{idle} is for files, and the output is stdout: name a file with --output")
         elif self.gzip and self.format not in (None, "ndjson", "ndjson.gz", "csv", "csv.gz"):
             raise ConfigError(f"--gzip and --format {self.format} exclude each other")
         elif self.compression and sys.stdout.isatty():
@@ -191,7 +235,10 @@ class ReportOptions:
     log_format: Literal["text", "json"] = "text"
     "Form of the lines on stderr; json: one object each, with time, level and message."
 
-    config: str | None = None
+    log_file: File = None
+    "Append the lines that go to stderr to this file as well, each with its time."
+
+    config: File = None
     """TOML file with settings, such as `region = "eu"`; options and the environment win. See `config show`."""
 
 
@@ -200,11 +247,11 @@ class ReportOptions:
 class MetricsOptions:
     """Figures for Prometheus; both need the extra [metrics]."""
 
-    metrics_port: WholeOrNone = None
+    metrics_port: Annotated[int | None, whole(0, 65_535, "PORT")] = None
     "Serve metrics over HTTP while it runs, on this port; 0 takes a free one."
 
-    metrics_host: str = "127.0.0.1"
-    "Address to serve them at; 0.0.0.0 for other machines."
+    metrics_host: Annotated[str, Parameter(metavar="HOST")] = "127.0.0.1"
+    "With --metrics-port: address to serve them at; 0.0.0.0 for other machines."
 
-    metrics_file: str | None = None
+    metrics_file: File = None
     "Keep metrics in this file, NAME.prom, for the node exporter's textfile collector; with when a run last succeeded."

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
-from exporter.cli.credentials import read_private
+from exporter.bounds import MAX_CONCURRENCY
+from exporter.cli.secret_files import read_key
 from exporter.cli.settings import CONTACTS
-from exporter.cli.values import Flag, Paths, Whole
+from exporter.cli.values import File, Flag, Paths, whole
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 class ShapeOptions:
     """What is written of each contact; without any of these exactly what the API sent."""
 
-    expand: Paths = ()
+    expand: Annotated[Paths, Parameter(metavar="LISTS")] = ()
     """Complete these lists, of which a contact embeds ten at most: tags, notes, companies (a request for each list
     that is cut), subscriptions, segments (a request for each contact); or all."""
 
-    expand_concurrency: Whole = 30
+    expand_concurrency: Annotated[int, whole(1, MAX_CONCURRENCY)] = 30
     "Requests for lists under way at once, 1-100."
 
     tag_names: Flag = False
@@ -40,8 +41,12 @@ class ShapeOptions:
     pseudonymise: Paths = ()
     "Replace the values of these fields by HMAC-SHA-256 pseudonyms, the same for the same key: email,phone,name"
 
-    key_file: str | None = None
+    key_file: File = None
     "File with the key for the pseudonyms, 16 bytes at least, readable by its owner alone."
+
+    records: Literal["exact", "normalized"] = "exact"
+    """exact: each contact's bytes are the API's. normalized: what strict JSON readers refuse or change (repeated keys,
+    lone surrogates, integers beyond 64 bits, numbers that a double cannot hold) is corrected and counted."""
 
     @property
     def expands(self) -> bool:
@@ -60,8 +65,11 @@ class ShapeOptions:
         named = cast("tuple[ListName, ...]", tuple(dict.fromkeys(self.expand)))
         return Expansion(LISTS if named == ("all",) else named, self.tag_names, self.expand_concurrency)
 
-    def shape(self) -> "Shape":
+    def shape(self, *, allow_readable_secrets: bool = False) -> "Shape":
         """Make the shape these options describe.
+
+        Args:
+            allow_readable_secrets: whether other users may be able to read the key file.
 
         Raises:
             ConfigError: they make no sense together, or the key cannot be read.
@@ -72,15 +80,5 @@ class ShapeOptions:
             raise ConfigError("--pseudonymise needs a key: name a file with --key-file")
         if self.key_file is not None and not self.pseudonymise:
             raise ConfigError("--key-file is for --pseudonymise: name the fields too")
-        key = _read_key(Path(self.key_file)) if self.key_file else b""
+        key = read_key(Path(self.key_file), allow_readable=allow_readable_secrets) if self.key_file else b""
         return Shape(fields=self.fields, drop=self.drop, pseudonymise=self.pseudonymise, key=key)
-
-
-def _read_key(path: Path) -> bytes:
-    """Read the key for pseudonyms; a line break at its end is an editor's, not the key's."""
-    try:
-        return read_private(path, "key").rstrip(b"\r\n")
-    except OSError as exc:
-        raise ConfigError(f"the key file cannot be read: {exc.strerror}") from exc
-    except ValueError:
-        raise ConfigError("the key file cannot be read: there is no such name") from None

@@ -10,6 +10,7 @@ from cyclopts import App, Argument, ArgumentCollection, MissingArgumentError
 from exporter.cli import exits
 from exporter.cli.config import said
 from exporter.cli.credentials import TOKEN_VARIABLE
+from exporter.cli.usage import remember
 from exporter.errors import ConfigError, one_line
 
 _DEFAULT = "default"
@@ -19,15 +20,26 @@ _HEADINGS = ("setting", "value", "from")
 
 
 class Recorder:
-    """A step of the parser, the last one, that remembers what the others gave."""
+    """A step of the parser that remembers what those before gave, and opens the log file for what follows.
+
+    Attributes:
+        arguments: those of the latest command line.
+        is_showing: whether settings are only shown: then no file is opened.
+    """
 
     def __init__(self) -> None:
         self.arguments: Sequence[Argument] = ()
+        self.is_showing = False
 
-    def __call__(self, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    def __call__(self, _app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         """Take note of the arguments; from here on errors are printed as the user wants his lines."""
         self.arguments = arguments
+        remember(arguments)
         exits.log_as(said(arguments, "--log-format") or "text")
+        if not self.is_showing and (name := said(arguments, "--log-file")) is not None:
+            from exporter.cli.log_file import open_log_file
+
+            open_log_file(name, commands[0], arguments)
 
 
 def settings_shown(app: App, recorder: Recorder, words: Sequence[str], *, as_json: bool) -> str:
@@ -47,7 +59,7 @@ def settings_shown(app: App, recorder: Recorder, words: Sequence[str], *, as_jso
     words = list(words) if names_a_command else ["contacts", *words]
     if words[0] in app and app[words[0]].config == ():
         raise ConfigError(f"{words[0]!r} has no settings")
-    recorder.arguments = ()
+    recorder.arguments, recorder.is_showing = (), True
     try:
         app.parse_args(words, print_error=False, exit_on_error=False)
     except MissingArgumentError:  # a path, which is no setting

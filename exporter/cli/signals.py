@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends a job in order, the second at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first ends a job gracefully, the second at once."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ import anyio
 
 from exporter.cli.exits import OUT_OF_TIME, SIGNALLED
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def until_signal(
@@ -34,6 +34,8 @@ async def until_signal(
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # `nohup` asks for that
         loop.add_signal_handler(number, on_signal, number)
     with scope:
         return await job()

@@ -1,9 +1,10 @@
 """What is shown of a run on a terminal: a line or two, as wide as there is room, the most important first."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from exporter.amounts import duration, size
+from exporter.amounts import count, duration, size
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8
@@ -24,6 +25,7 @@ class Status:
         window: calls left in the rate-limit window, and of how many; None where it is not announced.
         retries: requests repeated in this run.
         saved_at_s: when the latest checkpoint was written, None before that.
+        pause: what requests wait for, and until when; it is over then.
     """
 
     began_at_s: float
@@ -35,6 +37,7 @@ class Status:
     window: tuple[int, int] | None = None
     retries: int = 0
     saved_at_s: float | None = None
+    pause: tuple[str, float] = ("", 0.0)
 
     def rate(self, now_s: float) -> float:
         """Contacts a second, in this run."""
@@ -59,20 +62,26 @@ def lines(status: Status, now_s: float, width: int) -> list[str]:
 
 def sentence(status: Status, now_s: float) -> str:
     """Say it in one line for a log."""
-    of = "" if status.total is None else f" of {status.total:,}"
+    contacts = count(status.contacts, "contact")
+    if status.total is not None:
+        contacts = f"{status.contacts:,} of {count(status.total, 'contact')}"
     left = status.left_s(now_s)
-    rest = "" if left is None else f", {duration(left)} left"
-    return f"{status.contacts:,}{of} contacts, {status.rate(now_s):,.0f}/s{rest}"
+    rest = "" if left is None else f", {duration(round(left))} left"
+    return f"{contacts}, {status.rate(now_s):,.0f}/s{rest}"
 
 
 def progress_line(what: str, done: int, total: int | None, width: int) -> str:
     """Show how many of how many are done, with a bar where there is room for one."""
     if not total:
-        return f"{done:,} {what}"[:width]
+        return f"{done:,} {_named(what, done)}"[:width]
     share = min(done / total, 1)
-    text = f"{done:,}/{total:,} {what} {share:.0%}"
+    text = f"{done:,}/{total:,} {_named(what, total)} {share:.0%}"
     room = min(width - len(text) - 1, _WIDEST_BAR)
     return f"{_bar(share, room)} {text}" if room >= _NARROWEST_BAR else text[:width]
+
+
+def _named(what: str, number: int) -> str:
+    return what.removesuffix("s") if number == 1 and what == "contacts" else what
 
 
 def _bar(share: float, width: int) -> str:
@@ -83,15 +92,18 @@ def _bar(share: float, width: int) -> str:
 
 def _facts(status: Status, now_s: float) -> Iterable[str]:
     """Give the facts beside the contacts, the most important first."""
+    what, until_s = status.pause
+    if until_s > now_s:
+        yield f"{what} in {duration(math.ceil(until_s - now_s))}"
     left = status.left_s(now_s)
     yield f"{status.rate(now_s):,.0f}/s"
     if left is not None:
-        yield f"{duration(left)} left"
+        yield f"{duration(round(left))} left"
     yield size(status.bytes)
     if status.retries:
-        yield f"{status.retries:,} retries" if status.retries > 1 else "1 retry"
+        yield count(status.retries, "retry")
     if status.saved_at_s is not None:
-        yield f"saved {duration(now_s - status.saved_at_s)} ago"
+        yield f"saved {duration(round(now_s - status.saved_at_s))} ago"
     yield f"page {status.page:,}"
     if status.window is not None:
         yield f"{status.window[0]:,}/{status.window[1]:,} calls left"

@@ -4,10 +4,13 @@ import json
 import uuid
 from dataclasses import asdict
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from exporter.cli.exits import say, utc_now
+from exporter.cli.exits import say, show, utc_now, warn_of_log_file
 from exporter.events import Event
+
+if TYPE_CHECKING:
+    from exporter.cli.settings import ReportOptions
 
 EVENT_VERSION = 1
 """Grows when an event loses something, or means something else; new events and members do not count."""
@@ -29,7 +32,16 @@ class Events:
         """
         self._seq += 1
         head = {"event_version": EVENT_VERSION, "run_id": self._run_id, "seq": self._seq, "at": utc_now()}
-        say(json.dumps({**head, "event": event, **facts}))
+        show(json.dumps({**head, "event": event, **facts}), say)
+
+
+def events_for(options: "ReportOptions") -> Events | None:
+    """Return what prints events; None where the options do not ask for them."""
+    if options.progress != "json" or options.quiet:
+        return None
+    events = Events()
+    warn_of_log_file(lambda message: events.tell("log", level="warning", message=message))
+    return events
 
 
 def facts_of(event: Event) -> dict[str, Any]:

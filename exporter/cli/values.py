@@ -1,40 +1,112 @@
-"""Values of options, as people write them: whole numbers, sizes, lengths of time, lists of fields."""
+"""Types of options: durations, sizes, whole numbers, percentages, lists of fields; each with its range."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-_SIZES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.IGNORECASE | re.ASCII)
+TOKENS_BEGIN = "dG9r"  # base64 of "tok", as Intercom makes them
+_MAX_DIGITS = 40
+_SIZES = {unit: power for power, unit in enumerate(("", "k", "m", "g", "t", "p", "e"))}
+_SIZE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?)\s*([kmgtpe]?)(i?)b?", re.IGNORECASE)
+_DURATION = re.compile(r"(?:[0-9]{1,20}(?:\.[0-9]{1,20})?\s*(?:ms|min|[smhd])\s*)+", re.IGNORECASE)
+_DURATION_PIECE = re.compile(r"([0-9.]+)\s*([a-z]+)", re.IGNORECASE)
+_SECONDS = {"d": 86_400.0, "h": 3_600.0, "min": 60.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
+Show = Callable[[Any], str]
 
 
-def _whole(_kind: type, tokens: Sequence[Token]) -> int:
-    """Convert a whole number; the library's own way would round 149.7."""
-    text = tokens[0].value
-    if not (text.isascii() and text.removeprefix("-").isdecimal()):
-        raise ValueError(f"{text!r} is not a whole number.")
-    return int(text)
+def whole(least: int, most: int, metavar: str = "N") -> Parameter:
+    """Return the type of a whole number within a range."""
+    return Parameter(converter=partial(_within, _whole, (least, most), "{:,}".format), metavar=metavar)
 
 
-def _bytes(_kind: type, tokens: Sequence[Token]) -> int:
+def duration(least_s: float, most_s: float) -> Parameter:
+    """Return the type of a duration within a range, in seconds."""
+    convert = partial(_within, _seconds, (least_s, most_s), duration_text)
+    return Parameter(converter=convert, metavar="DURATION", show_default=duration_text)
+
+
+def size(least: int, most: int) -> Parameter:
+    """Return the type of a size within a range, in bytes."""
+    return Parameter(converter=partial(_within, _bytes, (least, most), size_text), metavar="SIZE")
+
+
+def number(least: float, most: float, metavar: str) -> Parameter:
+    """Return the type of a decimal number within a range; a percent sign behind a percentage is allowed."""
+    convert = partial(_within, partial(_decimal, percent=metavar == "PERCENT"), (least, most), "{:,g}".format)
+    return Parameter(converter=convert, metavar=metavar)
+
+
+def quoted(value: str) -> str:
+    """Quote a value for a message, unless it may be an access token in the wrong place."""
+    return "the value" if TOKENS_BEGIN in value else repr(value)
+
+
+def duration_text(seconds: float) -> str:
+    """Spell a duration as an option takes it, in its largest whole unit: 6h, 90s, 1ms."""
+    for unit in ("d", "h", "m"):
+        if seconds >= 2 * _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:,.0f}{unit}"
+    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s" if seconds else "0"
+
+
+def size_text(number_of_bytes: int) -> str:
+    """Spell a size as an option takes it, in its largest whole unit: 1GB, 0."""
+    for unit in "EPTGMk":
+        if number_of_bytes and number_of_bytes % 1000 ** _SIZES[unit.lower()] == 0:
+            return f"{number_of_bytes // 1000 ** _SIZES[unit.lower()]}{unit}B"
+    return str(number_of_bytes)
+
+
+def _within(
+    convert: Callable[[str], Any], bounds: tuple[Any, Any], show: Show, _kind: type, tokens: Sequence[Token]
+) -> Any:
+    """Convert a value, and refuse it outside of its range."""
+    text = tokens[0].value.strip()
+    value = convert(text)
+    least, most = bounds
+    if not least <= value <= most:
+        raise ValueError(f"must be from {show(least)} to {show(most)}, not {quoted(text)}")
+    return value
+
+
+def _whole(text: str) -> int:
+    """Convert a whole number; the parser's own way would round 149.7."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ValueError(f"must be a whole number, not {quoted(text)}")
+    return int(text[:_MAX_DIGITS])  # what is longer is out of any range, and Python refuses to convert it
+
+
+def _bytes(text: str) -> int:
     """Convert a size: a number of bytes, or one with a unit such as MB (10^6) or MiB (2^20)."""
-    match = _SIZE.fullmatch(tokens[0].value)
+    match = _SIZE.fullmatch(text)
     if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{tokens[0].value!r} is not a size such as 500MB or 2GiB.")
+        raise ValueError(f"must be a size such as 500MB, 1GB or 64MiB, not {quoted(text)}")
     return int(Decimal(match[1]) * (1024 if match[3] else 1000) ** _SIZES[match[2].lower()])
 
 
-def _seconds(_kind: type, tokens: Sequence[Token]) -> float:
-    """Convert a length of time: seconds, or a number with s, m, h or d."""
-    match = _DURATION.fullmatch(tokens[0].value)
-    if match is None:
-        raise ValueError(f"{tokens[0].value!r} is not a length of time such as 90, 15m or 6h.")
-    return float(match[1]) * _SECONDS[match[2].lower()]
+def _seconds(text: str) -> float:
+    """Convert a duration: seconds, or numbers with units, the largest unit first."""
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    pieces = _DURATION_PIECE.findall(text) if _DURATION.fullmatch(text) else []
+    units = [_SECONDS[unit.lower()] for _, unit in pieces]
+    if not pieces or units != sorted(set(units), reverse=True):
+        raise ValueError(f"must be a duration such as 90, 15m or 1h30m, not {quoted(text)}")
+    return sum(float(amount) * unit for (amount, _), unit in zip(pieces, units, strict=True))
+
+
+def _decimal(text: str, *, percent: bool) -> float:
+    """Convert a decimal number."""
+    digits = text.removesuffix("%").rstrip() if percent else text
+    if not _DECIMAL.fullmatch(digits.removeprefix("-")):
+        raise ValueError(f"must be a number, not {quoted(text)}")
+    return float(digits)
 
 
 def _paths(_kind: type, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -42,12 +114,13 @@ def _paths(_kind: type, tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(path.strip() for token in tokens for path in token.value.split(","))
 
 
-Size = Annotated[int, Parameter(converter=_bytes)]
-SizeOrNone = Annotated[int | None, Parameter(converter=_bytes)]
-Seconds = Annotated[float, Parameter(converter=_seconds)]
-SecondsOrNone = Annotated[float | None, Parameter(converter=_seconds)]
+DAY_S, YEAR_S = 86_400.0, 365 * 86_400.0
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-Whole = Annotated[int, Parameter(converter=_whole)]
-WholeOrNone = Annotated[int | None, Parameter(converter=_whole)]
-Paths = Annotated[tuple[str, ...], Parameter(converter=_paths, negative="", consume_multiple=False, show_default=False)]
-Words = Annotated[list[str] | None, Parameter(negative="")]
+Port = Annotated[int, whole(0, 65_535, "PORT")]
+PathToExport = Annotated[str, Parameter(metavar="PATH")]
+File = Annotated[str | None, Parameter(metavar="FILE")]
+Paths = Annotated[
+    tuple[str, ...],
+    Parameter(converter=_paths, negative="", consume_multiple=False, show_default=False, metavar="FIELDS"),
+]
+Words = Annotated[list[str] | None, Parameter(negative="", metavar="WHAT")]

@@ -5,22 +5,23 @@ from dataclasses import asdict
 import anyio.to_thread
 from anyio import from_thread
 
+from exporter.amounts import count, size
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import complain
 from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
-from exporter.cli.telling import Events
+from exporter.cli.telling import events_for
 from exporter.errors import ExporterError
 from exporter.sink.verify import Verified, Verifying, verify
 
 
-async def verify_and_tell(path: str, options: ReportOptions) -> int:
+async def verify_and_tell(path: str, options: ReportOptions, *, strict: bool = False) -> int:
     """Verify an export; give the exit code."""
     now = Verifying("", 0, 0)
     bar = Bar(lambda width: [_progress(now, width)]) if wants_bar(options) else None
-    events = Events() if options.progress == "json" and not options.quiet else None
+    events = events_for(options)
 
     def observe(event: Verifying) -> None:
         nonlocal now
@@ -42,12 +43,19 @@ async def verify_and_tell(path: str, options: ReportOptions) -> int:
             events.tell("verified", contacts=contacts, duplicates=verified.duplicates, differences=verified.differences)
         else:
             _tell(path, verified, quiet=options.quiet)
-        return exits.DIFFERENCES if verified.differences else exits.COMPLETE
+        return _code_of(verified, strict=strict)
 
     try:
         return await until_signal(job, _stopped)
     except ExporterError as error:
         return exits.fail(error, verbose=options.verbose)
+
+
+def _code_of(verified: Verified, *, strict: bool) -> int:
+    if verified.unreadable:
+        return exits.DESTINATION
+    is_refused = verified.differences or (strict and verified.duplicates)
+    return exits.DIFFERENCES if is_refused else exits.COMPLETE
 
 
 def _stopped(name: str, _code: int) -> None:
@@ -61,11 +69,13 @@ def _progress(now: Verifying, width: int) -> str:
 def _tell(path: str, verified: Verified, *, quiet: bool) -> None:
     for difference in verified.differences:
         complain(difference)
+    for warning in () if quiet else verified.warnings:
+        complain(warning, "warning")
     if verified.summary and not verified.differences and not quiet:
         files, summary = verified.summary.files, verified.summary
-        size = sum(file.bytes for file in files) / 1e6
         limit = "" if summary.complete else f" (limited to {summary.limited_to_contacts:,})"
-        in_files = f" in {len(files):,} files" if len(files) > 1 else ""
-        complain(
-            f"{path} is as its manifest says: {summary.contacts:,} contacts{limit}{in_files}, {size:,.1f} MB", "info"
-        )
+        in_files = f" in {count(len(files), 'file')}" if len(files) > 1 else ""
+        total = size(sum(file.bytes for file in files))
+        contacts = f"{count(summary.contacts, 'contact')}{limit}{in_files}"
+        missing = f"; {summary.shortfall:,} more that the API counts may be missing" if summary.shortfall else ""
+        complain(f"{path!r} is as its manifest says: {contacts}, {total}{missing}", "info")

@@ -4,16 +4,19 @@ import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Self
 
 from exporter.arrow import arrow
 from exporter.encode.ndjson import lines
-from exporter.encode.rows import Rows
+from exporter.encode.rows import MARK, Rows
 from exporter.encode.shape import AS_SENT, Shape
+from exporter.encode.strictness import NO_CHECK, Strictness
 from exporter.errors import ConfigError, ContractError
 from exporter.fastzlib import gzip_member
 from exporter.fastzstd import zstd, zstd_frame
 from exporter.model import Frame, Page
+from exporter.usage import check_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +50,48 @@ class Format:
             raise ConfigError(str(missing)) from None
         return self
 
-    def encode(self, page: Page, shape: Shape = AS_SENT, rows: Rows | None = None) -> Frame:
+    def encode(
+        self, page: Page, shape: Shape = AS_SENT, rows: Rows | None = None, strictness: Strictness = NO_CHECK
+    ) -> Frame:
         """Encode one page, each contact in its shape. A page without contacts gives an empty frame.
 
         Args:
             page: the contacts.
             shape: what is written of each.
             rows: makes them the rows of a table.
+            strictness: normalizes what is written, or counts what strict readers refuse.
 
         Raises:
             ContractError: a contact is nested too deeply, or there are too many.
         """
         found, lacking = set[str](), Counter[tuple[str, str]]()
         try:
-            records = [shape.of(record, found) for record in page.records] if shape else page.records
+            records: Sequence[bytes] = [shape.of(record, found) for record in page.records] if shape else page.records
+            records = strictness.of(records) if strictness else records
             plain = rows.of(records, lacking) if rows else lines(records)
         except (ValueError, RecursionError):  # they are JSON, so it is the only thing that can be wrong
             raise ContractError(
                 "a contact is nested too deeply to be taken apart: NDJSON without a choice of fields can hold it"
             ) from None
         content = self.compress(plain) if self.compress and plain else plain
-        return Frame(content, len(page.records), len(plain), frozenset(found), schema_drift=lacking)
+        return Frame(
+            content,
+            len(page.records),
+            len(plain),
+            frozenset(found),
+            schema_drift=lacking,
+            corrections=strictness.corrections,
+            irregular=strictness.irregular,
+        )
 
-    def opening(self, rows: Rows | None = None) -> Frame:
+    def opening(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
         """Encode what stands at the beginning of each file: nothing, or a table's header."""
-        plain = rows.header if rows else b""
+        plain = (MARK if bom else b"") + rows.header if rows else b""
         return Frame(self.compress(plain) if self.compress and plain else plain, 0, len(plain))
 
-    def empty(self, rows: Rows | None = None) -> Frame:
+    def empty(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
         """Encode no contact at all, into a file that is valid all the same: of a table its header."""
-        return self.opening(rows) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
+        return self.opening(rows, bom=bom) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
 
 
 def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:
@@ -92,6 +107,8 @@ CSV = Format(".csv", has_rows=True)
 CSV_GZIP = Format(".csv.gz", gzip_member, has_rows=True)
 PARQUET = Format(".parquet", gzip_member, arrow, convert=_parquet)
 _FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)
+_OTHER_SUFFIXES = ((".jsonl", NDJSON), (".jsonl.gz", NDJSON_GZIP), (".jsonl.zst", NDJSON_ZSTD))
+_TEXTS = {"compression": (str, NoneType), "file_format": (str, NoneType)}
 _STREAMED = {
     ("ndjson", None): NDJSON,
     ("ndjson", "gzip"): NDJSON_GZIP,
@@ -107,10 +124,11 @@ def format_of_name(name: str) -> Format:
     Raises:
         ConfigError: no format has that suffix.
     """
-    for form in _FORMATS:
-        if name.endswith(form.suffix) and name != form.suffix:
+    known = (*((form.suffix, form) for form in _FORMATS), *_OTHER_SUFFIXES)
+    for suffix, form in known:
+        if name.endswith(suffix) and name != suffix:
             return form.found()
-    suffixes = ", ".join(form.suffix for form in _FORMATS)
+    suffixes = ", ".join(suffix for suffix, _ in known)
     raise ConfigError(f"the output's name must end with one of {suffixes}: {name!r} does not")
 
 
@@ -137,6 +155,7 @@ def format_of_stream(compression: str | None, file_format: str | None = None) ->
     Raises:
         ConfigError: there is no such format.
     """
+    check_kinds({"compression": compression, "file_format": file_format}, _TEXTS)
     file_format = file_format or "ndjson"
     if file_format == "parquet":
         raise ConfigError("Parquet is not for streams: name a file, such as contacts.parquet")

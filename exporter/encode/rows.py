@@ -6,6 +6,7 @@ escapes, lists, and what a spreadsheet would run as a formula is looked at.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
@@ -32,6 +33,12 @@ _TROUBLE = re.compile(rb',(?:[{\[]|"[^0-9A-Za-z"/])')
 _FIRST_RISKY = re.compile(rb'"[^0-9A-Za-z"/]').match
 _FORMULA = re.compile(r"['\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n\0]")
 """What spreadsheets take for the beginning of a formula, after what they may ignore; also in full width."""
+
+_PHONE = re.compile(r"\+\(?[0-9](?:[ ().-]*[0-9]){4,}", re.ASCII)
+"""An international phone number: it begins like a formula, and calls nothing."""
+
+MARK = BOM_UTF8
+"""The UTF-8 byte-order mark, by which Excel knows the encoding."""
 
 
 class Rows:
@@ -91,7 +98,7 @@ class Rows:
 
     def _text(self, text: str) -> bytes:
         """Make a cell of text, and harmless: an apostrophe before it can be taken off again without doubt."""
-        is_formula = not self._raw and _FORMULA.match(text)
+        is_formula = not self._raw and _FORMULA.match(text) and not _PHONE.fullmatch(text)
         # What no UTF-8 can hold, lone surrogates, is shown as it was escaped; and NUL, where some readers end.
         text = (f"'{text}" if is_formula else text).replace("\0", "\\u0000")
         return _quoted(text.encode(errors="backslashreplace"))

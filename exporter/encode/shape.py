@@ -7,6 +7,7 @@ from functools import cache, lru_cache, partial
 
 from exporter.errors import ConfigError
 from exporter.members import Members, items_of, join_items, join_members, legible, text_of
+from exporter.usage import check_kinds, texts_of
 
 _LEAST_KEY_BYTES = 16
 _CHECK = b"intercom-exporter: which key is this?"
@@ -41,16 +42,18 @@ class Shape:
     key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
+        check_kinds({"key": self.key}, {"key": bytes})
         for name in ("fields", "drop", "pseudonymise"):
-            paths = getattr(self, name)
+            paths = texts_of(name, getattr(self, name))
+            object.__setattr__(self, name, paths)  # a list would not be hashable
             if not all(path.strip(".") == path != "" for path in paths):
-                raise ConfigError(f"{name} holds a path without a key before or behind a dot")
+                raise ConfigError(f"{name} holds a path without a key before or behind a dot", name)
             if len(set(paths)) != len(paths):
-                raise ConfigError(f"{name} holds a path twice")
+                raise ConfigError(f"{name} holds a path twice", name)
             if any(path != legible(path) for path in paths):
-                raise ConfigError(f"{name} holds a path that is not UTF-8")
+                raise ConfigError(f"{name} holds a path that is not UTF-8", name)
         if self.pseudonymise and len(self.key) < _LEAST_KEY_BYTES:
-            raise ConfigError(f"pseudonyms need a key of at least {_LEAST_KEY_BYTES} bytes, kept secret")
+            raise ConfigError(f"key must have at least {_LEAST_KEY_BYTES} bytes: pseudonyms depend on it", "key")
 
     def __bool__(self) -> bool:
         """Whether anything is changed at all."""

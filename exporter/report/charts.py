@@ -1,32 +1,37 @@
 """Charts as SVG that stands in the page itself, in colours that the page decides.
 
-Each is drawn twice, for a wide screen and for a phone: text that shrinks with
-its chart cannot be read. Needs the extra ``[report]``.
+Each is drawn for several widths of screen, and stretched to the page's: text
+that shrinks with its chart cannot be read. Needs the extra ``[report]``.
 """
 
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exporter.model import Timeline
+from exporter.report.plotting import default_style, plotting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 _INCH_PX = 72
-_WIDE_PX, _NARROW_PX = 700, 330
-_ROW_PX, _HEIGHT_PX = 24, 210
-_LABEL_LETTERS_PER_INCH = 4
+SCREENS_PX = {"phone": 350, "small": 560, "medium": 860, "wide": 1360}
+"""The widths that charts are drawn for. The page shows the one that is nearest to its own."""
+
+_ROW_PX, _HEIGHT_PX, _TICK_PX = 26, 220, 110
+_NUMBER_PX = 70
+_LABEL_LETTERS_PER_INCH, _LONGEST_LABEL = 4, 40
+_FEW = 6
 _COLOURS = {"#010203": "ink", "#010204": "faint", "#010205": "bar", "#010206": "mark"}
 _INK, _FAINT, _BAR, _MARK = _COLOURS
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, found and copied
     "text.parse_math": False,
-    "font.size": 12,
+    "font.size": 13,
     "font.family": "sans-serif",
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -56,12 +61,10 @@ class Chart:
     """One chart.
 
     Attributes:
-        wide: SVG for screens.
-        narrow: SVG for phones.
+        drawings: its SVG for each of the `SCREENS_PX`.
     """
 
-    wide: str
-    narrow: str
+    drawings: Mapping[str, str]
 
 
 def bars(name: str, says: str, counts: Sequence[tuple[str, int]]) -> Chart:
@@ -74,40 +77,42 @@ def bars(name: str, says: str, counts: Sequence[tuple[str, int]]) -> Chart:
     """
 
     def draw(axes: "Axes") -> None:
-        most = round(axes.figure.bbox.width / _INCH_PX * _LABEL_LETTERS_PER_INCH)
+        most = min(round(_width_px(axes) / _INCH_PX * _LABEL_LETTERS_PER_INCH), _LONGEST_LABEL)
         labels = [label if len(label) <= most else f"{label[: most - 1]}…" for label, _ in counts]
         numbers = [number for _, number in counts]
         drawn = axes.barh(range(len(counts)), numbers, color=_BAR, height=0.7)
         axes.set_yticks(range(len(counts)), labels)
-        axes.invert_yaxis()
+        axes.set_ylim(len(counts) - 0.5, -0.5)  # from above, and each bar as thick as those of other charts
         axes.bar_label(drawn, [f"{number:,}" for number in numbers], color=_INK, padding=4)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlim(0, max(numbers, default=1) * 1.25 or 1)
+        axes.set_xlim(0, max(numbers, default=1) * (1 + 1.5 * _NUMBER_PX / _width_px(axes)) or 1)
         axes.xaxis.set_visible(False)
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
 
-    return _drawn(name, says, draw, len(counts) * _ROW_PX + 20)
+    return _drawn(name, says, draw, len(counts) * _ROW_PX + 8)
 
 
 def months(name: str, says: str, counts: Sequence[tuple[int, int]]) -> Chart:
-    """Draw how many in each month.
+    """Draw how many in each month: a few below one another, more along an axis.
 
     Args:
         name: of the chart.
         says: what it shows.
         counts: months, counted from the year 0, and numbers; in order, gaps left out.
     """
+    first, last = counts[0][0], counts[-1][0]
+    if last - first < _FEW:
+        known = dict(counts)
+        return bars(name, says, [(_month(month), known.get(month, 0)) for month in range(first, last + 1)])
 
     def draw(axes: "Axes") -> None:
         axes.bar([month for month, _ in counts], [number for _, number in counts], color=_BAR, width=0.9)
-        first, last = counts[0][0], counts[-1][0]
-        around = max(12 - (last - first), 1) / 2  # a year at least: a single month is no wall
-        axes.set_xlim(first - around, last + around)
-        axes.xaxis.set_major_formatter(lambda at, _: f"{int(at) // 12}-{int(at) % 12 + 1:02}")
-        axes.xaxis.set_major_locator(_few_steps())
+        axes.set_xlim(first - 0.5, last + 0.5)
+        axes.xaxis.set_major_formatter(lambda at, _: _month(round(at)))
+        axes.xaxis.set_major_locator(_months_apart(last - first, _width_px(axes) / _TICK_PX))
         axes.yaxis.set_major_formatter(lambda at, _: f"{at:,.0f}")
-        axes.yaxis.set_major_locator(_few_steps())
+        axes.yaxis.set_major_locator(_steps(4))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="x")
 
@@ -117,6 +122,8 @@ def months(name: str, says: str, counts: Sequence[tuple[int, int]]) -> Chart:
 def pace(name: str, says: str, timeline: Timeline) -> Chart:
     """Draw contacts a second over the time that the export ran, with marks where it repeated or waited.
 
+    What ran for a moment is a bar or two: along an axis of time it would be a wall.
+
     Args:
         name: of the chart.
         says: what it shows.
@@ -124,11 +131,15 @@ def pace(name: str, says: str, timeline: Timeline) -> Chart:
     """
     unit_s, unit = next((one for one in _UNITS if timeline.slice_s * len(timeline.contacts) >= one[0] * 2), _UNITS[-1])
     width = timeline.slice_s / unit_s
+    rates = [count / timeline.slice_s for count in timeline.contacts]
+    if len(rates) <= _MOMENT:
+        return bars(
+            name, says, [(f"{place * timeline.slice_s:,.0f} s", round(rate)) for place, rate in enumerate(rates)]
+        )
 
     def draw(axes: "Axes") -> None:
-        rates = [count / timeline.slice_s for count in timeline.contacts]
         starts = [place * width for place in range(len(rates))]
-        axes.bar(starts, rates, width=width, align="edge", color=_BAR)
+        axes.stairs(rates, [*starts, len(rates) * width], fill=True, color=_BAR)
         marked = [
             start + width / 2
             for start, retries, waited_s in zip(starts, timeline.retries, timeline.waited_s, strict=True)
@@ -136,38 +147,57 @@ def pace(name: str, says: str, timeline: Timeline) -> Chart:
         ]
         axes.plot(marked, [max(rates, default=1) * 1.08] * len(marked), "v", color=_MARK, markersize=6, clip_on=False)
         axes.set_xlabel(unit)
-        axes.set_xlim(0, len(rates) * width or 1)
+        axes.set_xlim(0, len(rates) * width)
+        axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda at, _: f"{at:,.0f}")
-        axes.yaxis.set_major_locator(_few_steps())
+        axes.yaxis.set_major_locator(_steps(4))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="x")
 
     return _drawn(name, says, draw, _HEIGHT_PX)
 
 
+_MOMENT = 3
+_STEPS = (1, 2, 3, 6, 12, 24, 36, 60, 120, 240, 600, 1_200, 6_000, 24_000)
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
-def _few_steps() -> "MaxNLocator":
+def _month(month: int) -> str:
+    """Return a month as text, as in 2026-11."""
+    return f"{month // 12}-{month % 12 + 1:02}"
+
+
+def _width_px(axes: "Axes") -> float:
+    """Return the width of the drawing that something is drawn in."""
+    return axes.figure.bbox.width
+
+
+def _months_apart(months: int, most: float) -> "MultipleLocator":
+    """Return ticks for a number of months: of a year and more they are on Januaries."""
+    from matplotlib.ticker import MultipleLocator  # noqa: PLC0415 - it needs an extra
+
+    return MultipleLocator(next((step for step in _STEPS if months / step <= most), _STEPS[-1]))
+
+
+def _steps(most: int) -> "MaxNLocator":
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - it needs an extra
 
-    return MaxNLocator(nbins=4, integer=True)
+    return MaxNLocator(nbins=most, integer=True)
 
 
 def _drawn(name: str, says: str, draw: Callable[["Axes"], None], height_px: int) -> Chart:
     return Chart(
-        _svg(f"{name}-wide", says, draw, (_WIDE_PX, height_px)),
-        _svg(f"{name}-narrow", says, draw, (_NARROW_PX, height_px)),
+        {screen: _svg(f"{name}-{screen}", says, draw, (width_px, height_px)) for screen, width_px in SCREENS_PX.items()}
     )
 
 
 def _svg(name: str, says: str, draw: Callable[["Axes"], None], size_px: tuple[int, int]) -> str:
-    import matplotlib as mpl  # noqa: PLC0415 - it needs an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    mpl = plotting()
+    from matplotlib.figure import Figure  # noqa: PLC0415 - it needs an extra
 
     width_px, height_px = size_px
     content = io.BytesIO()
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+    with warnings.catch_warnings(), mpl.rc_context({**default_style(mpl), **_STYLE, "svg.hashsalt": name}):
         warnings.simplefilter("ignore")  # of letters that its font lacks, and the page's has
         figure = Figure(figsize=(width_px / _INCH_PX, height_px / _INCH_PX), dpi=_INCH_PX, layout="constrained")
         draw(figure.add_subplot())

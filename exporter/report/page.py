@@ -1,5 +1,6 @@
 """The page: one HTML file that needs nothing else."""
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,18 +8,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from exporter.amounts import duration
+from exporter.amounts import duration, size
 from exporter.encode.columns import CUSTOM
 from exporter.errors import ConfigError, one_line
 from exporter.model import Summary, Timeline
 from exporter.report import charts
+from exporter.report.plotting import plotting
 from exporter.report.tally import MOST_DISTINCT, OTHERS, UNKNOWN, FieldTally, Tally
 
 MARK = "<!-- a report of intercom-exporter -->"
 """Stands in the first lines of each report."""
 
 _MOST_BARS = 15
-_LONGEST_NAME = 80
+_LONGEST_NAME, _SHORT = 80, 24
+_PARTS = re.compile(r"[0-9a-f]{16}(?=(?:[0-9a-f]{16})*$)|[^._/:@-]*[._/:@-]+|[^._/:@-]+")
+"""The parts of a name, each with what ends it; of a digest sixteen digits each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,9 @@ def page(path: Path, summary: Summary, tally: Tally, duplicates: int | None) -> 
         finalize=lambda value: one_line(value) if type(value) is str else value,
     )
     environment.filters["number"] = lambda number: f"{number:,}"
-    environment.filters["megabytes"] = lambda size: f"{size / 1e6:,.1f} MB"
+    environment.filters["megabytes"] = size
+    environment.filters["breakable"] = _breakable
+    environment.filters["moment"] = lambda moment: moment.replace("T", " ").replace("Z", " UTC")
     own, custom = _fields(tally)
     text: str = environment.from_string(source).render(
         mark=MARK,
@@ -81,6 +87,14 @@ def page(path: Path, summary: Summary, tally: Tally, duplicates: int | None) -> 
     return text
 
 
+def _breakable(text: str) -> Any:
+    """Let a name, or a digest, be broken where its parts end, and nowhere else while a part fits on a line."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 - it comes with an extra
+
+    text = one_line(text)
+    return escape(text) if len(text) <= _SHORT else Markup("<wbr>").join(map(escape, _PARTS.findall(text)))
+
+
 def template_engine() -> Any:
     """Return jinja2, once it is sure that all a page needs is there.
 
@@ -89,7 +103,8 @@ def template_engine() -> Any:
     """
     try:
         import jinja2  # noqa: PLC0415 - it needs an extra
-        import matplotlib  # noqa: F401, ICN001, PLC0415 - the same
+
+        plotting()
     except ImportError:
         raise ConfigError("a report needs the extra: pip install 'intercom-exporter[report]'") from None
     return jinja2
@@ -104,12 +119,14 @@ class Figure:
         chart: the drawing.
         headings: of the table that says the same.
         rows: of that table.
+        note: below it.
     """
 
     title: str
     chart: charts.Chart
     headings: tuple[str, str]
     rows: Sequence[tuple[str, int]]
+    note: str = ""
 
 
 def _charts(tally: Tally, summary: Summary) -> Iterator[Figure]:
@@ -126,7 +143,9 @@ def _charts(tally: Tally, summary: Summary) -> Iterator[Figure]:
         )
         rows = [(f"{place * timeline.slice_s:,.0f} s", count) for place, count in enumerate(timeline.contacts)]
         chart = charts.pace("pace", says, timeline)
-        yield Figure("How the export went: contacts a second", chart, ("from", "contacts"), rows)
+        marked = any(timeline.retries) or any(timeline.waited_s)
+        note = "▼ marks where requests were retried or waited for the rate limit." if marked else ""
+        yield Figure("Contacts a second while it ran", chart, ("from", "contacts"), rows, note)
 
 
 def _most(timeline: Timeline) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from exporter.encode.columns import CUSTOM
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, SinkError
 from exporter.model import FileSummary
 from exporter.report.tally import Tally
 from exporter.schema import BY_PATH
@@ -32,11 +32,11 @@ def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, 
 
     Raises:
         Damaged: a file is not what its manifest says.
-        SinkError: there is no room for the ids.
+        SinkError: a file cannot be read, or there is no room for the ids.
     """
     tally = Tally()
     with_ids = export.summary.has_ids
-    with RepeatedIds(export.summary.contacts) as ids:
+    with RepeatedIds(export.summary.contacts, spare_folder=export.path.parent) as ids:
         for file, expected in export.files:
             contents = Contents(file)
             before = tally.contacts
@@ -52,6 +52,8 @@ def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, 
 
 
 def _check(contents: Contents, contacts: int, expected: FileSummary) -> None:
+    if contents.is_unreadable:
+        raise SinkError(f"{expected.name!r} {contents.failure}")
     trouble = contents.failure or contents.damage
     if trouble is None and contents.sha256.hexdigest() != expected.sha256:
         trouble = "has another SHA-256"

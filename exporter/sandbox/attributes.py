@@ -6,18 +6,17 @@ from typing import Any
 from exporter.sandbox import values
 
 _ATTRIBUTES: tuple[tuple[str, Callable[[values.Dice], Any]], ...] = (
-    # The same word in three spellings is three attributes.
     ("plan", lambda dice: dice.choice(("free", "pro", "Größe L", "企業"))),
-    ("Plan", lambda dice: dice.choice(("Free", "Pro", None))),
-    ("PLAN", lambda dice: dice.randrange(5)),
+    ("billing cycle", lambda dice: dice.choice(("Monthly", "Yearly", None))),
+    ("PLAN_LEVEL", lambda dice: dice.randrange(5)),
     ("Monthly fee (€)", lambda dice: round(dice.uniform(0, 5000), 2)),
     ("Lifetime value $", lambda dice: round(dice.uniform(0, 1e6), 4)),
     ("Preis in £/Jahr", lambda dice: dice.choice((0.1, 99.0, 1e-07, 2.5e21, -3.75))),
     ("ledger_id", lambda dice: dice.randrange(2**53 + 1, 2**63)),
-    ("snowflake", lambda dice: dice.randrange(2**63, 2**64)),
+    ("snowflake", lambda dice: dice.randrange(2**62, 2**63)),
     ("balance", lambda dice: -dice.randrange(2**53, 2**62)),
     ("is_admin", lambda dice: dice.likely(0.1)),
-    ("accepted terms?", lambda dice: dice.choice((True, False, None, "yes", "TRUE"))),
+    ("accepted terms?", lambda dice: dice.choice((True, False, None))),
     ("trial_ends_at", lambda dice: dice.randrange(1_400_000_000, 1_750_000_000)),
     ("last_invoice_ms", lambda dice: dice.randrange(1_400_000_000_000, 1_750_000_000_000)),
     ("renewal date", lambda dice: f"202{dice.randrange(4, 9)}-0{dice.randrange(1, 9)}-1{dice.randrange(9)}"),
@@ -45,20 +44,27 @@ def custom_attributes(dice: values.Dice) -> dict[str, Any]:
     return {name: draw(dice) for name, draw in chosen}
 
 
-def definitions() -> list[dict[str, Any]]:
-    """Return what the workspace says of contacts' attributes: its own, one of them archived, and two of Intercom's."""
+def definitions(*, hostile: bool = False) -> list[dict[str, Any]]:
+    """Return what the workspace says of contacts' attributes: its own, one of them archived, and two of Intercom's.
+
+    Args:
+        hostile: whether it has attributes whose names differ by case alone.
+    """
     own = [
         described(name, draw(values.Dice(f"attribute:{number}")), number) | {"archived": name == _ARCHIVED}
         for number, (name, draw) in enumerate(_ATTRIBUTES)
     ]
+    alike = [described(name, value, number) for number, (name, value) in enumerate(_ALIKE.items(), len(own))]
     return [
         _definition("email", "email", "string", custom=False),
         *own,
+        *(alike if hostile else ()),
         _definition("city_name", "location_data.city_name", "string", custom=False),
     ]
 
 
 _ARCHIVED = "NPS"
+_ALIKE = {"size": "L", "Size": "XL", "SIZE": 3}
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "object"}
 
 

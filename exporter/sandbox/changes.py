@@ -12,8 +12,9 @@ from exporter.sandbox import spelling
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.values import Dice
 
-ChangeName: TypeAlias = Literal["insert", "update", "delete"]
+ChangeName: TypeAlias = Literal["insert", "update", "delete", "merge"]
 NAMES: tuple[ChangeName, ...] = get_args(ChangeName)
+_NEEDS = {"update": 1, "delete": 1, "merge": 2}  # contacts: of nobody, nobody can go
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Change:
         for name in NAMES:
             if found and found[0] == name:
                 return cls(name, **found[1])
-        raise ConfigError(f"change {text!r} cannot be read: {spelling.FORMS}; names: {', '.join(NAMES)}")
+        raise ConfigError(
+            f"changes has {text!r}, which cannot be read: {spelling.FORMS}; names: {', '.join(NAMES)}", "changes"
+        )
 
     def is_due(self, page: int, served: int) -> bool:
         """Tell whether it is time, once page ``page`` was served as number ``served`` of all."""
@@ -87,18 +90,19 @@ class Changes:
         self._done.update(change for change in due if change.page is not None)
         for change in due:
             for _ in range(change.times):
-                if change.name == "insert" or len(self._workspace):  # of nobody, nobody can go
+                if len(self._workspace) >= _NEEDS.get(change.name, 0):
                     self.make(change.name)
 
     def make(self, name: ChangeName, position: int | None = None, to: int | None = None) -> str:
         """Make one change now.
 
         Args:
-            name: insert, update or delete.
+            name: insert, update, delete or merge.
             position: where in the list, from 0; None draws one, also in the
                 part already read.
-            to: where an updated contact stands afterwards; None draws another
-                place than its own, if there is one.
+            to: where an updated contact stands afterwards, or which one a
+                merged contact is merged into; None draws another place than
+                its own, if there is one.
 
         Returns:
             The id of the contact that came, changed or went.
@@ -116,6 +120,9 @@ class Changes:
             case "update":
                 place = self._draw(size) if position is None else position
                 return self._workspace.update(place, self._other(place, size) if to is None else to)
+            case "merge":
+                place = self._draw(size) if position is None else position
+                return self._workspace.merge(place, self._other(place, size) if to is None else to)
         raise ConfigError(f"there is no change {name!r}: {', '.join(NAMES)}")
 
     def _draw(self, places: int) -> int:

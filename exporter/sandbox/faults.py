@@ -52,8 +52,9 @@ class Fault:
         found = spelling.read(text)
         if found is None or (found[0] not in NAMES and not _STATUS.fullmatch(found[0])):
             raise ConfigError(
-                f"fault {text!r} cannot be read: {spelling.FORMS}; "
-                f"names: {', '.join(NAMES)}, or http_ and any status from 400 to 599"
+                f"faults has {text!r}, which cannot be read: {spelling.FORMS}; "
+                f"names: {', '.join(NAMES)}, or http_ and any status from 400 to 599",
+                "faults",
             )
         name, numbers = found
         if name == "cursor_loop" and "times" not in numbers:

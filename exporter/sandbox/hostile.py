@@ -5,6 +5,7 @@ contact and returns those of a hostile one, still one valid JSON object.
 """
 
 import json
+import re
 from collections.abc import Callable
 
 EVERY = 1000
@@ -12,6 +13,7 @@ PLACE = 7
 """Contacts 7, 1007, 2007, … are hostile."""
 
 _PI = "3.141592653589793238462643"  # 25 digits: more than a double holds
+_OWNER = re.compile(rb'("owner_id":)[^,]+')
 _OPENING = b'"custom_attributes":{'
 
 
@@ -83,6 +85,16 @@ def _long_text(record: bytes) -> bytes:
     return _insert(record, '"transcript":"' + r"Größe \"XL\" 日本語 🙂 \\ " * 600 + '"')
 
 
+def _names_by_case(record: bytes) -> bytes:
+    # The same word in three spellings is three attributes.
+    return _insert(record, '"size":"L","Size":"XL","SIZE":3')
+
+
+def _text_for_a_number(record: bytes) -> bytes:
+    # An integer on some rows and a string on others, as users of the API report.
+    return _OWNER.sub(rb'\1"814860"', record, count=1)
+
+
 KINDS: tuple[Callable[[bytes], bytes], ...] = (
     _big_integers,
     _number_spellings,
@@ -91,10 +103,13 @@ KINDS: tuple[Callable[[bytes], bytes], ...] = (
     _escapes,
     _json_lookalike,
     _gaps,
-    # Contact 7007, and then one in ten thousand: fast parsers refuse a whole page for it.
+    # Contact 7007, and then one in twelve thousand: fast parsers refuse a whole page for it.
     _lone_surrogate,
     _deep_nesting,
     _long_text,
+    # These two load in most programs, but not in those that take one type for each field.
+    _names_by_case,
+    _text_for_a_number,
 )
 
 

@@ -1,10 +1,20 @@
 """Bodies of the lists: a workspace's contacts by the page, and what hangs on one contact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.nested import ADMIN, NESTED
-from exporter.sandbox.protocol import UNLIMITED, Cursors, Refusal, compact, count_of, page_size
+from exporter.sandbox.protocol import (
+    DEFAULT_VERSION,
+    SINCE_2_16,
+    UNLIMITED,
+    Cursors,
+    Refusal,
+    compact,
+    count_of,
+    page_size,
+)
 from exporter.sandbox.served import Row, Served
 
 _OLD_MOST = 10_000
@@ -13,13 +23,18 @@ _OLD_MOST = 10_000
 class Listing:
     """``GET /contacts`` of one workspace, without the HTTP.
 
+    Args:
+        workspace: where the contacts come from.
+        version: of the API, which decides how a contact looks.
+
     Attributes:
         workspace: where the contacts come from.
         cursors: reads and writes this list's cursors.
     """
 
-    def __init__(self, workspace: Served) -> None:
+    def __init__(self, workspace: Served, version: str = DEFAULT_VERSION) -> None:
         self.workspace = workspace
+        self._version = version
         self.cursors = Cursors(f"contacts:{workspace.id_code}")
 
     def locate(self, query: Mapping[str, str]) -> tuple[int, int]:
@@ -29,9 +44,7 @@ class Listing:
             Refusal: 400, one of its parameters is wrong.
         """
         per_page = page_size(query)
-        # Taken from users' reports: an empty cursor begins at the beginning.
-        cursor = query.get("starting_after", "")
-        return (self.cursors.read(cursor) if cursor else 0), per_page
+        return _start(query, self.cursors, per_page), per_page
 
     def body(self, position: int, per_page: int, *, loop: bool = False, url: str = "") -> bytes:
         """Return one page.
@@ -52,7 +65,7 @@ class Listing:
             pages["next"] = {"page": page + 1, "starting_after": self.cursors.write(target)}
         pages |= {"per_page": per_page, "total_pages": -(-total // per_page)}
         return b'{"type":"list","data":[%b],"total_count":%d,"pages":%b}' % (
-            b",".join(self.workspace.records(position, following)),
+            b",".join(records(self.workspace, position, following, self._version)),
             total,
             compact(pages),
         )
@@ -123,19 +136,31 @@ def nested_body(workspace: Served, index: int, name: str, query: Mapping[str, st
             return _list(rows)
 
 
-def contact_index(workspace: Served, contact_id: str) -> int:
+def records(workspace: Served, start: int, stop: int, version: str) -> list[bytes]:
+    """Return contacts as a version of the API has them; those that were recorded are as they were."""
+    if version in SINCE_2_16 and isinstance(workspace, Workspace):
+        return workspace.records(start, stop, text_owners=True)
+    return workspace.records(start, stop)
+
+
+def contact_index(workspace: Served, contact_id: str, version: str) -> int:
     """Return a contact's number.
 
     Raises:
-        Refusal: 404 ``not_found``, there is no contact with that id.
+        Refusal: 404 ``not_found``, there is no contact with that id; from
+            version 2.16 on 410 ``contact_merged``, if it was merged into one
+            that is there.
     """
     index = workspace.index_of(contact_id)
-    if index is None:
-        raise Refusal(404, "not_found", "User Not Found")
-    return index
+    if index is not None:
+        return index
+    if version in SINCE_2_16 and isinstance(workspace, Workspace) and (survivor := workspace.survivor_of(contact_id)):
+        link = {"Link": f'</contacts/{survivor}>; rel="canonical"'}
+        raise Refusal(410, "contact_merged", "The contact was merged; the Link header names the one that is left", link)
+    raise Refusal(404, "not_found", "User Not Found")
 
 
-def me_body(workspace: Served) -> bytes:
+def me_body(workspace: Served, _query: Mapping[str, str]) -> bytes:
     """Return ``GET /me``: the admin the token belongs to, and the workspace as ``app``."""
     app = {
         "type": "app",
@@ -149,7 +174,7 @@ def me_body(workspace: Served) -> bytes:
     return compact({**ADMIN, "email_verified": True, "app": app, "has_inbox_seat": True})
 
 
-def tags_body(workspace: Served) -> bytes:
+def tags_body(workspace: Served, _query: Mapping[str, str]) -> bytes:
     """Return ``GET /tags``: every tag with its name, unpaged."""
     return _list(workspace.tags())
 
@@ -167,10 +192,28 @@ def data_attributes_body(workspace: Served, query: Mapping[str, str]) -> bytes:
     return compact({"type": "list", "data": rows})
 
 
+UNPAGED: dict[str, Callable[[Served, Mapping[str, str]], bytes]] = {
+    "/me": me_body,
+    "/tags": tags_body,
+    "/data_attributes": data_attributes_body,
+}
+"""Bodies that come whole, by their path."""
+
+
+def _start(query: Mapping[str, str], cursors: Cursors, per_page: int) -> int:
+    """Return the position of a page's first row: that of its cursor, else of its number.
+
+    Clients that send both, as the official SDKs do, send the number of the first page
+    with each cursor. An empty cursor is none (users' reports).
+    """
+    if cursor := query.get("starting_after", ""):
+        return cursors.read(cursor)
+    return (count_of(query, "page", default=1, most=UNLIMITED) - 1) * per_page
+
+
 def _by_cursor(rows: Sequence[Row], cursors: Cursors, query: Mapping[str, str]) -> bytes:
     per_page = page_size(query)
-    cursor = query.get("starting_after", "")
-    start = cursors.read(cursor) if cursor else 0
+    start = _start(query, cursors, per_page)
     pages = _pages_of(len(rows), start // per_page + 1, per_page)
     if start + per_page < len(rows):
         pages["next"] = {"per_page": per_page, "starting_after": cursors.write(start + per_page)}
@@ -183,18 +226,18 @@ def _by_number(rows: Sequence[Row], query: Mapping[str, str], url: str) -> bytes
     pages = _pages_of(len(rows), page, per_page)
     if page * per_page < len(rows):
         pages["next"] = f"{url}?per_page={per_page}&page={page + 1}"
-    return _paged(rows[(page - 1) * per_page : page * per_page], len(rows), pages)
+    return _paged(rows[(page - 1) * per_page : page * per_page], len(rows), pages, "companies")
 
 
 def _pages_of(count: int, page: int, per_page: int) -> dict[str, Any]:
     return {"type": "pages", "page": page, "per_page": per_page, "total_pages": -(-count // per_page)}
 
 
-def _paged(rows: Sequence[Row], total: int, pages: dict[str, Any]) -> bytes:
-    return _list(rows, b',"total_count":%d,"pages":%b' % (total, compact(pages)))
+def _paged(rows: Sequence[Row], total: int, pages: dict[str, Any], key: str = "data") -> bytes:
+    return _list(rows, b',"total_count":%d,"pages":%b' % (total, compact(pages)), key)
 
 
-def _list(rows: Sequence[Row], more: bytes = b"") -> bytes:
+def _list(rows: Sequence[Row], more: bytes = b"", key: str = "data") -> bytes:
     """Put rows into an envelope; those that were recorded are JSON already."""
     data = b",".join(row if isinstance(row, bytes) else compact(row) for row in rows)
-    return b'{"type":"list","data":[%b]%b}' % (data, more)
+    return b'{"type":"list","%b":[%b]%b}' % (key.encode(), data, more)

@@ -15,9 +15,12 @@ DEFAULT_PER_PAGE = 50
 MAX_PER_PAGE = 150
 DEFAULT_VERSION = "2.14"
 VERSIONS = frozenset(
-    [*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(15)), "Unstable"],
+    [*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(18)), "Preview", "Unstable"],
 )
-"""What ``Intercom-Version`` may say (the reference's list)."""
+"""What ``Intercom-Version`` may say (the reference's list, and what has come out since)."""
+
+SINCE_2_16 = frozenset({"2.16", "2.17", "Preview", "Unstable"})
+"""Versions with owners as text, and with 410 for contacts that were merged (the reference)."""
 
 WINDOW_S = 10
 UNLIMITED = 1_000_000

@@ -1,12 +1,13 @@
 """What a sandbox serves: a workspace that is made up, or one that was recorded."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 Row: TypeAlias = dict[str, Any] | bytes
 """A row of a list: as Python has it, or as JSON."""
 
 
+@runtime_checkable
 class Served(Protocol):
     """Contacts in an order, and what hangs on them.
 

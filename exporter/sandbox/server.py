@@ -8,7 +8,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio.to_thread
 from aiohttp import web
@@ -16,19 +16,21 @@ from aiohttp.typedefs import Handler
 
 from exporter.errors import ConfigError, SinkError
 from exporter.fastzlib import gzip_quickly
-from exporter.sandbox import answers, pages
+from exporter.sandbox import answers, arguments, index, pages
 from exporter.sandbox.changes import ChangeName, Changes
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault, FaultPlan
-from exporter.sandbox.protocol import UNLIMITED, WINDOW_S, RateWindow, Refusal, accepts_gzip, token_of, version_of
+from exporter.sandbox.protocol import SINCE_2_16, UNLIMITED, RateWindow, Refusal, accepts_gzip, token_of, version_of
 from exporter.sandbox.served import Served
 from exporter.sandbox.spelling import Spelled
+from exporter.usage import AsyncBlock, running_loop
 
 _HOST = "127.0.0.1"
-_HEADERS = web.RequestKey("headers", dict[str, str])
+# A string is a key in every version of aiohttp, but since 3.14 it warns.
+_HEADERS: Any = web.RequestKey("headers", dict[str, str]) if hasattr(web, "RequestKey") else "headers"
 
 
-class Sandbox:
+class Sandbox(AsyncBlock):
     """A stand-in for Intercom's API, as an asynchronous context manager.
 
     ::
@@ -80,11 +82,12 @@ class Sandbox:
         faults: Spelled = (),
         changes: Spelled = (),
         gzip: bool = True,
-        hostile: bool = True,
+        hostile: bool = False,
         slow_s: float = 3.0,
         replay: Served | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        arguments.check_types(locals())
         self.workspace = Workspace(contacts if replay is None else 0, seed, hostile)
         self._served: Served = self.workspace if replay is None else replay
         self.contacts, self.seed, self.port = len(self._served), seed, port
@@ -95,9 +98,10 @@ class Sandbox:
         self.changes = Changes(self.workspace, changes)
         self.requests = self.refusals = 0
         self._clock = clock
-        self._check()
+        arguments.check(self, replayed=replay is not None)
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
-        self._listings = pages.Listing(self._served), pages.OldListing(self._served)
+        served = self._served
+        self._listings = pages.Listing(served), pages.OldListing(served), pages.Listing(served, "2.16")
         self._request_ids = itertools.count(1)
         self._runner: web.AppRunner | None = None
 
@@ -116,9 +120,10 @@ class Sandbox:
         """Change the workspace now; see ``Changes.make``.
 
         Args:
-            name: insert, update or delete.
+            name: insert, update, delete or merge.
             position: where in the list, from 0; None draws one from the seed.
-            to: where an updated contact stands afterwards; None draws that too.
+            to: where an updated contact stands afterwards, or which one a merged
+                contact is merged into; None draws that too.
 
         Returns:
             The id of the contact that came, changed or went.
@@ -132,12 +137,13 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise ConfigError("this sandbox is running already")
+        running_loop()
         application = web.Application(middlewares=[self._answer])
         application.router.add_get("/contacts", self._contacts, allow_head=False)
-        application.router.add_get("/contacts/{id}/{list}", self._nested, allow_head=False)
-        application.router.add_get("/me", self._me, allow_head=False)
-        application.router.add_get("/data_attributes", self._data_attributes, allow_head=False)
-        application.router.add_get("/tags", self._tags, allow_head=False)
+        application.router.add_get("/contacts/{id}", self._contact, allow_head=False)
+        application.router.add_get("/contacts/{id}/{list}", self._contact, allow_head=False)
+        for path in pages.UNPAGED:
+            application.router.add_get(path, self._unpaged, allow_head=False)
         application.router.add_route("*", "/{rest:.*}", self._unknown)
         # The server stops with its block: nothing is worth waiting for.
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
@@ -178,6 +184,8 @@ class Sandbox:
             "Vary": "Accept-Encoding",
         }
         request[_HEADERS] = headers
+        if request.method == "GET" and request.path == "/":  # for a browser, which has no token
+            return answers.whole(HTTPStatus.OK, index.page(self._served), answers.HTML, headers)
         try:
             await self._admit(request, headers)
             return await handler(request)
@@ -216,7 +224,8 @@ class Sandbox:
         return self._instead(request, fault)
 
     def _listing(self, request: web.Request) -> pages.Listing | pages.OldListing:
-        return self._listings[request[_HEADERS]["Intercom-Version"].startswith("1.")]
+        version = request[_HEADERS]["Intercom-Version"]
+        return self._listings[2 if version in SINCE_2_16 else version.startswith("1.")]
 
     async def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
         """Answer with a page; once it is made, the workspace changes if it is time."""
@@ -247,27 +256,26 @@ class Sandbox:
             case _:
                 return answers.maintenance(headers)
 
-    async def _nested(self, request: web.Request) -> web.Response:
+    async def _contact(self, request: web.Request) -> web.Response:
+        """Answer with one contact, or with one of its lists."""
         url = f"{self.base_url}{request.path}"
-        contact_id, name = request.match_info["id"], request.match_info["list"]
+        contact_id, name = request.match_info["id"], request.match_info.get("list")
+        version = request[_HEADERS]["Intercom-Version"]
 
         def body() -> bytes:
-            index = pages.contact_index(self._served, contact_id)
-            return pages.nested_body(self._served, index, name, request.query, url)
+            number = pages.contact_index(self._served, contact_id, version)
+            if name is None:
+                return pages.records(self._served, number, number + 1, version)[0]
+            return pages.nested_body(self._served, number, name, request.query, url)
 
         return self._json(request, await self._made(body))
 
-    async def _me(self, request: web.Request) -> web.Response:
-        return self._json(request, pages.me_body(self._served))
+    async def _unpaged(self, request: web.Request) -> web.Response:
+        body = pages.UNPAGED[request.path]
+        return self._json(request, await self._made(lambda: body(self._served, request.query)))
 
-    async def _tags(self, request: web.Request) -> web.Response:
-        return self._json(request, await self._made(lambda: pages.tags_body(self._served)))
-
-    async def _data_attributes(self, request: web.Request) -> web.Response:
-        return self._json(request, await self._made(lambda: pages.data_attributes_body(self._served, request.query)))
-
-    async def _unknown(self, _request: web.Request) -> web.Response:
-        raise Refusal(HTTPStatus.NOT_FOUND, "not_found", "The requested resource was not found")
+    async def _unknown(self, request: web.Request) -> web.Response:
+        raise Refusal(HTTPStatus.NOT_FOUND, "not_found", index.not_served(request.method, request.path))
 
     async def _made(self, body: Callable[[], bytes]) -> bytes:
         """Make a body: in a thread, if it has to be read from files."""
@@ -285,16 +293,3 @@ class Sandbox:
             return body
         request[_HEADERS]["Content-Encoding"] = "gzip"
         return gzip_quickly(body)
-
-    def _check(self) -> None:
-        if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:
-            raise ConfigError("the sandbox's token must be printable ASCII without spaces")
-        if self.changes.planned and self._served is not self.workspace:
-            raise ConfigError("a finished export does not change while it is served")
-        if not 0 <= self.port < 2**16:
-            raise ConfigError(f"port {self.port} is not a number from 0 to 65535")
-        for name, unit in (("latency_ms", "milliseconds"), ("slow_s", "seconds")):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} {getattr(self, name)} is not a number of {unit} from 0")
-        if self.rate_limit is not None and self.rate_limit < 1:
-            raise ConfigError(f"rate_limit {self.rate_limit} is not a number of calls per {WINDOW_S} s from 1")

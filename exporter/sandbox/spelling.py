@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from exporter.usage import texts_of
+
 Spelled: TypeAlias = str | Iterable[str] | Mapping[str, int]
 """One or several, or a mapping of name to EVERY."""
 
@@ -32,7 +34,11 @@ def read(text: str) -> tuple[str, dict[str, int]] | None:
 
 
 def several(spelled: Spelled) -> list[str]:
-    """Return what is spelled one by one, in the order given."""
+    """Return what is spelled one by one, in the order given.
+
+    Raises:
+        ConfigError: something else than texts is given.
+    """
     if isinstance(spelled, Mapping):
         return [f"{name}={every}" for name, every in spelled.items()]
-    return [spelled] if isinstance(spelled, str) else list(spelled)
+    return [spelled] if isinstance(spelled, str) else list(texts_of("faults and changes", spelled))

@@ -20,7 +20,8 @@ STEP_S = 30
 ID, NUMBER, HEX = "<<0>>", "<<1>>", "<<2>>"
 _STAMPS = 3
 _HOLE = re.compile(r'"<<@(\d+)>>"|<<(\d)>>')
-# Both stand before the custom attributes, where a contact may spell anything.
+# All stand before the custom attributes, where a contact may spell anything.
+_OWNER = re.compile(rb'("owner_id":)(\d+)')
 _REVISED = re.compile(rb'("owner_id"\s*:\s*)[\w"]+(.*?"updated_at"\s*:\s*)\d+', re.DOTALL)
 
 
@@ -30,6 +31,7 @@ class Template:
 
     Attributes:
         text: JSON with one ``%`` place per hole, for ``bytes %``.
+        text_owners: the same with the owner's id as a string.
         pick: takes ``(id, number, hex, *stamps)`` to what the places want.
         delays: seconds from the contact's slot in time to each of its stamps,
             the one for ``created_at`` first.
@@ -37,6 +39,7 @@ class Template:
     """
 
     text: bytes
+    text_owners: bytes
     pick: Callable[[Sequence[bytes | int]], tuple[bytes | int, ...]]
     delays: tuple[int, ...]
     references: nested.References
@@ -59,18 +62,20 @@ def build(seed: int, number: int, workspace_id: str) -> Template:
     text = json.dumps(contact, ensure_ascii=number % 8 == 0, separators=(",", ":"))
     holes = [int(stamp or plain) for stamp, plain in _HOLE.findall(text)]
     text = _HOLE.sub(lambda hole: "%d" if hole[1] else "%b", text.replace("%", "%%"))
-    return Template(text.encode(), itemgetter(*holes), tuple(stamps.delays), references)
+    encoded = text.encode()
+    text_owners = _OWNER.sub(rb'\1"\2"', encoded, count=1)
+    return Template(encoded, text_owners, itemgetter(*holes), tuple(stamps.delays), references)
 
 
-def revise(record: bytes, owner_id: int, updated_at: int) -> bytes:
+def revise(record: bytes, owner_id: bytes, updated_at: int) -> bytes:
     """Return a contact as it is once somebody gave it another owner.
 
     Args:
         record: the contact's JSON, hostile or not.
-        owner_id: the new one, the attribute that changes.
+        owner_id: the JSON of the new one, the attribute that changes.
         updated_at: when that was, UNIX seconds.
     """
-    return _REVISED.sub(rb"\g<1>%d\g<2>%d" % (owner_id, updated_at), record, count=1)
+    return _REVISED.sub(rb"\g<1>%b\g<2>%d" % (owner_id, updated_at), record, count=1)
 
 
 class _Stamps:
@@ -111,8 +116,7 @@ def _identity(dice: values.Dice, number: int, workspace_id: str) -> dict[str, An
         "email_domain": domain,
         "phone": f"{locale.dial}{dice.randrange(20, 99)}{NUMBER}" if dice.likely(0.6) else None,
         "name": name if dice.likely(0.95) else None,
-        # An integer on some rows and a string on others, as users of the API report.
-        "owner_id": (None, 127, "814860", 9_007_199_254_740_993)[number % 4],
+        "owner_id": (None, 127, 814860, 9_007_199_254_740_993)[number % 4],
         "avatar": {"type": "avatar", "image_url": f"https://static.example.net/avatars/{ID}/128.jpg"}
         if dice.likely(0.5)
         else None,

@@ -1,5 +1,6 @@
 """The checkpoint: how far an unfinished export has got, in words that a later process can trust."""
 
+import codecs
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ class Settings:
         expanded: the lists that are completed.
         tag_names: whether tags get their names.
         csv_raw: of CSV, whether formulas stay; None for other formats.
+        csv_bom: of CSV, whether each file begins with a UTF-8 byte-order mark.
+        csv_phones: of CSV that is not raw, whether phone numbers stay as they are; once they got an apostrophe.
+        records: how contacts are written, exact or normalized.
     """
 
     base_url: str
@@ -56,11 +60,33 @@ class Settings:
     expanded: tuple[str, ...] = ()
     tag_names: bool = False
     csv_raw: bool | None = None
+    csv_bom: bool = False
+    csv_phones: bool = False
+    records: str = "exact"
 
     def differences(self, other: "Settings") -> str:
-        """Name the settings that differ, for a sentence; empty when none does."""
+        """Name the settings that differ, for a sentence; empty when none does.
+
+        The page size is none of them where the bytes do not depend on it.
+        """
         names = [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
+        if names == ["per_page"] and not self.why_pages_matter:
+            return ""
         return ", ".join(name.replace("_", " ") for name in names)
+
+    @property
+    def why_pages_matter(self) -> str:
+        """Why another page size makes other bytes; empty where it does not."""
+        if self.part_bytes is not None:
+            return "a part holds whole pages, so the bytes depend on --per-page"
+        if self.format.endswith((".gz", ".zst")):
+            return "each page is compressed by itself, so the bytes depend on --per-page"
+        return ""
+
+
+def csv_settings(raw: bool | None, *, bom: bool) -> dict[str, Any]:
+    """Return the settings of CSV: `raw` is None for other formats."""
+    return {"csv_raw": raw, "csv_bom": bom, "csv_phones": raw is False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +107,12 @@ class Figures:
         found: of the fields that the settings name, those that some contact had.
         lists_expanded: lists of contacts that were completed.
         lists_missing: lists that could not be.
+        lists_missing_causes: the same by cause.
         columns: of a table, the paths of the fields that they are.
         schema_checked: contacts that were compared with the schema.
         schema_drift: by path and kind, in how many of those a field was not as documented.
+        corrections: by kind, what was corrected to normalize contacts.
+        irregular_contacts: contacts that were checked and that strict readers refuse or change.
         timeline: how it went.
     """
 
@@ -100,9 +129,12 @@ class Figures:
     found: tuple[str, ...] = ()
     lists_expanded: int = 0
     lists_missing: int = 0
+    lists_missing_causes: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     schema_checked: int = 0
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    corrections: Mapping[str, int] = field(default_factory=dict)
+    irregular_contacts: int = 0
     timeline: Timeline = Timeline()  # noqa: RUF009 - it cannot be changed
 
 
@@ -131,8 +163,8 @@ class Checkpoint:
         return position.reached_end or (limit is not None and position.contacts >= limit)
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint at `path`.
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
+    """Replace the checkpoint at `path`; return its length.
 
     Durability:
         The new one is on disk when this returns; whatever dies before leaves
@@ -146,6 +178,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     except OSError:
         remove(pending_path(path))
         raise
+    return len(content)
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
@@ -156,7 +189,7 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST_BYTES)
+            content = file.read(_LARGEST_BYTES).removeprefix(codecs.BOM_UTF8)  # an editor may have saved it again
     except FileNotFoundError:
         return None
     try:
@@ -194,6 +227,6 @@ def _counts(figures: Figures | Position | FileSummary) -> bool:
     """Whether all its numbers are such as can be counted to."""
     values = [getattr(figures, name) for name in figures.__slots__]
     if isinstance(figures, Figures):
-        values += figures.retries.values()
+        values += (*figures.retries.values(), *figures.lists_missing_causes.values(), *figures.corrections.values())
         values += (count for kinds in figures.schema_drift.values() for count in kinds.values())
     return all(0 <= value < _MOST for value in values if isinstance(value, int | float))

@@ -13,7 +13,7 @@ from exporter import fastzlib
 from exporter.arrow import arrow
 from exporter.fastzstd import zstd
 
-_BATCH = 1_000
+_BATCH = 100
 _LARGEST_CHUNK_BYTES = 1 << 27  # a row group has 32 MB and one contact at most
 _PIECE_BYTES = 128 * 1024
 _COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
@@ -38,6 +38,7 @@ class Contents:
         bytes: read so far.
         sha256: of those.
         failure: why it could not be read to its end, None if it could; completes "the file …".
+        is_unreadable: whether that says nothing about what it holds.
         damage: what is wrong with its compression, None if nothing is; the same.
     """
 
@@ -45,6 +46,7 @@ class Contents:
         self.bytes = 0
         self.sha256 = hashlib.sha256()
         self.failure: str | None = None
+        self.is_unreadable = False
         self.damage: str | None = None
         self.path = path
         self._suffix = path.suffix if suffix is None else suffix
@@ -60,9 +62,9 @@ class Contents:
                     self.sha256.update(chunk)
                     yield from self._inflated(chunk) if self._is_compressed else (chunk,)
         except OSError as exc:
-            self.failure = failure_of(exc)
+            self.failure, self.is_unreadable = failure_of(exc), is_unreadable(exc)
         if self._inflater is not None and self.damage is None:
-            self.damage = "is cut short"
+            self.damage = "is truncated"
 
     @property
     def has_rows(self) -> bool:
@@ -74,15 +76,15 @@ class Contents:
         """Whether it has contacts in columns, not in lines."""
         return self._suffix == ".parquet"
 
-    def raw(self) -> Iterator[bytes]:
-        """Give the contacts of a table, a few thousand in memory at a time."""
+    def raw(self) -> Iterator[list[bytes]]:
+        """Yield the contacts of a table, some at a time."""
         pa, parquet = arrow()
         try:
             with open_plainly(self.path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
                 if not is_ours(table, pa.string()):
                     raise LookupError  # noqa: TRY301 - not what is looked for, like a missing column
                 for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
-                    yield from map(line_of, batch.column(0).to_pylist())
+                    yield [line_of(text) for text in batch.column(0).to_pylist()]
         except (pa.ArrowException, OSError, LookupError, TypeError, UnicodeError):
             self.damage = "is damaged, or no Parquet with contacts"
 
@@ -142,6 +144,11 @@ def open_plainly(path: Path) -> io.FileIO:
         file.close()
         raise OSError("not a regular file")
     return file
+
+
+def is_unreadable(exc: OSError) -> bool:
+    """Return whether a file may well be what it should be, but cannot be read: permissions, a failing disk."""
+    return exc.errno not in (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)
 
 
 def failure_of(exc: OSError) -> str:

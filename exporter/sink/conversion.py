@@ -46,17 +46,26 @@ class Conversion:
         expected: the journal's figures.
         path: what the file is called meanwhile.
         make: begins to write it.
+        check_free_space: called before each write with its bytes; may refuse it.
 
     Attributes:
         made: the figures of the file, once it is on disk.
     """
 
-    def __init__(self, journal: Path, expected: FileSummary, path: Path, make: Make) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        expected: FileSummary,
+        path: Path,
+        make: Make,
+        check_free_space: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.made: FileSummary | None = None
         self._journal = journal
         self._expected = expected
         self._path = path
         self._make = make
+        self._check_free_space = check_free_space
 
     def steps(self) -> Generator[None]:
         """Do it, a piece of work at each step.
@@ -68,7 +77,7 @@ class Conversion:
         Durability:
             The file is on disk, under its name for the meantime, when this ends.
         """
-        part = Part(open_private(self._path), self._path)
+        part = Part(open_private(self._path), self._path, self._check_free_space)
         file = io.BufferedWriter(part, _BUFFER_BYTES)
         try:
             part.begin()

@@ -5,7 +5,9 @@ hash, so that equal ids meet in one file. Each is then read on its own: only
 the distinct ids of one file are ever held at once.
 """
 
+import errno
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,12 +51,16 @@ class RepeatedIds:
         expected: how many ids will come, about; beyond 100 million they are
             spread over more files, to stay in the same memory.
         buffered_ids: how many are held before they are spilled.
+        spare_folder: where they are spilled if the system has no folder for temporary files that can be written.
     """
 
-    def __init__(self, expected: int = 0, *, buffered_ids: int = _BUFFERED_IDS) -> None:
+    def __init__(
+        self, expected: int = 0, *, buffered_ids: int = _BUFFERED_IDS, spare_folder: Path | None = None
+    ) -> None:
         buckets = _BUCKETS * -(-expected // _IDS_OF_SO_MANY_BUCKETS)
         self._buckets: list[list[bytes]] = [[] for _ in range(min(max(buckets, _BUCKETS), _MOST_BUCKETS))]
         self._buffered_ids = buffered_ids
+        self._spare_folder = spare_folder
         self._buffered = 0
         self._spilled: set[int] = set()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -135,7 +141,7 @@ class RepeatedIds:
     def _spill(self) -> None:
         with _spilling():
             if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="intercom-exporter-", ignore_cleanup_errors=True)
+                self._folder = _temporary_folder(self._spare_folder)
             for number, bucket in enumerate(self._buckets):
                 if bucket:
                     # Opened anew each time: some systems allow a process 256 descriptors.
@@ -144,6 +150,16 @@ class RepeatedIds:
                     self._spilled.add(number)
                     bucket.clear()
         self._buffered = 0
+
+
+def _temporary_folder(spare: Path | None) -> tempfile.TemporaryDirectory[str]:
+    """Make a temporary folder where the system has them, else in a spare one."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="intercom-exporter-", ignore_cleanup_errors=True)
+    except FileNotFoundError:  # none of the system's can be written
+        if spare is not None and os.access(spare, os.W_OK):
+            return tempfile.TemporaryDirectory(prefix=".intercom-exporter-", dir=spare, ignore_cleanup_errors=True)
+        raise FileNotFoundError(errno.ENOENT, "no folder for temporary files can be written") from None
 
 
 def _file(folder: tempfile.TemporaryDirectory[str], number: int) -> Path:
@@ -163,6 +179,6 @@ def _spilling() -> Iterator[None]:
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
         raise SinkError(
-            f"cannot keep the ids in a temporary file: {reason}; make room there (some 30 bytes a contact), "
+            f"cannot keep the ids in a temporary file: {reason}; free disk space there (some 30 bytes a contact), "
             "or name another folder in TMPDIR"
         ) from exc

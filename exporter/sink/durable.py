@@ -3,19 +3,24 @@
 Everything here blocks: call it in a thread.
 """
 
+import errno
 import fcntl
 import os
 import select
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.errors import SinkError
+from exporter.sink.limits import FILE_SYNC, FOLDER_SYNC, MODES, record, recording, tolerating
 from exporter.sink.place import pending_path
 
-_PRIVATE = 0o600
+_PRIVATE, _OTHERS = 0o600, 0o077
+PROBE = ".intercom-exporter-"
+"""How the names of our own hidden files begin."""
 
 
 @contextmanager
@@ -43,7 +48,7 @@ def open_private(path: Path, *, create: bool = True) -> int:
     descriptor = os.open(path, flags | (os.O_CREAT if create else 0), _PRIVATE)
     try:
         _check_ours(path, os.fstat(descriptor))
-        os.fchmod(descriptor, _PRIVATE)  # an older file may have been open to others
+        _make_private(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
@@ -53,8 +58,30 @@ def open_private(path: Path, *, create: bool = True) -> int:
 def _check_ours(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SinkError(f"{str(path)!r} is not a regular file", path=path)
-    if status.st_nlink > 1 or status.st_uid != os.geteuid():
+    if status.st_nlink > 1 or not _is_owned(path.parent, status.st_uid):
         raise SinkError(f"{str(path)!r} is not this user's alone: move it away", path=path)
+
+
+def _is_owned(folder: Path, owner: int) -> bool:
+    """Return whether a file's owner is this user, or the one that the file system gives all our files to."""
+    if owner == os.geteuid():
+        return True
+    descriptor, name = tempfile.mkstemp(prefix=PROBE, dir=folder)
+    try:
+        return os.fstat(descriptor).st_uid == owner
+    finally:
+        os.close(descriptor)
+        remove(Path(name))
+
+
+def _make_private(descriptor: int) -> None:
+    """Take what others may do with a file from them: an older one may have been open to them."""
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) == _PRIVATE:
+        return
+    with recording(set()), tolerating(MODES):  # what counts is the mode that it has then
+        os.fchmod(descriptor, _PRIVATE)
+    if os.fstat(descriptor).st_mode & _OTHERS:
+        record(MODES)
 
 
 def put_in_place(pending: Path, path: Path) -> None:
@@ -92,10 +119,21 @@ def remove(path: Path) -> None:
 
 def sync(descriptor: int) -> None:
     """Bring what was written to the disk itself, past its own cache where the system can."""
-    if sys.platform == "darwin":
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
+    with tolerating(FILE_SYNC):
+        if sys.platform == "darwin" and _sync_past_cache(descriptor):
+            return
         os.fsync(descriptor)
+
+
+def _sync_past_cache(descriptor: int) -> bool:
+    """Return whether the system could; macOS cannot on network disks."""
+    try:
+        fcntl.fcntl(descriptor, getattr(fcntl, "F_FULLFSYNC", 0))
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY):
+            raise
+        return False
+    return True
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -111,9 +149,10 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the names in a folder durable, where the file system can."""
+    with tolerating(FOLDER_SYNC):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

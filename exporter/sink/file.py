@@ -1,22 +1,24 @@
 """The asynchronous side of an `Output`: appends, commits when it is time, and never leaves a write half done."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from exporter.errors import CheckpointError, SinkError
-from exporter.events import Committed, Observer
+from exporter.events import Committed, DiskLimited, Observer
 from exporter.model import FileSummary, Frame, Summary, joined
 from exporter.sink.checkpoint import Figures
 from exporter.sink.durable import writing
+from exporter.sink.limits import record_in
+from exporter.sink.manners import NoSpaceError
 from exporter.sink.output import Output
+from exporter.sink.thread import DiskThread
 
 T = TypeVar("T")
 COMMIT_BYTES = 64_000_000
@@ -63,9 +65,10 @@ class FileSink:
         self._committed_at = clock()
         self._began = False
         self._failed = False
-        # Bare cancellations, as at the end of a loop, leave threads behind: nothing else may begin before they end.
-        self._busy = threading.Lock()
-        self._turn = anyio.Lock()
+        self._limits: set[str] = set()
+        self._thread = DiskThread(partial(record_in, self._limits))
+        self._limits_told: set[str] = set()
+        self._turn = anyio.Lock(fast_acquire=True)  # without a turn of the event loop for each page
         self._written = anyio.Event()  # since the latest commit
 
     async def __aenter__(self) -> Self:
@@ -163,7 +166,7 @@ class FileSink:
         await self._recorded(figures)
 
     async def _record(self, work: Callable[[Figures], None]) -> None:
-        """Commit or rotate, tell of it, and only then look whether there is room for more."""
+        """Commit, and tell of it."""
         self._began = True
         figures = self._figures()  # here, and not in the thread: the requests go on meanwhile
         await self._do(lambda: work(figures))
@@ -175,11 +178,13 @@ class FileSink:
             self._written = anyio.Event()
         if figures.position.pages:
             self._observer(Committed(figures.position))
-        await self._do(self._output.check_room)
+        if limits := tuple(sorted(self._limits - self._limits_told)):
+            self._limits_told |= self._limits
+            self._observer(DiskLimited(limits))
 
     async def _close(self) -> None:
-        with writing(self._output.place.path), anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._alone, self._output.close)
+        with writing(self._output.place.path):
+            await self._thread.end(self._output.close)
 
     async def _do_steps(self, steps: Generator[None]) -> None:
         """Do work that a cancellation may end between two pieces of it; then it lets go of what it holds."""
@@ -191,13 +196,8 @@ class FileSink:
 
     async def _do(self, work: Callable[[], T]) -> T:
         """Do some of the output's work in a thread, to its end."""
-        with self._watched(), anyio.CancelScope(shield=True):
-            result = await anyio.to_thread.run_sync(self._alone, work)
-        return result
-
-    def _alone(self, work: Callable[[], T]) -> T:
-        with self._busy:
-            return work()
+        with self._watched():
+            return await self._thread.run(work)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -205,6 +205,8 @@ class FileSink:
         try:
             with writing(self._output.place.path):
                 yield
+        except NoSpaceError:  # the disk is well: what was written can be committed
+            raise
         except (SinkError, CheckpointError, asyncio.CancelledError):
             self._failed = True
             raise

@@ -8,11 +8,16 @@ _MOST_OF_A_KIND = 10
 
 
 class Findings:
-    """Sentences about differences, of each kind the first ten."""
+    """Sentences about differences, of each kind the first ten.
+
+    Attributes:
+        unreadable: how many are about what cannot be read, and so about nothing that differs.
+    """
 
     def __init__(self) -> None:
         self._kinds: dict[str, list[str]] = {}
         self._counts: Counter[str] = Counter()
+        self.unreadable = 0
 
     def add(self, sentence: str, kind: str | None = None, most: int = _MOST_OF_A_KIND) -> None:
         """Take a sentence.
@@ -27,11 +32,22 @@ class Findings:
         if self._counts[kind] <= most:
             self._kinds.setdefault(kind, []).append(one_line(sentence))
 
-    def sentences(self) -> tuple[str, ...]:
-        """Give the sentences, those of a kind together."""
+    @property
+    def are_unreadable(self) -> bool:
+        """Whether there are some, and all of them are about what cannot be read."""
+        return 0 < self.unreadable == self._counts.total()
+
+    def sentences(self, most: int | None = None) -> tuple[str, ...]:
+        """Give the sentences, those of a kind together.
+
+        Args:
+            most: how many; one more says how many are left out. None for all.
+        """
         found: list[str] = []
         for kind, sentences in self._kinds.items():
             found += sentences
             if self._counts[kind] > len(sentences):
                 found.append(one_line(f"and {self._counts[kind] - len(sentences)} more {kind}"))
-        return tuple(found)
+        if most is None or len(found) <= most:
+            return tuple(found)
+        return (*found[:most], f"and {self._counts.total() - most} more that follow from it")

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from exporter.arrow import MissingArrowError, arrow
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, SinkError
 from exporter.fastzstd import MissingZstdError, zstd
 from exporter.model import FileSummary, Summary
-from exporter.sink.contents import Contents, failure_of, open_plainly
+from exporter.sink.contents import Contents, failure_of, is_unreadable, open_plainly
+from exporter.sink.droppings import MARKERS, is_dropping
 from exporter.sink.findings import Findings
 from exporter.sink.lines import Lines
 from exporter.sink.manifest import decode_manifest
-from exporter.sink.place import Place
+from exporter.sink.place import MANIFEST, Place, old_name, standing
 from exporter.sink.rows import CsvCells
+from exporter.usage import check_path
 
-MANIFEST_OF_FOLDER = "manifest.json"
 MANIFEST_OF_FILE = ".manifest.json"
 _LARGEST_MANIFEST_BYTES = 1 << 26
 _LONGEST_NAME = 100
@@ -24,6 +25,14 @@ _LONGEST_NAME = 100
 
 class Damaged(ConfigError):  # noqa: N818 - a finding
     """An export is not what its manifest says."""
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    """Return a path from the root; a link at its end is not followed."""
+    try:
+        return Path(os.path.abspath(path))  # noqa: PTH100 - see above
+    except OSError as exc:  # where the current folder was deleted
+        raise ConfigError(f"{os.fspath(path)!r} cannot be found: the current folder is not there any more") from exc
 
 
 class Finished:
@@ -38,23 +47,26 @@ class Finished:
         files: the data files, in the order of their contacts, with what the manifest says of each.
 
     Raises:
-        Damaged: its manifest cannot be read, a file of it is missing, or has
+        Damaged: its manifest is damaged, a file of it is missing, or has
             another length than the manifest says.
+        SinkError: a file of it cannot be read.
         ConfigError: there is none, or its format needs an extra.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        check_path(path)
         if not os.fspath(path):
             raise ConfigError("there is no path to an export")
-        place = place_of(Path(os.path.abspath(path)))  # noqa: PTH100 - a link at its end is not to be followed
+        place = place_of(_absolute(path))
         self.path = place.path
-        self._manifest = place.manifest
+        self._manifest = standing(place, place.manifest)
         try:
             summary = manifest_at(place)
         except FileNotFoundError:
             raise ConfigError(f"{str(place.path)!r} is not a finished export{unfinished(place)}") from None
         except OSError as exc:
-            raise Damaged(f"the manifest of {str(place.path)!r} {failure_of(exc)}") from None
+            kind = SinkError if is_unreadable(exc) else Damaged
+            raise kind(f"the manifest of {str(place.path)!r} {failure_of(exc)}") from None
         if summary is None:
             raise Damaged(f"the manifest of {str(place.path)!r} is damaged, or not one of this program's")
         self.summary = summary
@@ -124,16 +136,7 @@ def _of_table(contents: Contents) -> Iterator[list[bytes]]:
     """Give the contacts in a table, once its bytes have been read through."""
     for _ in contents.pieces():
         yield []
-    batch: list[bytes] = []
-    for record in contents.raw():
-        batch.append(record)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    yield batch
-
-
-_BATCH = 100
+    yield from contents.raw()
 
 
 def _listed(place: Place, summary: Summary) -> list[tuple[Path, FileSummary]]:
@@ -145,7 +148,8 @@ def _listed(place: Place, summary: Summary) -> list[tuple[Path, FileSummary]]:
     findings = Findings()
     files = listed_files(place, summary, findings)
     if differences := findings.sentences():
-        raise Damaged(f"{str(place.path)!r}: {differences[0]}")
+        kind = SinkError if findings.are_unreadable else Damaged
+        raise kind(f"{str(place.path)!r}: {differences[0]}")
     return files
 
 
@@ -154,7 +158,8 @@ def _check_length(file: Path, expected: FileSummary) -> None:
         with open_plainly(file) as opened:
             length = os.fstat(opened.fileno()).st_size
     except OSError as exc:
-        raise Damaged(f"{str(file)!r} {failure_of(exc)}") from None
+        kind = SinkError if is_unreadable(exc) else Damaged
+        raise kind(f"{str(file)!r} {failure_of(exc)}") from None
     if length != expected.bytes:
         raise Damaged(f"{str(file)!r} has {length} bytes, its manifest says {expected.bytes}: verify says more")
 
@@ -164,21 +169,35 @@ def place_of(given: Path) -> Place:
 
     Raises:
         ConfigError: nothing is there.
+        SinkError: that cannot be found out.
     """
     place = Place(given, "", parts=os.path.isdir(given))  # noqa: PTH112 - Path.is_dir raises where names are too long
-    if os.path.lexists(given):
-        if given.name == MANIFEST_OF_FOLDER:
+    if _is_there(given):
+        if given.name in (MANIFEST, old_name(Path(MANIFEST)).name):
             place = Place(given.parent, "", parts=True)
         elif given.name.endswith(MANIFEST_OF_FILE) and given.name != MANIFEST_OF_FILE:
             place = Place(given.with_name(given.name.removesuffix(MANIFEST_OF_FILE)), "")
-    elif not os.path.lexists(place.manifest):
+    elif not _is_there(place.manifest):
         raise ConfigError(f"there is no export at {str(given)!r}{unfinished(place)}")
     return place
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except ValueError:  # no system has such a name
+        return False
+    except OSError as exc:
+        if is_unreadable(exc):
+            raise SinkError(f"{str(path)!r} {failure_of(exc)}", path=path) from exc
+        return False
+    return True
+
+
 def unfinished(place: Place) -> str:
     """Say so where an export is under way, or was."""
-    left = [place.checkpoint, *(place.path.glob("*.part") if place.parts else [place.part(1)])]
+    parts = (path for path in place.path.glob("*.part") if not is_dropping(path.name))
+    left = [standing(place, place.checkpoint), *(parts if place.parts else [place.part(1)])]
     if place.path.name.endswith(".part") or any(map(os.path.lexists, left)):
         return "; an unfinished export is there: run the same command again to finish it"
     return ""
@@ -190,7 +209,7 @@ def manifest_at(place: Place) -> Summary | None:
     Raises:
         OSError: it is not there, or cannot be read.
     """
-    with open_plainly(place.manifest) as file:
+    with open_plainly(standing(place, place.manifest)) as file:
         return decode_manifest(file.read(_LARGEST_MANIFEST_BYTES))
 
 
@@ -202,7 +221,7 @@ def listed_files(place: Place, summary: Summary, findings: Findings) -> list[tup
     if contacts != summary.contacts:
         findings.add(f"the manifest counts {summary.contacts} contacts, and {contacts} in its files")
     if place.parts:
-        return _files_in_folder(place.path, summary, findings)
+        return _files_in_folder(place, summary, findings)
     names = [file.name for file in summary.files]
     if names != [place.path.name]:
         listed = shown(names[0]) if len(names) == 1 else f"{len(names)} files"
@@ -210,7 +229,8 @@ def listed_files(place: Place, summary: Summary, findings: Findings) -> list[tup
     return [(place.path, file) for file in summary.files if len(names) == 1]
 
 
-def _files_in_folder(folder: Path, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
+def _files_in_folder(place: Place, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
+    folder, manifest = place.path, standing(place, place.manifest).name
     files: dict[str, FileSummary] = {}
     for file in summary.files:
         if not _is_plain(file.name):
@@ -221,9 +241,10 @@ def _files_in_folder(folder: Path, summary: Summary, findings: Findings) -> list
         present = sorted(entry.name for entry in folder.iterdir())
     except OSError as exc:
         findings.add(f"the folder {failure_of(exc)}")
+        findings.unreadable += is_unreadable(exc)
         present = []
     for name in present:
-        if not name.startswith(".") and name not in files and name != MANIFEST_OF_FOLDER:
+        if not (is_dropping(name) or name in MARKERS or name in files or name == manifest):
             findings.add(f"{shown(name)} is there, but not in the manifest", "that are not in the manifest")
     return [(folder / name, file) for name, file in files.items()]
 

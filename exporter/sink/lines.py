@@ -2,10 +2,12 @@
 
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 
+from exporter.normalize import NAMES, normalize
 from exporter.utf8 import first_bad_byte
 
 LONGEST_LINE_BYTES = 128 * 1024 * 1024
@@ -69,6 +71,18 @@ def _contact_id_of_bytes(line: bytes) -> bytes:
     return contact_id(line)
 
 
+def _refuse_irregular(line: bytes) -> None:
+    """Prove that strict JSON readers take a line as it is.
+
+    Raises:
+        BadLine: they refuse or change something in it.
+    """
+    found = Counter[str]()
+    normalize(line.rstrip(b"\n"), found)
+    if found:
+        raise BadLine(f"not normalized: it has {', '.join(NAMES[kind] for kind in sorted(found))}")
+
+
 def _decode_tolerantly(line: bytes) -> _Contact:
     try:
         return _decode(_without_lone_surrogates(line))
@@ -99,6 +113,7 @@ class Lines:
         take_ids: is given the ids of some lines.
         report: is given the number of a bad line, and what it is.
         with_ids: whether each line must have an id.
+        strict: whether strict JSON readers must take each line as it is.
 
     Attributes:
         bytes: how many it was given.
@@ -109,13 +124,19 @@ class Lines:
     """What they are called in a sentence."""
 
     def __init__(
-        self, take_ids: Callable[[list[bytes]], None], report: Callable[[int, str], None], *, with_ids: bool = True
+        self,
+        take_ids: Callable[[list[bytes]], None],
+        report: Callable[[int, str], None],
+        *,
+        with_ids: bool = True,
+        strict: bool = False,
     ) -> None:
         self.bytes = 0
         self.count = 0
         self._take_ids = take_ids
         self._report = report
         self._with_ids = with_ids
+        self._strict = strict
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._gave_up = False
@@ -163,6 +184,8 @@ class Lines:
             self.count += 1
             try:
                 ids.append(look(line))
+                if self._strict:
+                    _refuse_irregular(line)
             except BadLine as bad:
                 if self._with_ids or not isinstance(bad, NoId):
                     self._report(self.count, str(bad))

@@ -1,13 +1,22 @@
-"""One output, one process: locks of the operating system, which go when their holder does."""
+"""One output, one process: locks of the operating system, which go when their holder does.
 
+NFS takes an exclusive lock for writing: it needs a descriptor that can be
+written to, which a folder never has. There a folder's lock is a hidden file.
+"""
+
+import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from exporter.errors import SinkError
 from exporter.sink.checkpoint import Checkpoint
-from exporter.sink.durable import open_private
+from exporter.sink.durable import PROBE, open_private
+from exporter.sink.limits import LOCKS, tolerating
 from exporter.sink.place import Place
+
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def lock_output(place: Place, found: Checkpoint | None) -> int:
@@ -33,7 +42,13 @@ def lock_output(place: Place, found: Checkpoint | None) -> int:
     if found and found.files and not part.exists():
         return open_locked(file, create=False)
     has_bytes = found is not None and found.figures.position.written_bytes > 0
-    descriptor = open_locked(part, create=not has_bytes)
+    is_new = not has_bytes and not part.exists()
+    try:
+        descriptor = open_locked(part, create=not has_bytes)
+    except OSError:
+        if is_new:
+            part.unlink(missing_ok=True)
+        raise
     try:
         _refuse_locked(file)  # by an export that has given it its name, but not its manifest yet
     except BaseException:
@@ -69,25 +84,52 @@ def open_locked_folder(path: Path) -> int:
     Raises:
         SinkError: another process has it.
     """
-    return _locked(_open_for_reading(path, os.O_DIRECTORY), path)
+    try:
+        return _locked(_open_for_reading(path, os.O_DIRECTORY), path)
+    except OSError as exc:
+        if exc.errno != errno.EBADF:
+            raise
+    return open_locked(_lock_file(path))
+
+
+def release(locks: list[int], place: Place) -> None:
+    """Close the locks of an output, the first one last."""
+    if locks and place.parts and os.path.lexists(_lock_file(place.path)):
+        with suppress(OSError):
+            _lock_file(place.path).unlink()
+    while locks:
+        os.close(locks.pop())
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder / f"{PROBE}lock"
 
 
 def _refuse_locked(path: Path) -> None:
-    if path.exists():
-        os.close(_locked(_open_for_reading(path), path))
+    if path.is_dir():
+        release([open_locked_folder(path)], Place(path, "", parts=True))
+    elif path.exists():
+        try:
+            os.close(_locked(_open_for_reading(path), path))
+        except OSError as exc:
+            if exc.errno != errno.EBADF:
+                raise
+            with suppress(PermissionError):  # no export is writing what cannot be written to
+                os.close(_locked(os.open(path, _FLAGS | os.O_RDWR), path))
 
 
 def _open_for_reading(path: Path, more_flags: int = 0) -> int:
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | more_flags)
+    return os.open(path, os.O_RDONLY | _FLAGS | more_flags)
 
 
 def _locked(descriptor: int, path: Path) -> int:
     """Lock what has been opened; close it when that fails."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with tolerating(LOCKS):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Its holder may have finished and renamed it between our open and our lock.
         ours = os.path.samestat(os.fstat(descriptor), path.lstat())
-    except (BlockingIOError, FileNotFoundError):
+    except (BlockingIOError, FileNotFoundError, PermissionError):  # the last on network disks
         ours = False
     except BaseException:
         os.close(descriptor)

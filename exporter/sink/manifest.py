@@ -1,5 +1,6 @@
 """The manifest: what a finished export is, beside it, so that it can be trusted and checked later."""
 
+import codecs
 import dataclasses
 from typing import Any
 
@@ -12,12 +13,15 @@ MANIFEST_VERSION = 1
 _MOST = 2**53
 _LONGEST_NAME_BYTES = 255
 _ONLY_WHERE_SET = (
-    *("limited_to_contacts", "part_contacts", "part_bytes"),
+    *("limited_to_contacts", "shortfall", "part_contacts", "part_bytes"),
     *("fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"),
-    *("expanded", "tag_names", "lists_expanded", "lists_missing"),
-    *("columns", "csv_raw"),
+    *("expanded", "tag_names", "lists_expanded", "lists_missing", "lists_missing_causes"),
+    *("columns", "csv_raw", "csv_bom", "csv_phones", "records", "corrections", "irregular_contacts", "duplicates"),
 )
-_UNSET = {field.name: field.default for field in dataclasses.fields(Summary)}
+_UNSET = {field.name: field.default for field in dataclasses.fields(Summary)} | {
+    "corrections": {},
+    "lists_missing_causes": {},
+}
 NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
 
 
@@ -37,6 +41,7 @@ def encode_manifest(summary: Summary) -> bytes:
 
 def decode_manifest(content: bytes) -> Summary | None:
     """Read a manifest; None when it is not one of ours."""
+    content = content.removeprefix(codecs.BOM_UTF8)  # an editor may have saved it again
     try:
         version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("manifest_version")
         if version is None or bytes(version) != b"%d" % MANIFEST_VERSION:
@@ -53,7 +58,7 @@ def _is_possible(summary: Summary) -> bool:
     numbers = [
         value for one in figures for name in one.__slots__ if isinstance(value := getattr(one, name), int | float)
     ]
-    numbers += summary.retries.values()
+    numbers += (*summary.retries.values(), *summary.lists_missing_causes.values(), *summary.corrections.values())
     numbers += (count for kinds in summary.schema_drift.values() for count in kinds.values())
     names = [file.name for file in summary.files]
     return (

@@ -4,10 +4,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.bounds import MAX_BYTES
 from exporter.errors import ConfigError, SinkError
+from exporter.sink.limits import FREE_SPACE, record, tolerating
 
-_LONGEST_S = 10**8
-_MOST_BYTES = 2**63
+_MAX_S = 10**8
+
+
+class NoSpaceError(SinkError):
+    """The next write would leave less free space than is to be left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +22,7 @@ class Manners:
     Attributes:
         overwrite: whether a finished export, or a foreign file, may be replaced.
         restart: whether an unfinished export is dropped.
-        min_free_bytes: room that is left on the disk.
+        min_free_bytes: free space that no write takes.
         checkpoint_every_s: seconds between two commits, 0 for one a page.
 
     Raises:
@@ -30,26 +35,42 @@ class Manners:
     checkpoint_every_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if type(self.min_free_bytes) is not int or not 0 <= self.min_free_bytes <= _MOST_BYTES:
-            raise ConfigError(f"min_free_bytes must be a whole number from 0 to {_MOST_BYTES}")
-        if type(self.checkpoint_every_s) not in (int, float) or not 0 <= self.checkpoint_every_s <= _LONGEST_S:
+        if type(self.min_free_bytes) is not int or not 0 <= self.min_free_bytes <= MAX_BYTES:
             raise ConfigError(
-                f"checkpoint_every_s must be a number from 0 to {_LONGEST_S:,}, not {self.checkpoint_every_s!r}"
+                f"min_free_bytes must be a whole number from 0 to {MAX_BYTES:,}, not {self.min_free_bytes!r}",
+                "min_free_bytes",
+            )
+        if type(self.checkpoint_every_s) not in (int, float) or not 0 <= self.checkpoint_every_s <= _MAX_S:
+            raise ConfigError(
+                f"checkpoint_every_s must be a number from 0 to {_MAX_S:,}, not {self.checkpoint_every_s!r}",
+                "checkpoint_every_s",
             )
 
-    def check_room(self, folder: Path) -> None:
-        """Look whether the disk of a folder has the room that is to be left.
+    def check_free_space(self, folder: Path, needed: int = 0) -> None:
+        """Check that the disk of a folder keeps the free space that is to be left.
+
+        Args:
+            folder: where something is written.
+            needed: bytes that are about to be written.
 
         Raises:
-            SinkError: it has less.
+            NoSpaceError: it would keep less.
         """
-        if not self.min_free_bytes:
+        if not self.min_free_bytes or (free := _free_bytes(folder)) is None or free - needed >= self.min_free_bytes:
             return
+        after = f" and {needed:,} more are to be written, which would leave" if free >= self.min_free_bytes else ","
+        raise NoSpaceError(
+            f"only {free:,} bytes are free in {str(folder)!r}{after} less than the {self.min_free_bytes:,} to be left: "
+            "free disk space, then run the same command again",
+            path=folder,
+        )
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """Return the free bytes of a disk, None where it does not report them."""
+    with tolerating(FREE_SPACE):
         disk = os.statvfs(folder)
-        free = disk.f_bavail * disk.f_frsize
-        if free < self.min_free_bytes:
-            raise SinkError(
-                f"only {free:,} bytes are free in {str(folder)!r}, less than the {self.min_free_bytes:,} to be left: "
-                "make room, then run the same command again",
-                path=folder,
-            )
+        if disk.f_blocks:
+            return disk.f_bavail * disk.f_frsize
+        record(FREE_SPACE)
+    return None

@@ -16,7 +16,6 @@ A run that finds a checkpoint checks the committed bytes, cuts off what is
 behind them, and goes on there.
 """
 
-import os
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -25,22 +24,19 @@ from exporter.errors import CheckpointError, ConfigError, SinkError
 from exporter.model import FileSummary, Frame, Summary
 from exporter.sink.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
 from exporter.sink.conversion import Conversion, Make
-from exporter.sink.durable import (
-    open_private,
-    prepare_file,
-    put_in_place,
-    remove,
-    sync_folder,
-)
-from exporter.sink.lock import lock_output, open_locked, refuse_locked_output
+from exporter.sink.durable import open_private, prepare_file, put_in_place, remove, sync_folder
+from exporter.sink.lock import lock_output, open_locked, refuse_locked_output, release
 from exporter.sink.manifest import encode_manifest
 from exporter.sink.manners import Manners
+from exporter.sink.naming import adopt_old_names, clear_away, publish
 from exporter.sink.part import Part, check_length, unusable
 from exporter.sink.place import Place
-from exporter.sink.target import inspect, leftovers, make_folder
+from exporter.sink.target import inspect, make_folder
 
 MOST_PARTS = 100_000
 """More would make each checkpoint take seconds: it names every part."""
+
+_SMALL_FILES_BYTES = 64 * 1024  # the first checkpoint and the manifest, in whole blocks
 
 
 class Output:
@@ -69,6 +65,8 @@ class Output:
         self.manners = manners
         self._files: tuple[FileSummary, ...] = ()
         self._locks: list[int] = []
+        self._checkpoint_bytes = 0
+        self._empty_part: Path | None = None  # that this run has made, before its first checkpoint
 
     def open(self) -> Generator[None]:
         """Take the output for this process and find out how far it is, a piece of work at each step.
@@ -82,7 +80,7 @@ class Output:
         if isinstance(found, Summary):
             self.finished = found
             return
-        self.check_room()
+        self.check_free_space()
         make_folder(self.place)
         sync_folder(self.place.folder)  # whoever changed a name here may have died before that
         self._take(found)
@@ -108,6 +106,8 @@ class Output:
     def _take(self, found: Checkpoint | None) -> None:
         """Take the output, unless it changed since it was looked at."""
         missing: Path | None = None
+        if not (part := self.place.part(1)).exists():
+            self._empty_part = part
         try:
             self._locks.append(lock_output(self.place, found))
         except FileNotFoundError as exc:
@@ -121,13 +121,7 @@ class Output:
 
     def _begin(self) -> None:
         """Clear away what is to be replaced, so that whatever dies here, the same command does the rest."""
-        if self.place.parts:
-            remove(self.place.manifest)
-            sync_folder(self.place.folder)
-            for path in leftovers(self.place):
-                remove(path)
-        remove(self.place.checkpoint)
-        sync_folder(self.place.folder)  # before the part is emptied of which it speaks
+        clear_away(self.place)
         self.writable()
 
     def _drop(self, checkpoint: Checkpoint) -> None:
@@ -148,6 +142,8 @@ class Output:
     def _go_on(self, checkpoint: Checkpoint) -> Generator[None]:
         self.resumed = checkpoint
         self._files = checkpoint.files
+        if self.place.parts:
+            adopt_old_names(self.place)
         for number, file in enumerate(self._files[:-1], 1):
             check_length(self.place.file(number), file.bytes)
         if self._files:
@@ -173,7 +169,7 @@ class Output:
 
     def _open_part(self, path: Path) -> Part:
         try:
-            return Part(open_private(path, create=False), path)
+            return Part(open_private(path, create=False), path, self.check_free_space)
         except FileNotFoundError:
             raise unusable(path, "is missing") from None
 
@@ -181,7 +177,7 @@ class Output:
         """Give the part that is written to; begin it if need be."""
         if self.part is None:
             path = self.place.part(len(self._files) + 1)
-            self.part = Part(open_private(path), path)
+            self.part = Part(open_private(path), path, self.check_free_space)
             self.part.begin()
             sync_folder(self.place.folder)  # a checkpoint never speaks of a name that could still be lost
         return self.part
@@ -193,7 +189,7 @@ class Output:
         part.count(frame)
 
     def has_room(self, frame: Frame) -> bool:
-        """Whether the part takes another frame. A part holds at least one, and only whole ones."""
+        """Whether the part takes another frame. It holds at least one."""
         return self.part is None or self.part.has_room(frame, self.settings.part_contacts, self.settings.part_bytes)
 
     @property
@@ -203,7 +199,7 @@ class Output:
 
     @property
     def has_a_part(self) -> bool:
-        """Whether something is left to be finished."""
+        """Whether something is left to finish."""
         return self.part is not None or not self._files
 
     def commit(self, figures: Figures) -> None:
@@ -227,11 +223,11 @@ class Output:
         finished = part.summary(self.place.file(number).name)
         if self.make:
             self._save(figures, finished)
-            conversion = Conversion(self.place.part(number), finished, self.place.unnamed(number), self.make)
+            conversion = Conversion(
+                self.place.part(number), finished, self.place.unnamed(number), self.make, self.check_free_space
+            )
             with closing(conversion.steps()) as steps:  # whatever ends this ends it too, at once
-                for _ in steps:
-                    self.check_room()
-                    yield
+                yield from steps
             finished = conversion.made or finished
         self._files = (*self._files, finished)
         self._save(figures, None)
@@ -269,28 +265,31 @@ class Output:
 
     def _save(self, figures: Figures, part: FileSummary | None) -> None:
         checkpoint = Checkpoint(settings=self.settings, figures=figures, files=self._files, part=part)
-        save_checkpoint(self.place.checkpoint, checkpoint)
+        self._checkpoint_bytes = save_checkpoint(self.place.checkpoint, checkpoint)
+        self._empty_part = None
 
     def _publish(self, number: int) -> None:
         """Give a part that the checkpoint calls finished its name."""
-        path = self.place.file(number)
-        if os.path.lexists(path) and (self.place.parts or not self.manners.overwrite):
-            advice = "move it away" if self.place.parts else "move it, or use --overwrite"
-            raise SinkError(f"{str(path)!r} has appeared meanwhile: {advice}", path=path)
-        if not self.place.parts:  # a manifest never stands beside another file than its own
-            remove(self.place.manifest)
-            sync_folder(self.place.folder)
-        put_in_place(self.place.unnamed(number), path)
+        publish(self.place, number, overwrite=self.manners.overwrite)
 
-    def check_room(self) -> None:
-        """Refuse to go on once the disk has less room than is to be left; see `Manners.check_room`."""
-        folder = self.place.folder
-        self.manners.check_room(folder if folder.exists() else folder.parent)
+    def check_free_space(self, needed: int = 0) -> None:
+        """Refuse a write that takes what is to be left, checkpoint and manifest included.
+
+        Raises:
+            NoSpaceError: see `Manners.check_free_space`.
+        """
+        if self.manners.min_free_bytes:
+            folder = self.place.folder
+            reserve = 2 * self._checkpoint_bytes + _SMALL_FILES_BYTES if needed else 0
+            self.manners.check_free_space(folder if folder.exists() else folder.parent, needed + reserve)
 
     def close(self) -> None:
-        """Let go of everything; the lock last."""
+        """Close everything, the lock last; a start that failed leaves no empty part."""
         part, self.part = self.part, None
+        if self._empty_part and self._locks:
+            with suppress(OSError):
+                if not self._empty_part.stat().st_size:
+                    remove(self._empty_part)
         if part:
             part.close()
-        while self._locks:
-            os.close(self._locks.pop())
+        release(self._locks, self.place)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ class Part(io.FileIO):
         descriptor: of the file, open for reading and writing, empty or to be
             checked by `go_on`; closed with this object.
         path: its name meanwhile.
+        check_free_space: called before each write with its bytes; may refuse it.
     """
 
-    def __init__(self, descriptor: int, path: Path) -> None:
+    def __init__(self, descriptor: int, path: Path, check_free_space: Callable[[int], None] = lambda _: None) -> None:
         super().__init__(descriptor, "rb+")
         self.path = path
+        self._check_free_space = check_free_space
         self._sha256 = hashlib.sha256()
         self._contacts = self._bytes = self._uncompressed_bytes = 0
 
@@ -56,6 +58,7 @@ class Part(io.FileIO):
 
     def write(self, content: Any) -> int:
         """Write all of it at the end."""
+        self._check_free_space(len(content))
         write_all(self.fileno(), content)
         self._sha256.update(content)
         return len(content)

@@ -1,4 +1,10 @@
-"""What the files of an output are called: one file, or the parts in a folder."""
+"""What the files of an output are called: one file, or the parts in a folder.
+
+A finished folder loads as one table: readers of data sets skip names that begin
+with an underscore, so every other file in it has such a name. Version 0.1.0 had
+no underscores; what it left is still read, and `old_names` is what to rename
+before resuming it.
+"""
 
 import os
 import re
@@ -33,7 +39,7 @@ class Place:
 
     def part(self, number: int) -> Path:
         """Name a data file while it is written."""
-        return part_path(self.file(number))
+        return part_path(self._hidden(number))
 
     @property
     def converts(self) -> bool:
@@ -42,17 +48,31 @@ class Place:
 
     def unnamed(self, number: int) -> Path:
         """Name a data file that is finished, but for its name."""
-        return pending_path(self.file(number)) if self.converts else self.part(number)
+        return pending_path(self._hidden(number)) if self.converts else self.part(number)
+
+    def _hidden(self, number: int) -> Path:
+        """Name a data file so that readers of a folder skip it."""
+        return self.path / f"_{self.file(number).name}" if self.parts else self.path
 
     @property
     def checkpoint(self) -> Path:
         """The file that says how far an unfinished export has got."""
-        return self.path / "checkpoint.json" if self.parts else self.path.with_name(f"{self.path.name}.checkpoint.json")
+        return self.path / CHECKPOINT if self.parts else self.path.with_name(f"{self.path.name}.checkpoint.json")
 
     @property
     def manifest(self) -> Path:
         """The file that vouches for a finished export."""
-        return self.path / "manifest.json" if self.parts else manifest_path(self.path)
+        return self.path / MANIFEST if self.parts else manifest_path(self.path)
+
+    def names_of(self, path: Path) -> tuple[Path, ...]:
+        """Return all names that versions gave the manifest or the checkpoint, the oldest first."""
+        return (old_name(path), path) if self.parts else (path,)
+
+    @property
+    def services(self) -> set[Path]:
+        """The files besides the data, each with its temporary name, under the names of all versions."""
+        names = {*self.names_of(self.manifest), *self.names_of(self.checkpoint)}
+        return names | set(map(pending_path, names))
 
     def number_of(self, name: str) -> int | None:
         """Give the number of the data file or part that a name in a folder of parts means, None for other names."""
@@ -60,15 +80,29 @@ class Place:
         return int(match[1]) if match else None
 
 
+MANIFEST, CHECKPOINT, PLAN = "_manifest.json", "_checkpoint.json", "_plan.json"
+"""In a folder of parts; the name of the plan is reserved."""
+
 _DATA_FILE = re.compile(
+    r"(?:_(?=.*\.(?:part|tmp)$))?"
     rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.(?:ndjson(?:\.gz|\.zst)?|csv(?:\.gz)?|parquet)(?:\.part|\.tmp)?"
 )
-
 
 CONVERTED = ".parquet"
 """The suffix of files that cannot be appended to."""
 
-_FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".csv", ".csv.gz", ".parquet")
+_FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz", ".parquet")
+
+
+def old_name(path: Path) -> Path:
+    """Name a file in a folder of parts as version 0.1.0 did."""
+    return path.with_name(path.name.removeprefix("_"))
+
+
+def standing(place: Place, path: Path) -> Path:
+    """Return under which name a file of a folder of parts is there: its own, unless there is only the old one."""
+    old = old_name(path)
+    return old if place.parts and not os.path.lexists(path) and os.path.lexists(old) else path
 
 
 def manifest_path(path: Path) -> Path:

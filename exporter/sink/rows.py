@@ -2,11 +2,13 @@
 
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 
 from exporter.sink.lines import LONGEST_LINE_BYTES, Lines
 from exporter.utf8 import first_bad_byte
 
+_MARK = BOM_UTF8  # where it was asked for
 _CELL = re.compile(rb'("[^"]*+(?:""[^"]*+)*+"|[^",\n]*+)([,\n])')
 
 
@@ -46,7 +48,7 @@ class CsvLines(Lines):
         """Take note that nothing follows."""
         super().end()
         if self._row:
-            self._report(self.count + 1, "cut short inside of quotes")
+            self._report(self.count + 1, "truncated inside of quotes")
         elif not self._had_header:
             self._report(0, "not the one that the manifest tells of")
 
@@ -75,6 +77,8 @@ class CsvLines(Lines):
         return [cell if cell == b"'" + name else name for cell, name in zip(found, self._columns, strict=False)]
 
     def _take_row(self, row: bytes, ids: list[bytes]) -> None:
+        if not self._had_header:
+            row = row.removeprefix(_MARK)
         cells = _cells_of(row, len(self._columns) + 1)
         if not self._had_header:
             self._had_header = True

@@ -1,17 +1,19 @@
 """What stands where an output is to go: looked at before anything is requested, and cleared away."""
 
+import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from exporter.errors import CheckpointError, ConfigError
 from exporter.model import Summary
 from exporter.sink.checkpoint import Checkpoint, Settings, load_checkpoint
+from exporter.sink.droppings import MARKERS, is_dropping
 from exporter.sink.durable import sync_folder, writing
+from exporter.sink.limits import recording
 from exporter.sink.manifest import decode_manifest
-from exporter.sink.place import Place, pending_path
+from exporter.sink.place import Place, old_name, pending_path, standing
 
 _LONGEST_NAME_BYTES = 255
 _LARGEST_MANIFEST_BYTES = 1 << 26
@@ -44,11 +46,12 @@ def inspect(place: Place, settings: Settings, *, overwrite: bool, restart: bool)
         if checkpoint and checkpoint.is_written and _has_its_names(place, checkpoint):
             return checkpoint  # what stands there is this very export, finished but for its manifest
         if not overwrite:
-            summary = _finished(place)
+            summary = finished_summary(place)
             if summary:
                 _refuse_other(place, settings, summary)
                 return summary
             _refuse_foreign(place, found)
+        _refuse_markers(place)
         return None if restart else checkpoint
 
 
@@ -61,18 +64,19 @@ def make_folder(place: Place) -> None:
     """Make the folder of an output in parts, for its owner alone, and durable."""
     if place.parts:
         place.path.mkdir(mode=0o700, exist_ok=True)
-        with suppress(PermissionError):  # then it was there, and is not ours to make durable
+        with recording(set()):  # where it is not ours to make durable, it was there before
             sync_folder(place.path.parent)
 
 
 def leftovers(place: Place) -> list[Path]:
     """List the data files in a folder of parts, finished or not, the latest first."""
-    return sorted((path for path in place.path.iterdir() if place.number_of(path.name) is not None), reverse=True)
+    numbered = [(place.number_of(path.name), path) for path in place.path.iterdir()]
+    return [path for _, path in sorted(((n, path) for n, path in numbered if n is not None), reverse=True)]
 
 
 def _load(place: Place, *, drop: bool) -> Checkpoint | None:
     try:
-        return load_checkpoint(place.checkpoint)
+        return load_checkpoint(standing(place, place.checkpoint))
     except CheckpointError:
         if drop:
             return None
@@ -90,15 +94,22 @@ def _usable(place: Place, settings: Settings, checkpoint: Checkpoint | None, *, 
         return None
     raise CheckpointError(
         f"{str(place.path)!r} is an unfinished export with another {differences}: "
-        "go on with the same settings, choose another output, or use --restart",
+        "go on with the same settings, choose another output, or use --restart"
+        f"{_reason(checkpoint.settings, settings)}",
         path=place.checkpoint,
     )
 
 
-def _finished(place: Place) -> Summary | None:
+def _reason(made_with: Settings, settings: Settings) -> str:
+    """Say why a page size matters, where that is what differs."""
+    reason = made_with.why_pages_matter
+    return f" ({reason})" if reason and made_with.per_page != settings.per_page else ""
+
+
+def finished_summary(place: Place) -> Summary | None:
     """Read the manifest, if it speaks of the files as they are, by name and length."""
     try:
-        with place.manifest.open("rb") as file:
+        with standing(place, place.manifest).open("rb") as file:
             summary = decode_manifest(file.read(_LARGEST_MANIFEST_BYTES))
     except FileNotFoundError:
         return None
@@ -136,11 +147,14 @@ def _refuse_other(place: Place, settings: Settings, summary: Summary) -> None:
         expanded=summary.expanded,
         tag_names=summary.tag_names,
         csv_raw=summary.csv_raw,
+        csv_bom=summary.csv_bom,
+        csv_phones=summary.csv_phones,
+        records=summary.records,
     )
     if differences := made_with.differences(settings):
         raise CheckpointError(
             f"{str(place.path)!r} is a finished export with another {differences}: "
-            "choose another output, or use --overwrite",
+            f"choose another output, or use --overwrite{_reason(made_with, settings)}",
             path=place.manifest,
         )
 
@@ -149,10 +163,12 @@ def _refuse_foreign(place: Place, checkpoint: Checkpoint | None) -> None:
     """Refuse data that neither a manifest nor a checkpoint vouches for."""
     taken = [place.path]
     if place.parts:
-        if checkpoint is None and place.checkpoint.exists():  # a damaged one, that is to be dropped with its parts
+        if (
+            checkpoint is None and standing(place, place.checkpoint).exists()
+        ):  # a damaged one, that is to be dropped with its parts
             return
         ours = _names_in(place, checkpoint) if checkpoint else set()
-        taken = [path for path in _entries(place) if path.suffix not in (".part", ".tmp") and path not in ours]
+        taken = [path for path in entries(place) if not is_temporary(path) and path not in ours]
     if any(path.exists() for path in taken):
         raise ConfigError(f"{str(place.path)!r} exists and is not a finished export: move it, or use --overwrite")
 
@@ -160,7 +176,22 @@ def _refuse_foreign(place: Place, checkpoint: Checkpoint | None) -> None:
 def _names_in(place: Place, checkpoint: Checkpoint) -> set[Path]:
     """Give the names of a folder's checkpoint and of the files that it speaks of."""
     written = replace(place, suffix=f".{checkpoint.settings.format}")
-    return {place.checkpoint, *(written.file(number) for number in range(1, len(checkpoint.files) + 1))}
+    files = (written.file(number) for number in range(1, len(checkpoint.files) + 1))
+    return {place.checkpoint, old_name(place.checkpoint), *files}
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file has the name that it has while it is written."""
+    return path.suffix in (".part", ".tmp")
+
+
+def _refuse_markers(place: Place) -> None:
+    """Refuse to write beside a file that says that all data is there: another program would believe it."""
+    for name in MARKERS if place.parts else ():
+        if os.path.lexists(place.path / name):
+            raise ConfigError(
+                f"{str(place.path)!r} holds {name!r}, which says that all data is there: remove it, or choose another"
+            )
 
 
 def _refuse_odd_name(place: Place) -> None:
@@ -179,7 +210,7 @@ def _refuse_odd_things(place: Place) -> None:
     above = place.path.parent
     if not above.is_dir():
         raise ConfigError(f"the folder of {str(place.path)!r} does not exist: make it first")
-    names = [place.manifest, place.checkpoint, pending_path(place.manifest), pending_path(place.checkpoint)]
+    names = sorted(place.services)
     if not place.parts:
         names += [place.file(1), place.part(1), place.unnamed(1)]
     elif place.path.is_symlink():
@@ -187,18 +218,22 @@ def _refuse_odd_things(place: Place) -> None:
     elif place.path.exists() and not place.path.is_dir():
         raise ConfigError(f"{str(place.path)!r} is not a folder")
     elif place.path.exists():
-        names += _entries(place)
+        names += entries(place)
     for name in names:
         _refuse_odd_file(name)
 
 
-def _entries(place: Place) -> Iterator[Path]:
-    """List what is in a folder of parts; what is not ours has no business there, but hidden files."""
-    ours = {place.manifest, place.checkpoint, pending_path(place.manifest), pending_path(place.checkpoint)}
+def entries(place: Place) -> Iterator[Path]:
+    """List what is in a folder of parts, but for what systems and viewers drop; other files are refused.
+
+    Raises:
+        ConfigError: a file is none of an export.
+    """
+    ours = place.services
     for path in place.path.iterdir() if place.path.is_dir() else ():
         if place.number_of(path.name) is not None or path in ours:
             yield path
-        elif not path.name.startswith("."):
+        elif not is_dropping(path.name) and path.name not in MARKERS:
             raise ConfigError(f"{str(place.path)!r} holds {path.name!r}, which is no part of an export: choose another")
 
 

@@ -6,18 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exporter.errors import ConfigError
+from exporter.amounts import count
+from exporter.errors import ConfigError, one_line
 from exporter.model import FileSummary, Summary
-from exporter.sink.contents import Contents, failure_of
-from exporter.sink.duplicates import RepeatedIds
+from exporter.sink.contents import Contents, failure_of, is_unreadable
+from exporter.sink.duplicates import Repeated, RepeatedIds
 from exporter.sink.findings import Findings
 from exporter.sink.finished import listed_files, look_for_libraries, manifest_at, place_of, shown, unfinished
 from exporter.sink.lines import Lines
 from exporter.sink.place import Place
 from exporter.sink.rows import CsvLines
+from exporter.usage import check_callable, check_path
 
 _MOST_FILES = 1_000
 _TELL_EVERY_S = 0.25
+_MAX_DETAILS, _MAX_DETAILS_OF_ALL = 2, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,17 @@ class Verified:
         summary: the manifest's figures, None when there is no manifest that can be read.
         differences: one sentence each, safe to print; none when the export is
             what its manifest says. Of a contact they name no more than its id.
-        duplicates: contacts whose id an earlier contact had.
+        duplicates: contacts whose id an earlier contact had: no damage, since the API takes no snapshot.
+        unreadable: whether all of the differences are files that cannot be read:
+            permissions, or a failing disk. Then nothing is known to differ.
+        warnings: one sentence each about what is no difference, such as duplicates.
     """
 
     summary: Summary | None
     differences: tuple[str, ...]
     duplicates: int
+    unreadable: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def _ignore(_verifying: Verifying) -> None:
@@ -60,8 +68,9 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
 
     Of an export without ids, by choice of its fields, duplicates cannot be told.
     Nothing is written but, for an export of more than 100,000 contacts, ids
-    into the temporary folder: some 30 bytes a contact. Memory does not grow
-    with the export.
+    into the temporary folder, or beside the export where the system has none
+    that can be written: some 30 bytes a contact. Memory does not grow with the
+    export.
 
     Args:
         path: the file, or the folder of its parts, or the manifest.
@@ -73,32 +82,48 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
             that its format needs is not installed.
         SinkError: there is no room for the ids.
     """
+    check_path(path)
+    check_callable("observer", observer)
     if not os.fspath(path):
         raise ConfigError("there is no path to verify")
     place = place_of(Path(path))
     findings = Findings()
     summary = _summary_at(place, findings)
     if summary is None:
-        return Verified(None, findings.sentences(), 0)
+        return Verified(None, findings.sentences(), 0, findings.are_unreadable)
     files = listed_files(place, summary, findings)
     look_for_libraries(files)
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
-    with RepeatedIds(summary.contacts) as ids:
+    with RepeatedIds(summary.contacts, spare_folder=place.path.parent) as ids:
         for file, expected in files:
             progress.begin(file.name)
-            contents, lines = Contents(file), _lines(file, summary, ids.add, findings)
+            details = Findings()
+            contents, lines = Contents(file), _lines(file, summary, ids.add, details)
             _read(contents, lines, progress)
+            findings.unreadable += contents.is_unreadable
             for difference in _differences(contents, lines, expected):
                 findings.add(f"{shown(file.name)} {difference}", "differences of files", _MOST_FILES)
+            _add_details(findings, details, is_damaged=contents.sha256.hexdigest() != expected.sha256)
         repeated = ids.count(progress.tell_if_due)
     progress.tell()
+    warnings = tuple(_warnings(repeated))
+    return Verified(summary, findings.sentences(), repeated.surplus, findings.are_unreadable, warnings)
+
+
+def _warnings(repeated: Repeated) -> Iterator[str]:
     if repeated.surplus:
         examples = ", ".join(repr(example.decode(errors="backslashreplace")) for example in repeated.examples)
-        findings.add(
-            f"{repeated.surplus} contacts have the id of an earlier one, for example {examples}: "
-            "the API took no snapshot, a contact that changed while it was read can come twice"
+        number = count(repeated.surplus, "contact")
+        yield one_line(
+            f"{number} with the id of an earlier one, for example {examples}: "
+            "the API takes no snapshot, so a contact that changes while the list is read can be listed twice"
         )
-    return Verified(summary, findings.sentences(), repeated.surplus)
+
+
+def _add_details(findings: Findings, details: Findings, *, is_damaged: bool) -> None:
+    """Add what is wrong with the lines of a file; few sentences where its bytes are known to be others."""
+    for sentence in details.sentences(_MAX_DETAILS if is_damaged else None):
+        findings.add(sentence, *(("details of damaged files", _MAX_DETAILS_OF_ALL) if is_damaged else ()))
 
 
 class _Progress:
@@ -139,6 +164,7 @@ def _summary_at(place: Place, findings: Findings) -> Summary | None:
         return None
     except OSError as exc:
         findings.add(f"the manifest {failure_of(exc)}")
+        findings.unreadable += is_unreadable(exc)
         return None
     if summary is None:
         findings.add("the manifest is damaged, or not one of this program's")
@@ -149,7 +175,8 @@ def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None]
     """Choose what looks at a file's lines, by its format."""
     if path.name.endswith((".csv", ".csv.gz")):
         return CsvLines(take_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
-    return Lines(take_ids, _report(path, findings, "line"), with_ids=summary.has_ids)
+    strict = summary.records == "normalized"
+    return Lines(take_ids, _report(path, findings, "line"), with_ids=summary.has_ids, strict=strict)
 
 
 def _report(path: Path, findings: Findings, unit: str) -> Callable[[int, str], None]:
@@ -179,8 +206,9 @@ def _read_table(contents: Contents, lines: Lines, progress: _Progress) -> None:
     for _ in contents.pieces():
         progress.at(contents.bytes)
     if not contents.failure:
-        for record in contents.raw():
-            lines.feed(record + b"\n")
+        for records in contents.raw():
+            for record in records:
+                lines.feed(record + b"\n")
             progress.tell_if_due()
 
 

@@ -1,7 +1,8 @@
 """The API's address: by region or by URL, and never one that gives the token away."""
 
+import re
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from exporter.errors import ConfigError
 
@@ -10,6 +11,7 @@ REGIONS = {
     "eu": "https://api.eu.intercom.io",
     "au": "https://api.au.intercom.io",
 }
+_MAX_HOST_CHARACTERS = 254  # of DNS, with a dot at the end
 
 
 def address(region: str | None, base_url: str | None, *, insecure_http: bool) -> str:
@@ -20,37 +22,59 @@ def address(region: str | None, base_url: str | None, *, insecure_http: bool) ->
     """
     if base_url is None:
         if region not in (None, *REGIONS):
-            raise ConfigError(f"region {region!r} is not one of {', '.join(REGIONS)}")
+            raise ConfigError(f"region must be one of {', '.join(REGIONS)}, not {region!r}", "region")
         return REGIONS[region or "us"]
     if region is not None:
-        raise ConfigError("give a region or a base URL, not both")
+        raise ConfigError("give region or base_url, not both", "region", "base_url")
     return _checked_address(base_url, insecure_http=insecure_http)
 
 
 def _checked_address(base_url: object, *, insecure_http: bool) -> str:
     if not isinstance(base_url, str):
-        raise ConfigError("the base URL is not text")
+        raise ConfigError("base_url must be text", "base_url")
     try:
         parts = urlsplit(base_url)
-        _port = parts.port
+        _port = parts.port  # refuses what is no number
         (parts.hostname or "").encode("idna")  # no empty or overlong label, which the resolver would choke on
     except ValueError:
-        raise ConfigError("the base URL cannot be read") from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError("the base URL holds a user or password: the token is the only credential")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not _is_plain(base_url):
-        raise ConfigError("the base URL must look like https://api.intercom.io")
-    if parts.query or parts.fragment or base_url.rstrip("/")[-1] in "?#":
-        raise ConfigError("the base URL must end before any '?' or '#'")
-    if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
-        raise ConfigError("plain http would show the token to the network: use https, or allow it with insecure http")
+        raise ConfigError("base_url cannot be read as a URL", "base_url") from None
+    _check_parts(base_url, parts)
+    if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            "base_url with plain http would show the token to the network and its proxies: "
+            "use https, or allow it with insecure_http=True",
+            "base_url",
+            "insecure_http=True",
+        )
     # As URLs in answers spell it, which are compared with it.
     default_port = {"http": ":80", "https": ":443"}[parts.scheme]
     return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default_port)}{parts.path.rstrip('/')}"
 
 
+def _check_parts(base_url: str, parts: SplitResult) -> None:
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("base_url holds a user or password: the token is the only credential", "base_url")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _is_plain(base_url):
+        raise ConfigError("base_url must look like https://api.intercom.io", "base_url")
+    if parts.port == 0 or not _is_host(parts.hostname):
+        raise ConfigError(
+            "base_url has a malformed host or port: it must look like https://api.intercom.io", "base_url"
+        )
+    if parts.query or parts.fragment or base_url.rstrip("/")[-1] in "?#":
+        raise ConfigError("base_url must end before any '?' or '#'", "base_url")
+    if parts.path.rstrip("/").rpartition("/")[2].lower() == "contacts":
+        raise ConfigError("base_url must end before '/contacts', which each request adds to it", "base_url")
+
+
 def _is_plain(url: str) -> bool:
     return url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return len(host) <= _MAX_HOST_CHARACTERS and bool(re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", host, re.ASCII))
 
 
 def is_loopback(host: str) -> bool:

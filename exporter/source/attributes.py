@@ -35,12 +35,14 @@ async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] 
         return parse(body, f"{client.base_url}{_PATH}", ("data",))
 
     try:
-        envelope = await client.fetch(Resource(_PATH, lambda _server_errors: _QUERY, read), traffic)
+        envelope = await client.fetch(Resource(_PATH, lambda _halved: _QUERY, read), traffic)
     except CredentialsError as refusal:
         if refusal.status != _FORBIDDEN:
             raise
         return None
-    except (ApiError, ContractError):
+    except (ApiError, ContractError) as refusal:
+        if isinstance(refusal, ApiError) and refusal.status is None:  # the connection failed: nothing was refused
+            raise
         return None
     names = _names(envelope.records)
     if len(names) > _MOST or sum(map(len, names)) > _MOST_CHARACTERS:

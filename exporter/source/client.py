@@ -2,33 +2,42 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import anyio
 import stamina
 from stamina.instrumentation import get_on_retry_hooks
 from yarl import URL
 
-from exporter.errors import ConfigError, ContractError
+from exporter.errors import ConfigError, ContractError, SourceError
 from exporter.events import Requested, Waiting
-from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, read_beginning, read_body
-from exporter.source.connection import open_session, proxy_for
+from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, without_mark
+from exporter.source.connection import Answer, Connection, look_around
 from exporter.source.envelope import BrokenBody
-from exporter.source.judging import printable, refusal
+from exporter.source.failures import Route, proxy_refusal, speaks_tls
+from exporter.source.judging import Asked, printable, refusal
 from exporter.source.pacing import Window, announced
 from exporter.source.trial import Patience, Traffic, Transient, Trial
+from exporter.usage import Home
+
+__all__ = ["Answer", "Client", "Query", "Resource", "cancel_and_wait"]
 
 T = TypeVar("T")
 Query = Callable[[int], Mapping[str, str]]
-"""Builds a request's query, given how many 5xx it has met so far."""
+"""Builds a request's query, given how many times a page is to be halved after its failures so far."""
 
-_OK = 200
-_MESSAGE_S = 5.0
+_PAGES = frozenset(range(200, 300)) - {202, 204, 205, 206}
+"""Successes that can bring a page; the others mean that it is not ready, or not all of it."""
+
+_BAD_REQUEST, _PROXY_AUTHENTICATION = 400, 407
+_EXPECTS_TLS = re.compile(rb"HTTPS (port|server)|SSL-enabled server")
+"""How nginx, Go and Apache answer plain http where they expect TLS."""
 
 # stamina warns of each retry. Who has set up logging sees that; on others' stderr it is noise.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
@@ -43,20 +52,13 @@ class Resource(Generic[T]):
         query: see `Query`.
         parse: makes the result of the body. Its `BrokenBody` is a failure of
             the request like any other: a cut answer shows nowhere else.
+        minor: whether the caller can do without it: then less is spent on retries.
     """
 
     path: str
     query: Query
     parse: Callable[[bytes], Awaitable[T]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back from one request."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    minor: bool = False
 
 
 class Client:
@@ -71,6 +73,7 @@ class Client:
 
     Attributes:
         base_url, window: as given.
+        check_open: raises a `ConfigError` outside the block, and in another event loop than its own.
     """
 
     def __init__(self, base_url: str, token: str, api_version: str, patience: Patience, window: Window) -> None:
@@ -80,39 +83,39 @@ class Client:
         self._patience = patience
         self.window = window
         self._clock = anyio.current_time  # the loop's, which a host may run at another pace
-        self._session: aiohttp.ClientSession | None = None
-        self._proxy: str | None = None
+        self._home = Home("Intercom")
+        self.check_open = self._home.check
+        self._connection: Connection | None = None
         self._first_answer: anyio.Event | None = None
         self._ahead: set[asyncio.Task[Answer]] = set()
 
     @property
     def is_open(self) -> bool:
         """Whether requests can be sent."""
-        return self._session is not None
+        return self._connection is not None
 
     async def open(self) -> None:
         """Open the session; nothing is requested yet.
 
         Raises:
-            ConfigError: it is open already, or the environment's proxy is unusable.
+            ConfigError: it is open already, no asyncio runs, or the environment's proxy is unusable.
         """
-        if self.is_open:
-            raise ConfigError("this Intercom is open already: enter its block once")
-        self._proxy = await anyio.to_thread.run_sync(self._look_around)
-        self._session = open_session(self._token, self._api_version, self._patience)
+        with self._home.entering():
+            route, authorities = await anyio.to_thread.run_sync(self._look_around)
+            self._connection = Connection(self._token, self._api_version, self._patience, route, authorities)
 
-    def _look_around(self) -> str | None:
-        """Find out what would block later, in the midst of requests; return the proxy."""
+    def _look_around(self) -> tuple[Route, SSLContext | bool]:
+        """Do what would block later, in the midst of requests."""
         get_on_retry_hooks()  # imports whatever stamina tells of retries, where that is installed
-        # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
-        return proxy_for(self.base_url)
+        return look_around(self.base_url)
 
     async def close(self) -> None:
         """Close the session and its connections; requests under way fail."""
-        session, self._session = self._session, None
+        connection, self._connection = self._connection, None
+        self._home.leave()
         await cancel_and_wait(*self._ahead)
-        if session is not None:
-            await session.close()
+        if connection is not None:
+            await connection.close()
 
     def send_ahead(self, path: str, query: Mapping[str, str], traffic: Traffic) -> "asyncio.Task[Answer]":
         """Send a request before its answer is wanted. It leaves with the loop's next step.
@@ -140,11 +143,13 @@ class Client:
         Cancellation:
             Ends the request under way at once; nothing is kept.
         """
-        trial = Trial(self._patience, traffic, self._clock)
+        self.check_open()
+        patience = self._patience.for_minor if resource.minor else self._patience
+        trial = Trial(patience, traffic, self._clock)
         failure: Transient | None = None
         if sent is not None:
             try:
-                return await self._parsed(await _answer_of(sent), resource.parse, traffic)
+                return await self._parsed(await _answer_of(sent), resource, traffic)
             except Transient as exc:
                 failure = exc
         return await self._try(resource, traffic, trial, failure)
@@ -157,26 +162,33 @@ class Client:
                     if failed is not None:
                         first, failed = failed, None
                         raise first
-                    query = resource.query(trial.server_errors)
-                    answer = await self._send(resource.path, query, traffic, trial.begin)
-                    return await self._parsed(answer, resource.parse, traffic)
+                    query, limit_s = resource.query(trial.halved), trial.limit_s
+                    answer = await self._send(resource.path, query, traffic, trial.begin, limit_s)
+                    return await self._parsed(answer, resource, traffic)
         except Transient as failure:
             raise trial.verdict(failure) from failure
         raise AssertionError("retrying ends with a result or an error")
 
-    async def _send(self, path: str, query: Mapping[str, str], traffic: Traffic, begin: Callable[[], float]) -> Answer:
+    async def _send(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        traffic: Traffic,
+        begin: Callable[[], float],
+        limit_s: float | None = None,
+    ) -> Answer:
         # Quoted here to the last character, since a cursor may hold + / = and newlines.
         url = URL(f"{self.base_url}{path}?{urlencode(query, quote_via=quote, safe='')}", encoded=True)
-        if self._session is not None:
+        if self._connection is not None:
             await self._admit(traffic)
-        if self._session is None:  # it may have been closed meanwhile
+        if self._connection is None:  # it may have been closed meanwhile
             raise _closed()
         left_at = begin()
         traffic.requests += 1
         try:
-            answer = await self._exchange(self._session, url, left_at)
-        except (Transient, ContractError) as failure:
-            cause = failure.cause if isinstance(failure, Transient) else "too_large"
+            answer = await self._exchange(self._connection, url, left_at, limit_s)
+        except (Transient, SourceError) as failure:
+            cause = _cause_of(failure)
             took_s = round(self._clock() - left_at, 4)
             traffic.observer(Requested("GET", _shape_of(path), None, cause, took_s, 0, None))
             raise
@@ -185,48 +197,50 @@ class Client:
         traffic.observer(Requested("GET", _shape_of(path), answer.status, None, took_s, len(answer.body), request_id))
         return answer
 
-    async def _exchange(self, session: aiohttp.ClientSession, url: URL, left_at: float) -> Answer:
+    async def _exchange(self, connection: Connection, url: URL, left_at: float, limit_s: float | None) -> Answer:
         """Send a request and read its answer, and tell the window of both."""
         heard_at = left_at
         announcement = None
+
+        def on_head(headers: Mapping[str, str]) -> None:
+            nonlocal heard_at, announcement
+            heard_at = self._clock()
+            announcement = announced(headers)
+
         self.window.sent()
         try:
-            async with session.get(url, allow_redirects=False, proxy=self._proxy) as response:
-                heard_at = self._clock()
-                announcement = announced(response.headers)
-                read = read_body if response.status == _OK else _read_message
-                return Answer(response.status, response.headers, await read(response.content))
-        except aiohttp.ServerTimeoutError:
-            failure = Transient("timeout", f"nothing arrived for {self._patience.idle_s:g} s")
-        except TimeoutError:
-            failure = Transient("timeout", f"no whole answer within {self._patience.timeout_s:g} s")
-        except (aiohttp.ClientError, OSError) as exc:
-            failure = Transient("network", f"the connection failed ({printable(_reason(exc), self._token)})")
+            return await connection.exchange(url, on_head, limit_s)
         finally:
             self.window.answered(announcement, heard_at)
             if self._first_answer is not None:
                 self._first_answer.set()
-        # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.
-        raise failure
 
     def _request_id(self, answer: Answer) -> str | None:
         return printable(answer.headers.get("X-Request-Id", ""), self._token) or None
 
-    async def _parsed(self, answer: Answer, parse: Callable[[bytes], Awaitable[T]], traffic: Traffic) -> T:
-        encoding = answer.headers.get("Content-Encoding", "")
-        if answer.status != _OK:
-            body = b""
-            with suppress(BrokenBody, ContractError):  # a message, if one can be had
-                body = inflate(answer.body, encoding, LARGEST_MESSAGE_BYTES)
-            raise refusal(answer.status, answer.headers, body, self.base_url, self._token)
+    async def _parsed(self, answer: Answer, resource: Resource[T], traffic: Traffic) -> T:
+        if answer.status not in _PAGES:
+            raise self._refusal(answer, resource.path)
         try:
-            result = await parse(inflate(answer.body, encoding))
+            result = await resource.parse(without_mark(inflate(answer.body, answer.encoding)))
         except BrokenBody as exc:
-            detail = f"the API answered 200 with a broken page ({exc})"
-            raise Transient("broken_body", detail, status=_OK, request_id=self._request_id(answer)) from exc
+            detail, request_id = exc.detail(answer.status), self._request_id(answer)
+            raise Transient(exc.cause, detail, status=answer.status, request_id=request_id) from exc
         echoed = answer.headers.get("Intercom-Version", "")
         traffic.version_echoed = echoed if echoed == self._api_version else printable(echoed, self._token) or None
         return result
+
+    def _refusal(self, answer: Answer, path: str) -> Transient | SourceError:
+        route = self._connection.route if self._connection is not None else None
+        if route and answer.status == _PROXY_AUTHENTICATION:
+            return proxy_refusal(answer.status, route)
+        if route and not route.tls and answer.status == _BAD_REQUEST and _EXPECTS_TLS.search(answer.body):
+            return speaks_tls(route)
+        body = b""
+        with suppress(BrokenBody, ContractError):  # a message, if one can be had
+            body = without_mark(inflate(answer.body, answer.encoding, LARGEST_MESSAGE_BYTES))
+        asked = Asked(self.base_url, _shape_of(path), self._token, route.answerer if route else "the API")
+        return refusal(answer.status, answer.headers, body, asked)
 
     async def _admit(self, traffic: Traffic) -> None:
         """Wait until a request may leave.
@@ -278,17 +292,7 @@ def _shape_of(path: str) -> str:
     return "/".join(["", first, *(["{id}", *rest[1:]] if rest else [])])
 
 
-async def _read_message(content: aiohttp.StreamReader) -> bytes:
-    """Read the body of a refusal as far as it comes: the status says enough without it."""
-    message = bytearray()
-    with suppress(aiohttp.ClientError, OSError), anyio.move_on_after(_MESSAGE_S):
-        await read_beginning(content, message)
-    return bytes(message)
-
-
-def _reason(exc: Exception) -> str:
-    """Say why a connection failed, in words that quote nothing the server sent."""
-    name = type(exc).__name__
-    if isinstance(exc, aiohttp.ClientResponseError):  # no HTTP at all, or a proxy's refusal
-        return f"{name} {exc.status}"
-    return name if isinstance(exc, aiohttp.ClientPayloadError) else str(exc) or name
+def _cause_of(failure: Transient | SourceError) -> str:
+    if isinstance(failure, Transient):
+        return failure.cause
+    return "too_large" if isinstance(failure, ContractError) else "network"

@@ -9,6 +9,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -23,11 +24,22 @@ _MOST_COMMAS = 500_000  # what is between two of them becomes an object: this bo
 CONTACTS = ("data", "contacts")  # 1.x names the list after what is in it
 _GLIMPSED_BYTES = 2048  # before or behind the list of contacts there is less than that
 _CURSOR = re.compile(rb'"starting_after"\s*:\s*("(?:[^"\\]|\\.)+")')
+_first_byte = itemgetter(0)
 _MOST_CONTACTS = 2**53 - 1  # what a checkpoint takes, and any reader of a manifest
 
 
 class BrokenBody(ValueError):  # noqa: N818 - a finding about the body, judged by who asked for it
-    """The body is not a page of contacts: cut, not UTF-8, not JSON, or of another shape."""
+    """The body is not a page of contacts: cut, not UTF-8, not JSON, or of another shape.
+
+    Attributes:
+        cause: what it counts as among the causes of retries.
+    """
+
+    cause = "broken_body"
+
+    def detail(self, status: int) -> str:
+        """Return the sentence that a retry and an error report."""
+        return f"the API answered {status} with a broken page ({self})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +52,13 @@ class Envelope:
             Versions 1.x page by URL: then it is that URL, reduced to what
             names the page.
         total_count: contacts in the workspace, None when not said.
+        plain: False when a fast parser refused the page.
     """
 
     records: tuple[bytes, ...]
     next_cursor: str | None
     total_count: int | None
+    plain: bool = True
 
 
 @cache
@@ -70,12 +84,14 @@ def parse(body: bytes, listing_url: str, keys: tuple[str, ...] = CONTACTS) -> En
     if len(body) > _LARGE_BYTES and body.count(b",") > _MOST_COMMAS:
         raise BrokenBody("of more parts than any page of contacts has")
     _check_utf8(body)  # Raw lets anything through
-    records, rest = _cut_quickly(body, keys) or _cut_slowly(body, keys)
-    if not all(record.startswith(b"{") for record in records):
+    quickly = _cut_quickly(body, keys)
+    records, rest = quickly or _cut_slowly(body, keys)
+    if bytes(map(_first_byte, records)) != b"{" * len(records):
         raise BrokenBody("the list holds something that is not an object")
     total_count = rest.get("total_count")
     counted = type(total_count) is int and 0 <= total_count <= _MOST_CONTACTS
-    return Envelope(records, _next_cursor(rest.get("pages"), listing_url), total_count if counted else None)
+    cursor = _next_cursor(rest.get("pages"), listing_url)
+    return Envelope(records, cursor, total_count if counted else None, plain=quickly is not None or not records)
 
 
 def glimpse(body: bytes) -> str | None:
@@ -119,7 +135,7 @@ def _cut_slowly(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], 
     try:
         found = cut_object(body.decode(), keys)
     except ValueError as exc:
-        raise BrokenBody(f"not JSON, or cut short: {_reason(exc)}") from None
+        raise BrokenBody(f"not JSON, or truncated: {_reason(exc)}") from None
     rest: dict[str, Any] = {}
     records: tuple[bytes, ...] = ()
     for key, value in found.items():

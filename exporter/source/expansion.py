@@ -2,33 +2,37 @@
 
 Facts about the API: each list has an endpoint of its own. Notes are paged there
 by cursors or by URLs, companies by URLs, under ``companies`` or under ``data``;
-the others are not paged. A 404 means that the contact was merged or deleted
-meanwhile.
+the others are not paged. A 404 or 410 means that the contact was merged or deleted
+in the meantime.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl
 
 import anyio
 
-from exporter.errors import ApiError, ConfigError, ContractError
+from exporter.bounds import MAX_CONCURRENCY
+from exporter.errors import ApiError, ConfigError, ContractError, CredentialsError, SourceError
 from exporter.model import Page
 from exporter.source.body import LARGEST_BODY_BYTES
 from exporter.source.client import Client, Resource
 from exporter.source.envelope import Envelope, parse
+from exporter.source.failure_rate import FailureRate
 from exporter.source.guard import LoopGuard
 from exporter.source.lists import EMBEDDED, completed, id_of, name_of, says_more, with_tag_names
-from exporter.source.trial import Traffic
+from exporter.source.trial import Traffic, Transient
+from exporter.usage import check_kinds, texts_of
 
 ListName: TypeAlias = Literal["tags", "notes", "companies", "subscriptions", "segments"]
 LISTS: tuple[ListName, ...] = get_args(ListName)
 """The lists that can be expanded."""
 
 _PER_PAGE = {"notes": "150", "companies": "50"}
-_NOT_FOUND = 404
-_MOST_CONCURRENT = 100
+_GONE = (404, 410)
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,15 @@ class Expansion:
     concurrency: int = 30
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lists", texts_of("lists", self.lists))
+        check_kinds({"tag_names": self.tag_names}, {"tag_names": bool})
         if unknown := [name for name in self.lists if name not in LISTS]:
-            raise ConfigError(f"there is no list {', '.join(unknown)} to expand: there are {', '.join(LISTS)}")
-        if type(self.concurrency) is not int or not 1 <= self.concurrency <= _MOST_CONCURRENT:
-            raise ConfigError(f"the concurrency of expanding must be a whole number from 1 to {_MOST_CONCURRENT}")
+            raise ConfigError(f"lists must be of {', '.join(LISTS)}, not {', '.join(unknown)}", "lists")
+        if type(self.concurrency) is not int or not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise ConfigError(
+                f"concurrency must be a whole number from 1 to {MAX_CONCURRENCY}, not {self.concurrency!r}",
+                "concurrency",
+            )
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -82,12 +91,12 @@ class Expanded:
     Attributes:
         records: the contacts.
         lists: how many lists were completed.
-        missing: how many could not be, since their contact is gone: what was embedded stays.
+        missing: by cause, how many could not be: what was embedded stays.
     """
 
     records: list[bytes]
     lists: int = 0
-    missing: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
 
 
 class Expander:
@@ -106,12 +115,13 @@ class Expander:
         self._room = anyio.Semaphore(expansion.concurrency)
         self._naming = anyio.Lock()
         self._tag_names: dict[str, bytes] | None = None
+        self._rate = FailureRate()
 
     async def expand(self, page: Page) -> Expanded:
         """Complete the lists of a page's contacts; all else in them keeps its bytes.
 
         Raises:
-            SourceError: one could not be fetched, and not because its contact is gone.
+            SourceError: the token is refused, the API fails as a whole, or most lists fail.
         """
         try:
             return await self._expand(page)
@@ -123,19 +133,21 @@ class Expander:
     async def _expand(self, page: Page) -> Expanded:
         expanded = Expanded(list(page.records))
         wanted = [self._expansion.wanted(record) for record in page.records]
-        found: list[tuple[int, ListName, Sequence[bytes] | None]] = []
+        places = self._rate.begin(sum(map(len, wanted)))
+        found: list[tuple[int, ListName, Sequence[bytes] | str]] = []
 
-        async def complete(place: int, name: ListName) -> None:
+        async def complete(place: int, name: ListName, place_in_run: int) -> None:
             async with self._room:
-                found.append((place, name, await self._fetch(id_of(page.records[place]), name)))
+                members = await self._fetch(id_of(page.records[place]), name, place_in_run)
+            found.append((place, name, members))
 
         async with anyio.create_task_group() as tasks:
             for place, names in enumerate(wanted):
                 for name in names:
-                    tasks.start_soon(complete, place, name)
+                    tasks.start_soon(complete, place, name, next(places))
         for place, name, members in sorted(found, key=lambda one: (one[0], self._expansion.lists.index(one[1]))):
-            if members is None:
-                expanded.missing += 1
+            if isinstance(members, str):
+                expanded.missing[members] += 1
             else:
                 expanded.records[place] = completed(expanded.records[place], name, members)
                 expanded.lists += 1
@@ -144,22 +156,47 @@ class Expander:
             expanded.records = [with_tag_names(record, tag_names) for record in expanded.records]
         return expanded
 
-    async def _fetch(self, contact_id: str, name: ListName) -> Sequence[bytes] | None:
-        """Fetch a whole list; None if its contact is gone, or has no id that a path could hold."""
-        if not contact_id:
-            return None
-        path = f"/contacts/{contact_id}/{name}"
+    async def _fetch(self, contact_id: str, name: ListName, place: int) -> Sequence[bytes] | str:
+        """Fetch a whole list; return the cause where that cannot be done.
+
+        Raises:
+            SourceError: the token is refused, the API fails as a whole, or most lists fail.
+        """
+        result = await self._attempt(contact_id, name) if contact_id else "no_id"
+        if isinstance(result, SourceError):
+            if self._rate.end(place, failed=True):
+                raise result
+            return _cause_of(result)
+        self._rate.end(place, failed=False)
+        return result
+
+    async def _attempt(self, contact_id: str, name: ListName) -> Sequence[bytes] | str | SourceError:
+        """Fetch a whole list, more than once if the API as a whole failed meanwhile; return the failure if it lasts.
+
+        Raises:
+            SourceError: the token is refused, or the API fails as a whole.
+        """
+        for attempts_left in reversed(range(_ROUNDS)):
+            try:
+                items = await self._fetch_list(f"/contacts/{contact_id}/{name}", name)
+            except CredentialsError:
+                raise
+            except SourceError as failure:
+                if isinstance(failure, ApiError) and failure.status in _GONE:
+                    return "gone"
+                if isinstance(failure, ApiError) or await self._api_works() or not attempts_left:
+                    return failure
+            else:
+                return items
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _fetch_list(self, path: str, name: ListName) -> Sequence[bytes]:
         url = self._client.base_url + path
         items: list[bytes] = []
         guard, cursor = LoopGuard(None), None
         page = size = 0
         while page == 0 or cursor is not None:
-            try:
-                envelope = await self._client.fetch(_resource(path, url, name, cursor), self._traffic)
-            except ApiError as refusal:
-                if refusal.status == _NOT_FOUND:
-                    return None
-                raise
+            envelope = await self._client.fetch(_resource(path, url, name, cursor), self._traffic)
             items += envelope.records
             size += sum(map(len, envelope.records))
             if size > LARGEST_BODY_BYTES:
@@ -167,6 +204,27 @@ class Expander:
             page, cursor = page + 1, envelope.next_cursor
             guard.pass_by(cursor, page)
         return items
+
+    async def _api_works(self) -> bool:
+        """Ask for one contact: what fails beside a list that failed is the API as a whole.
+
+        Returns:
+            Whether it answered at once. If it had to be asked again, the list deserves another attempt.
+
+        Raises:
+            SourceError: the API fails for longer than the retry budget of a page.
+        """
+        url = f"{self._client.base_url}/contacts"
+        traffic = Traffic(self._traffic.observer)
+
+        async def read(body: bytes) -> Envelope:
+            return parse(body, url)
+
+        try:
+            await self._client.fetch(Resource("/contacts", lambda _halved: {"per_page": "1"}, read), traffic)
+        finally:
+            self._traffic.add(traffic)
+        return not traffic.retries
 
     async def _names(self) -> dict[str, bytes]:
         """Give the names of all tags, as JSON, by id; fetched once."""
@@ -176,6 +234,13 @@ class Expander:
                 envelope = await self._client.fetch(_resource("/tags", url, "tags", None), self._traffic)
                 self._tag_names = dict(filter(None, map(name_of, envelope.records)))
         return self._tag_names
+
+
+def _cause_of(failure: SourceError) -> str:
+    """Name why a list could not be completed."""
+    if isinstance(failure.__cause__, Transient):
+        return failure.__cause__.cause
+    return f"http_{failure.status}" if failure.status else "broken_body"
 
 
 def _resource(path: str, url: str, name: str, cursor: str | None) -> Resource[Envelope]:
@@ -188,4 +253,4 @@ def _resource(path: str, url: str, name: str, cursor: str | None) -> Resource[En
     async def read(body: bytes) -> Envelope:
         return parse(body, url, ("data", name))
 
-    return Resource(path, lambda _server_errors: query, read)
+    return Resource(path, lambda _halved: query, read, minor=path != "/tags")

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Self
 
 from exporter.errors import ContractError
+from exporter.source.repeats import Repeats
 
 _MARK_BYTES = 16
 
@@ -20,6 +21,9 @@ class LoopGuard:
 
     Args:
         start: the cursor the listing begins at, None for its beginning.
+
+    Attributes:
+        repeats: notices that fresh cursors lead to contacts that were listed already.
     """
 
     RECENT = 1024
@@ -29,6 +33,7 @@ class LoopGuard:
         self._known: set[bytes] = set()
         self._anchor = self._first = b""
         self._steps, self._steps_to_anchor = 0, 1
+        self.repeats = Repeats()
         self.pass_by(start, 0)
 
     def pass_by(self, cursor: str | None, page: int) -> None:
@@ -53,15 +58,14 @@ class LoopGuard:
         """Whether a cursor has been there before."""
         return self._knows(_mark(cursor.encode()))
 
-    def see(self, records: Sequence[bytes], page: int) -> None:
-        """Take note of what is on a page: the first one has no cursor by which it could be known again.
+    def see(self, mark: bytes, page: int) -> None:
+        """Record the mark of a page, as `mark_of` makes it: the first one has no cursor by which it could be known.
 
         Raises:
             ContractError: it is the first page once more.
         """
-        if len(records) <= 1:  # one contact may come twice
+        if not mark:
             return
-        mark = _mark(b"\n".join((b"%d" % len(records), records[0], records[-1])))
         if mark == self._first:
             raise ContractError(f"the API's cursor goes in a circle: page {page} is the first one once more")
         self._first = self._first or mark
@@ -69,7 +73,8 @@ class LoopGuard:
     def dump(self) -> str:
         """Write down what it remembers, for `load`."""
         recent = b"".join(self._recent).hex()
-        return f"{self._steps}:{self._steps_to_anchor}:{self._anchor.hex()}:{self._first.hex()}:{recent}"
+        marks = f"{self._anchor.hex()}:{self._first.hex()}:{recent}"
+        return f"{self._steps}:{self._steps_to_anchor}:{marks}:{self.repeats.dump()}"
 
     @classmethod
     def load(cls, text: str) -> Self:
@@ -78,10 +83,14 @@ class LoopGuard:
         Raises:
             ValueError: it is something else.
         """
-        steps, steps_to_anchor, anchor, first, recent = text.split(":")
+        steps, steps_to_anchor, anchor, first, recent, *repeats = text.split(":")
+        if len(repeats) > 1:
+            raise ValueError("no note of a guard")
         guard, marks = cls(None), bytes.fromhex(recent)
         guard._steps, guard._steps_to_anchor, guard._anchor = int(steps), int(steps_to_anchor), bytes.fromhex(anchor)
         guard._first = bytes.fromhex(first)
+        if repeats:  # checkpoints that were made earlier have none
+            guard.repeats = Repeats.load(repeats[0])
         for at in range(0, len(marks), _MARK_BYTES):
             guard._remember(marks[at : at + _MARK_BYTES])
         return guard
@@ -94,6 +103,11 @@ class LoopGuard:
         self._recent.append(mark)
         if len(self._recent) > self.RECENT:
             self._known.discard(self._recent.popleft())
+
+
+def mark_of(records: Sequence[bytes]) -> bytes:
+    """Return by what a page is known again, nothing for one contact alone: that may come twice."""
+    return _mark(b"\n".join((b"%d" % len(records), records[0], records[-1]))) if len(records) > 1 else b""
 
 
 def _mark(content: bytes) -> bytes:

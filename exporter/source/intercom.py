@@ -1,34 +1,36 @@
 """`Intercom`: the library's door to one workspace, and the settings it checks."""
 
 import asyncio
-import json
-import math
-from collections import deque
-from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import orjson
 from anyio import CancelScope
 
-from exporter.errors import ConfigError, ContractError
+from exporter.bounds import MAX_PER_PAGE, MAX_RESERVE_PERCENT
+from exporter.errors import ConfigError
 from exporter.events import Observer, ignore
 from exporter.source.address import address
+from exporter.source.arguments import checked_patience, checked_token, is_within
 from exporter.source.attributes import fetch_attributes
 from exporter.source.client import Client, cancel_and_wait
+from exporter.source.contacts import Contacts
 from exporter.source.envelope import is_sendable
 from exporter.source.expansion import Expander, Expansion
 from exporter.source.listing import Pages
 from exporter.source.pacing import Window
 from exporter.source.trial import Patience, Traffic
 from exporter.source.workspace import WorkspaceName, fetch_workspace
+from exporter.usage import AsyncBlock, check_callable, check_kinds
 
-API_VERSIONS = (*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(15)), "Unstable")
-MOST_PER_PAGE = 150
-_LONGEST_S = 10**8
+API_VERSIONS = (
+    *(f"1.{minor}" for minor in range(5)),
+    *(f"2.{minor}" for minor in range(18)),
+    *("Preview", "Unstable"),
+)
+_KINDS = {"api_version": str, "insecure_http": bool}
 
 
-class Intercom:
+class Intercom(AsyncBlock):
     """One Intercom workspace, as an asynchronous context manager.
 
     It serves any number of listings and exports at once; they share its
@@ -39,13 +41,13 @@ class Intercom:
         token: an access token with the permission to read contacts.
         region: ``us`` (the default), ``eu`` or ``au``.
         base_url: another address instead of a region's, such as a sandbox's.
-        api_version: ``1.0``-``1.4``, ``2.0``-``2.14`` or ``Unstable``; sent with
+        api_version: ``1.0``-``1.4``, ``2.0``-``2.17``, ``Preview`` or ``Unstable``; sent with
             every request, since the app's own setting applies without it.
         per_page: contacts per page, 1 to 150, the API's maximum.
         reserve_percent: how much of each rate-limit window is left to the
             workspace's other integrations, 0 to 90.
         patience: time-outs and retry budgets.
-        insecure_http: allow plain http to hosts other than this machine.
+        insecure_http: allow plain http to hosts other than this machine; a proxy can then read the token.
 
     Attributes:
         base_url: the API's address.
@@ -65,26 +67,32 @@ class Intercom:
         region: str | None = None,
         base_url: str | None = None,
         api_version: str = "2.14",
-        per_page: int = MOST_PER_PAGE,
+        per_page: int = MAX_PER_PAGE,
         reserve_percent: float = 20,
         patience: Patience | None = None,
         insecure_http: bool = False,
     ) -> None:
+        check_kinds({"api_version": api_version, "insecure_http": insecure_http}, _KINDS)
         if api_version not in API_VERSIONS:
-            raise ConfigError(f"API version {api_version!r} is not one of 1.0-1.4, 2.0-2.14, Unstable")
-        if type(per_page) is not int or not 1 <= per_page <= MOST_PER_PAGE:
-            raise ConfigError(f"contacts per page must be a whole number from 1 to {MOST_PER_PAGE}, not {per_page!r}")
-        if not _in_range(reserve_percent, 0, 90):
-            raise ConfigError(f"the reserve must be 0 to 90 percent, not {reserve_percent!r}")
+            raise ConfigError(
+                f"api_version must be one of 1.0-1.4, 2.0-2.17, Preview, Unstable, not {api_version!r}", "api_version"
+            )
+        if type(per_page) is not int or not 1 <= per_page <= MAX_PER_PAGE:
+            raise ConfigError(f"per_page must be a whole number from 1 to {MAX_PER_PAGE}, not {per_page!r}", "per_page")
+        if not is_within(reserve_percent, 0, MAX_RESERVE_PERCENT):
+            raise ConfigError(
+                f"reserve_percent must be a number from 0 to {MAX_RESERVE_PERCENT}, not {reserve_percent!r}",
+                "reserve_percent",
+            )
         self.base_url = address(region, base_url, insecure_http=insecure_http)
         self.origin = self.base_url
         self.api_version = api_version
         self.per_page = per_page
         self._client = Client(
             self.base_url,
-            _checked_token(token),
+            checked_token(token),
             api_version,
-            _checked_patience(patience or Patience()),
+            checked_patience(patience or Patience()),
             Window(reserve_percent),
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +104,14 @@ class Intercom:
     def is_open(self) -> bool:
         """Whether the block has been entered and not left."""
         return self._client.is_open
+
+    def check_open(self) -> None:
+        """Refuse to work outside the block, or in another event loop than its own.
+
+        Raises:
+            ConfigError: the block is not entered there.
+        """
+        self._client.check_open()
 
     def adopt(self, task: asyncio.Task[None]) -> None:
         """Cancel a task at the end of the block, should it still run then."""
@@ -113,7 +129,7 @@ class Intercom:
             await cancel_and_wait(*self._tasks)
             await self._client.close()
 
-    def pages(self, start: str | None = None, *, observer: Observer = ignore) -> Pages:
+    def pages(self, start: str | None = None, *, observer: Observer = ignore, allow_shortfall: bool = False) -> Pages:
         """List the workspace's contacts, a page at a time: the exact road.
 
         Archived, deleted and merged contacts are not listed by the API. It
@@ -123,6 +139,9 @@ class Intercom:
         Args:
             start: a page's ``next_cursor``, to go on there; the beginning without it.
             observer: called with each `Requested`, `Retrying` and `Waiting`.
+            allow_shortfall: let the list end although the API counts many
+                more contacts. Else its last page is asked for again, later,
+                and then a `ContractError` is raised.
 
         Returns:
             An asynchronous iterator of `Page`: raw records in API order.
@@ -130,10 +149,14 @@ class Intercom:
             in flight and holds nothing open between two steps.
 
         Raises:
-            ConfigError: `start` is no cursor.
+            ConfigError: `start` is no cursor, or another argument has the wrong type.
             SourceError: from its steps; stepping again tries the same page.
         """
-        return Pages(self._client, self.per_page, _checked_cursor(start), observer)
+        check_callable("observer", observer)
+        check_kinds({"allow_shortfall": allow_shortfall}, {"allow_shortfall": bool})
+        pages = Pages(self._client, self.per_page, _checked_cursor(start), observer)
+        pages.allow_shortfall = allow_shortfall
+        return pages
 
     def expander(self, expansion: Expansion, traffic: Traffic) -> Expander:
         """Make what completes the lists of contacts.
@@ -183,98 +206,39 @@ class Intercom:
             return None
         return await fetch_attributes(self._client, traffic)
 
-    def contacts(self) -> "Contacts":
+    def contacts(self, *, allow_shortfall: bool = False) -> Contacts:
         """List the workspace's contacts as dicts, in API order: the convenient road.
 
         A dict cannot keep everything: integers over 64 bits become floats,
         repeated keys collapse to the last, ``1.10`` becomes ``1.1``. Where bytes
         matter take `pages`.
 
+        Args:
+            allow_shortfall: same as for `pages`.
+
         Returns:
             An asynchronous iterator of dict; the next page is asked for when
             the one before is used up.
 
         Raises:
+            ConfigError: an argument has the wrong type.
             SourceError: from its steps.
         """
-        return Contacts(self.pages())
-
-
-class Contacts:
-    """An asynchronous iterator over contacts, decoded one by one as they are taken."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._records: deque[bytes] = deque()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> dict[str, Any]:
-        while not self._records:
-            self._records.extend((await anext(self._pages)).records)
-        return _decode(self._records.popleft())
-
-    async def aclose(self) -> None:
-        """End the iteration."""
-        self._records.clear()
-        await self._pages.aclose()
+        return Contacts(self.pages(allow_shortfall=allow_shortfall))
 
 
 def check_open(intercom: Intercom) -> None:
     """Refuse to work with an Intercom outside its block.
 
     Raises:
-        ConfigError: it has not been entered, or was left.
+        ConfigError: it has not been entered, or was left; or was entered in another event loop; or is none.
     """
-    if not intercom.is_open:
-        raise ConfigError("this Intercom is closed: use it inside its 'async with' block")
-
-
-def _decode(record: bytes) -> dict[str, Any]:
-    try:
-        contact: dict[str, Any] = orjson.loads(record)
-    except orjson.JSONDecodeError:  # JSON that orjson refuses: lone surrogates, numbers beyond a float
-        try:
-            contact = json.loads(record, parse_int=_integer)
-        except RecursionError:
-            raise ContractError("a contact is nested too deeply for a dict; pages() still gives its bytes") from None
-    return contact
-
-
-def _integer(digits: str) -> int | float:
-    """Convert an integer of any length; Python itself refuses those of more than 4,300 digits."""
-    try:
-        return int(digits)
-    except ValueError:
-        return float(digits)
-
-
-def _in_range(value: object, least: float, most: float) -> bool:
-    """Whether it is a number in that range; NaN is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-
-
-def _checked_patience(patience: object) -> Patience:
-    if not isinstance(patience, Patience):
-        raise ConfigError("patience must be a Patience")
-    for name, value in asdict(patience).items():
-        least, most = (0, math.inf) if "retry" in name else (1 if name == "attempts" else 0.001, _LONGEST_S)
-        if not _in_range(value, least, most):
-            raise ConfigError(f"{name} must be a number from {least} to {most}, not {value!r}")
-    return patience
+    if not isinstance(intercom, Intercom):
+        raise ConfigError("the first argument must be an exporter.Intercom, inside its 'async with' block")
+    intercom.check_open()
 
 
 def _checked_cursor(start: object) -> str | None:
     if start is None or (isinstance(start, str) and start and is_sendable(start)):
         return start
     raise ConfigError("start is no cursor: take a page's next_cursor")
-
-
-def _checked_token(token: object) -> str:
-    if not isinstance(token, str) or not token.strip():
-        raise ConfigError("no access token was given")
-    token = token.strip()
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError("the access token holds characters that no token has: is it whole, and nothing else?")
-    return token

@@ -9,13 +9,16 @@ from anyio import CancelScope
 
 from exporter.errors import ApiError, CursorError
 from exporter.events import Observer, ignore
+from exporter.ids import page_keys
 from exporter.logs import logged
 from exporter.model import Page
 from exporter.source.client import Answer, Client, Resource, cancel_and_wait
 from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
-from exporter.source.guard import LoopGuard
-from exporter.source.pacing import smaller_page
+from exporter.source.guard import LoopGuard, mark_of
+from exporter.source.pacing import PageSize
+from exporter.source.shortfall import ShortList, shortfall
 from exporter.source.trial import Traffic
+from exporter.usage import AsyncItems
 
 ENDPOINT = "/contacts"
 _BAD_REQUEST = 400
@@ -31,7 +34,7 @@ class _Ahead:
     request: "asyncio.Task[Answer]"
 
 
-class Pages:
+class Pages(AsyncItems):
     """An asynchronous iterator over the pages of a listing, one request at a time.
 
     Iterating on after an error tries the same page again. Between two pages it
@@ -46,6 +49,10 @@ class Pages:
             another process brings its guard along.
         listed: contacts so far, which it brings along too; None where it began
             behind the beginning and nobody said how many came before.
+        counted_first: contacts that the API counted on the first page of the
+            listing, which it brings along too; None where it gave no count.
+        allow_shortfall: whether it may end although many of the contacts that
+            the API counts are missing; else the last page is asked for again.
 
     Raises:
         SourceError: its kind says what to do next.
@@ -58,10 +65,12 @@ class Pages:
         self.traffic = Traffic(logged(observer))
         self.guard = LoopGuard(start)
         self.listed: int | None = 0 if start is None else None
+        self.counted_first: int | None = None
         self.wanted: float = 0
+        self.allow_shortfall = False
         self._client = client
         self._url = client.base_url + ENDPOINT
-        self._asked = self._per_page = self._sent_per_page = per_page
+        self._size = PageSize(per_page)
         self._cursor = start
         self._number = 0
         self._taken = 0
@@ -78,7 +87,10 @@ class Pages:
         try:
             envelope = await self._fetch()
             cursor = self._own(envelope.next_cursor)
-            self.guard.see(envelope.records, self._number + 1)
+            keys, mark = page_keys(envelope.records), mark_of(envelope.records)
+            sample = self.guard.repeats.sample_of(keys)
+            self.guard.see(mark, self._number + 1)
+            self.guard.repeats.see(sample, self._number + 1)
             self.guard.pass_by(cursor, self._number + 1)
         except BaseException:
             self._take_back()
@@ -87,17 +99,20 @@ class Pages:
             self._take_back()
         self._number += 1
         self._taken += len(envelope.records)
+        if self.listed == 0 and self._number == 1:
+            self.counted_first = envelope.total_count
         if self.listed is not None:
             self.listed += len(envelope.records)
         self._cursor = cursor
         self._ended = cursor is None
-        self._per_page = self._next_per_page()
-        return Page(self._number, envelope.records, cursor, envelope.total_count)
+        self._size.succeeded()
+        counted, plain = envelope.total_count, envelope.plain
+        return Page(self._number, envelope.records, cursor, counted, plain=plain, keys=keys, sample=sample, mark=mark)
 
     async def _fetch(self) -> Envelope:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            self._sent_per_page = ahead.per_page
+            self._size.sent = ahead.per_page
         try:
             return await self._client.fetch(self._resource, self.traffic, ahead.request if ahead else None)
         except ApiError as refusal:
@@ -118,8 +133,8 @@ class Pages:
         await self._go_ahead(body)
         try:
             envelope = parse(body, self._url)
-            if not envelope.records and envelope.next_cursor is None:
-                self._check_end(envelope.total_count or 0)
+            if envelope.next_cursor is None and not self.allow_shortfall:
+                self._check_end(envelope)
         except BrokenBody:
             self._take_back()
             raise
@@ -127,12 +142,12 @@ class Pages:
 
     async def _go_ahead(self, body: bytes) -> None:
         """Send the request for the next page, if it is certain to be wanted."""
-        if self._taken + self._sent_per_page >= self.wanted:
+        if self._taken + self._size.sent >= self.wanted:
             return
         cursor = glimpse(body)
         if cursor is None or self.guard.knows(cursor):
             return
-        per_page = self._next_per_page()
+        per_page = self._size.for_next()
         request = self._client.send_ahead(ENDPOINT, _query(cursor, per_page), self.traffic)
         self._ahead = _Ahead(cursor, per_page, request)
         await asyncio.sleep(0)  # it leaves now: reading this page keeps the loop busy
@@ -144,32 +159,31 @@ class Pages:
             ahead.request.cancel()
         return ahead
 
-    def _next_per_page(self) -> int:
-        return min(self._asked, self._sent_per_page * 2)  # smaller pages grow back
+    def _check_end(self, envelope: Envelope) -> None:
+        """Doubt the last page of a listing in which many contacts are missing, and an empty one a little earlier.
 
-    def _check_end(self, counted: int) -> None:
-        """Doubt an empty page that ends a listing in which many contacts are missing.
-
-        The count moves while a listing runs: what a page or a tenth of all
-        would hold may be missing.
+        Raises:
+            ShortList: the page has to be asked for again.
         """
-        if self.listed is None:
+        taken = self._taken + len(envelope.records)
+        if self.listed is None or 0 < self.wanted <= taken:  # nobody wants what follows
             return
-        tolerated = 0 if self._cursor is None else max(self._asked - 1, counted // 10)
-        if counted - self.listed > tolerated:
-            raise BrokenBody(f"empty, although it counts {counted} contacts and {self.listed} were listed")
+        listed, counted = self.listed + len(envelope.records), envelope.total_count
+        per_page = self._size.asked if envelope.records else self._size.asked - 1
+        is_nothing = bool(counted) and not envelope.records and self._cursor is None
+        if counted is not None and (is_nothing or shortfall(counted, self.counted_first, listed, per_page)):
+            raise ShortList(listed, counted, self.counted_first)
 
-    def _query(self, server_errors: int) -> dict[str, str]:
+    def _query(self, halved: int) -> dict[str, str]:
         if numbered := self._page_by_number():
-            self._sent_per_page = int(numbered["per_page"])
+            self._size.sent = int(numbered["per_page"])
             return numbered
-        self._sent_per_page = smaller_page(self._per_page, server_errors)
-        return _query(self._cursor, self._sent_per_page)
+        return _query(self._cursor, self._size.for_attempt(halved))
 
     def _own(self, cursor: str | None) -> str | None:
         """Let a cursor that is a page's number (1.x) name the page size: with another one it is another place."""
         by_number = cursor is not None and cursor.startswith(f"{self._url}?page=")
-        return f"{cursor}&per_page={self._sent_per_page}" if by_number else cursor
+        return f"{cursor}&per_page={self._size.sent}" if by_number else cursor
 
     def _page_by_number(self) -> dict[str, str]:
         """Give the parameters of such a cursor."""
@@ -178,7 +192,7 @@ class Pages:
             return {}
         query = dict(parse_qsl(self._cursor.removeprefix(f"{self._url}?")))
         size = query.get("per_page", "")
-        return {"per_page": size if size.isdecimal() else str(self._asked), "page": query.get("page", "")}
+        return {"per_page": size if size.isdecimal() else str(self._size.asked), "page": query.get("page", "")}
 
 
 def _query(cursor: str | None, per_page: int) -> dict[str, str]:

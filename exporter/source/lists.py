@@ -1,4 +1,4 @@
-"""The lists in a contact: which are cut short, and how whole ones are put in. Pure; all else keeps its bytes.
+"""The lists in a contact: which are incomplete, and how complete ones are put in. Pure; all else keeps its bytes.
 
 Facts about the API: tags, notes and companies are embedded, ten at most, with
 ``has_more``; subscriptions and segments are not. A list may be null. Its

@@ -72,12 +72,61 @@ def backoff_s(attempt: int, first_s: float, random: Callable[[], float]) -> floa
     return whole_s * (0.5 + random() / 2)
 
 
-def smaller_page(per_page: int, server_errors: int) -> int:
-    """Page size after so many 5xx on one cursor: half of it after each three, one contact at least.
+def halvings(timeouts: int, other_failures: int) -> int:
+    """Return how many times a page is halved after such failures on one cursor.
 
-    Ranges that time out at 150 contacts and pass with fewer are known.
+    Ranges that fail at 150 contacts and pass with fewer are known. Three
+    failures that come at once halve a page. A time-out costs so much of the
+    retry budget that it halves a page twice.
     """
-    return max(1, per_page >> min(server_errors // 3, 16))
+    return 2 * timeouts + other_failures // 3
+
+
+def smaller_page(per_page: int, halved: int) -> int:
+    """Return the size of a page that is halved so many times, one contact at least."""
+    return max(1, per_page >> min(halved, 16))
+
+
+class PageSize:
+    """How many contacts a page is asked for: fewer after failures, more again after pages that came.
+
+    A page that is made smaller grows back with the next one. If a page that
+    grew fails again, the pages stay small for a while, each time twice as
+    long: a server that cannot send large pages at all costs few failures.
+
+    Args:
+        asked: contacts per page that the caller wants.
+
+    Attributes:
+        asked: as given.
+        sent: contacts that the latest request asked for.
+    """
+
+    _FIRST_HOLD, _MAX_HOLD = 4, 1024
+
+    def __init__(self, asked: int) -> None:
+        self.asked = self.sent = self._size = asked
+        self._hold = self._stay = 0  # pages to stay small after the next failure, and now
+
+    def for_attempt(self, halved: int) -> int:
+        """Return the size for another request for the page, halved so many times."""
+        self.sent = smaller_page(self._size, halved)
+        return self.sent
+
+    def for_next(self) -> int:
+        """Return the size of the next page, if the latest request succeeds."""
+        return self.sent if self._stay_then() else min(self.asked, self.sent * 2)
+
+    def succeeded(self) -> None:
+        """Record that the latest request gave a page."""
+        self._size, self._stay, was_smaller = self.for_next(), self._stay_then(), self.sent < self._size
+        if was_smaller:
+            self._hold = min(self._hold * 2 or self._FIRST_HOLD, self._MAX_HOLD)
+        elif self.sent >= self.asked:
+            self._hold = 0
+
+    def _stay_then(self) -> int:
+        return self._hold if self.sent < self._size else max(self._stay - 1, 0)
 
 
 class Window:

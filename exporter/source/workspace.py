@@ -46,9 +46,11 @@ async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | N
         SourceError: it failed in a passing way for too long.
     """
     try:
-        app = await client.fetch(Resource(_PATH, lambda _server_errors: {}, _read), traffic)
-    except (ApiError, CredentialsError):  # the contacts could be read, so this is about this one thing
-        return None
+        app = await client.fetch(Resource(_PATH, lambda _halved: {}, _read), traffic)
+    except (ApiError, CredentialsError) as refusal:
+        if refusal.status is None:  # the connection failed: nothing was refused
+            raise
+        return None  # the contacts could be read, so this is about this one thing
     named = app and (app.name or app.id_code)
     return WorkspaceName(named[:_LONGEST], app.region) if app and named else None
 

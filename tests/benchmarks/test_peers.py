@@ -13,7 +13,7 @@ import pytest
 from benchmarks.peers.counting import contacts_in
 from benchmarks.served import ROOT
 
-PROGRAMS = ("sdk", "dlt_rest", "airbyte", "singer_tap")
+PROGRAMS = ("sdk", *(pytest.param(name, marks=pytest.mark.peers) for name in ("dlt_rest", "airbyte", "singer_tap")))
 
 
 def run(program: str, base_url: str, token: str, output: Path) -> subprocess.CompletedProcess[bytes]:

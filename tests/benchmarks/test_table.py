@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ SMALL = ("--contacts=600", "--slow-contacts=301", "--rounds=1")
 SMALLER = ("--sizes", "10", "151", "--latency-ms=1", "--latency-pages=2", "--gap-pages=3")
 SPEED = ("raw-discard", "raw-write", "ndjson", "undurable", "gzip", "gzip-1", "pipe", "web", "requests")
 PEERS = ("dlt", "airbyte", "singer", "sdk")
-SHAPES = ("zstd", "fields", "drop", "csv", "parquet")
+SHAPES = ("zstd", "normalized", "fields", "drop", "csv", "parquet")
 EXPAND = ("ndjson@50-ms", "expand@50-ms")
 LATENCY = ("raw-write@2-pages", "ndjson@2-pages", "requests@2-pages")
 MEMORY = ("ndjson", "gzip", "pipe")
@@ -49,23 +49,32 @@ def json_lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-OURS = ("--gzip", "--hostile", "--only", "speed", "shapes", "expand")
+OURS = (*SPEED[:-1], *SHAPES, *EXPAND)
+SLOW = ("sdk", *LATENCY[:-1], "gap", *(f"{name}@{size}" for name in MEMORY for size in (10, 151)), "resume")
 
 
-@pytest.mark.parametrize("options", [(), OURS], ids=" ".join)
-def test_every_job_delivers_every_contact(tmp_path: Path, options: tuple[str, ...]) -> None:
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("options", "jobs"),
+    [
+        pytest.param((), [name for name, _ in DELIVERED], marks=pytest.mark.peers, id="everything"),
+        pytest.param(("--gzip", "--hostile", "--only", *OURS), OURS, id="gzip, hostile"),
+        pytest.param(("--only", *SLOW), SLOW, id="latency, gap, memory, resume"),
+    ],
+)
+def test_every_job_delivers_every_contact(tmp_path: Path, options: tuple[str, ...], jobs: Sequence[str]) -> None:
     """Each job delivers exactly the contacts there are, whatever the server does, and the file gets what is printed."""
     path = tmp_path / "results.jsonl"
     done = benchmarks(*SMALL, *SMALLER, "--json", "--results", str(path), *options)
     heading, *measurements = json_lines(done)
     assert heading["scale"]["contacts"] == 600
     assert {"commit", "versions", "machine", "started_at", "command"} <= heading.keys()
-    expected = [pair for pair in DELIVERED if not options or pair[0] in (*SPEED, *SHAPES, *EXPAND)]
+    expected = [pair for pair in DELIVERED if pair[0] in jobs]
     assert [(one["job"], one["contacts"]) for one in measurements] == expected
     for one in measurements:
         assert one["wall_s"] > 0
         assert one["peak_rss_bytes"] > 5_000_000
-        assert one.get("contacts_per_s", 0) == pytest.approx(one["contacts"] / one["wall_s"], rel=0.01) or (
+        assert one.get("contacts_per_s", 0) == pytest.approx(one["contacts"] / one["wall_s"], rel=0.01, abs=0.06) or (
             one["job"] in {"gap", "resume"}
         )
     assert path.read_text(encoding="utf-8") == done.stdout
@@ -79,6 +88,7 @@ def test_rounds_are_interleaved() -> None:
     assert ran == [(1, "raw-discard"), (1, "raw-write"), (2, "raw-discard"), (2, "raw-write")]
 
 
+@pytest.mark.peers
 def test_the_table_has_a_line_for_each_job_with_its_target_beside() -> None:
     """Without --json a table is printed: one line a job, and its targets with whether they are met."""
     done = benchmarks("--contacts=10", "--rounds=1", "--only", "requests", "gzip")
@@ -104,6 +114,25 @@ def test_an_unknown_job_is_refused() -> None:
     done = benchmarks("--only", "requets")
     assert done.returncode == 1
     assert "no job requets" in done.stderr
+
+
+WITHOUT = """
+import sys
+sys.modules["dlt"] = sys.modules["requests"] = None
+from benchmarks import __main__
+sys.argv = ["benchmarks", "--only", "dlt", "ndjson", "requests", "latency"]
+__main__.main()
+"""
+
+
+def test_a_missing_tool_ends_the_run_before_it_starts() -> None:
+    """Without the extra [benchmarks] one line names the tools and the command that installs them."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "benchmarks: cannot measure requests, dlt: not installed; "
+        "run pip install -e '.[benchmarks]', or name other jobs with --only\n"
+    )
 
 
 LOSING = """
@@ -167,6 +196,7 @@ def test_peak_memory_is_the_program_s_own(tmp_path: Path, program: str, least: i
     assert least < int(report.read_text().split()[2]) / 1_000_000 < most
 
 
+@pytest.mark.peers
 def test_the_comparison_programs_write_what_the_server_has(
     serve: Callable[..., AbstractContextManager[Any]], tmp_path: Path
 ) -> None:

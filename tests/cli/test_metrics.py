@@ -1,5 +1,6 @@
 """Metrics: served while it runs, left in a file for cron jobs, kept for whoever embeds an export."""
 
+import json
 import os
 import signal
 import socket
@@ -107,7 +108,9 @@ def test_another_outputs_success_is_not_ours(serve: Serve, command: Any) -> None
 def test_the_address_is_told_among_events_too(command: Any) -> None:
     """It is the only way to learn a free port."""
     done = command.run("demo", "--contacts=5", "--progress=json", "--metrics-port=0")
-    assert b"metrics at http://127.0.0.1:" in done.stderr
+    first = json.loads(done.stderr.splitlines()[0])
+    assert first["event"] == "metrics"
+    assert first["address"].startswith("http://127.0.0.1:")
 
 
 @pytest.mark.parametrize("there", [b"", b"not { a metric", b"\xff\xfe", b"x" * 3_000_000])

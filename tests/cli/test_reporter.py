@@ -11,11 +11,11 @@ from exporter.model import Position
 
 
 def test_a_stop_before_anything_is_known_does_not_say_that_nothing_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
-    """While the committed bytes are still being checked, their number is not known; nobody is to begin anew."""
+    """While the committed bytes are still being checked, their number is not known; nobody is to start over."""
     Reporter(ReportOptions(), "contacts.ndjson").stopped("SIGINT", 130)
     said = capfd.readouterr().err
     assert "kept" not in said
-    assert "goes on" in said
+    assert "run the same command again to resume" in said
     assert not any(map(str.isdigit, said))
 
 

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.amounts import duration
+from exporter.amounts import count, duration, size
+from exporter.cli.logs import Throttle
 from exporter.cli.reporter import Reporter
 from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Status, lines, progress_line, sentence
-from exporter.events import PageWritten
+from exporter.events import PageWritten, Retrying, Waiting
 from exporter.model import Position
 
 Serve = Callable[..., AbstractContextManager[Any]]
@@ -54,7 +55,7 @@ def test_at_forty_columns_the_most_important_is() -> None:
 def test_what_is_not_known_is_not_shown() -> None:
     """No count, no rate limit, nothing saved yet."""
     begun = Status(0.0, contacts=150, page=1, bytes=400_000)
-    assert lines(begun, 1.0, 80) == ["150 contacts", "150/s · 0.4 MB · page 1"]
+    assert lines(begun, 1.0, 80) == ["150 contacts", "150/s · 400 kB · page 1"]
     assert sentence(begun, 1.0) == "150 contacts, 150/s"
     assert sentence(HALF_WAY, 100.0) == "150,000 of 300,000 contacts, 1,000/s, 2 min 30 s left"
 
@@ -72,11 +73,51 @@ def test_no_line_is_wider_than_the_terminal(contacts: int, total: int | None, wi
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (59.4, "59 s"), (61, "1 min 01 s"), (3_600, "1 h 00 min"), (90_000, "1 d 1 h"), (-1, "0 s")],
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (61, "1 min 01 s"),
+        (3_600, "1 h 00 min"),
+        (90_000, "1 d 1 h"),
+        (-1, "0 s"),
+        (0.04, "0 s"),
+        (0.6, "0.6 s"),
+        (3, "3 s"),
+        (9.94, "9.9 s"),
+        (9.97, "10 s"),
+        (26.1, "26 s"),
+    ],
 )
 def test_durations_have_two_units_at_most(seconds: float, shown: str) -> None:
     """Rounded to seconds."""
     assert duration(seconds) == shown
+
+
+def test_sizes_and_counts_fit_small_amounts_too() -> None:
+    """No 0.0 MB, no 1 contacts."""
+    assert [size(number) for number in (0, 999, 1_000, 400_000, 999_999, 10**6, 15 * 10**8, 2 * 10**12)] == [
+        *("0 B", "999 B", "1 kB", "400 kB", "1000 kB", "1.0 MB", "1.5 GB", "2.0 TB"),
+    ]
+    assert [count(number, "contact") for number in (0, 1, 2, 1_000)] == [
+        *("0 contacts", "1 contact", "2 contacts", "1,000 contacts"),
+    ]
+    assert [count(number, "retry") for number in (1, 2)] == ["1 retry", "2 retries"]
+    assert lines(Status(0.0, contacts=1, page=1, total=1), 1.0, 80)[0].endswith("1/1 contact 100%")
+
+
+def test_summary_of_one_contact_is_in_the_singular(command: Any) -> None:
+    """In what the command says of an export, of it again, and of its verification."""
+    told = [
+        command.run("demo", "--contacts=1", "-o", "one.ndjson").stderr.decode(),
+        command.run("demo", "--contacts=1", "-o", "one.ndjson").stderr.decode(),
+        command.run("verify", "one.ndjson").stderr.decode(),
+    ]
+    assert all(re.search(r"\b1 contact\b", text) and not re.search(r"\b1 contacts\b(?!/s)", text) for text in told), (
+        told
+    )
+    assert all("0.0 MB" not in text for text in told), told
+    assert all("'one.ndjson'" in text for text in told)
+    assert "1 contact in 1 page to 'one.ndjson', " in told[0]
 
 
 def test_more_than_all_is_all() -> None:
@@ -112,33 +153,83 @@ def test_without_a_terminal_a_line_a_minute_is_enough(
 def test_a_real_terminal_shows_two_calm_lines(serve: Serve, command: Any, columns: int) -> None:
     """While it runs two lines stand there, changing in place; at the end the last line is all that is left."""
     screen = pyte.Screen(columns, 12)
-    stream = pyte.ByteStream(screen)
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 12, columns, 0, 0))
-    seen: set[tuple[str, ...]] = set()
     with serve("--contacts=3000", "--latency-ms=60", "--rate-limit=1000") as served:
-        run = subprocess.Popen(
-            command.line("contacts", "-o", "a.ndjson"),
-            stdin=follower,
-            stdout=follower,
-            stderr=follower,
-            env=command.environment(served, TERM="xterm"),
-            cwd=command.folder,
-        )
-        os.close(follower)
-        while _feed(stream, leader):
-            seen.add(tuple(line.rstrip() for line in screen.display if line.strip()))
-        assert run.wait(60) == 0
-    os.close(leader)
-    left = " ".join(line.strip() for line in screen.display if line.strip())
+        states = _shown_on(screen, command, served)
+    seen = {tuple(shown) for shown in states}
+    left = "".join(screen.display).rstrip()
     assert re.fullmatch(
-        r"intercom-exporter: 3,000 contacts in 20 pages to a\.ndjson.*contacts/s .*verify a\.ndjson", left
+        r"intercom-exporter: 3,000 contacts in 20 pages to 'a\.ndjson'.*contacts/s *intercom.*verify a\.ndjson", left
     )
     drawn = [shown for shown in seen if len(shown) == 2 and "/3,000 contacts" in shown[0]]
     assert len(drawn) > 2
     assert all(re.match(r"[\d,]+/s · ", shown[1]) for shown in drawn)
     assert any("saved" in shown[1] for shown in drawn) == (columns == 80)
     assert not screen.cursor.hidden
+
+
+def test_retries_leave_the_bar_on_the_terminal_and_are_summed_up(serve: Serve, command: Any) -> None:
+    """Messages go above the bar, which counts down a wait; after the first lines retries are only counted."""
+    screen = pyte.Screen(100, 30)
+    with serve("--contacts=1500", "--latency-ms=20", "--fault=http_503=2") as served:
+        seen = _shown_on(screen, command, served)
+    begun = next(place for place, shown in enumerate(seen) if any("attempt 2 follows" in line for line in shown))
+    during = [shown for shown in seen[begun:] if not any("recheck it" in line for line in shown)]
+    with_bar = [shown for shown in during if any(re.search(r"[\d,]+/s", line) for line in shown)]
+    assert len(with_bar) >= len(during) * 0.8  # a piece that is read may end between clearing and drawing
+    assert any("attempt 2 follows" in shown[0] and "next attempt in" in shown[-1] for shown in with_bar)
+    assert sum("attempt 2 follows" in line for line in seen[-1]) == 3
+    assert any("on the way: " in line and "http_503" in line for line in seen[-1])
+
+
+def test_throttle_prints_first_lines_then_one_each_half_minute() -> None:
+    """What it skips is counted by cause, and told with the next line."""
+    now_s = 0.0
+    throttle = Throttle(lambda: now_s)
+    retry, wait = Retrying("http_503", "", 1, 1.0), Waiting(5.0, 1_667)
+    assert [throttle.skips(retry) for _ in range(5)] == [False] * 3 + [True] * 2
+    assert throttle.skips(wait)
+    assert not throttle.skips(None)
+    assert not throttle.skips(PageWritten(Position("c", 1, 150, 1, 1), 3_000))
+    now_s = 29.0
+    assert throttle.skips(retry)
+    now_s = 31.0
+    assert not throttle.skips(retry)
+    assert throttle.skipped() == " (and 4 retries or waits before it: http_503 3, rate limit 1; -v shows each)"
+    assert throttle.skipped() == ""
+    assert throttle.skips(retry)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_many_retries_are_few_lines_in_a_log(serve: Serve, command: Any, verbose: bool) -> None:
+    """Not a terminal: three lines, and the sum at the end; -v shows each."""
+    with serve("--contacts=3000", "--fault=http_503=2") as served:
+        done = command.run("contacts", "-o", "a.ndjson", *(["-v"] if verbose else []), served=served)
+    lines = [line for line in done.stderr.decode().splitlines() if "attempt 2 follows" in line]
+    assert done.returncode == 0
+    assert len(lines) >= 10 if verbose else len(lines) == 3
+    assert b"requests repeated (http_503 " in done.stderr
+
+
+def _shown_on(screen: pyte.Screen, command: Any, served: Any) -> list[list[str]]:
+    """Export on a real terminal; return the lines that stood on it after each piece of output."""
+    stream = pyte.ByteStream(screen)
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", screen.lines, screen.columns, 0, 0))
+    run = subprocess.Popen(
+        command.line("contacts", "-o", "a.ndjson"),
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=command.environment(served, TERM="xterm"),
+        cwd=command.folder,
+    )
+    os.close(follower)
+    states: list[list[str]] = []
+    while _feed(stream, leader):
+        states.append([line.rstrip() for line in screen.display if line.strip()])
+    os.close(leader)
+    assert run.wait(60) == 0
+    return states
 
 
 def _feed(stream: Any, leader: int) -> bool:

@@ -15,7 +15,7 @@ def export(command: Any) -> Any:
     return command
 
 
-@pytest.mark.parametrize("path", ["a.ndjson", "a.ndjson.manifest.json", "parts", "parts/", "parts/manifest.json"])
+@pytest.mark.parametrize("path", ["a.ndjson", "a.ndjson.manifest.json", "parts", "parts/", "parts/_manifest.json"])
 def test_a_good_export_ends_with_0(export: Any, path: str) -> None:
     """One line says how many contacts are there; with -q nothing is said."""
     done, quiet = export.run("verify", path), export.run("verify", path, "-q")

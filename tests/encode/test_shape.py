@@ -187,7 +187,7 @@ def test_shapes_of_real_contacts(
     fields: tuple[str, ...], drop: tuple[str, ...], pseudonymise: tuple[str, ...], number: int
 ) -> None:
     """Top-level values that no path touches keep their bytes; what is written is JSON, hostile contacts included."""
-    record = Workspace(1_200).record(number)
+    record = Workspace(1_200, hostile=True).record(number)
     shape = Shape(fields=fields, drop=drop, pseudonymise=pseudonymise, key=KEY)
     written = shaped(shape, record)
     found, before = json.loads(written), json.loads(record)

@@ -160,7 +160,7 @@ def test_an_export_may_be_called_anything(command: Any, name: str) -> None:
 def test_what_verify_refuses_has_no_report(command: Any) -> None:
     """A part that is listed twice, one that nobody listed, a manifest that is not complete."""
     command.run("demo", "--contacts=600", "-q", "-o", "parts/", "--part-contacts=300", "--format=ndjson")
-    manifest = command.folder / "parts" / "manifest.json"
+    manifest = command.folder / "parts" / "_manifest.json"
     truth = json.loads(manifest.read_text())
     for change in ({"files": [*truth["files"], truth["files"][0]]}, {"complete": False}, {"contacts": 7}):
         manifest.write_text(json.dumps(truth | change))
@@ -282,7 +282,7 @@ def test_a_file_that_is_cut_short_or_gone_has_none_either(command: Any) -> None:
 def test_a_folder_can_be_named_in_any_way(command: Any) -> None:
     """As the one that one is in, by its manifest, by another road to it."""
     command.run("demo", "--contacts=300", "-q", "-o", "parts/")
-    for path in (".", "manifest.json", "../parts/"):
+    for path in (".", "_manifest.json", "../parts/"):
         done = subprocess.run(
             command.line("report", path),
             cwd=command.folder / "parts",

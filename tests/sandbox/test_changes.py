@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter import Expansion, Intercom, export
 from exporter.errors import ConfigError
 from exporter.sandbox import Change, Sandbox, Workspace
 from exporter.sandbox.changes import NAMES, Changes
 from exporter.sandbox.nested import NESTED
+from exporter.sandbox.protocol import VERSIONS
 
 places = st.integers(0, 10**6)
 
@@ -22,7 +25,7 @@ places = st.integers(0, 10**6)
 @asynccontextmanager
 async def serving(contacts: int = 100, **options: Any) -> AsyncIterator[tuple[Sandbox, aiohttp.ClientSession]]:
     """Serve contacts, and a session that is let in."""
-    async with Sandbox(contacts, **options) as sandbox:
+    async with Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
         headers = {"Authorization": f"Bearer {sandbox.token}"}
         async with aiohttp.ClientSession(sandbox.base_url, headers=headers) as session:
             yield sandbox, session
@@ -81,7 +84,7 @@ def test_spelling(name: Any) -> None:
 )
 def test_other_spellings_are_refused(text: str) -> None:
     """What cannot be read is a configuration error that names the changes there are, on one line."""
-    with pytest.raises(ConfigError, match=r"names: insert, update, delete$") as caught:
+    with pytest.raises(ConfigError, match=r"names: insert, update, delete, merge$") as caught:
         Sandbox(changes=[text])
     assert repr(text) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -111,12 +114,21 @@ def test_nobody_can_leave_an_empty_workspace() -> None:
     assert len(workspace) == 1
 
 
+def left_of(contact_id: str, merged: Mapping[str, str], there: list[str]) -> str | None:
+    """Name the contact that a merged one became, if it is there."""
+    last = contact_id
+    while last in merged:
+        last = merged[last]
+    return last if last != contact_id and last in there else None
+
+
 @given(st.integers(0, 30), st.lists(st.tuples(st.sampled_from(NAMES), places, places)))
 def test_changes_are_those_of_a_plain_list(contacts: int, changes: list[tuple[str, int, int]]) -> None:
     """Any sequence of changes does to a workspace what it does to a list, and ids keep leading to their contacts."""
     workspace = Workspace(contacts)
     model = [workspace.id_of(index) for index in range(contacts)]
     gone: set[str] = set()
+    merged: dict[str, str] = {}
     for name, anywhere, elsewhere in changes:
         place, to = (number % max(len(model), 1) for number in (anywhere, elsewhere))
         if name == "insert":
@@ -125,6 +137,10 @@ def test_changes_are_those_of_a_plain_list(contacts: int, changes: list[tuple[st
         elif model and name == "delete":
             gone.add(model.pop(place))
             assert workspace.delete(place) in gone
+        elif name == "merge" and place != to:
+            assert workspace.merge(place, to) == model[place]
+            merged[model[place]] = model[to]
+            gone.add(model.pop(place))
         elif model:
             assert workspace.update(place, to) == model[place]
             model.insert(to, model.pop(place))
@@ -132,6 +148,8 @@ def test_changes_are_those_of_a_plain_list(contacts: int, changes: list[tuple[st
     assert len(workspace) == len(model) == len(set(model))
     assert [workspace.index_of(contact_id) for contact_id in model] == list(range(len(model)))
     assert {workspace.index_of(contact_id) for contact_id in gone} <= {None}
+    for contact_id in [*model, *gone]:
+        assert workspace.survivor_of(contact_id) == left_of(contact_id, merged, model)
 
 
 @given(st.integers(0, 20), st.lists(st.sampled_from(NAMES)), st.integers())
@@ -141,18 +159,18 @@ def test_drawn_positions_are_real_ones(contacts: int, names: list[Any], seed: in
     changes = Changes(workspace)
     for name in names:
         before = listed(workspace)
-        if before or name == "insert":
+        if len(before) >= {"insert": 0, "merge": 2}.get(name, 1):
             contact_id = changes.make(name)
             after = listed(workspace)
-            assert len(after) - len(before) == {"insert": 1, "update": 0, "delete": -1}[name]
-            assert (contact_id in before, contact_id in after) == (name != "insert", name != "delete")
+            assert len(after) - len(before) == {"insert": 1, "update": 0, "delete": -1, "merge": -1}[name]
+            assert (contact_id in before, contact_id in after) == (name != "insert", name not in {"delete", "merge"})
             assert name != "update" or len(before) == 1 or before.index(contact_id) != after.index(contact_id)
 
 
 @pytest.mark.parametrize("index", [0, 3, 4, *range(7, 10_000, 1_000)])
 def test_update_changes_two_values_and_no_other_byte(index: int) -> None:
     """An updated contact has another owner and the latest updated_at of all, whatever its values look like."""
-    workspace = Workspace(10_000)
+    workspace = Workspace(10_000, hostile=True)
     before = workspace.record(index)
     workspace.update(index, 9_999)
     after, old = workspace.record(9_999), json.loads(before)
@@ -196,8 +214,11 @@ def test_impossible_changes() -> None:
     for position, to in [(5, None), (5, 0), (0, 5), (0, -1)]:
         with pytest.raises(IndexError):
             sandbox.change("update", position, to)
-    with pytest.raises(ConfigError, match="insert, update, delete"):
-        sandbox.change("merge")  # type: ignore[arg-type]
+    for position, to in [(5, 0), (0, 5), (-1, 0), (0, -1), (2, 2)]:
+        with pytest.raises(IndexError):
+            sandbox.change("merge", position, to)
+    with pytest.raises(ConfigError, match="insert, update, delete, merge"):
+        sandbox.change("split")  # type: ignore[arg-type]
     assert sandbox.workspace.changes == 0
     assert sandbox.workspace.records(0, 9) == Workspace(5).records(0, 9)
 
@@ -306,12 +327,55 @@ async def test_nested_lists_of_contacts_that_come_and_go() -> None:
         came = sandbox.change("insert", 5)
         for name in NESTED:
             async with session.get(f"/contacts/{came}/{name}", params={"per_page": "150"}) as answer:
-                assert (await answer.json())["data"] == sandbox.workspace.nested(5, name)
+                key = "companies" if name == "companies" else "data"
+                assert (await answer.json())[key] == sandbox.workspace.nested(5, name)
         went = sandbox.change("delete", 5)
         assert went == came
         for name in NESTED:
             async with session.get(f"/contacts/{went}/{name}") as answer:
                 assert (answer.status, (await answer.json())["errors"][0]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("version", sorted(VERSIONS))
+async def test_merged_contact_asked_for_leads_to_its_survivor_from_2_16_on(version: str) -> None:
+    """The contact and its lists answer 410 with a link in newer versions, and 404 in older ones."""
+    async with serving(30) as (sandbox, session):
+        first, second = sandbox.change("merge", 5, 9), sandbox.change("merge", 8, 20)
+        deleted, survivor = sandbox.change("delete", 0), sandbox.workspace.id_of(18)
+        expected = (410, "contact_merged", f'</contacts/{survivor}>; rel="canonical"')
+        old = (404, "not_found", None)
+        for contact_id in (first, second, deleted):
+            modern = version in {"2.16", "2.17", "Preview", "Unstable"} and contact_id != deleted
+            for path in ("", *(f"/{name}" for name in NESTED)):
+                async with session.get(
+                    f"/contacts/{contact_id}{path}", headers={"Intercom-Version": version}
+                ) as answer:
+                    code = (await answer.json())["errors"][0]["code"]
+                    found = (answer.status, code, answer.headers.get("Link"))
+                assert found == (expected if modern else old), path
+        async with session.get(f"/contacts/{survivor}", headers={"Intercom-Version": version}) as answer:
+            assert answer.status == 200
+
+
+async def test_merged_contact_whose_survivor_went_is_not_found() -> None:
+    """A link that leads nowhere is not given."""
+    async with serving(30) as (sandbox, session):
+        merged = sandbox.change("merge", 5, 9)
+        sandbox.change("delete", 8)
+        async with session.get(f"/contacts/{merged}", headers={"Intercom-Version": "2.16"}) as answer:
+            assert answer.status == 404
+
+
+@pytest.mark.parametrize("version", ["2.15", "2.16"])
+async def test_export_of_lists_of_merged_contacts_keeps_what_the_page_had(version: str, tmp_path: Path) -> None:
+    """A contact that was merged after its page was read counts as gone, with 410 as with 404."""
+    async with Sandbox(20, changes=["merge@1x3"]) as sandbox:
+        expected = sandbox.workspace.records(0, 20)
+        async with Intercom(sandbox.token, base_url=sandbox.base_url, api_version=version) as intercom:
+            summary = await export(intercom, tmp_path / "a.ndjson", expansion=Expansion(("segments",)))
+    rows = [json.loads(line) for line in (tmp_path / "a.ndjson").read_bytes().splitlines()]
+    assert [row["id"] for row in rows] == [json.loads(record)["id"] for record in expected]
+    assert summary.lists_missing_causes == {"gone": 3}
 
 
 async def test_notes_go_on_while_their_contact_moves() -> None:
@@ -342,8 +406,8 @@ async def test_the_command_line(serve: Callable[..., AbstractContextManager[Any]
 
 def test_a_mistake_on_the_command_line(command: Any) -> None:
     """It ends with the code for a wrong configuration and one line that says how to write it."""
-    done = command.run("sandbox", "--change", "merge=3")
+    done = command.run("sandbox", "--change", "split=3")
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.count(b"\n") == 1
-    assert b"'merge=3'" in done.stderr
+    assert b"'split=3'" in done.stderr
     assert b"NAME=EVERY, NAME@PAGE or NAME@PAGExTIMES" in done.stderr

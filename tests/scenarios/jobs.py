@@ -119,7 +119,7 @@ async def export(intercom: exporter.Intercom, root: Path, output: str, options: 
 async def small_job(kind: str, folder: Path, contacts: int = 60, **options: Any) -> AsyncIterator[Job]:
     """Give a job of one of the `KINDS`, with its workspace in this process; what it makes is checked first."""
     async with (
-        exporter.Sandbox(contacts) as sandbox,
+        exporter.Sandbox(contacts, hostile=True) as sandbox,
         exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=PER_PAGE) as intercom,
     ):
         yield await undisturbed(intercom, kind, folder, **options)
@@ -131,7 +131,7 @@ async def undisturbed(intercom: exporter.Intercom, kind: str, folder: Path, **op
     folder.mkdir(parents=True)
     summary = await export(intercom, folder, output, {**usual, **options})
     job = Job(output, {**usual, **options}, lies_in(folder), intercom)
-    records = Workspace(summary.total_count_first or 0).records(0, summary.contacts)
+    records = Workspace(summary.total_count_first or 0, hostile=True).records(0, summary.contacts)
     lines = b"".join(b" ".join(record.splitlines()) + b"\n" for record in records)
     assert lines_of(job.whole) == (Rows(summary.columns).of(records, Counter()) if summary.csv_raw is False else lines)
     job.done(job.whole)

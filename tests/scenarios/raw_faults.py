@@ -20,9 +20,10 @@ from exporter.sandbox.pages import Listing
 from exporter.sandbox.protocol import Refusal
 
 CONTACTS, PER_PAGE = 40, 8
+PATIENT_S = 30.0
 FIRST, MIDDLE, LAST = 1, 3, 5
 LONG = 1 << 20
-_LISTING = Listing(Workspace(CONTACTS))  # one for all: its first pages take time to make
+_LISTING = Listing(Workspace(CONTACTS, hostile=True))  # one for all: its first pages take time to make
 _MOST_PIECES = 4096
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time
 
@@ -92,7 +93,7 @@ class RawFault:
     once: Failure | None = None
     end: str = "close"
     pause_s: float = 0
-    timeout_s: float = 30
+    timeout_s: float = PATIENT_S
     heavy: bool = False
 
 
@@ -154,7 +155,7 @@ def dripping(asked: Asked) -> Iterator[bytes]:
     return (whole[at : at + 1] for at in range(_MOST_PIECES))
 
 
-def nested(depth: int = 100_000) -> bytes:
+def nested(depth: int = 1_000_000) -> bytes:
     """Give a list in a list in a list."""
     return b"[" * depth + b"]" * depth
 
@@ -175,15 +176,12 @@ NO_ANSWER: dict[str, Content] = {
     "noise behind a chunk": lambda a: chunks(chunk(a.page), b"noise"),
     "chunk extension of noise": lambda a: chunks(chunk(a.page).replace(b"\r\n", b";\0\x1b\r\n", 1), b"0\r\n\r\n"),
     "closed before an answer": lambda _: b"",
-    "header of 1 MB": lambda a: answer(a.page, f"X: {'x' * LONG}"),
-    "10,000 headers": lambda a: answer(a.page, *[f"X-{number}: x" for number in range(10_000)]),
     "header without a colon": lambda a: answer(a.page, "no colon"),
     "header with NUL": lambda a: answer(a.page, "X: \0"),
     "no status": lambda a: b"HTTP/1.1\r\n\r\n" + a.page,
     "status 999": lambda a: answer(a.page, status="999 What"),
     "another protocol": lambda _: b"SSH-2.0-OpenSSH_9.9\r\n",
     "no head": lambda a: a.page,
-    "TLS on a plain port": lambda _: b"\x15\x03\x03\0\x02\x02\x46",
 }
 """What is no HTTP, or no answer: a failure of the network, and tried again."""
 
@@ -209,7 +207,6 @@ NO_PAGE: dict[str, Content] = {
     "contact not UTF-8": lambda a: answer(a.page.replace(b'"contact"', b'"c\xc0\xaf"', 1)),
     "NUL between tokens": lambda a: answer(a.page.replace(b",", b",\0", 1)),
     "NUL in a string": lambda a: answer(a.page.replace(b'"contact"', b'"\0"', 1)),
-    "byte order mark": lambda a: answer(b"\xef\xbb\xbf" + a.page),
     "UTF-16": lambda a: answer(a.page.decode().encode("utf-16")),
     "data twice": lambda a: answer(a.page.replace(b'"data":[', b'"data":[],"data":[', 1)),
     "data is an object": lambda a: answer(a.with_data(b'{"0":{}}')),
@@ -233,6 +230,10 @@ NO_PAGE: dict[str, Content] = {
 
 HARMLESS: dict[str, Content] = {
     "no length, whole": lambda a: head() + a.page,
+    "byte order mark": lambda a: answer(b"\xef\xbb\xbf" + a.page),
+    "status 203": lambda a: answer(a.page, status="203 Non-Authoritative Information"),
+    "two equal lengths": lambda a: head(f"Content-Length: {len(a.page)}", f"Content-Length: {len(a.page)}") + a.page,
+    "gzip of two members": lambda a: said_gzip(gzip.compress(a.half()) + gzip.compress(a.page[len(a.half()) :])),
     "closed after an answer": lambda a: answer(a.page),
     "a thousand 102": lambda a: b"HTTP/1.1 102 Processing\r\n\r\n" * 1000 + answer(a.page),
     "cursor of 1 MB": lambda a: answer(a.with_next({"starting_after": "x" * LONG + a.behind})),
@@ -254,11 +255,18 @@ CIRCLES: dict[str, Content] = {
 }
 """A listing without an end: a broken contract at once."""
 
+TOO_LARGE: dict[str, Content] = {
+    "header of 1 MB": lambda a: answer(a.page, f"X: {'x' * LONG}"),
+    "10,000 headers": lambda a: answer(a.page, *[f"X-{number}: x" for number in range(10_000)]),
+}
+"""Headers beyond what is accepted of them: a broken contract at once."""
+
 OTHERS = (
+    RawFault("headers for ever", endless(head()[:-2], b"X-A: a\r\n" * 8192), ContractError, ContractError),
+    RawFault("TLS on a plain port", sent(lambda _: b"\x15\x03\x03\0\x02\x02\x46"), ApiError, ApiError),
     RawFault("two answers at once", sent(lambda a: answer(a.page) * 2), None, end="keep"),
     RawFault("reset before an answer", lambda _: [], RetriesExhausted, end="reset"),
     RawFault("reset in a body", sent(lambda a: answer(a.page)[:9999]), RetriesExhausted, end="reset"),
-    RawFault("headers for ever", endless(head()[:-2], b"X-A: a\r\n" * 8192), RetriesExhausted),
     RawFault("102 for ever", endless(b"", b"HTTP/1.1 102 P\r\n\r\n"), RetriesExhausted, pause_s=0.01, timeout_s=0.4),
     RawFault("chunk size for ever", endless(chunks(), b"0"), RetriesExhausted, pause_s=0.01, timeout_s=0.4),
     RawFault("a byte at a time", dripping, RetriesExhausted, pause_s=0.05, timeout_s=0.4),
@@ -287,6 +295,7 @@ FAULTS = (
     *(RawFault(name, sent(content), None) for name, content in HARMLESS.items()),
     *(RawFault(name, sent(content), ApiError, ApiError) for name, content in REDIRECTS.items()),
     *(RawFault(name, sent(content), ContractError, ContractError) for name, content in CIRCLES.items()),
+    *(RawFault(name, sent(content), ContractError, ContractError) for name, content in TOO_LARGE.items()),
     *OTHERS,
 )
 
@@ -379,7 +388,7 @@ class RawApi:
                 writer.write(answer(refusal.envelope("1"), status=f"{refusal.status} No"))
                 continue
             page, cursors = self.listing.body(position, per_page), self.listing.cursors
-            if not stage.strikes(position // per_page + 1):
+            if not stage.strikes(position // PER_PAGE + 1):
                 writer.write(answer(page))
                 continue
             fault = stage.fault

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import exporter
-from exporter.sink import durable, output, part
+from exporter.sink import durable, naming, output, part
 from exporter.sink.durable import prepare_file, put_in_place
 from exporter.sink.manifest import encode_manifest
 from exporter.sink.output import Output
@@ -101,6 +101,29 @@ async def test_a_restarting_export_dies_at_every_moment(kind: str, tmp_path: Pat
     say(str(tally))
 
 
+@pytest.mark.parametrize(("kind", "power"), [("parts", False), ("parts", True), ("tables", False)])
+async def test_an_export_of_0_1_0_resumed_dies_at_every_moment(
+    kind: str, power: bool, tmp_path: Path, say: Say
+) -> None:
+    """A folder with the names of version 0.1.0 gets those of today, whatever dies meanwhile, and is resumed."""
+    async with small_job(kind, tmp_path / "whole", contacts=30 if kind == "parts" else 10) as job:
+        moments = await trees_of(job, tmp_path / "unfinished")
+        stages: dict[tuple[str, ...], Tree] = {}
+        for tree in moments:
+            if job.checkpoint in tree:
+                stages.setdefault(tuple(sorted(tree)), tree)
+        for tree in stages.values():
+            old = {as_0_1_0(name): content for name, content in tree.items()}
+            tally = await explore(case_of(job, old), tmp_path, power=power, deaths=1)
+            say(str(tally))
+    assert len(stages) >= 4
+
+
+def as_0_1_0(name: str) -> str:
+    """Name a file in a folder of parts as version 0.1.0 did."""
+    return name.replace("/_", "/")
+
+
 async def trees_of(job: Job, root: Path) -> list[Tree]:
     """Give what is there at each moment of a job that nothing disturbs."""
     lay_out({}, root)
@@ -161,7 +184,7 @@ rightly_finish = Output.finish
 WRONGS: dict[str, tuple[bool, Sequence[tuple[Any, str, Any]]]] = {
     "the data is not synced": (True, [(part, "sync", nothing)]),
     "small files are not synced": (True, [(durable, "sync", nothing)]),
-    "names are not synced": (True, [(durable, "sync_folder", nothing), (output, "sync_folder", nothing)]),
+    "names are not synced": (True, [(where, "sync_folder", nothing) for where in (durable, naming, output)]),
     "the checkpoint comes first": (True, [(Output, "commit", commit_first)]),
     "the manifest comes first": (False, [(Output, "finish", manifest_first)]),
     "what is not committed stays": (False, [(part.Part, "begin", nothing)]),

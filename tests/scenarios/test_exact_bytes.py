@@ -15,7 +15,7 @@ CONTACTS = 30_000
 @pytest.fixture(scope="module")
 def expected() -> bytes:
     """What the sandbox sends, as lines."""
-    records = Workspace(CONTACTS).records(0, CONTACTS)
+    records = Workspace(CONTACTS, hostile=True).records(0, CONTACTS)
     return b"".join(record.translate(bytes.maketrans(b"\r\n", b"  ")) + b"\n" for record in records)
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -96,7 +97,8 @@ def check_committed(tree: Tree) -> None:
             checkpoint, folder = json.loads(content or b""), name.removesuffix(Path(name).name)
             for file in (*checkpoint["files"], *filter(None, [checkpoint["part"]])):
                 path = folder + file["name"]
-                data = tree.get(f"{path}.part", tree.get(path)) or b""
+                names = (f"{path}.part", f"{folder}_{file['name']}.part", path)
+                data = next(filter(None, map(tree.get, names)), b"")
                 assert hashlib.sha256(data[: file["bytes"]]).hexdigest() == file["sha256"]
 
 
@@ -228,6 +230,38 @@ def test_a_full_disk(serve: Serve, command: Any, small_disk: Callable[[str], Pat
             check_end(command.run("contacts", "-q", "-o", output, *options, served=served), errno.ENOSPC)
         small_disk("size=100m")
         check_same(command, served, output, *options)
+
+
+@pytest.mark.parametrize(
+    ("output", "left"), [*((output, 800_000) for output in OUTPUTS), ("a.parquet", 3_000_000)], ids=str
+)
+def test_export_with_min_free_disk_never_goes_below_it(
+    serve: Serve, command: Any, small_disk: Callable[[str], Path], output: str, left: int
+) -> None:
+    """Whatever is written, a part, a journal or a table made of it, the floor is kept, and all pages are committed."""
+    floor = 16_000_000 - left
+    small_disk("size=16000k")
+    options = ("--checkpoint-every=1000", *OUTPUTS[output])
+    lowest = floor + left
+    with serve("--contacts=6000") as served:
+        arguments = ("contacts", "-q", "-o", output, *options, f"--min-free-disk={floor}")
+        run = command.start(*arguments, served=served)
+        while run.poll() is None:
+            lowest = min(lowest, free_in(command.folder))
+            time.sleep(0.001)
+        assert (run.returncode, run.stdout.read(), run.stderr.read().count(b"to be left")) == (5, b"", 1)
+        assert min(lowest, free_in(command.folder)) >= floor
+        checkpoint = json.loads(next(command.folder.rglob("*checkpoint.json")).read_bytes())
+        journal = next(command.folder.rglob("*.part")).stat().st_size
+        assert journal == checkpoint["part"]["bytes"] > 0
+        small_disk("size=100m")
+        check_same(command, served, output, *options)
+
+
+def free_in(folder: Path) -> int:
+    """Return the free bytes of a disk."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -27,7 +27,7 @@ def state_of_the_process() -> dict[str, object]:
         "folder": Path.cwd(),
         "umask": _umask(),
         "environment": dict(os.environ),
-        "policy": type(asyncio.get_event_loop_policy()),
+        "policy": type(asyncio.get_event_loop_policy()) if sys.version_info < (3, 14) else None,  # deprecated there
         "aiohttp's zlib": _aiohttp_zlib(),
     }
 

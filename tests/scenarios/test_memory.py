@@ -32,7 +32,8 @@ def peak_bytes(command: Any, served: Any, *arguments: str) -> int:
     return int(done.stdout) * 1024
 
 
-LINES, TABLE = 64 * MB, 300 * MB
+LINES = (64 if sys.version_info < (3, 14) else 72) * MB  # Python itself takes more
+TABLE = 300 * MB
 OUTPUTS: dict[str, tuple[int, int]] = {
     "-o a.ndjson": (LINES, 4 * MB),
     "-o a.ndjson.gz": (LINES, 4 * MB),
@@ -56,9 +57,10 @@ def test_memory_does_not_depend_on_the_workspace(
     most, growth = OUTPUTS[output]
     with serve("--contacts=150000", "--no-gzip") as served:
         # Threads make the allocator's fragments differ by some MB from run to run; a leak would be there each time.
-        first = ("--overwrite", "--max-contacts=15000")
+        again = ("--overwrite",) if "-o " in output else ()
+        first = (*again, "--max-contacts=15000")
         few = max(peak_bytes(command, served, *first, *output.split()) for _ in range(3))
-        more = ("--overwrite", *SLOW.get(output, ()))
+        more = (*again, *SLOW.get(output, ()))
         many = peak_bytes(command, served, *more, *output.split())
         if many - few >= growth:
             many = min(many, peak_bytes(command, served, *more, *output.split()))

@@ -1,5 +1,7 @@
 """What the command imports before it does its work: a start that takes long is felt every time."""
 
+import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -37,6 +39,44 @@ def test_an_export_imports_no_sandbox_and_no_terminal() -> None:
     """An export of contacts imports neither the stand-in nor a web server nor a progress bar."""
     modules = imported_by("import exporter.exporting, exporter.cli.reporter, exporter.cli.signals")
     assert {"exporter.sandbox", "rich.progress"} & modules == set()
+
+
+ELSEWHERE = {
+    "wsgiref": "--metrics-port",
+    "http.server": "--metrics-port",
+    "socketserver": "--metrics-port",
+    "prometheus_client": "--metrics-port and --metrics-file",
+    "sqlite3": "sandbox --from",
+    "keyring": "--token-keyring",
+    "pyarrow": "Parquet",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "aiohttp.web": "sandbox",
+    "exporter.sandbox": "sandbox",
+    "exporter.replay": "sandbox --from",
+    "exporter.report": "report",
+    "exporter.sink.verify": "verify",
+    "rich.progress": "a progress bar",
+}
+"""Modules that a run without these options or commands does not need."""
+
+
+def test_export_imports_only_what_it_needs(command: Any) -> None:
+    """A complete export to a file has imported nothing that belongs to other commands or options."""
+    with contextlib.ExitStack() as stack:
+        served = stack.enter_context(
+            subprocess.Popen(command.line("sandbox", "--contacts=300"), stdout=subprocess.PIPE)
+        )
+        stack.callback(served.terminate)
+        assert served.stdout is not None
+        address = json.loads(served.stdout.readline())
+        done = command.program(
+            "import sys; from exporter.cli.main import main; sys.exit([main(sys.argv[1:]), print(*sys.modules)][0])",
+            *("contacts", "-q", "-o", "a.ndjson.gz", f"--base-url={address['base_url']}"),
+            INTERCOM_ACCESS_TOKEN=address["token"],
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert sorted(set(done.stdout.decode().split()) & ELSEWHERE.keys()) == []
 
 
 def test_the_first_request_asks_for_the_first_page(command: Any) -> None:

@@ -30,7 +30,8 @@ async def test_each_version_gives_every_contact(version: str, tmp_path: Path, li
     faults = ["http_500=7", "truncate=5", "empty_200=11", "reset=13"]
     async with exporter.Sandbox(700, faults=faults) as sandbox, client(sandbox, version, per_page=50) as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.ndjson")
-        expected = lines_of(sandbox.workspace.records(0, 700))
+        text_owners = version in {"2.16", "2.17", "Preview", "Unstable"}
+        expected = lines_of(sandbox.workspace.records(0, 700, text_owners=text_owners))
     assert (tmp_path / "a.ndjson").read_bytes() == expected
     assert summary.source.api_version == summary.source.api_version_echoed == version
     assert summary.complete
@@ -75,6 +76,19 @@ def test_the_command_warns_of_it(command: Any) -> None:
     assert done.returncode == 0
     assert b"at most 10,000" in done.stderr
     assert b"at most 10,000" not in command.run("demo", "--contacts", "10", "--output", "b.ndjson").stderr
+
+
+@pytest.mark.parametrize("version", sorted(VERSIONS))
+async def test_sandbox_gives_owners_as_text_from_2_16_on(version: str) -> None:
+    """On pages and for one contact alike."""
+    async with exporter.Sandbox(60) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url) as asking:
+        headers = {"Authorization": f"Bearer {sandbox.token}", "Intercom-Version": version}
+        page = (await asking.get("/contacts?per_page=60", headers=headers)).json()
+        rows = page["contacts" if version in OLD else "data"]
+        single = [(await asking.get(f"/contacts/{row['id']}", headers=headers)).json() for row in rows[:8]]
+    expected = str if version in {"2.16", "2.17", "Preview", "Unstable"} else int
+    assert {type(row["owner_id"]) for row in rows} == {expected, type(None)}
+    assert single == rows[:8]
 
 
 async def test_the_sandbox_serves_the_old_shape() -> None:

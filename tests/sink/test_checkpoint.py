@@ -142,6 +142,9 @@ OTHERS: dict[str, Any] = {
     "expanded": ("tags",),
     "tag_names": True,
     "csv_raw": True,
+    "csv_bom": True,
+    "csv_phones": True,
+    "records": "normalized",
 }
 
 

@@ -49,7 +49,7 @@ def test_frames_of_zstd_follow_one_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [1, 5, 12])
 def test_a_cut_frame_is_told(tmp_path: Path, cut: int) -> None:
     """Wherever it was cut."""
-    assert read(tmp_path / "contacts.ndjson.zst", frames()[:-cut])[1] == "is cut short"
+    assert read(tmp_path / "contacts.ndjson.zst", frames()[:-cut])[1] == "is truncated"
 
 
 @pytest.mark.parametrize("damaged", [b"zzzz" + frames(), frames() + b"zzzz", frames()[:20] + b"zzzz" + frames()[24:]])

@@ -98,18 +98,18 @@ def test_a_full_part_is_on_record_before_it_has_a_name(
     opened: Opened, plain: Settings, parts: Place, order: list[str]
 ) -> None:
     """Each part is finished as a single file is; the manifest of all comes at the end."""
-    checkpoint = ["sync checkpoint.json.tmp", "rename checkpoint.json", "sync out"]
+    checkpoint = ["sync _checkpoint.json.tmp", "rename _checkpoint.json", "sync out"]
     with opened(parts, replace(plain, part_contacts=1)) as export:
         export.append(b"one")
         order.clear()
         export.append(b"two")
         export.finish()
     assert order == [
-        *("sync contacts-00001.ndjson.part", *checkpoint, "rename contacts-00001.ndjson", "sync out"),
+        *("sync _contacts-00001.ndjson.part", *checkpoint, "rename contacts-00001.ndjson", "sync out"),
         "sync out",  # the next part's name
-        *("sync contacts-00002.ndjson.part", *checkpoint, "rename contacts-00002.ndjson", "sync out"),
-        *("sync manifest.json.tmp", "rename manifest.json", "sync out"),
-        *("remove checkpoint.json", "sync out"),
+        *("sync _contacts-00002.ndjson.part", *checkpoint, "rename contacts-00002.ndjson", "sync out"),
+        *("sync _manifest.json.tmp", "rename _manifest.json", "sync out"),
+        *("remove _checkpoint.json", "sync out"),
     ]
 
 
@@ -126,14 +126,15 @@ def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
     order.clear()
     with opened(parts, replace(plain, part_contacts=1), overwrite=not restart, restart=restart):
         pass
-    last = "contacts-00003.ndjson.part" if restart else "contacts-00003.ndjson"
+    last = "_contacts-00003.ndjson.part" if restart else "contacts-00003.ndjson"
     assert order == [
         f"sync {parts.path.parent.name}",  # the folder's own name
         "sync out",  # what others may have left unsynced
-        *("remove manifest.json", "sync out"),
+        *("remove manifest.json", "remove _manifest.json", "sync out"),
         *(f"remove {last}", "remove contacts-00002.ndjson", "remove contacts-00001.ndjson"),
-        *("remove checkpoint.json", "sync out"),
+        *("remove checkpoint.json", "remove _checkpoint.json", "sync out"),
         "sync out",  # the first part's name
+        "remove _contacts-00001.ndjson.part",  # a start without a checkpoint leaves no empty part
     ]
 
 
@@ -203,10 +204,10 @@ def test_parts_are_finished_one_by_one(opened: Opened, plain: Settings, parts: P
             for number in range(1, 6):
                 export.append(b"%d" % number)
             assert names(parts) == [
-                "checkpoint.json",
+                "_checkpoint.json",
+                "_contacts-00003.ndjson.part",
                 "contacts-00001.ndjson",
                 "contacts-00002.ndjson",
-                "contacts-00003.ndjson.part",
             ]
             summary = export.finish()
     finally:
@@ -217,7 +218,7 @@ def test_parts_are_finished_one_by_one(opened: Opened, plain: Settings, parts: P
         ("contacts-00003.ndjson", 1, 1),
     ]
     assert [parts.file(number).read_bytes() for number in (1, 2, 3)] == [b"12", b"34", b"5"]
-    assert names(parts) == [*(file.name for file in summary.files), "manifest.json"]
+    assert names(parts) == ["_manifest.json", *(file.name for file in summary.files)]
     assert decode_manifest(parts.manifest.read_bytes()) == summary
     assert parts.path.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in parts.path.iterdir()} == {0o600}
@@ -284,7 +285,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(opened: Opened, file: 
     with opened(file) as export:
         export.append(b"new")
         file.file(1).write_bytes(b"precious")
-        with pytest.raises(SinkError, match="has appeared meanwhile: move it, or use --overwrite") as caught:
+        with pytest.raises(SinkError, match="was created while the export ran: move it, or use --overwrite") as caught:
             export.finish()
     assert caught.value.path == file.file(1)
     assert file.file(1).read_bytes() == b"precious"
@@ -299,7 +300,7 @@ def test_a_part_that_appears_meanwhile_is_not_overwritten(opened: Opened, parts:
     with opened(parts, overwrite=overwrite) as export:
         export.append(b"new")
         parts.file(1).write_bytes(b"precious")
-        with pytest.raises(SinkError, match="has appeared meanwhile"):
+        with pytest.raises(SinkError, match="was created while the export ran"):
             export.finish()
     assert parts.file(1).read_bytes() == b"precious"
     assert parts.part(1).read_bytes() == b"new"

@@ -255,7 +255,7 @@ def test_parts_that_are_overwritten_go_at_once(opened: Opened, content_of: Read,
         export.append(b"one", b"two", b"three", b"four", b"five")
         export.finish()
     with opened(parts, overwrite=True) as export:
-        assert [path.name for path in parts.path.iterdir()] == ["contacts-00001.ndjson.part"]
+        assert [path.name for path in parts.path.iterdir()] == ["_contacts-00001.ndjson.part"]
         export.append(b"new")
         export.finish()
     assert content_of(parts) == b"new"

@@ -25,9 +25,9 @@ def test_the_names_of_parts() -> None:
     """Everything is inside the folder; parts have five digits, so that they sort as they follow one another."""
     assert PARTS.folder == Path("out")
     assert PARTS.file(1) == Path("out/contacts-00001.ndjson.gz")
-    assert PARTS.part(12) == Path("out/contacts-00012.ndjson.gz.part")
-    assert PARTS.checkpoint == Path("out/checkpoint.json")
-    assert PARTS.manifest == Path("out/manifest.json")
+    assert PARTS.part(12) == Path("out/_contacts-00012.ndjson.gz.part")
+    assert PARTS.checkpoint == Path("out/_checkpoint.json")
+    assert PARTS.manifest == Path("out/_manifest.json")
 
 
 def test_numbers_grow_beyond_five_digits() -> None:
@@ -51,7 +51,14 @@ def test_a_number_is_read_from_either_name(number: int, suffix: str) -> None:
         *("", "contacts", "contacts.ndjson", "contacts-.ndjson", "contacts-00001", "contacts-0001.ndjson"),
         *("Contacts-00001.ndjson", "xcontacts-00001.ndjson", "contacts-00001.NDJSON", "contacts-00001ndjson"),
         *("contacts-0000\u0661.ndjson", "contacts-00001.ndjson\n", "contacts-00001.ndjson.part.part~"),
-        *("manifest.json", "checkpoint.json", ".contacts-00001.ndjson", "contacts--0001.ndjson", "notes.txt"),
+        *(
+            "_manifest.json",
+            "_checkpoint.json",
+            "_contacts-00001.ndjson",
+            ".contacts-00001.ndjson",
+            "contacts--0001.ndjson",
+            "notes.txt",
+        ),
     ],
 )
 def test_other_names_mean_no_data_file(name: str) -> None:

@@ -130,6 +130,9 @@ def test_other_settings_than_a_finished_exports_are_named(place: Place, look: Lo
     """Settings that would change the output are compared; the error says which differs, and where the manifest is."""
     finish(place, asked)
     other = {name: OTHERS[name]}
+    if name == "per_page" and not place.parts:  # plain lines do not depend on it
+        assert look(**other) == look()
+        return
     with pytest.raises(
         CheckpointError, match=f"is a finished export with another {name.replace('_', ' ')}: choose"
     ) as e:
@@ -159,8 +162,11 @@ def test_other_settings_than_an_unfinished_exports_are_named(
     place: Place, look: Look, asked: Settings, name: str
 ) -> None:
     """They are compared with the checkpoint's; both ways out begin anew."""
-    leave(place, asked)
+    checkpoint = leave(place, asked)
     other = {name: (OTHERS | PART_OTHERS | {"format": "ndjson.gz"})[name]}
+    if name == "per_page" and not place.parts:
+        assert look(**other) == checkpoint
+        return
     with pytest.raises(CheckpointError, match=f"is an unfinished export with another {name.replace('_', ' ')}:") as e:
         look(**other)
     assert e.value.path == place.checkpoint
@@ -182,10 +188,10 @@ def test_an_export_without_a_page_begins_anew_with_other_settings(place: Place, 
     """Nothing is lost with it, so nobody is asked."""
     checkpoint = leave(place, asked, pages=0)
     assert look() == checkpoint
-    assert look(per_page=50) is None
+    assert look(api_version="2.13") is None
     finish(place, asked)
-    with pytest.raises(CheckpointError, match="finished export with another per page"):
-        look(per_page=50)
+    with pytest.raises(CheckpointError, match="finished export with another api version"):
+        look(api_version="2.13")
 
 
 def test_a_damaged_checkpoint_is_refused(place: Place, look: Look) -> None:

@@ -1,6 +1,7 @@
 """Folders, links, pipes and names that are in an output's way."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,46 @@ def test_a_folder_that_holds_other_things_is_refused(parts: Place, plain: Settin
         inspect(parts, plain, overwrite=overwrite, restart=True)
 
 
+DROPPINGS = [
+    *("lost+found", "aquota.user", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini"),
+    *("$RECYCLE.BIN", "System Volume Information", "Icon\r", "__MACOSX", "@eaDir", "#recycle", "@Recycle", "#snapshot"),
+    *(".DS_Store", "._contacts-00001.ndjson.part", ".nfs0000000000000001", ".snapshot", ".Trash-1000", ".directory"),
+    *(".fuse_hidden0000000100000001", ".stfolder", ".Spotlight-V100", ".fseventsd"),
+]
+
+
+@pytest.mark.parametrize("name", DROPPINGS)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_inspect_folder_with_what_systems_drop_ignores_it(
+    parts: Place, plain: Settings, name: str, overwrite: bool
+) -> None:
+    """What a file system, a viewer or a NAS leaves in any folder is neither refused nor touched, a file or a folder."""
+    for make in (Path.touch, Path.mkdir):
+        parts.path.mkdir()
+        make(parts.path / name)
+        assert inspect(parts, plain, overwrite=overwrite, restart=False) is None
+        assert leftovers(parts) == []
+        shutil.rmtree(parts.path)
+
+
+@pytest.mark.parametrize("name", ["lost+found.txt", "Thumbs.db.ndjson", "recycle", "_temporary", "_SUCCESS.txt"])
+def test_inspect_folder_with_what_only_looks_dropped_refuses_it(parts: Place, plain: Settings, name: str) -> None:
+    """Only known names are ignored."""
+    parts.path.mkdir()
+    (parts.path / name).touch()
+    with pytest.raises(ConfigError, match="which is no part of an export"):
+        inspect(parts, plain, overwrite=True, restart=True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_inspect_folder_with_a_success_marker_refuses_to_write(parts: Place, plain: Settings, overwrite: bool) -> None:
+    """Another program would take an unfinished folder for a complete one."""
+    parts.path.mkdir()
+    (parts.path / "_SUCCESS").touch()
+    with pytest.raises(ConfigError, match="'_SUCCESS', which says that all data is there: remove it"):
+        inspect(parts, plain, overwrite=overwrite, restart=False)
+
+
 def test_hidden_files_are_none_of_our_business(parts: Place, plain: Settings) -> None:
     """What a desktop or a file system leaves in a folder is neither refused nor touched."""
     parts.path.mkdir()
@@ -44,8 +85,8 @@ def test_hidden_files_are_none_of_our_business(parts: Place, plain: Settings) ->
 def test_leftovers_are_all_data_files_the_latest_first(parts: Place) -> None:
     """Finished or not, and of any format, but nothing else."""
     parts.path.mkdir()
-    data = ["contacts-00003.ndjson.part", "contacts-00002.ndjson.gz", "contacts-00001.ndjson"]
-    for name in (*data, "manifest.json", "checkpoint.json", ".hidden", "notes.txt"):
+    data = ["_contacts-00003.ndjson.part", "contacts-00002.ndjson.gz", "contacts-00001.ndjson"]
+    for name in (*data, "_manifest.json", "checkpoint.json", ".hidden", "notes.txt"):
         (parts.path / name).write_bytes(b"")
     assert [path.name for path in leftovers(parts)] == data
 

@@ -104,6 +104,12 @@ def test_plain_http_beyond_this_machine_must_be_asked_for(url: str) -> None:
                 'https://api.intercom.io/"',
                 "https://api.intercom.io\\@evil.example",
                 "https://api.intercom.io/{id}",
+                "https://api..intercom.io",
+                "https://api.intercom.io,example.test",
+                "https://api%2eintercom.io",
+                "https://*.intercom.io",
+                f"https://{'a.' * 127}example",
+                "https://api.intercom.io:0",
             )
         ),
     ],
@@ -115,3 +121,11 @@ def test_a_bad_address_is_refused_without_quoting_it(settings: dict[str, str]) -
         intercom(**settings)
     assert TOKEN not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("path", ["/contacts", "/contacts/", "/Contacts//", "/gateway/contacts"])
+def test_base_url_that_ends_in_contacts_is_refused(path: str) -> None:
+    """The endpoint is added to the base URL: with it there already, each request would be for another one."""
+    with pytest.raises(exporter.ConfigError, match="must end before '/contacts'"):
+        intercom(base_url=f"https://api.intercom.io{path}")
+    assert intercom(base_url=f"https://api.intercom.io{path}-of-mine").base_url.endswith("-of-mine")

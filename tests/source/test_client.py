@@ -10,7 +10,6 @@ import anyio
 import pytest
 
 import exporter
-from exporter.source.connection import proxy_for
 
 TOKEN = "dG9rOnRlc3Q="
 QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, retry_time_s=10, attempts=4)
@@ -287,21 +286,3 @@ async def test_the_environments_proxy_is_used(api: StartApi, monkeypatch: pytest
         await first_page(server.base_url)
         assert [request.target for request in proxy.requests] == ["http://api.invalid/contacts?per_page=150"]
         assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "proxy"),
-    [
-        ("https://api.intercom.io", "http://proxy.test:3128"),
-        ("http://api.test", None),
-        ("https://api.internal.test", None),
-        ("https://localhost:8080", None),
-        ("https://127.0.0.1", None),
-        ("https://[::1]:9", None),
-    ],
-)
-def test_a_proxy_is_chosen_by_scheme_and_host(url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each scheme has its variable; no_proxy is honoured, and this machine is never asked for by a proxy."""
-    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
-    monkeypatch.setenv("no_proxy", "internal.test")
-    assert proxy_for(url) == proxy

@@ -37,7 +37,10 @@ def served(records: list[str]) -> Callable[[Any], bytes]:
     [
         *({"token": token} for token in ("", "  \n", None, 7, b"bytes")),
         *({"token": f"{TOKEN}{bad}x"} for bad in (" ", "\n", "\t", "\x00", "\x7f", "é", "\u2028", "\ud800")),
-        *({"api_version": version} for version in ("", "2.15", "2", "1.5", "unstable", None, 2.14, "2.14\r\nX: y")),
+        *(
+            {"api_version": version}
+            for version in ("", "2.18", "2", "1.5", "unstable", "preview", None, 2.14, "2.14\r\nX: y")
+        ),
         *({"per_page": number} for number in (0, -1, 151, 10**9, 150.0, "150", None, True)),
         *({"reserve_percent": number} for number in (-0.1, 90.1, math.nan, math.inf, "20", None, True)),
         *({"patience": patience(name, value)} for name in PATIENCE for value in (-1, math.nan, "5", None, True)),
@@ -61,7 +64,7 @@ def test_a_bad_argument_is_refused_before_anything_is_sent(settings: dict[str, o
     "settings",
     [
         {"token": f" {TOKEN}\r\n"},
-        *({"api_version": version} for version in ("1.0", "1.4", "2.0", "2.14", "Unstable")),
+        *({"api_version": version} for version in ("1.0", "1.4", "2.0", "2.14", "2.17", "Preview", "Unstable")),
         *({"per_page": number} for number in (1, 150)),
         *({"reserve_percent": number} for number in (0, 12.5, 90)),
         {"patience": exporter.Patience(retry_time_s=0, run_retry_time_s=math.inf, attempts=1, timeout_s=10**8)},

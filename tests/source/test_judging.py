@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exporter
-from exporter.source.judging import printable, refusal
+from exporter.source.judging import Asked, printable, refusal
 from exporter.source.trial import Transient
 
 TOKEN = "dG9rOnRlc3Q="
@@ -19,9 +19,10 @@ URL = "https://api.eu.intercom.io"
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 
-def judge(status: int, body: bytes = b"", **headers: str) -> exporter.SourceError | Transient:
+def judge(status: int, body: bytes = b"", path: str = "/contacts", **headers: str) -> exporter.SourceError | Transient:
     """Judge an answer; an underscore in a header's name is a hyphen."""
-    return refusal(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, URL, TOKEN)
+    asked = Asked(URL, path, TOKEN)
+    return refusal(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, asked)
 
 
 def envelope(**error: Any) -> bytes:
@@ -182,3 +183,40 @@ async def test_a_server_that_echoes_the_token_gets_it_nowhere(api: StartApi) -> 
     assert [type(event).__name__ for event in events].count("Retrying") == 4
     assert not [text for text in [*texts(caught.value), *map(repr, events)] if TOKEN in text]
     assert TOKEN not in repr(intercom)
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "permission"),
+    [
+        ("/contacts", "contacts", "Read and list users and companies"),
+        ("/contacts/{id}/notes", "/contacts/{id}/notes", "Read one user and one company"),
+        ("/contacts/{id}/companies", "/contacts/{id}/companies", "Read and list users and companies"),
+        ("/tags", "/tags", "Read tags"),
+        ("/contacts/{id}/tags", "/contacts/{id}/tags", "Read tags"),
+        ("/data_attributes", "/data_attributes", "Read content data"),
+    ],
+)
+def test_refusal_of_a_forbidden_endpoint_names_it_and_the_permission(path: str, named: str, permission: str) -> None:
+    """A 403 says what may not be read, and which permission of the app is missing."""
+    error = judge(403, envelope(code="forbidden"), path=path)
+    assert str(error).endswith(f"the token may not read {named}: give its app the permission {permission!r}")
+
+
+def test_refusal_of_a_restricted_plan_does_not_ask_for_a_permission() -> None:
+    """A permission does not help where the workspace's plan lacks the endpoint."""
+    error = judge(403, envelope(code="api_plan_restricted"), path="/tags")
+    assert str(error).endswith("the workspace's plan does not include /tags")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [(b"\n <!DOCTYPE html><h1>Forbidden</h1>", {}), (b"", {"Content_Type": "text/HTML; charset=utf-8"})],
+)
+def test_refusal_by_a_web_page_blames_a_firewall(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """A web page comes from a firewall or gateway: neither token nor permissions are at fault."""
+    error = judge(status, body, **headers)
+    assert type(error) is exporter.CredentialsError
+    assert f"the API answered {status}: a firewall or gateway refused the request for /contacts" in str(error)
+    assert "permission" not in str(error)
+    assert "check that the token" not in str(error)

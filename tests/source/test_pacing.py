@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from exporter.source.pacing import (
     LONGEST_WINDOW_S,
     Announcement,
+    PageSize,
     Window,
     announced,
     backoff_s,
+    halvings,
     smaller_page,
     told_wait_s,
 )
@@ -134,7 +136,29 @@ def test_back_off_grows_to_its_limit() -> None:
     assert backoff_s(3, 0.5, lambda: 0.0) == 1.0
 
 
-def test_a_page_is_halved_after_each_three_server_errors() -> None:
-    """Two 5xx may be chance, three are a reason to ask for less; one contact is the least."""
-    assert [smaller_page(150, errors) for errors in range(8)] == [150, 150, 150, 75, 75, 75, 37, 37]
-    assert smaller_page(150, 10**6) == smaller_page(1, 3) == 1
+def test_a_page_is_halved_after_each_three_failures_and_twice_after_each_timeout() -> None:
+    """Two failures may be chance, three are a reason to ask for less; one contact is the least."""
+    assert [smaller_page(150, halvings(0, errors)) for errors in range(8)] == [150, 150, 150, 75, 75, 75, 37, 37]
+    assert [smaller_page(150, halvings(timeouts, 0)) for timeouts in range(5)] == [150, 37, 9, 2, 1]
+    assert smaller_page(150, 10**6) == smaller_page(1, 1) == 1
+
+
+def test_page_size_after_failures_grows_back_and_waits_longer_each_time() -> None:
+    """A server that never sends more than 50 contacts is asked for more ever less often."""
+    size, failures, pages = PageSize(150), 0, 3_000
+    for _ in range(pages):
+        halved = 0
+        while size.for_attempt(halved) > 50:
+            failures, halved = failures + 1, halved + 1
+        assert size.for_next() in (size.sent, size.sent * 2)
+        size.succeeded()
+    assert failures < 30
+
+
+def test_page_size_after_one_failure_is_whole_again_soon() -> None:
+    """What was wrong with one page says nothing of the next ones."""
+    size, sizes = PageSize(150), []
+    for halved in (0, 2, 0, 0, 0, 1, 0, 0):
+        sizes.append(size.for_attempt(halved))
+        size.succeeded()
+    assert sizes == [150, 37, 74, 148, 150, 75, 150, 150]

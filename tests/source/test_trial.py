@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import ContractError, Event, Patience, RetriesExhausted, Retrying
-from exporter.source.trial import Traffic, Transient, Trial
+from exporter.source.trial import Traffic, Transient, Trial, is_transient
 
 
 class Attempts:
@@ -107,12 +107,32 @@ def test_only_rate_limit_waits_count_as_such() -> None:
     assert attempts.traffic.retries == {"http_429": 1, "http_503": 1, "network": 1}
 
 
-def test_only_5xx_count_as_server_errors() -> None:
-    """The count that shrinks pages leaves out refusals, cuts and silence."""
+def test_trial_after_failures_of_heavy_pages_halves_them() -> None:
+    """What a page too heavy for a server meets makes it smaller; refusals and short lists do not."""
     attempts = Attempts(Patience(first_backoff_s=0.001))
-    for cause in ("http_429", "http_408", "network", "timeout", "broken_body", "http_500", "http_520"):
+    for cause in ("http_429", "http_408", "shortfall", "shortfall", "shortfall", "network", "broken_body"):
         attempts.fail(Transient(cause, "x"))
-    assert attempts.trial.server_errors == 2
+    assert attempts.trial.halved == 0
+    attempts.fail(Transient("http_500", "x"))
+    assert (attempts.trial.halved, attempts.trial.limit_s) == (1, 60)
+    attempts.fail(Transient("timeout", "x"))
+    assert attempts.trial.halved == 3
+
+
+@pytest.mark.parametrize(("timeout_s", "sizes"), [(60, [150, 37, 9, 2, 1]), (30, [150, 37, 9, 2])])
+def test_trial_of_a_page_that_hangs_tries_smaller_ones_within_its_budget(timeout_s: float, sizes: list[int]) -> None:
+    """With the default retry time several sizes are tried, and all attempts together take no longer than it allows."""
+    attempts, tried, took_s = Attempts(Patience()), list[int](), 0.0
+    while True:
+        tried.append(max(1, 150 >> attempts.trial.halved))
+        attempt_s = min(timeout_s, attempts.trial.limit_s)
+        took_s += attempt_s
+        wait_s = attempts.fail(Transient("timeout", "x"), attempt_s)
+        if wait_s is False:
+            break
+        took_s += wait_s
+    assert tried[: len(sizes) - 1] == sizes[: len(sizes) - 1]
+    assert took_s <= 100
 
 
 def test_the_observer_hears_of_each_retry() -> None:
@@ -158,3 +178,23 @@ def test_no_sequence_of_failures_outlasts_the_patience(
     assert made <= most
     assert attempts.traffic.retries.total() == made - 1
     assert attempts.traffic.retry_time_s <= retry_time_s
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"),
+    [(400, False), (403, False), (408, True), (409, False), (429, True), (499, False), (500, True)],
+)
+def test_is_transient_status_may_pass_by_itself(status: int, *, passes: bool) -> None:
+    """Time-outs, rate limits and server errors are worth another attempt; other refusals are not."""
+    assert is_transient(status) is passes
+
+
+def test_traffic_add_counts_both() -> None:
+    """What it cost adds up, and retries by cause."""
+    traffic = Traffic(requests=1, rate_limit_wait_s=1.0, retry_time_s=2.0)
+    traffic.retries["network"] = 1
+    other = Traffic(requests=2, rate_limit_wait_s=0.5, retry_time_s=0.25)
+    other.retries.update({"network": 2, "timeout": 1})
+    traffic.add(other)
+    assert (traffic.requests, traffic.rate_limit_wait_s, traffic.retry_time_s) == (3, 1.5, 2.25)
+    assert traffic.retries == {"network": 3, "timeout": 1}

@@ -1,0 +1,185 @@
+"""Names of outputs: dates in them, and the folders that they need."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from glob import escape, glob
+from pathlib import Path
+
+from exporter.errors import CheckpointError, ConfigError
+from exporter.sink.checkpoint import Checkpoint, load_checkpoint
+from exporter.sink.durable import sync_folder
+from exporter.sink.place import Place, means_a_folder, standing
+from exporter.sink.target import finished_summary
+
+REPORT_SUFFIX = ".report.html"
+"""Of the name of a report, behind that of its export."""
+
+_FORMS = {"{date}": "%Y-%m-%d", "{time}": "%H%M%S"}
+_DIGITS = {"{date}": "[0-9]" * 4 + ("-" + "[0-9]" * 2) * 2, "{time}": "[0-9]" * 6}
+_FIELD = re.compile(r"(\{date\}|\{time\})")
+_Began = tuple[str, str]
+"""When an export was begun: date and time, as names have them."""
+
+
+def expanded(output: str, now: datetime | None = None, *, restart: bool = False) -> str:
+    """Put the date and time into an output's name: those of its first run.
+
+    The latest export whose name fits comes first if it is unfinished: the same
+    command resumes it, though it is another day.
+
+    Args:
+        output: as the user gave it, with `{date}` and `{time}` in UTC.
+        now: the time, that of the clock if not given.
+        restart: whether a new export is begun in any case.
+    """
+    if not _FIELD.search(output):
+        return output
+    begins = restart or "\0" in output  # such a name no file has
+    return (None if begins else _Pattern(output).latest_unfinished()) or dated(output, now)
+
+
+def dated(output: str, now: datetime | None = None) -> str:
+    """Put the date and time of a new export into its name."""
+    now = now or datetime.now(UTC)
+    return _FIELD.sub(lambda field: now.strftime(_FORMS[field[0]]), output)
+
+
+@contextmanager
+def naming_resumed(pattern: str, output: str) -> Iterator[None]:
+    """Name the export of another day in errors of the block about its checkpoint, and say what leads past it.
+
+    Args:
+        pattern: the output as the user gave it.
+        output: its name in this run.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        if output == dated(pattern):
+            raise
+        advice = f"{output!r} was begun earlier: --restart leaves it as it is and begins an export under a new name"
+        raise CheckpointError(f"{error} ({advice})", path=error.path) from error.__cause__
+
+
+def is_file_of(output: str, path: str) -> bool:
+    """Return whether an export to this output, begun at any time, would have a file at a path from the root."""
+    pieces = _FIELD.split(os.path.realpath(output))
+    endings = "(/.*)?" if means_a_folder(output) else r"(\.part|\.checkpoint\.json|\.manifest\.json)?(\.tmp)?"
+    return re.fullmatch(f"{_expression_of(pieces)}{endings}", path, re.DOTALL) is not None
+
+
+def make_parents(output: str) -> None:
+    """Make the folders above an output that are missing, for their owner alone, and durable.
+
+    Raises:
+        ConfigError: one cannot be made.
+    """
+    missing = [folder for folder in Path(output).parents if not os.path.lexists(folder)]
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(folder.parent)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "there is no such name"
+        raise ConfigError(f"the folder of {output!r} cannot be made: {reason}") from None
+
+
+class _Pattern:
+    """A name with dates in it, and the exports whose names fit it.
+
+    Args:
+        output: the name, as the user gave it.
+    """
+
+    def __init__(self, output: str) -> None:
+        pieces = _FIELD.split(str(Path(output)))  # as `glob` spells what it finds
+        self._slash = output[len(output.rstrip(os.sep)) :]
+        self._glob = "".join(_DIGITS.get(piece) or escape(piece) for piece in pieces)
+        self._is_folder = means_a_folder(output)
+        self._names = re.compile(_expression_of(pieces), re.DOTALL)
+
+    def latest_unfinished(self) -> str | None:
+        """Return the name of the latest unfinished export; None where a later one is finished."""
+        unfinished = max(self._unfinished(), default=None)
+        if unfinished is None or any(began > unfinished[0] for began in self._finished()):
+            return None
+        return f"{unfinished[1]}{self._slash}"
+
+    def _unfinished(self) -> Iterator[tuple[_Began, str]]:
+        for place, name in self._found("checkpoint"):
+            if checkpoint := _resumable(place):
+                yield _began(name, checkpoint.figures.started_at), str(place.path)
+
+    def _finished(self) -> Iterator[_Began]:
+        for place, name in self._found("manifest"):
+            with suppress(OSError):
+                if _is_plain(standing(place, place.manifest)) and (summary := finished_summary(place)):
+                    yield _began(name, summary.started_at)
+
+    def _found(self, kind: str) -> Iterator[tuple[Place, re.Match[str]]]:
+        """Find the outputs that have a checkpoint or a manifest, under names with possible dates."""
+        place = Place(Path(self._glob), "", parts=self._is_folder)
+        for path in map(str, place.names_of(getattr(place, kind))):
+            for found in glob(path):  # noqa: PTH207 - a pattern that may begin at the root
+                output = found.removesuffix(path.removeprefix(self._glob))
+                name = self._names.fullmatch(output)
+                if name and _is_possible(name):
+                    yield replace(place, path=Path(output)), name
+
+
+def _expression_of(pieces: list[str]) -> str:
+    """Return the regular expression of a name in pieces; a date that comes again is the same."""
+    expression = ""
+    for index, piece in enumerate(pieces):
+        group = piece.strip("{}")
+        if piece not in _FORMS:
+            expression += re.escape(piece)
+        else:
+            expression += f"(?P={group})" if piece in pieces[:index] else f"(?P<{group}>{_DIGITS[piece]})"
+    return expression
+
+
+def _is_possible(name: re.Match[str]) -> bool:
+    """Return whether the date and time in a name exist."""
+    try:
+        for group, digits in name.groupdict().items():
+            datetime.strptime(digits, _FORMS[f"{{{group}}}"]).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
+
+
+def _began(name: re.Match[str], started_at: str) -> _Began:
+    """Return when an export was begun: by its name, and by its figures where that has no date."""
+    fields = name.groupdict()
+    return fields.get("date", started_at[: len("2026-11-26")]), fields.get("time", "")
+
+
+def _resumable(place: Place) -> Checkpoint | None:
+    """Return the checkpoint of an export that has a page and is not finished."""
+    path = standing(place, place.checkpoint)
+    try:
+        checkpoint = load_checkpoint(path) if _is_plain(path) else None
+    except (CheckpointError, OSError):  # not ours, or nothing to go by
+        return None
+    if checkpoint is None or not checkpoint.figures.position.pages:
+        return None
+    place = replace(place, suffix=f".{checkpoint.settings.format}")
+    return None if _stands_finished(place, checkpoint) else checkpoint
+
+
+def _stands_finished(place: Place, checkpoint: Checkpoint) -> bool:
+    """Return whether an output is finished, or another file has its name: neither is ever replaced on another day."""
+    if any(map(os.path.lexists, place.names_of(place.manifest))):
+        return place.parts or checkpoint.is_written or os.path.lexists(place.path)
+    is_this = checkpoint.is_written and not os.path.lexists(place.unnamed(1))
+    return not place.parts and os.path.lexists(place.path) and not is_this
+
+
+def _is_plain(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)

@@ -1,0 +1,37 @@
+"""Whether a choice of fields can be meant: a name that is misspelled would write empty contacts for hours."""
+
+from collections.abc import Iterator
+
+from exporter.encode.columns import CUSTOM, is_within
+from exporter.encode.shape import Shape
+from exporter.errors import ConfigError
+from exporter.schema import BY_PATH
+
+
+def check_selection(shape: Shape) -> None:
+    """Refuse a choice of fields that leaves nothing.
+
+    A field that is not known is no error beside one that is: Intercom adds fields without notice.
+
+    Raises:
+        ConfigError: no chosen field can exist, or each of them is dropped.
+    """
+    if shape.fields and not any(map(_can_exist, shape.fields)):
+        names = ", ".join(repr(path) for path in shape.fields)
+        raise ConfigError(
+            f"no contact can have {'the field' if len(shape.fields) == 1 else 'any of the fields'} {names}: "
+            "see intercom-exporter schema for their names, custom attributes are custom_attributes.NAME; "
+            "to write a field that is not documented yet, choose id with it",
+            "fields",
+        )
+    if shape.fields and all(any(is_within(path, drop) for drop in shape.drop) for path in shape.fields):
+        raise ConfigError("each of the chosen fields is dropped again: nothing would be written", "fields")
+
+
+def lacking(shape: Shape, found: frozenset[str]) -> Iterator[str]:
+    """Yield the fields that were named and not found."""
+    return (path for path in shape.paths if path not in found)
+
+
+def _can_exist(path: str) -> bool:
+    return path in BY_PATH or path.startswith(f"{CUSTOM}.")

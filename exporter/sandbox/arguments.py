@@ -1,0 +1,57 @@
+"""Check the arguments of a `Sandbox`: their types first, then what they say."""
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import TYPE_CHECKING
+
+from exporter.errors import ConfigError
+from exporter.sandbox.protocol import WINDOW_S
+from exporter.sandbox.served import Served
+from exporter.usage import Kinds, check_callable, check_kinds
+
+if TYPE_CHECKING:
+    from exporter.sandbox.server import Sandbox
+
+_KINDS: dict[str, Kinds] = {
+    "contacts": int,
+    "seed": int,
+    "port": int,
+    "token": (str, NoneType),
+    "latency_ms": float,
+    "rate_limit": (int, NoneType),
+    "gzip": bool,
+    "hostile": bool,
+    "slow_s": float,
+}
+
+
+def check_types(given: Mapping[str, object]) -> None:
+    """Check the types of a sandbox's arguments.
+
+    Raises:
+        ConfigError: one has another type.
+    """
+    check_kinds(given, _KINDS)
+    check_callable("clock", given["clock"])
+    if given["replay"] is not None and not isinstance(given["replay"], Served):
+        raise ConfigError("replay must be an exporter.Replay, such as exporter.Replay('contacts.ndjson.gz')")
+
+
+def check(sandbox: "Sandbox", *, replayed: bool) -> None:
+    """Check the values of a sandbox's arguments.
+
+    Raises:
+        ConfigError: one makes no sense.
+    """
+    token = sandbox.token
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError("the sandbox's token must be printable ASCII without spaces")
+    if sandbox.changes.planned and replayed:
+        raise ConfigError("a finished export does not change while it is served")
+    if not 0 <= sandbox.port < 2**16:
+        raise ConfigError(f"port {sandbox.port} is not a number from 0 to 65535")
+    for name, unit in (("latency_ms", "milliseconds"), ("slow_s", "seconds")):
+        if not getattr(sandbox, name) >= 0:
+            raise ConfigError(f"{name} {getattr(sandbox, name)} is not a number of {unit} from 0")
+    if sandbox.rate_limit is not None and sandbox.rate_limit < 1:
+        raise ConfigError(f"rate_limit {sandbox.rate_limit} is not a number of calls per {WINDOW_S} s from 1")

@@ -1,0 +1,49 @@
+"""`sandbox --print-env`: one line of a shell starts a sandbox, and the commands after it use it."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+SHELLS = """
+set -eu
+eval "$({python} -m exporter sandbox --contacts 20 --token "a'b" --print-env &)"
+trap 'kill "$SANDBOX_PID" 2>/dev/null || true' EXIT
+{python} -m exporter contacts --quiet
+{python} -m exporter check --json
+kill "$SANDBOX_PID"
+tries=0
+while kill -0 "$SANDBOX_PID" 2>/dev/null && [ $tries -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+! kill -0 "$SANDBOX_PID" 2>/dev/null
+echo stopped
+"""
+
+
+def test_print_env_in_a_shell_starts_a_sandbox_for_the_commands_after_it(command: Any) -> None:
+    """The shell goes on at once, exports find address and token in the environment, and kill ends the sandbox."""
+    for shell in ("bash", "sh"):
+        done = subprocess.run(
+            [shell, "-c", SHELLS.format(python=sys.executable)],
+            cwd=command.folder,
+            env=command.environment(),
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, (shell, done.stderr.decode())
+        lines = done.stdout.splitlines()
+        assert [line[:7] for line in lines[:20]] == [b'{"type"'] * 20
+        assert json.loads(b"".join(lines[20:-1]))["contacts"] == 20
+        assert lines[-1] == b"stopped"
+
+
+def test_print_env_prints_three_lines_and_releases_stdout(command: Any) -> None:
+    """Whoever reads stdout comes to its end while the sandbox serves."""
+    process = command.start("sandbox", "--contacts=1", "--token=secret", "--print-env")
+    lines = process.stdout.read().decode().splitlines()
+    assert process.poll() is None
+    assert lines[0] == "export INTERCOM_ACCESS_TOKEN=secret"
+    assert lines[1].startswith("export INTERCOM_EXPORTER_BASE_URL=http://127.0.0.1:")
+    assert lines[2:] == [f"SANDBOX_PID={process.pid}"]
+    process.terminate()
+    assert process.wait(30) == 0
