@@ -100,6 +100,23 @@ async def test_what_is_odd_about_the_api_is_told(raw_server: RawServer) -> None:
     assert (checked.contacts, checked.pages, checked.estimated_bytes, checked.estimated_duration_s) == (None,) * 4
 
 
+async def test_a_name_that_echoes_the_token_is_withheld(raw_server: RawServer) -> None:
+    """What `/me` says of the workspace is the server's, like a message."""
+    token = "dG9rOjBmOWMxZDUy"
+    page = b'{"data":[{"id":"1"}],"pages":null,"total_count":1}'
+    answers = [page, b'{"app":{"name":"of %b","region":"\\u001b%b"}}' % (token.encode(), b"x" * 5_000)]
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = answers.pop(0)
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+
+    async with raw_server(answer) as base_url, exporter.Intercom(token, base_url=base_url) as intercom:
+        checked = await exporter.check(intercom)
+    assert checked.workspace == "of [token]"
+    assert checked.workspace_region == "\\x1b" + "x" * 96
+
+
 async def test_an_old_version_and_an_empty_workspace() -> None:
     """Leads alone; and no contact at all is one page."""
     async with exporter.Sandbox(0) as sandbox:

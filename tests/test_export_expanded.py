@@ -256,6 +256,33 @@ async def test_export_with_a_list_that_fails_for_ever_keeps_what_the_page_had(
     assert [remark.partition(":")[0] for remark in remarks(summary) if "lists" in remark] == [sentence]
 
 
+class Endless(exporter.Sandbox):
+    """Has lists of empty pages without an end."""
+
+    pages = 0
+
+    async def _contact(self, _request: web.Request) -> web.Response:
+        self.pages += 1
+        following = {"starting_after": f"page {self.pages}"}
+        return web.json_response({"type": "list", "data": [], "pages": {"next": following}})
+
+
+async def test_list_of_empty_pages_without_an_end_is_given_up(tmp_path: Path) -> None:
+    """Like any list that cannot be had; the export ends."""
+    async with Endless(1, hostile=False) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, reserve_percent=0) as intercom:
+            summary, _ = await exported(intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(("segments",)))
+    assert (summary.lists_missing_causes, sandbox.pages) == ({"broken_body": 1}, 1_001)
+
+
+async def test_export_whose_lists_take_too_much_memory_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All lists of a page together are bounded; what was written stays, and a smaller page may do."""
+    monkeypatch.setattr("exporter.source.expansion._MAX_PAGE_BYTES", 20_000)
+    async with serving(1_000, 150) as (_, intercom):
+        with pytest.raises(exporter.ContractError, match=r"of 150 contacts take more .* fewer contacts a page"):
+            await exporter.export(intercom, tmp_path / "a.ndjson", expansion=WHOLE)
+
+
 async def test_export_whose_lists_mostly_fail_ends(tmp_path: Path) -> None:
     """Where none of the first twenty lists can be had, it is no matter of single contacts."""
     async with Failing(150, hostile=False) as sandbox:

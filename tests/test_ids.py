@@ -62,6 +62,13 @@ def test_page_keys_of_unusual_ids_differ_from_all_others(record: bytes) -> None:
     assert key not in others
 
 
+def test_page_keys_of_a_contact_with_two_ids_do_not_depend_on_its_page() -> None:
+    """A usual beginning counts, whatever follows and whoever is on the page."""
+    twice = contact(HEX)[:-1] + b',"id":"another"}'
+    assert keys_of(twice) == [bytes.fromhex(HEX)]
+    assert page_keys([contact("someone"), twice])[KEY_BYTES:] == bytes.fromhex(HEX)
+
+
 def test_page_keys_of_one_id_in_several_spellings_are_equal() -> None:
     """Escapes, white space, a number instead of text and the place in the object do not matter."""
     spelled = [contact("a1"), b'{"name":"x", "id" :\n"\\u0061\\u0031"}', b'{"id":"a1","name":"\\ud800"}']

@@ -201,6 +201,8 @@ def end(error: BaseException) -> int:
             return READER_GONE
         case KeyboardInterrupt():
             return INTERRUPTED
+        case OSError() if error.filename is not None:  # such as SSLKEYLOGFILE, which the HTTP library opens
+            line = f"{error.filename!r} cannot be used: {error.strerror}"
         case OSError():
             line, code = f"cannot write to stdout: {error.strerror}", DESTINATION
         case _:

@@ -11,9 +11,9 @@ from cyclopts import Parameter, Token
 TOKENS_BEGIN = "dG9r"  # base64 of "tok", as Intercom makes them
 _MAX_DIGITS = 40
 _SIZES = {unit: power for power, unit in enumerate(("", "k", "m", "g", "t", "p", "e"))}
-_SIZE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?)\s*([kmgtpe]?)(i?)b?", re.IGNORECASE)
-_DURATION = re.compile(r"(?:[0-9]{1,20}(?:\.[0-9]{1,20})?\s*(?:ms|min|[smhd])\s*)+", re.IGNORECASE)
-_DURATION_PIECE = re.compile(r"([0-9.]+)\s*([a-z]+)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?)\s*([kmgtpe]?)(i?)b?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(?:[0-9]{1,20}(?:\.[0-9]{1,20})?\s*(?:ms|min|[smhd])\s*)+", re.IGNORECASE | re.ASCII)
+_DURATION_PIECE = re.compile(r"([0-9.]+)\s*([a-z]+)", re.IGNORECASE | re.ASCII)
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "min": 60.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 Show = Callable[[Any], str]

@@ -11,6 +11,7 @@ REGIONS = {
     "eu": "https://api.eu.intercom.io",
     "au": "https://api.au.intercom.io",
 }
+_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?", re.ASCII)
 _MAX_HOST_CHARACTERS = 254  # of DNS, with a dot at the end
 
 
@@ -35,7 +36,6 @@ def _checked_address(base_url: object, *, insecure_http: bool) -> str:
     try:
         parts = urlsplit(base_url)
         _port = parts.port  # refuses what is no number
-        (parts.hostname or "").encode("idna")  # no empty or overlong label, which the resolver would choke on
     except ValueError:
         raise ConfigError("base_url cannot be read as a URL", "base_url") from None
     _check_parts(base_url, parts)
@@ -56,7 +56,7 @@ def _check_parts(base_url: str, parts: SplitResult) -> None:
         raise ConfigError("base_url holds a user or password: the token is the only credential", "base_url")
     if parts.scheme not in ("http", "https") or not parts.hostname or not _is_plain(base_url):
         raise ConfigError("base_url must look like https://api.intercom.io", "base_url")
-    if parts.port == 0 or not _is_host(parts.hostname):
+    if parts.port == 0 or not is_host(parts.hostname):
         raise ConfigError(
             "base_url has a malformed host or port: it must look like https://api.intercom.io", "base_url"
         )
@@ -70,11 +70,12 @@ def _is_plain(url: str) -> bool:
     return url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
+    """Return whether this is an IP address, or a name that a resolver can be asked for."""
     try:
         return bool(ip_address(host))
     except ValueError:
-        return len(host) <= _MAX_HOST_CHARACTERS and bool(re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", host, re.ASCII))
+        return len(host) <= _MAX_HOST_CHARACTERS and bool(_NAME.fullmatch(host))
 
 
 def is_loopback(host: str) -> bool:

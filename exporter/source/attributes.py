@@ -28,6 +28,7 @@ async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] 
         The names; None where the API does not tell them to this token, or in a way that cannot be understood.
 
     Raises:
+        ContractError: it names more attributes than a table can have columns, or one by the token.
         SourceError: it failed in another way than by refusing.
     """
 
@@ -47,6 +48,8 @@ async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] 
     names = _names(envelope.records)
     if len(names) > _MOST or sum(map(len, names)) > _MOST_CHARACTERS:
         raise ContractError(f"the API names {len(names):,} attributes, which make no table: choose some with --fields")
+    if any(map(client.echoes_token, names)):  # columns stand in headers, manifests and events
+        raise ContractError("the API names an attribute after the access token: choose others with --fields")
     return names
 
 

@@ -21,7 +21,7 @@ from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, without_mark
 from exporter.source.connection import Answer, Connection, look_around
 from exporter.source.envelope import BrokenBody
 from exporter.source.failures import Route, proxy_refusal, speaks_tls
-from exporter.source.judging import Asked, printable, refusal
+from exporter.source.judging import Asked, echoes, printable, refusal
 from exporter.source.pacing import Window, announced
 from exporter.source.trial import Patience, Traffic, Transient, Trial
 from exporter.usage import Home
@@ -93,6 +93,14 @@ class Client:
     def is_open(self) -> bool:
         """Whether requests can be sent."""
         return self._connection is not None
+
+    def printable(self, text: str) -> str:
+        """Make text of the API's fit for terminals and logs: short, without control characters or the token."""
+        return printable(text, self._token)
+
+    def echoes_token(self, text: str) -> bool:
+        """Return whether text of the API's holds the token, in whatever spelling."""
+        return echoes(text, self._token)
 
     async def open(self) -> None:
         """Open the session; nothing is requested yet.
@@ -216,7 +224,7 @@ class Client:
                 self._first_answer.set()
 
     def _request_id(self, answer: Answer) -> str | None:
-        return printable(answer.headers.get("X-Request-Id", ""), self._token) or None
+        return self.printable(answer.headers.get("X-Request-Id", "")) or None
 
     async def _parsed(self, answer: Answer, resource: Resource[T], traffic: Traffic) -> T:
         if answer.status not in _PAGES:
@@ -227,7 +235,7 @@ class Client:
             detail, request_id = exc.detail(answer.status), self._request_id(answer)
             raise Transient(exc.cause, detail, status=answer.status, request_id=request_id) from exc
         echoed = answer.headers.get("Intercom-Version", "")
-        traffic.version_echoed = echoed if echoed == self._api_version else printable(echoed, self._token) or None
+        traffic.version_echoed = echoed if echoed == self._api_version else self.printable(echoed) or None
         return result
 
     def _refusal(self, answer: Answer, path: str) -> Transient | SourceError:

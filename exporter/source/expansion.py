@@ -33,6 +33,8 @@ LISTS: tuple[ListName, ...] = get_args(ListName)
 _PER_PAGE = {"notes": "150", "companies": "50"}
 _GONE = (404, 410)
 _ROUNDS = 3
+_MAX_PAGE_BYTES = 4 * LARGEST_BODY_BYTES  # of lists: those of 150 contacts with 400 large notes each
+_ITEM_BYTES = 64  # of memory, besides an item's bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +134,7 @@ class Expander:
 
     async def _expand(self, page: Page) -> Expanded:
         expanded = Expanded(list(page.records))
-        wanted = [self._expansion.wanted(record) for record in page.records]
-        places = self._rate.begin(sum(map(len, wanted)))
-        found: list[tuple[int, ListName, Sequence[bytes] | str]] = []
-
-        async def complete(place: int, name: ListName, place_in_run: int) -> None:
-            async with self._room:
-                members = await self._fetch(id_of(page.records[place]), name, place_in_run)
-            found.append((place, name, members))
-
-        async with anyio.create_task_group() as tasks:
-            for place, names in enumerate(wanted):
-                for name in names:
-                    tasks.start_soon(complete, place, name, next(places))
+        found = await self._fetch_all(page.records)
         for place, name, members in sorted(found, key=lambda one: (one[0], self._expansion.lists.index(one[1]))):
             if isinstance(members, str):
                 expanded.missing[members] += 1
@@ -155,6 +145,38 @@ class Expander:
             tag_names = await self._names()
             expanded.records = [with_tag_names(record, tag_names) for record in expanded.records]
         return expanded
+
+    async def _fetch_all(self, records: Sequence[bytes]) -> list[tuple[int, ListName, Sequence[bytes] | str]]:
+        """Fetch the wanted lists of contacts, in any order.
+
+        Returns:
+            For each the place of its contact, its name, and its items or the cause why they cannot be had.
+
+        Raises:
+            ContractError: they take too much memory together.
+        """
+        wanted = [self._expansion.wanted(record) for record in records]
+        places = self._rate.begin(sum(map(len, wanted)))
+        found: list[tuple[int, ListName, Sequence[bytes] | str]] = []
+        size = 0
+
+        async def fetch(place: int, name: ListName, place_in_run: int) -> None:
+            nonlocal size
+            async with self._room:
+                items = await self._fetch(id_of(records[place]), name, place_in_run)
+            found.append((place, name, items))
+            size += 0 if isinstance(items, str) else _memory_bytes(items)
+            if size > _MAX_PAGE_BYTES:
+                raise ContractError(
+                    f"the lists of {len(records)} contacts take more than {_MAX_PAGE_BYTES >> 20} MiB of memory: "
+                    "ask for fewer contacts a page"
+                )
+
+        async with anyio.create_task_group() as tasks:
+            for place, names in enumerate(wanted):
+                for name in names:
+                    tasks.start_soon(fetch, place, name, next(places))
+        return found
 
     async def _fetch(self, contact_id: str, name: ListName, place: int) -> Sequence[bytes] | str:
         """Fetch a whole list; return the cause where that cannot be done.
@@ -198,7 +220,8 @@ class Expander:
         while page == 0 or cursor is not None:
             envelope = await self._client.fetch(_resource(path, url, name, cursor), self._traffic)
             items += envelope.records
-            size += sum(map(len, envelope.records))
+            guard.count(len(envelope.records), page + 1)
+            size += _memory_bytes(envelope.records)
             if size > LARGEST_BODY_BYTES:
                 raise ContractError(f"the API sent a list of {name} of more than {LARGEST_BODY_BYTES >> 20} MiB")
             page, cursor = page + 1, envelope.next_cursor
@@ -234,6 +257,10 @@ class Expander:
                 envelope = await self._client.fetch(_resource("/tags", url, "tags", None), self._traffic)
                 self._tag_names = dict(filter(None, map(name_of, envelope.records)))
         return self._tag_names
+
+
+def _memory_bytes(items: Sequence[bytes]) -> int:
+    return sum(map(len, items)) + _ITEM_BYTES * len(items)
 
 
 def _cause_of(failure: SourceError) -> str:

@@ -9,6 +9,7 @@ from exporter.errors import ContractError
 from exporter.source.repeats import Repeats
 
 _MARK_BYTES = 16
+_MAX_EMPTY_PAGES = 1_000  # far more than a workspace from which many contacts are deleted could have in a row
 
 
 class LoopGuard:
@@ -33,6 +34,7 @@ class LoopGuard:
         self._known: set[bytes] = set()
         self._anchor = self._first = b""
         self._steps, self._steps_to_anchor = 0, 1
+        self._empty_pages = 0
         self.repeats = Repeats()
         self.pass_by(start, 0)
 
@@ -69,6 +71,18 @@ class LoopGuard:
         if mark == self._first:
             raise ContractError(f"the API's cursor goes in a circle: page {page} is the first one once more")
         self._first = self._first or mark
+
+    def count(self, items: int, page: int) -> None:
+        """Record how many items a page has: pages without any, under ever new cursors, have no end either.
+
+        Raises:
+            ContractError: too many pages in a row were empty.
+        """
+        self._empty_pages = 0 if items else self._empty_pages + 1
+        if self._empty_pages > _MAX_EMPTY_PAGES:
+            raise ContractError(
+                f"the API's list does not end: page {page}, like the {_MAX_EMPTY_PAGES:,} pages before it, is empty"
+            )
 
     def dump(self) -> str:
         """Write down what it remembers, for `load`."""

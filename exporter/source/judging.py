@@ -2,9 +2,10 @@
 
 import string
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from html import unescape
 from urllib.parse import unquote
 
 import msgspec
@@ -17,7 +18,8 @@ _REDIRECTS, _REFUSALS = 300, 400
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _SHOWN_CHARACTERS = 200
 _NOT_LETTERS = bytes(set(range(256)) - set(f"{string.ascii_letters}{string.digits}".encode()))
-_TELLING_CHARACTERS = 8
+_TELLING_CHARACTERS, _PIECE_CHARACTERS = 8, 12
+_MAX_ENCODINGS = 3
 
 
 class _Item(msgspec.Struct):
@@ -133,18 +135,34 @@ def _is_html(headers: Mapping[str, str], body: bytes) -> bool:
 def printable(text: str, secret: str) -> str:
     """Make text of a server's fit for terminals and logs: short, without control characters or the token."""
     text = text.replace(secret, "[token]")
-    return "[withheld: it holds the token]" if _holds(text, secret) else one_line(text[:_SHOWN_CHARACTERS])
+    return "[withheld: it holds the token]" if echoes(text, secret) else one_line(text[:_SHOWN_CHARACTERS])
 
 
-def _holds(text: str, secret: str) -> bool:
-    """Whether the token is there in another spelling: cut, encoded, decoded, or with something in between."""
+def echoes(text: str, secret: str) -> bool:
+    """Return whether text holds the token, or a good part of it: encoded, decoded, or with something in between."""
     spellings = [secret, b64encode(secret.encode()).decode()]
     with suppress(ValueError):
         spellings.append(b64decode(secret).decode())
-    letters = _letters(unquote(text))
-    # The end of base64 depends on what follows; what is too short would be found anywhere.
+    readings = [_letters(reading) for reading in _readings(text)]
+    # The end of base64 depends on what follows.
     cores = (_letters(spelling)[:-2] for spelling in spellings)
-    return any(len(core) >= _TELLING_CHARACTERS and core in letters for core in cores)
+    return any(piece in reading for core in cores for piece in _pieces(core) for reading in readings)
+
+
+def _readings(text: str) -> list[str]:
+    """Return a text as it is, and as it is once the escapes of URLs and of HTML are undone, several times over."""
+    readings = [text]
+    while len(readings) <= _MAX_ENCODINGS and (decoded := unescape(unquote(readings[-1]))) != readings[-1]:
+        readings.append(decoded)
+    return readings
+
+
+def _pieces(core: bytes) -> Iterator[bytes]:
+    """Yield all runs of letters that give a token away; none of a token so short that it would be found anywhere."""
+    if len(core) >= _TELLING_CHARACTERS:
+        length = min(len(core), _PIECE_CHARACTERS)
+        for at in range(len(core) - length + 1):
+            yield core[at : at + length]
 
 
 def _letters(text: str) -> bytes:

@@ -1,6 +1,7 @@
 """The page loop."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl
@@ -9,7 +10,7 @@ from anyio import CancelScope
 
 from exporter.errors import ApiError, CursorError
 from exporter.events import Observer, ignore
-from exporter.ids import page_keys
+from exporter.ids import content_keys, page_keys
 from exporter.logs import logged
 from exporter.model import Page
 from exporter.source.client import Answer, Client, Resource, cancel_and_wait
@@ -23,6 +24,7 @@ from exporter.usage import AsyncItems
 ENDPOINT = "/contacts"
 _BAD_REQUEST = 400
 _GONE = (404, 410)
+_SIZE = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ class Pages(AsyncItems):
             envelope = await self._fetch()
             cursor = self._own(envelope.next_cursor)
             keys, mark = page_keys(envelope.records), mark_of(envelope.records)
-            sample = self.guard.repeats.sample_of(keys)
+            sample = self.guard.repeats.sample_of(keys or content_keys(envelope.records))
+            self.guard.count(len(envelope.records), self._number + 1)
             self.guard.see(mark, self._number + 1)
             self.guard.repeats.see(sample, self._number + 1)
             self.guard.pass_by(cursor, self._number + 1)
@@ -192,7 +195,7 @@ class Pages(AsyncItems):
             return {}
         query = dict(parse_qsl(self._cursor.removeprefix(f"{self._url}?")))
         size = query.get("per_page", "")
-        return {"per_page": size if size.isdecimal() else str(self._size.asked), "page": query.get("page", "")}
+        return {"per_page": size if _SIZE.fullmatch(size) else str(self._size.asked), "page": query.get("page", "")}
 
 
 def _query(cursor: str | None, per_page: int) -> dict[str, str]:

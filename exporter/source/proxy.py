@@ -5,11 +5,11 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from exporter.errors import ConfigError
-from exporter.source.address import is_loopback
+from exporter.source.address import is_host, is_loopback
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -59,8 +59,8 @@ def parse_proxy(address: str) -> Proxy:
     name = f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
     authorization = None
     if parts.username is not None:
-        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {b64encode(credentials.encode()).decode()}"
+        credentials = b":".join(unquote_to_bytes(os.fsencode(text)) for text in (parts.username, parts.password or ""))
+        authorization = f"Basic {b64encode(credentials).decode()}"
     return Proxy(f"{parts.scheme}://{name}", name, authorization)
 
 
@@ -88,8 +88,7 @@ def _looks_wrong(variable: str) -> str:
 
 
 def _is_usable(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
-    named = bool(re.fullmatch(r"[\w.-]+|[\da-f:.]+", host, re.ASCII))
+    named = is_host(parts.hostname or "")
     return parts.scheme in _DEFAULT_PORTS and named and parts.port != 0 and not (parts.query or parts.fragment)
 
 
@@ -126,7 +125,7 @@ def _matches(host: str, name: str) -> bool:
 
 def _with_port(item: str) -> tuple[str, int | None]:
     """Split ``host:port``; IPv6 addresses have their colons in brackets or no port."""
-    if match := re.fullmatch(r"\[(.*)\](?::(\d+))?|([^:]*):(\d+)", item):
+    if match := re.fullmatch(r"\[(.*)\](?::([0-9]{1,5}))?|([^:]*):([0-9]{1,5})", item):
         bracketed, bracketed_port, name, port = match.groups()
         digits = bracketed_port or port
         return bracketed or name or "", int(digits) if digits else None

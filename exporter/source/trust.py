@@ -2,7 +2,6 @@
 
 import os
 import ssl
-from pathlib import Path
 
 from exporter.errors import ConfigError
 
@@ -21,8 +20,8 @@ def trusted_authorities() -> ssl.SSLContext | None:
     if not file and not folders:
         return None
     paths = ssl.get_default_verify_paths()
-    if folders and not any(Path(folder).is_dir() for folder in folders.split(os.pathsep)):
-        raise ConfigError(f"{_FOLDER} names {folders!r}, which is no folder")
+    if folders and not any(map(os.path.isdir, folders.split(os.pathsep))):
+        raise ConfigError(f"{_FOLDER} names {folders!r}, which is no folder that can be read")
     named = f"{_FILE} names {file!r}" if file else f"{_FOLDER} names {folders!r}"
     try:
         context = ssl.create_default_context(cafile=file or paths.cafile, capath=folders or paths.capath)

@@ -18,7 +18,7 @@ _MAX_FRAMING_BYTES = 1024 * 1024
 _NEWLINES = re.compile(rb"[\r\n]*")
 _END = re.compile(rb"\n\r?\n")  # what begins with one byte is found fast
 _INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01)\d\d")
-_LENGTH = re.compile(rb"^content-length:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE)
+_LENGTH = re.compile(rb"^content-length:([^\r\n]*+)\r?\n", re.IGNORECASE | re.MULTILINE)
 _HTTP = b"HTTP/"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake
 
@@ -108,8 +108,8 @@ def _with_one_length(text: bytes, start: int, end: int) -> bytes:
     head = text[start:end]
     if head.lower().count(b"content-length") == 0:
         return text
-    fields = _LENGTH.findall(head)
-    lengths = {length.strip() for value in fields for length in value.split(b",")}
+    fields = [value.strip(b" \t") for value in _LENGTH.findall(head)]
+    lengths = {length.strip(b" \t") for value in fields for length in value.split(b",")}
     if len(lengths) != 1 or fields == list(lengths):
         return text  # lengths that differ are the parser's to refuse
     status, _, others = head.partition(b"\n")

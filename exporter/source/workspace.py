@@ -20,6 +20,8 @@ class WorkspaceName:
     Attributes:
         name: what its people call it; its id where it has no name. Anybody may have made it up.
         region: where it is, in the API's words; None when it did not say.
+
+    Both are short and printable, and never hold the token.
     """
 
     name: str
@@ -52,7 +54,9 @@ async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | N
             raise
         return None  # the contacts could be read, so this is about this one thing
     named = app and (app.name or app.id_code)
-    return WorkspaceName(named[:_LONGEST], app.region) if app and named else None
+    if not app or not named:
+        return None
+    return WorkspaceName(client.printable(named)[:_LONGEST], client.printable(app.region or "")[:_LONGEST] or None)
 
 
 async def _read(body: bytes) -> _App | None:

@@ -44,7 +44,22 @@ WHOLE_OPTIONS = (
     "contacts",
 )
 NUMBER_OPTIONS = ("reserve",)
-NONSENSE = ("soon", "nan", "inf", "-inf", "1e3", "-1", "\u0661\u0660", "1_000", "0x10", "9" * 50, "1,5", "  ")
+NONSENSE = (
+    "soon",
+    "nan",
+    "inf",
+    "-inf",
+    "1e3",
+    "-1",
+    "\u0661\u0660",
+    "5\u017f",
+    "5 \u212ab",
+    "1_000",
+    "0x10",
+    "9" * 50,
+    "1,5",
+    "  ",
+)
 
 
 def shown(command: Any, *words: str, **variables: str) -> dict[str, Any]:

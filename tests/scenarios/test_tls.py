@@ -223,6 +223,7 @@ UNUSABLE = {
     "a folder": ("SSL_CERT_FILE", "/", "cannot be read"),
     "no certificates": ("SSL_CERT_FILE", __file__, "has no certificates in PEM form"),
     "missing folder": ("SSL_CERT_DIR", "/nonexistent", "which is no folder"),
+    "overlong folder": ("SSL_CERT_DIR", "/" + "x" * 5_000, "which is no folder"),
 }
 
 
@@ -256,6 +257,15 @@ def test_authorities_of_a_folder_that_cannot_be_loaded_name_its_variable(
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     with pytest.raises(exporter.ConfigError, match=f"SSL_CERT_DIR names '{tmp_path}', which {message}"):
         trusted_authorities()
+
+
+def test_command_names_a_file_for_tls_keys_that_cannot_be_written(command: Any) -> None:
+    """Python itself opens it when it prepares TLS: that is no fault of stdout."""
+    done = command.run("contacts", INTERCOM_ACCESS_TOKEN=TOKEN, SSLKEYLOGFILE="/nonexistent/keys")
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"intercom-exporter: '/nonexistent/keys' cannot be used: No such file or directory\n",
+    )
 
 
 @pytest.mark.parametrize(

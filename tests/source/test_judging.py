@@ -155,6 +155,33 @@ def test_the_token_is_never_repeated(padding: str) -> None:
     assert not [text for text in texts(error) if TOKEN[:8] in text]
 
 
+LONG = base64.b64encode(b"tok:0f9c1d52_3b7a_4f0e_9d66_a1b2c3d4e5f6:1:0").decode()
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        LONG[:20],
+        LONG[-20:],
+        LONG[9:30],
+        "".join(f"&#{ord(character)};" for character in LONG),
+        "".join(f"%{ord(character):02x}" for character in LONG),
+        "".join(f"%25{ord(character):02x}" for character in LONG),
+        "".join(f"%2525{ord(character):02x}" for character in LONG),
+        "".join(f"&amp;#{ord(character)};" for character in LONG),
+        "-".join(LONG),
+    ],
+)
+def test_a_part_or_another_spelling_of_the_token_is_withheld(echo: str) -> None:
+    """Twelve characters in a row are enough, however often they were escaped."""
+    assert printable(f"no {echo}", LONG) == "[withheld: it holds the token]"
+
+
+def test_words_that_only_begin_as_all_tokens_do_are_shown() -> None:
+    """Every token of Intercom's begins alike."""
+    assert printable(f"a token begins with {LONG[:8]}", LONG) == f"a token begins with {LONG[:8]}"
+
+
 async def test_a_server_that_echoes_the_token_gets_it_nowhere(api: StartApi) -> None:
     """Status, code, message, request id, version and broken HTTP: no error, cause or event repeats the token."""
 

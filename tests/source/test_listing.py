@@ -378,3 +378,22 @@ async def test_a_listing_begun_at_a_cursor_may_end_with_an_empty_page() -> None:
                 sandbox.change("delete", last)
             pages = [page async for page in intercom.pages(start=cursor)]
     assert [(page.records, page.total_count) for page in pages] == [((), 10)]
+
+
+@pytest.mark.parametrize(
+    ("contacts", "message"),
+    [(0, "page 1001, like the 1,000 pages before it, is empty"), (50, "gives contacts that were already listed")],
+)
+async def test_list_without_an_end_whose_contacts_have_no_ids_ends(api: StartApi, contacts: int, message: str) -> None:
+    """Fresh cursors for ever, to pages that bring nothing new behind the first one."""
+
+    def answer(request: Any) -> bytes:
+        beginning = request.number % 10 * contacts if request.number > 1 else 1_000
+        data = [{"name": f"contact {beginning + at}"} for at in range(contacts)]
+        pages = {"next": {"starting_after": f"c{request.number}"}}
+        return bytes(request.reply(200, json.dumps({"data": data, "pages": pages})))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        with pytest.raises(exporter.ContractError, match=message):
+            async for _page in intercom.pages():
+                assert len(server.requests) < 1_100

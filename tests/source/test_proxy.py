@@ -1,5 +1,6 @@
 """Which proxy the environment names for an address."""
 
+import os
 from base64 import b64encode
 from collections.abc import Mapping
 
@@ -80,6 +81,8 @@ def test_proxy_is_chosen_as_curl_does(
         ("[2001:db8::1]:8443", "https://[2001:db8::1]", False),
         ("2001:db8::1", "https://[2001:db8::1]", True),
         ("10.0.0.0/99", "https://10.1.2.3", False),
+        (f"api.example.test:{'4' * 5_000}", API, False),
+        (f"[api.example.test]:{'4' * 5_000},*", API, True),
     ],
 )
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
@@ -111,6 +114,7 @@ def test_this_machine_is_never_asked_for_by_a_proxy(scheme: str, host: str, monk
         ("http://kim:pass@proxy.test:1", Proxy("http://proxy.test:1", "proxy.test:1", "kim:pass")),
         ("http://kim:p%40s%3As@proxy.test:1", Proxy("http://proxy.test:1", "proxy.test:1", "kim:p@s:s")),
         ("http://kim:%C3%A9@proxy.test:1", Proxy("http://proxy.test:1", "proxy.test:1", "kim:é")),
+        ("http://k\udce9m:%e9@proxy.test:1", Proxy("http://proxy.test:1", "proxy.test:1", "k\udce9m:\udce9")),
         ("http://kim@proxy.test:1", Proxy("http://proxy.test:1", "proxy.test:1", "kim:")),
     ],
     ids=repr,
@@ -120,7 +124,7 @@ def test_proxy_address_is_taken_apart(address: str, proxy: Proxy, monkeypatch: p
     found = chosen(monkeypatch, {"HTTPS_PROXY": address})
     assert found is not None
     parsed = parse_proxy(found)
-    expected = proxy.authorization and f"Basic {b64encode(proxy.authorization.encode()).decode()}"
+    expected = proxy.authorization and f"Basic {b64encode(os.fsencode(proxy.authorization)).decode()}"
     assert (parsed.url, parsed.name, parsed.authorization) == (proxy.url, proxy.name, expected)
     assert "Basic" not in repr(parsed)
 
@@ -142,6 +146,9 @@ def test_proxy_address_is_taken_apart(address: str, proxy: Proxy, monkeypatch: p
         ("http://pro xy.test:3128", "must look like http://host:port"),
         ("http://proxy.test:3128?S3CRET", "must look like http://host:port"),
         ("http://kim:S3CRET#1@proxy.test:3128", "must look like http://host:port"),
+        ("http://a..b:3128", "must look like http://host:port"),
+        (f"http://{'a' * 64}.test:3128", "must look like http://host:port"),
+        (f"http://proxy.test:{'1' * 5_000}", "must look like http://host:port"),
         ("/usr/bin/S3CRET", "must look like http://host:port"),
     ],
 )

@@ -122,6 +122,16 @@ async def test_response_with_unequal_lengths_is_refused(raw_server: RawServer, l
         await get(raw_server, [response(*lines)])
 
 
+@pytest.mark.parametrize("filling", [b"\t", b" ", b"\r", b"1\t", b"content-length:"], ids=repr)
+async def test_response_with_a_length_of_60_thousand_bytes_is_read_at_once(
+    raw_server: RawServer, filling: bytes
+) -> None:
+    """The time that a header takes grows with its length, not faster: at the square of it this test would not end."""
+    line = b"Content-Length: 1" + filling * (60_000 // len(filling)) + b"\x01"
+    with pytest.raises(exporter.RetriesExhausted, match="sent a malformed response"):
+        await get(raw_server, [response(line)])
+
+
 async def test_response_with_equal_lengths_that_are_wrong_is_refused(raw_server: RawServer) -> None:
     """Lengths are still held against the body."""
     wrong = b"Content-Length: %d" % (len(PAGE) + 1)
