@@ -352,8 +352,14 @@ async def test_columns_that_cannot_be_are_refused(
         await exporter.export(intercom, tmp_path / "a.csv", shape=shape)
 
 
-@pytest.mark.parametrize("names", [[f"n{number}" for number in range(2_001)], ["x" * 200_001]])
-async def test_attributes_without_end_make_no_table(raw_server: RawServer, tmp_path: Path, names: list[str]) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [[f"n{number}" for number in range(2_001)], ["x" * 200_001], ["plan", "dG9rOjBmOWMxZDUy"], ["dG9r-OjBmOWMxZDUy"]],
+    ids=["many", "long", "the token", "another spelling of the token"],
+)
+async def test_attributes_that_make_no_table_are_refused(
+    raw_server: RawServer, tmp_path: Path, names: list[str]
+) -> None:
     """They would be repeated in each part, checkpoint and manifest."""
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -361,9 +367,10 @@ async def test_attributes_without_end_make_no_table(raw_server: RawServer, tmp_p
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         await writer.drain()
 
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
-        with pytest.raises(exporter.ContractError, match="--fields"):
+    async with raw_server(answer) as base_url, exporter.Intercom("dG9rOjBmOWMxZDUy", base_url=base_url) as intercom:
+        with pytest.raises(exporter.ContractError, match="--fields") as caught:
             await exporter.export(intercom, tmp_path / "a.csv")
+    assert "dG9r" not in str(caught.value)
 
 
 DEEP = b'{"id":"1","tags":' + b"[" * 600 + b"]" * 600 + b',"foo":' + b"[" * 600 + b"]" * 600 + b"}"
