@@ -65,15 +65,37 @@ def normalize(record: bytes, corrections: Corrections) -> bytes:
         record: its JSON.
         corrections: counts what is corrected.
     """
-    try:
-        text = orjson.dumps(orjson.loads(record))
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # a lone surrogate, for one
+    text = _encoded(record)
+    if text is None or not _is_shallow(text):
         return orjson.dumps(_Reader(record, corrections).read())
-    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and not _is_shallow(text):
-        return orjson.dumps(_Reader(record, corrections).read())
-    if _is_same(record, text) and not _has_long_integer(text):
+    if _is_proven(record, text):
         return text
     return orjson.dumps(_decoded(record, corrections))
+
+
+def is_irregular(record: bytes) -> bool:
+    """Return whether `normalize` would correct anything in a contact, without making what it would return."""
+    text = _encoded(record)
+    if text is None:
+        return True
+    if _is_shallow(text) and _is_proven(record, text):
+        return False
+    corrections = Corrections()
+    normalize(record, corrections)
+    return bool(corrections)
+
+
+def _encoded(record: bytes) -> bytes | None:
+    """Decode a contact and encode it; return None where strict readers refuse it."""
+    try:
+        return orjson.dumps(orjson.loads(record))
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # a lone surrogate, for one
+        return None
+
+
+def _is_proven(record: bytes, text: bytes) -> bool:
+    """Prove, where that takes little, that a contact needs no correction, given what it was encoded as."""
+    return _is_same(record, text) and not _has_long_integer(text)
 
 
 def _is_same(record: bytes, text: bytes) -> bool:
@@ -112,6 +134,8 @@ def _end_of_digits(text: bytes, start: int) -> int:
 
 def _is_shallow(text: bytes) -> bool:
     """Prove that nothing is nested too deeply, from the innermost brackets to the outermost."""
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return True
     brackets = _STRING.sub(b"", text).translate(None, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH // 2):  # each time one level or two
         brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")

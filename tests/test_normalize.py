@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.normalize import MAX_DEPTH, normalize
+from exporter.normalize import MAX_DEPTH, is_irregular, normalize
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.hostile import KINDS
 
@@ -110,7 +110,9 @@ VALUE = st.recursive(
 def normalized(record: str | bytes) -> tuple[Any, dict[str, int]]:
     """Normalize JSON, prove that it is strict, and give what it says and what was corrected."""
     corrections: Counter[str] = Counter()
-    text = normalize(record.encode() if isinstance(record, str) else record, corrections)
+    content = record.encode() if isinstance(record, str) else record
+    text = normalize(content, corrections)
+    assert is_irregular(content) == bool(corrections)
     assert b"\n" not in text
     again: Counter[str] = Counter()
     assert normalize(text, again) == text

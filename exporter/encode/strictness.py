@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from exporter.normalize import normalize
+from exporter.normalize import is_irregular, normalize
 
 
 class Strictness:
@@ -34,10 +34,8 @@ class Strictness:
         """Return the contacts as they are written."""
         if self._normalized:
             return [normalize(record, self.corrections) for record in records]
-        for record in records[self._first :: self._every] if self._every else ():
-            found = Counter[str]()
-            normalize(record, found)
-            self.irregular += bool(found)
+        if self._every:
+            self.irregular += sum(map(is_irregular, records[self._first :: self._every]))
         return records
 
 
