@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 def one_line(text: str) -> str:
     """Make text fit for one line of a terminal or a log: what cannot be seen is written as an escape."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

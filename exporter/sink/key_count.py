@@ -10,9 +10,9 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
-from struct import iter_unpack
+from struct import Struct, iter_unpack
 from typing import IO
 
 from exporter.errors import SinkError
@@ -24,6 +24,7 @@ _KEYS_AT_ONCE = 8_000
 _PIECE_BYTES = _KEYS_AT_ONCE * KEY_BYTES
 _BUCKETS = 256
 _KEY = f"{KEY_BYTES}s"
+_GROUP = Struct(_KEY * 500)  # unpacking many at once takes half the time of one at a time
 
 
 class KeyCount:
@@ -109,9 +110,9 @@ class KeyCount:
         parts, distinct = count // _KEYS_AT_ONCE + 1, 0
         for part in range(parts):
             between()
-            seen: set[tuple[bytes]] = set()
+            seen: set[bytes] = set()
             for piece in self._pieces(number, rest):
-                keys: Iterator[tuple[bytes]] = iter_unpack(_KEY, piece)
+                keys = _keys_in(piece)
                 # Not by the hash's low bits: by those a set chooses places.
                 seen.update(keys if parts == 1 else (key for key in keys if (hash(key) >> 20) % parts == part))
             distinct += len(seen)
@@ -137,6 +138,13 @@ class KeyCount:
         return tempfile.TemporaryFile(buffering=0)
 
 
+def _keys_in(piece: bytes | bytearray) -> Iterator[bytes]:
+    """Yield the keys that stand one behind the other."""
+    whole = len(piece) - len(piece) % _GROUP.size
+    rest = iter_unpack(_KEY, memoryview(piece)[whole:])
+    return chain.from_iterable(chain(_GROUP.iter_unpack(memoryview(piece)[:whole]), rest))
+
+
 def _spread(keys: bytearray) -> list[bytearray]:
     """Spread keys over buckets by their last byte; only a few of them at a time are objects."""
     buckets = [bytearray() for _ in range(_BUCKETS)]
@@ -144,7 +152,7 @@ def _spread(keys: bytearray) -> list[bytearray]:
         piece = keys[start : start + _PIECE_BYTES]
         lists: list[list[bytes]] = [[] for _ in buckets]
         add = [each.append for each in lists]
-        for (key,), last in zip(iter_unpack(_KEY, piece), piece[KEY_BYTES - 1 :: KEY_BYTES], strict=True):
+        for key, last in zip(_keys_in(piece), piece[KEY_BYTES - 1 :: KEY_BYTES], strict=True):
             add[last](key)
         for bucket, some in zip(buckets, lists, strict=True):
             bucket.extend(b"".join(some))

@@ -48,7 +48,7 @@ async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] 
     names = _names(envelope.records)
     if len(names) > _MOST or sum(map(len, names)) > _MOST_CHARACTERS:
         raise ContractError(f"the API names {len(names):,} attributes, which make no table: choose some with --fields")
-    if any(map(client.echoes_token, names)):  # columns stand in headers, manifests and events
+    if any(map(client.redaction.finds, names)):  # columns stand in headers, manifests and events
         raise ContractError("the API names an attribute after the access token: choose others with --fields")
     return names
 

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import anyio
 import stamina
@@ -21,8 +22,9 @@ from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, without_mark
 from exporter.source.connection import Answer, Connection, look_around
 from exporter.source.envelope import BrokenBody
 from exporter.source.failures import Route, proxy_refusal, speaks_tls
-from exporter.source.judging import Asked, echoes, printable, refusal
+from exporter.source.judging import Asked, refusal
 from exporter.source.pacing import Window, announced
+from exporter.source.redaction import Redaction
 from exporter.source.trial import Patience, Traffic, Transient, Trial
 from exporter.usage import Home
 
@@ -73,16 +75,17 @@ class Client:
 
     Attributes:
         base_url, window: as given.
+        redaction: makes what the API says fit for messages, without the token.
         check_open: raises a `ConfigError` outside the block, and in another event loop than its own.
     """
 
     def __init__(self, base_url: str, token: str, api_version: str, patience: Patience, window: Window) -> None:
         self.base_url = base_url
-        self._token = token
+        self._token, self.redaction = token, Redaction(token)
         self._api_version = api_version
         self._patience = patience
         self.window = window
-        self._clock = anyio.current_time  # the loop's, which a host may run at another pace
+        self._clock: Callable[[], float] = time.monotonic  # until it is open
         self._home = Home("Intercom")
         self.check_open = self._home.check
         self._connection: Connection | None = None
@@ -94,14 +97,6 @@ class Client:
         """Whether requests can be sent."""
         return self._connection is not None
 
-    def printable(self, text: str) -> str:
-        """Make text of the API's fit for terminals and logs: short, without control characters or the token."""
-        return printable(text, self._token)
-
-    def echoes_token(self, text: str) -> bool:
-        """Return whether text of the API's holds the token, in whatever spelling."""
-        return echoes(text, self._token)
-
     async def open(self) -> None:
         """Open the session; nothing is requested yet.
 
@@ -109,6 +104,7 @@ class Client:
             ConfigError: it is open already, no asyncio runs, or the environment's proxy is unusable.
         """
         with self._home.entering():
+            self._clock = asyncio.get_running_loop().time  # which a host may run at another pace
             route, authorities = await anyio.to_thread.run_sync(self._look_around)
             self._connection = Connection(self._token, self._api_version, self._patience, route, authorities)
 
@@ -185,8 +181,7 @@ class Client:
         begin: Callable[[], float],
         limit_s: float | None = None,
     ) -> Answer:
-        # Quoted here to the last character, since a cursor may hold + / = and newlines.
-        url = URL(f"{self.base_url}{path}?{urlencode(query, quote_via=quote, safe='')}", encoded=True)
+        url = URL(f"{self.base_url}{path}?{_encoded(query)}", encoded=True)
         if self._connection is not None:
             await self._admit(traffic)
         if self._connection is None:  # it may have been closed meanwhile
@@ -224,7 +219,7 @@ class Client:
                 self._first_answer.set()
 
     def _request_id(self, answer: Answer) -> str | None:
-        return self.printable(answer.headers.get("X-Request-Id", "")) or None
+        return self.redaction.printable(answer.headers.get("X-Request-Id", "")) or None
 
     async def _parsed(self, answer: Answer, resource: Resource[T], traffic: Traffic) -> T:
         if answer.status not in _PAGES:
@@ -235,7 +230,7 @@ class Client:
             detail, request_id = exc.detail(answer.status), self._request_id(answer)
             raise Transient(exc.cause, detail, status=answer.status, request_id=request_id) from exc
         echoed = answer.headers.get("Intercom-Version", "")
-        traffic.version_echoed = echoed if echoed == self._api_version else self.printable(echoed) or None
+        traffic.version_echoed = echoed if echoed == self._api_version else self.redaction.printable(echoed) or None
         return result
 
     def _refusal(self, answer: Answer, path: str) -> Transient | SourceError:
@@ -247,7 +242,7 @@ class Client:
         body = b""
         with suppress(BrokenBody, ContractError):  # a message, if one can be had
             body = without_mark(inflate(answer.body, answer.encoding, LARGEST_MESSAGE_BYTES))
-        asked = Asked(self.base_url, _shape_of(path), self._token, route.answerer if route else "the API")
+        asked = Asked(self.base_url, _shape_of(path), self.redaction, route.answerer if route else "the API")
         return refusal(answer.status, answer.headers, body, asked)
 
     async def _admit(self, traffic: Traffic) -> None:
@@ -304,3 +299,8 @@ def _cause_of(failure: Transient | SourceError) -> str:
     if isinstance(failure, Transient):
         return failure.cause
     return "too_large" if isinstance(failure, ContractError) else "network"
+
+
+def _encoded(query: Mapping[str, str]) -> str:
+    """Make a query of parameters, whose names are plain; a cursor may hold + / = and newlines."""
+    return "&".join([f"{name}={quote(value, '')}" for name, value in query.items()])

@@ -1,25 +1,17 @@
 """What an answer that is no page means: the class of the refusal, in words that say what to do."""
 
-import string
-from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from html import unescape
-from urllib.parse import unquote
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
-from exporter.errors import ApiError, CredentialsError, SourceError, one_line
+from exporter.errors import ApiError, CredentialsError, SourceError
 from exporter.source.pacing import told_wait_s
+from exporter.source.redaction import Redaction
 from exporter.source.trial import Transient, is_transient
 
 _REDIRECTS, _REFUSALS = 300, 400
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
-_SHOWN_CHARACTERS = 200
-_NOT_LETTERS = bytes(set(range(256)) - set(f"{string.ascii_letters}{string.digits}".encode()))
-_TELLING_CHARACTERS, _PIECE_CHARACTERS = 8, 12
-_MAX_ENCODINGS = 3
 
 
 class _Item(msgspec.Struct):
@@ -57,13 +49,13 @@ class Asked:
     Attributes:
         base_url: the API's address, for messages.
         path: the endpoint, with ``{id}`` in the place of a contact's id.
-        secret: the token, which a server may echo and a message must not hold.
+        redaction: of the token, which a server may echo and a message must not hold.
         answerer: who may have sent the response, for messages.
     """
 
     base_url: str
     path: str
-    secret: str = field(repr=False)
+    redaction: Redaction
     answerer: str = "the API"
 
 
@@ -84,9 +76,10 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         envelope = _ErrorList()
     error = envelope.errors[0] if envelope.errors else _Item()
-    code = printable(error.code or "", asked.secret) or None
-    request_id = printable(headers.get("X-Request-Id") or envelope.request_id or "", asked.secret) or None
-    message = printable(error.message or "", asked.secret)
+    printable = asked.redaction.printable
+    code = printable(error.code or "") or None
+    request_id = printable(headers.get("X-Request-Id") or envelope.request_id or "") or None
+    message = printable(error.message or "")
     said = ": ".join(filter(None, (f"{status} {code or ''}".rstrip(), message)))
     if is_transient(status):
         detail, wait_s = f"{asked.answerer} answered {said}", told_wait_s(headers)
@@ -130,40 +123,3 @@ def _advice_on_access(status: int, asked: Asked, code: str | None, *, is_html: b
 def _is_html(headers: Mapping[str, str], body: bytes) -> bool:
     """Return whether a response is a web page: Intercom itself answers JSON."""
     return "html" in headers.get("Content-Type", "").lower() or body.lstrip()[:1] == b"<"
-
-
-def printable(text: str, secret: str) -> str:
-    """Make text of a server's fit for terminals and logs: short, without control characters or the token."""
-    text = text.replace(secret, "[token]")
-    return "[withheld: it holds the token]" if echoes(text, secret) else one_line(text[:_SHOWN_CHARACTERS])
-
-
-def echoes(text: str, secret: str) -> bool:
-    """Return whether text holds the token, or a good part of it: encoded, decoded, or with something in between."""
-    spellings = [secret, b64encode(secret.encode()).decode()]
-    with suppress(ValueError):
-        spellings.append(b64decode(secret).decode())
-    readings = [_letters(reading) for reading in _readings(text)]
-    # The end of base64 depends on what follows.
-    cores = (_letters(spelling)[:-2] for spelling in spellings)
-    return any(piece in reading for core in cores for piece in _pieces(core) for reading in readings)
-
-
-def _readings(text: str) -> list[str]:
-    """Return a text as it is, and as it is once the escapes of URLs and of HTML are undone, several times over."""
-    readings = [text]
-    while len(readings) <= _MAX_ENCODINGS and (decoded := unescape(unquote(readings[-1]))) != readings[-1]:
-        readings.append(decoded)
-    return readings
-
-
-def _pieces(core: bytes) -> Iterator[bytes]:
-    """Yield all runs of letters that give a token away; none of a token so short that it would be found anywhere."""
-    if len(core) >= _TELLING_CHARACTERS:
-        length = min(len(core), _PIECE_CHARACTERS)
-        for at in range(len(core) - length + 1):
-            yield core[at : at + length]
-
-
-def _letters(text: str) -> bytes:
-    return text.encode("ascii", "ignore").translate(None, _NOT_LETTERS)

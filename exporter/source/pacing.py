@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 WINDOW_S = 10.0
 LONGEST_WINDOW_S = 60.0
@@ -191,6 +192,7 @@ class Window:
         self.limit = announcement.limit
 
 
+@lru_cache(4)  # a server says the same for a second
 def _http_date_s(text: str) -> float | None:
     """Read an HTTP date as UNIX seconds."""
     try:

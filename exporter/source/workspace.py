@@ -56,7 +56,9 @@ async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | N
     named = app and (app.name or app.id_code)
     if not app or not named:
         return None
-    return WorkspaceName(client.printable(named)[:_LONGEST], client.printable(app.region or "")[:_LONGEST] or None)
+    return WorkspaceName(
+        client.redaction.printable(named)[:_LONGEST], client.redaction.printable(app.region or "")[:_LONGEST] or None
+    )
 
 
 async def _read(body: bytes) -> _App | None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exporter
-from exporter.source.judging import Asked, printable, refusal
+from exporter.source.judging import Asked, refusal
+from exporter.source.redaction import Redaction
 from exporter.source.trial import Transient
 
 TOKEN = "dG9rOnRlc3Q="
@@ -21,7 +22,7 @@ StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 def judge(status: int, body: bytes = b"", path: str = "/contacts", **headers: str) -> exporter.SourceError | Transient:
     """Judge an answer; an underscore in a header's name is a hyphen."""
-    asked = Asked(URL, path, TOKEN)
+    asked = Asked(URL, path, Redaction(TOKEN))
     return refusal(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, asked)
 
 
@@ -143,8 +144,8 @@ def test_a_servers_words_are_fit_for_a_terminal(code: str, message: str, request
 
 def test_control_characters_are_shown_escaped() -> None:
     """An escape sequence, a line end or a change of direction is spelled out."""
-    assert printable("a\x1b[31m\r\n\u202eb\x00é", TOKEN) == r"a\x1b[31m\r\n\u202eb\x00é"
-    assert len(printable("x" * 10_000, TOKEN)) == 200
+    assert Redaction(TOKEN).printable("a\x1b[31m\r\n\u202eb\x00é") == r"a\x1b[31m\r\n\u202eb\x00é"
+    assert len(Redaction(TOKEN).printable("x" * 10_000)) == 200
 
 
 @pytest.mark.parametrize("padding", ["", "x" * 190, "\x1b" * 190, "[token]"])
@@ -174,12 +175,12 @@ LONG = base64.b64encode(b"tok:0f9c1d52_3b7a_4f0e_9d66_a1b2c3d4e5f6:1:0").decode(
 )
 def test_a_part_or_another_spelling_of_the_token_is_withheld(echo: str) -> None:
     """Twelve characters in a row are enough, however often they were escaped."""
-    assert printable(f"no {echo}", LONG) == "[withheld: it holds the token]"
+    assert Redaction(LONG).printable(f"no {echo}") == "[withheld: it holds the token]"
 
 
 def test_words_that_only_begin_as_all_tokens_do_are_shown() -> None:
     """Every token of Intercom's begins alike."""
-    assert printable(f"a token begins with {LONG[:8]}", LONG) == f"a token begins with {LONG[:8]}"
+    assert Redaction(LONG).printable(f"a token begins with {LONG[:8]}") == f"a token begins with {LONG[:8]}"
 
 
 async def test_a_server_that_echoes_the_token_gets_it_nowhere(api: StartApi) -> None:
