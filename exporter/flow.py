@@ -31,7 +31,7 @@ from exporter.usage import check_kinds
 
 T = TypeVar("T")
 _CHECKED_AT_FIRST, _CHECKED_EVERY = 100, 16
-_WHOLLY_CHECKED, _CONTACTS_CHECKED_EVERY = 1, 64
+_WHOLLY_CHECKED, _CONTACTS_CHECKED_EVERY = 1, 128
 Append = Callable[[Frame, Page], Awaitable[None]]
 Expand = Callable[[Page], Awaitable[Expanded]]
 Encode = Callable[[Page, Expanded | None], Awaitable[Frame]]
