@@ -17,9 +17,9 @@ from exporter.flow import Flow
 from exporter.model import Frame, joined
 from exporter.normalize import Records
 from exporter.running import Run
-from exporter.source.client import cancel_and_wait
 from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
+from exporter.tasks import cancel_and_wait
 from exporter.usage import AsyncBlock
 
 

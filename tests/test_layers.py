@@ -23,6 +23,7 @@ GROUND_MODULES = (
     "model",
     "normalize",
     "schema",
+    "tasks",
     "timeline",
     "usage",
     "utf8",

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -26,9 +26,8 @@ from exporter.source.judging import Asked, refusal
 from exporter.source.pacing import Window, announced
 from exporter.source.redaction import Redaction
 from exporter.source.trial import Patience, Traffic, Transient, Trial
+from exporter.tasks import cancel_and_wait
 from exporter.usage import Home
-
-__all__ = ["Answer", "Client", "Query", "Resource", "cancel_and_wait"]
 
 T = TypeVar("T")
 Query = Callable[[int], Mapping[str, str]]
@@ -266,14 +265,6 @@ class Client:
                 traffic.waiting -= 1
 
 
-async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel tasks and wait until they have unwound."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-
-
 async def _answer_of(sent: "asyncio.Task[Answer]") -> Answer:
     """Wait for a request that was sent ahead. A task's own `await` could not tell whose cancellation it sees."""
     try:
@@ -302,5 +293,5 @@ def _cause_of(failure: Transient | SourceError) -> str:
 
 
 def _encoded(query: Mapping[str, str]) -> str:
-    """Make a query of parameters, whose names are plain; a cursor may hold + / = and newlines."""
-    return "&".join([f"{name}={quote(value, '')}" for name, value in query.items()])
+    """Encode a query to the last character: a cursor may hold + / = and newlines."""
+    return "&".join([f"{quote(name, '')}={quote(value, '')}" for name, value in query.items()])

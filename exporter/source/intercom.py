@@ -12,7 +12,7 @@ from exporter.events import Observer, ignore
 from exporter.source.address import address
 from exporter.source.arguments import checked_patience, checked_token, is_within
 from exporter.source.attributes import fetch_attributes
-from exporter.source.client import Client, cancel_and_wait
+from exporter.source.client import Client
 from exporter.source.contacts import Contacts
 from exporter.source.envelope import is_sendable
 from exporter.source.expansion import Expander, Expansion
@@ -20,6 +20,7 @@ from exporter.source.listing import Pages
 from exporter.source.pacing import Window
 from exporter.source.trial import Patience, Traffic
 from exporter.source.workspace import WorkspaceName, fetch_workspace
+from exporter.tasks import cancel_and_wait
 from exporter.usage import AsyncBlock, check_callable, check_kinds
 
 API_VERSIONS = (

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl
 
 from anyio import CancelScope
@@ -13,13 +13,17 @@ from exporter.events import Observer, ignore
 from exporter.ids import content_keys, page_keys
 from exporter.logs import logged
 from exporter.model import Page
-from exporter.source.client import Answer, Client, Resource, cancel_and_wait
+from exporter.source.client import Client, Resource
 from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
 from exporter.source.guard import LoopGuard, mark_of
 from exporter.source.pacing import PageSize
 from exporter.source.shortfall import ShortList, shortfall
 from exporter.source.trial import Traffic
+from exporter.tasks import cancel_and_wait
 from exporter.usage import AsyncItems
+
+if TYPE_CHECKING:
+    from exporter.source.connection import Answer
 
 ENDPOINT = "/contacts"
 _BAD_REQUEST = 400

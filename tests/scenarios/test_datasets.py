@@ -66,6 +66,12 @@ READERS: dict[str, Callable[[Path, str], Any]] = {
 }
 
 
+async def export_parts(intercom: exporter.Intercom, folder: Path, kind: str) -> None:
+    """Export into a folder of small parts."""
+    shape = FIELDS.get(kind, exporter.Shape())
+    await exporter.export(intercom, f"{folder}/", file_format=kind, part_contacts=PER_PART, shape=shape)
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv", "ndjson"])
 async def test_finished_folder_read_as_data_set_has_every_contact(tmp_path: Path, kind: str) -> None:
     """Each reader takes the folder as it is, with what a viewer dropped, and finds each contact once."""
@@ -73,13 +79,7 @@ async def test_finished_folder_read_as_data_set_has_every_contact(tmp_path: Path
         exporter.Sandbox(CONTACTS, hostile=False) as sandbox,
         exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom,
     ):
-        await exporter.export(
-            intercom,
-            f"{tmp_path}/out/",
-            file_format=kind,
-            part_contacts=PER_PART,
-            shape=FIELDS.get(kind, exporter.Shape()),
-        )
+        await export_parts(intercom, tmp_path / "out", kind)
         expected = [sandbox.workspace.id_of(number) for number in range(CONTACTS)]
     (tmp_path / "out" / ".DS_Store").write_bytes(b"\0")
     for name, ids_of in READERS.items():
@@ -95,13 +95,7 @@ async def test_unfinished_folder_read_as_data_set_has_finished_parts_alone(tmp_p
         exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom,
     ):
         with pytest.raises(exporter.CredentialsError):
-            await exporter.export(
-                intercom,
-                f"{tmp_path}/out/",
-                file_format=kind,
-                part_contacts=PER_PART,
-                shape=FIELDS.get(kind, exporter.Shape()),
-            )
+            await export_parts(intercom, tmp_path / "out", kind)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["_checkpoint.json", f"_contacts-00002.{kind}.part", f"contacts-00001.{kind}"]
     for name in ("pyarrow", "polars", "duckdb", "spark"):

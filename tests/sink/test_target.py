@@ -12,6 +12,7 @@ from exporter.sink.durable import prepare_file, put_in_place
 from exporter.sink.manifest import encode_manifest
 from exporter.sink.place import Place
 from exporter.sink.target import inspect, make_folder
+from tests.fixtures.summaries import SUMMARY
 
 CONTENT = b'{"id":"1"}\n'
 Look = Callable[..., Summary | Checkpoint | None]
@@ -37,21 +38,11 @@ def finish(place: Place, made_with: Settings) -> Summary:
     """Leave a finished export."""
     make_folder(place)
     place.file(1).write_bytes(CONTENT)
-    summary = Summary(
-        tool="intercom-exporter 0.1.0",
+    summary = replace(
+        SUMMARY,
         complete=made_with.max_contacts is None,
         limited_to_contacts=made_with.max_contacts,
         source=SourceSummary(made_with.base_url, made_with.endpoint, made_with.api_version, "2.14", made_with.per_page),
-        started_at="2026-11-22T10:00:00Z",
-        finished_at="2026-11-22T10:33:00Z",
-        runs=1,
-        pages=1,
-        contacts=1,
-        total_count_first=1,
-        total_count_last=1,
-        requests=1,
-        retries={},
-        rate_limit_wait_s=0.0,
         part_contacts=made_with.part_contacts,
         part_bytes=made_with.part_bytes,
         files=(FileSummary(place.file(1).name, len(CONTENT), "ab" * 32, 1, len(CONTENT)),),
