@@ -233,7 +233,7 @@ class Run:
             self._corrections.update(frame.corrections)
         self._irregular += frame.irregular
         if frame.schema_drift:
-            add_drift(self._drift, frame.schema_drift)
+            add_drift(self._drift, frame.schema_drift, self._pages.redaction.finds)
 
     def settings_of(self, place: Place, part_contacts: int | None = None, part_bytes: int | None = None) -> Settings:
         """Describe what decides the bytes of the output at a place."""

@@ -1,6 +1,6 @@
 """A finished export, summed up from its settings and figures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from exporter import __version__
@@ -10,6 +10,7 @@ from exporter.sink.checkpoint import Figures, Settings
 from exporter.source.shortfall import shortfall
 
 _MAX_DRIFTING_FIELDS = 100
+_WITHHELD_FIELD = "(withheld)"
 _OTHER_FIELDS = "(others)"
 
 
@@ -71,14 +72,19 @@ def summary_of(
     )
 
 
-def add_drift(counts: dict[str, dict[str, int]], found: Mapping[tuple[str, str], int]) -> None:
+def add_drift(
+    counts: dict[str, dict[str, int]], found: Mapping[tuple[str, str], int], holds_token: Callable[[str], bool]
+) -> None:
     """Add what a page has that is not documented to an export's counts, which stay of a limited number.
 
     Args:
         counts: by field and kind.
         found: by field and kind of it.
+        holds_token: whether a name holds the access token: then it is counted under another one.
     """
     for (path, kind), count in sorted(found.items()):
+        if path not in counts and holds_token(path):
+            path = _WITHHELD_FIELD  # noqa: PLW2901
         is_named = path in counts or len(counts) < _MAX_DRIFTING_FIELDS
         kinds = counts.setdefault(path if is_named else _OTHER_FIELDS, {})
         kinds[kind] = kinds.get(kind, 0) + count

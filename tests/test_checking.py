@@ -114,7 +114,7 @@ async def test_a_name_that_echoes_the_token_is_withheld(raw_server: RawServer) -
     async with raw_server(answer) as base_url, exporter.Intercom(token, base_url=base_url) as intercom:
         checked = await exporter.check(intercom)
     assert checked.workspace == "of [token]"
-    assert checked.workspace_region == "\\x1b" + "x" * 96
+    assert checked.workspace_region == "\x1b" + "x" * 99
 
 
 async def test_an_old_version_and_an_empty_workspace() -> None:

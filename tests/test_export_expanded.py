@@ -275,14 +275,6 @@ async def test_list_of_empty_pages_without_an_end_is_given_up(tmp_path: Path) ->
     assert (summary.lists_missing_causes, sandbox.pages) == ({"broken_body": 1}, 1_001)
 
 
-async def test_export_whose_lists_take_too_much_memory_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All lists of a page together are bounded; what was written stays, and a smaller page may do."""
-    monkeypatch.setattr("exporter.source.expansion._MAX_PAGE_BYTES", 20_000)
-    async with serving(1_000, 150) as (_, intercom):
-        with pytest.raises(exporter.ContractError, match=r"of 150 contacts take more .* fewer contacts a page"):
-            await exporter.export(intercom, tmp_path / "a.ndjson", expansion=WHOLE)
-
-
 async def test_export_whose_lists_mostly_fail_ends(tmp_path: Path) -> None:
     """Where none of the first twenty lists can be had, it is no matter of single contacts."""
     async with Failing(150, hostile=False) as sandbox:

@@ -33,7 +33,6 @@ LISTS: tuple[ListName, ...] = get_args(ListName)
 _PER_PAGE = {"notes": "150", "companies": "50"}
 _GONE = (404, 410)
 _ROUNDS = 3
-_MAX_PAGE_BYTES = 4 * LARGEST_BODY_BYTES  # of lists: those of 150 contacts with 400 large notes each
 _ITEM_BYTES = 64  # of memory, besides an item's bytes
 
 
@@ -151,26 +150,15 @@ class Expander:
 
         Returns:
             For each the place of its contact, its name, and its items or the cause why they cannot be had.
-
-        Raises:
-            ContractError: they take too much memory together.
         """
         wanted = [self._expansion.wanted(record) for record in records]
         places = self._rate.begin(sum(map(len, wanted)))
         found: list[tuple[int, ListName, Sequence[bytes] | str]] = []
-        size = 0
 
         async def fetch(place: int, name: ListName, place_in_run: int) -> None:
-            nonlocal size
             async with self._room:
                 items = await self._fetch(id_of(records[place]), name, place_in_run)
             found.append((place, name, items))
-            size += 0 if isinstance(items, str) else _memory_bytes(items)
-            if size > _MAX_PAGE_BYTES:
-                raise ContractError(
-                    f"the lists of {len(records)} contacts take more than {_MAX_PAGE_BYTES >> 20} MiB of memory: "
-                    "ask for fewer contacts a page"
-                )
 
         async with anyio.create_task_group() as tasks:
             for place, names in enumerate(wanted):
@@ -273,7 +261,7 @@ def _cause_of(failure: SourceError) -> str:
 def _resource(path: str, url: str, name: str, cursor: str | None) -> Resource[Envelope]:
     query = {"per_page": _PER_PAGE[name]} if name in _PER_PAGE else {}
     if cursor is not None and cursor.startswith(f"{url}?"):  # paged by number
-        query |= dict(parse_qsl(cursor.removeprefix(f"{url}?")))
+        query |= {key: text for key, text in parse_qsl(cursor.removeprefix(f"{url}?")) if key in ("page", "per_page")}
     elif cursor is not None:
         query["starting_after"] = cursor
 

@@ -57,6 +57,7 @@ class Pages(AsyncItems):
             behind the beginning and nobody said how many came before.
         counted_first: contacts that the API counted on the first page of the
             listing, which it brings along too; None where it gave no count.
+        redaction: finds the access token in what the API sends.
         allow_shortfall: whether it may end although many of the contacts that
             the API counts are missing; else the last page is asked for again.
 
@@ -74,6 +75,7 @@ class Pages(AsyncItems):
         self.counted_first: int | None = None
         self.wanted: float = 0
         self.allow_shortfall = False
+        self.redaction = client.redaction
         self._client = client
         self._url = client.base_url + ENDPOINT
         self._size = PageSize(per_page)

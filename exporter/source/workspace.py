@@ -21,7 +21,7 @@ class WorkspaceName:
         name: what its people call it; its id where it has no name. Anybody may have made it up.
         region: where it is, in the API's words; None when it did not say.
 
-    Both are short and printable, and never hold the token.
+    Both are short, and never hold the token.
     """
 
     name: str
@@ -57,7 +57,7 @@ async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | N
     if not app or not named:
         return None
     return WorkspaceName(
-        client.redaction.printable(named)[:_LONGEST], client.redaction.printable(app.region or "")[:_LONGEST] or None
+        client.redaction.redacted(named)[:_LONGEST], client.redaction.redacted(app.region or "")[:_LONGEST] or None
     )
 
 

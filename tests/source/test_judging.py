@@ -171,11 +171,25 @@ LONG = base64.b64encode(b"tok:0f9c1d52_3b7a_4f0e_9d66_a1b2c3d4e5f6:1:0").decode(
         "".join(f"%2525{ord(character):02x}" for character in LONG),
         "".join(f"&amp;#{ord(character)};" for character in LONG),
         "-".join(LONG),
+        "".join(f"\\u00{ord(character):02x}" for character in LONG),
+        "".join(f"\\x{ord(character):02x}" for character in LONG),
+        "".join(chr(ord(character) + 0xFEE0) if character.isalnum() else character for character in LONG),
+        LONG.encode().hex(),
+        base64.b64decode(LONG).decode().upper(),
+        *(base64.b64encode(f"{before}{LONG}".encode()).decode() for before in ("Bearer ", ":", "x:", '{"token":"')),
+        "&#" + "9" * 1_000 + ";" + "".join(f"&#{ord(character)};" for character in LONG),
     ],
 )
 def test_a_part_or_another_spelling_of_the_token_is_withheld(echo: str) -> None:
     """Twelve characters in a row are enough, however often they were escaped."""
     assert Redaction(LONG).printable(f"no {echo}") == "[withheld: it holds the token]"
+
+
+@pytest.mark.parametrize("text", ["&#" + "9" * 5_000 + ";", "&" * 100_000, "%" * 100_000, "\\u" * 50_000, "&a" * 5_000])
+def test_text_of_any_kind_is_shown_or_withheld(text: str) -> None:
+    """Neither its length nor its escapes end in an error; it is searched as far as it may be shown."""
+    assert len(Redaction(LONG).printable(text)) <= 200
+    Redaction(LONG).finds(text)
 
 
 def test_words_that_only_begin_as_all_tokens_do_are_shown() -> None:
