@@ -4,7 +4,7 @@ import ctypes
 import gc
 import sys
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # as malloc.h of glibc numbers them
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # as malloc.h of glibc numbers them
 _LARGEST_KEPT_BYTES = 32 << 20  # more is refused by older ones
 _KEPT_BYTES = 64 << 20
 _OBJECTS = 5_000
@@ -15,9 +15,11 @@ def tune_process() -> None:
 
     A page is some pieces of 400 kB, which glibc gives back to the system and
     asks for again each time: a tenth of a run went into that. What is kept is
-    what was in use at once before.
+    what was in use at once before. All threads share it: else each keeps what
+    it used once, which is a few MB more, and Python lets one at a time run anyway.
     """
     gc.set_threshold(_OBJECTS)  # a page's records are hundreds of objects, and none is part of a cycle
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # glibc only
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_ARENA_MAX, 1)

@@ -1,5 +1,7 @@
 """What the command switches for its process: less work for the same memory."""
 
+import os
+import platform
 import subprocess
 import sys
 
@@ -35,6 +37,49 @@ def _faults(*arguments: str) -> int:
 def test_memory_is_kept_for_the_next_page() -> None:
     """A tuned process does not ask the system for memory that it has just given back."""
     assert _faults("tuned") < 1_000
+
+
+_HEAPS = """
+import sys, threading
+from exporter.cli.tuning import tune_process
+
+if sys.argv[1:] == ["tuned"]:
+    tune_process()
+kept, together = [], threading.Barrier(6)
+
+def keep():
+    together.wait(60)
+    kept.append(bytearray(100_000))
+    together.wait(60)
+
+threads = [threading.Thread(target=keep) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+sizes = []
+with open("/proc/self/maps") as maps:
+    for line in maps:
+        span, rights = line.split()[:2]
+        start, end = (int(number, 16) for number in span.split("-"))
+        if rights == "---p":
+            sizes.append(end - start)
+print(sum(size > 32 << 20 for size in sizes))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has something to tune")
+def test_threads_share_their_memory() -> None:
+    """No thread of a tuned process has a heap of its own, for which 64 MB of addresses are set aside."""
+
+    def heaps(*arguments: str) -> int:
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+        command = [sys.executable, "-c", _HEAPS, *arguments]
+        return int(subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment).stdout)
+
+    assert heaps("tuned") == 0
+    if platform.libc_ver()[0] == "glibc":
+        assert heaps() > 0
 
 
 def test_the_library_tunes_nothing() -> None:
