@@ -13,6 +13,7 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from exporter.cli.usage import sentence_of, usage_sentence
+from exporter.cli.values import without_tokens
 from exporter.errors import (
     CheckpointError,
     ConfigError,
@@ -42,6 +43,7 @@ _CODES: tuple[tuple[type[ExporterError], int], ...] = (
     (SinkError, DESTINATION),
     (CheckpointError, 6),
 )
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _GO_ON = (3, 4, DESTINATION)  # after these the same command continues
 
@@ -69,13 +71,16 @@ def complain(message: str, level: str = "error", **facts: Any) -> None:
         message: what is to be said.
         level: how bad it is: debug, info, warning or error.
         facts: what else a program may want to know.
+
+    What looks like an access token is left out of the message.
     """
     if level in ("error", "warning"):
         _stderr.is_stuck = False
+    message = one_line(without_tokens(message))
     if _form == "json":
-        line = json.dumps({"time": utc_now(), "level": level, "message": one_line(message), **facts})
+        line = json.dumps({"time": utc_now(), "level": level, "message": message, **facts})
     else:
-        line = f"intercom-exporter: {one_line(message)}"
+        line = f"intercom-exporter: {message}"
     show(line, _stderr.print_line or say)
 
 
@@ -191,22 +196,33 @@ def _leaves_the_output(error: ExporterError) -> bool:
 
 def end(error: BaseException) -> int:
     """Say why the command could not even do its work, or could not say it; give the exit code."""
-    code = USAGE
     match error:
         case ExporterError():
             return fail(error)
         case CycloptsError():
-            line = usage_sentence(error)
+            complain(usage_sentence(error))
+            return USAGE
         case BrokenPipeError() | SystemExit():  # rich leaves by SystemExit when nobody reads the help
             return READER_GONE
         case KeyboardInterrupt():
             return INTERRUPTED
-        case OSError() if error.filename is not None:  # such as SSLKEYLOGFILE, which the HTTP library opens
-            line = f"{error.filename!r} cannot be used: {error.strerror}"
         case OSError():
-            line, code = f"cannot write to stdout: {error.strerror}", DESTINATION
+            return _end_by_system(error)
         case _:
             return _bug(error)
+
+
+def _end_by_system(error: OSError) -> int:
+    """Say what the operating system refused, outside of files of an export; give the exit code."""
+    code = USAGE
+    if error.errno in _EXHAUSTED:
+        line = f"this machine or its limits are too small: {error.strerror}"
+    elif type(error).__name__ == "SSLError":  # such as OPENSSL_CONF, which OpenSSL reads by itself
+        line = f"TLS cannot be set up on this machine: {error.strerror or error}"
+    elif error.filename is not None:  # such as SSLKEYLOGFILE, which the HTTP library opens
+        line = f"{error.filename!r} cannot be used: {error.strerror}"
+    else:
+        line, code = f"cannot write to stdout: {error.strerror}", DESTINATION
     complain(line)
     return code
 

@@ -17,6 +17,7 @@ from exporter.cli.schema_command import schema
 from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.showing import Recorder, settings_shown
+from exporter.cli.tuning import bound_columns
 from exporter.cli.values import File, Flag, PathToExport, Port, Words, number, whole
 
 _recorder = Recorder()
@@ -284,6 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give its exit code. Whatever goes wrong, it is one line on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale without a letter is no reason to fail
+    bound_columns()
     try:
         code = app(sys.argv[1:] if arguments is None else arguments, print_error=False, exit_on_error=False)
         if sys.stdout is not None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 
 TOKENS_BEGIN = "dG9r"  # base64 of "tok", as Intercom makes them
+_TOKEN = re.compile(rf"{TOKENS_BEGIN}[\w+/=-]{{12,}}", re.ASCII)
 _MAX_DIGITS = 40
 _SIZES = {unit: power for power, unit in enumerate(("", "k", "m", "g", "t", "p", "e"))}
 _SIZE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?)\s*([kmgtpe]?)(i?)b?", re.IGNORECASE | re.ASCII)
@@ -44,6 +45,11 @@ def number(least: float, most: float, metavar: str) -> Parameter:
 def quoted(value: str) -> str:
     """Quote a value for a message, unless it may be an access token in the wrong place."""
     return "the value" if TOKENS_BEGIN in value else repr(value)
+
+
+def without_tokens(text: str) -> str:
+    """Return a message with what is an access token by its looks left out: somebody may put one anywhere."""
+    return _TOKEN.sub("[token]", text)
 
 
 def duration_text(seconds: float) -> str:

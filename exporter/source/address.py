@@ -11,6 +11,8 @@ REGIONS = {
     "eu": "https://api.eu.intercom.io",
     "au": "https://api.au.intercom.io",
 }
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+)(:[0-9]*)?")
+_ADDRESS = re.compile(r"[0-9a-f.:]+(%[\w.-]+)?", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?", re.ASCII)
 _MAX_HOST_CHARACTERS = 254  # of DNS, with a dot at the end
 
@@ -56,7 +58,7 @@ def _check_parts(base_url: str, parts: SplitResult) -> None:
         raise ConfigError("base_url holds a user or password: the token is the only credential", "base_url")
     if parts.scheme not in ("http", "https") or not parts.hostname or not _is_plain(base_url):
         raise ConfigError("base_url must look like https://api.intercom.io", "base_url")
-    if parts.port == 0 or not is_host(parts.hostname):
+    if not has_host(parts):
         raise ConfigError(
             "base_url has a malformed host or port: it must look like https://api.intercom.io", "base_url"
         )
@@ -70,10 +72,16 @@ def _is_plain(url: str) -> bool:
     return url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}')
 
 
-def is_host(host: str) -> bool:
+def has_host(parts: SplitResult) -> bool:
+    """Return whether a URL has a well-formed host, and no port or one that can be connected to."""
+    plain = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
+    return bool(plain) and parts.port != 0 and _is_host(parts.hostname or "")
+
+
+def _is_host(host: str) -> bool:
     """Return whether this is an IP address, or a name that a resolver can be asked for."""
     try:
-        return bool(ip_address(host))
+        return bool(ip_address(host)) and bool(_ADDRESS.fullmatch(host))
     except ValueError:
         return len(host) <= _MAX_HOST_CHARACTERS and bool(_NAME.fullmatch(host))
 

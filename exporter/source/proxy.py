@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from exporter.errors import ConfigError
-from exporter.source.address import is_host, is_loopback
+from exporter.source.address import has_host, is_loopback
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -88,8 +88,7 @@ def _looks_wrong(variable: str) -> str:
 
 
 def _is_usable(parts: SplitResult) -> bool:
-    named = is_host(parts.hostname or "")
-    return parts.scheme in _DEFAULT_PORTS and named and parts.port != 0 and not (parts.query or parts.fragment)
+    return parts.scheme in _DEFAULT_PORTS and has_host(parts) and not (parts.query or parts.fragment)
 
 
 def _variable(kind: str) -> str:
