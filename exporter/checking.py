@@ -21,7 +21,7 @@ from exporter.flow import Flow
 from exporter.model import Page, Position, Summary
 from exporter.normalize import Records
 from exporter.running import Run
-from exporter.sink.manners import Manners
+from exporter.sink.manners import Manners, free_bytes
 from exporter.sink.place import Place
 from exporter.sink.target import inspect
 from exporter.source.expansion import NO_EXPANSION, Expansion
@@ -50,7 +50,7 @@ class Checked:
         window_limit: calls that the API allows in ten seconds, all its users together; None when it did not say.
         estimated_duration_s: seconds that they take, by latency and rate limit; roughly.
         estimated_bytes: what they need on the disk, or write to stdout; roughly.
-        free_disk_bytes: what the output's disk has left; None for stdout.
+        free_disk_bytes: what the output's disk has left; None for stdout, and where the disk does not report it.
         warnings: what will go wrong, or differently than one may think: a sentence each.
     """
 
@@ -173,7 +173,7 @@ class _Found:
     """What the place of an output has.
 
     Attributes:
-        free_bytes: what is free on its disk, None for stdout.
+        free_bytes: what is free on its disk; None for stdout, and where the disk does not report it.
         warning: what is in the way, or that an export is there.
         done: how far that export is.
     """
@@ -187,10 +187,9 @@ def _look_at(place: Place, run: Run, parts: Parts) -> _Found:
     """Inspect the place of the output."""
     folder = place.folder if place.folder.is_dir() else place.folder.parent
     try:
-        disk = os.statvfs(folder)
+        free = free_bytes(folder)
     except OSError as exc:
         raise ConfigError(f"the folder of {str(place.path)!r} cannot be used: {exc.strerror}") from exc
-    free = disk.f_bavail * disk.f_frsize
     try:
         found = inspect(place, run.settings_of(place, parts.contacts, parts.bytes), overwrite=False, restart=False)
     except (ConfigError, CheckpointError, SinkError) as trouble:
@@ -226,12 +225,14 @@ def _warnings_of_space(checked: Checked, min_free_bytes: int) -> Iterator[str]:
     """Compare what is needed, and what is to stay free, with what is free."""
     needed, free = checked.estimated_bytes, checked.free_disk_bytes
     if free is None:
+        if min_free_bytes:
+            yield "the output has no disk, or one that does not report its free space: --min-free-disk has no effect"
         return
     if free < min_free_bytes:
-        yield f"only {size(free)} are free, less than the {size(min_free_bytes)} that are to stay free"
+        yield f"{size(free)} are free, less than the minimum of {size(min_free_bytes)} (--min-free-disk)"
     elif needed is not None and needed + min_free_bytes > free:
-        floor = f", and {size(min_free_bytes)} are to stay free" if min_free_bytes else ""
-        yield f"about {size(needed)} are needed{floor}; {size(free)} are free"
+        floor = f" and {size(min_free_bytes)} have to stay free" if min_free_bytes else ""
+        yield f"about {size(needed)} are needed{floor}, but {size(free)} are free"
 
 
 def _warnings_of_fields(missing: Iterable[str]) -> Iterator[str]:

@@ -85,7 +85,7 @@ class Flow:
         flags = {"csv_bom": self.csv_bom, "allow_shortfall": self.allow_shortfall}
         check_kinds(flags, dict.fromkeys(flags, bool))
         if self.csv_bom and not self.form.has_rows:
-            raise ConfigError("a byte-order mark is for CSV: the output is none", "csv_bom")
+            raise ConfigError("csv_bom is for CSV, and the output has another format", "csv_bom")
         if self.records not in RECORDS:
             raise ConfigError(f"records must be 'exact' or 'normalized', not {self.records!r}", "records")
 
@@ -102,8 +102,8 @@ class Flow:
         """Return what normalizes a page's contacts, or checks some of them for what strict readers refuse.
 
         A check takes as long as everything else that is done for a contact.
-        What a fast parser has refused is worth it; of other pages the first
-        ones are checked, and then a few contacts wherever the schema is.
+        The first page is checked completely, and so are pages that a fast
+        parser refused; of other pages whose schema is checked, one contact in 128.
         """
         number = self.pages_before + page.number
         if self.records != "exact":

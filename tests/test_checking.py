@@ -164,9 +164,9 @@ async def test_check_considers_what_is_to_stay_free(intercom: exporter.Intercom,
     """A floor that the disk is below already, and one that the export would break."""
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     below = await exporter.check(intercom, tmp_path / "a.ndjson", min_free_bytes=free * 2)
-    assert any("that are to stay free" in warning for warning in below.warnings)
+    assert any("less than the minimum of" in warning for warning in below.warnings)
     tight = await exporter.check(intercom, tmp_path / "a.ndjson", min_free_bytes=free - 2_000_000)
-    assert any("to stay free" in warning for warning in tight.warnings)
+    assert any("have to stay free" in warning for warning in tight.warnings)
     enough = await exporter.check(intercom, tmp_path / "a.ndjson", min_free_bytes=1)
     assert not any("free" in warning for warning in enough.warnings)
 
@@ -179,7 +179,7 @@ def test_check_strict_ends_with_2_where_there_are_warnings(serve: Any, command: 
         low = command.run(*base, "--min-free-disk=8000TB", "--strict", served=served)
         assert (low.returncode, low.stderr) == (2, b"")
         assert b"warning:" in low.stdout
-        assert b"to stay free" in low.stdout
+        assert b"less than the minimum of" in low.stdout
         assert command.run(*base, "--min-free-disk=8000TB", served=served).returncode == 0
         told = json.loads(command.run(*base, "--json", "--strict", "--per-page=50", served=served).stdout)
         assert told["warnings"]

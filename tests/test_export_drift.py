@@ -43,6 +43,24 @@ async def test_what_is_not_as_documented_is_written_and_counted(raw_server: RawS
     assert drift["(others)"] == {"unknown": 51, "integer": 1}
 
 
+async def test_field_named_by_the_token_is_counted_without_its_name(raw_server: RawServer, tmp_path: Path) -> None:
+    """A server may echo the token anywhere; the contact itself is written as it came."""
+    token = "dG9rOjBmOWMxZDUyXzNiN2FfNGYw"
+    contact = json.dumps({"id": "1", token: 1, "custom_attributes": {}, "tags": {f"x{token}y": 1}, "new": 1}).encode()
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = b'{"data":[%b]}' % contact
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    async with raw_server(answer) as base_url, exporter.Intercom(token, base_url=base_url) as intercom:
+        summary = await exporter.export(intercom, tmp_path / "a.ndjson")
+    assert (tmp_path / "a.ndjson").read_bytes() == contact + b"\n"
+    assert summary.schema_drift["new"] == {"unknown": 1}
+    assert sum(summary.schema_drift["(withheld)"].values()) >= 1
+    assert token not in (tmp_path / "a.ndjson.manifest.json").read_text()
+
+
 def test_of_a_large_workspace_a_sample_is_compared() -> None:
     """The first hundred pages, and every sixteenth after them, whichever run they are in."""
 

@@ -95,10 +95,10 @@ def _facts(checked: Checked, output: str) -> Iterator[tuple[str, str]]:
     if checked.contacts is None:
         yield "contacts:", "not counted by the API"
     else:
-        pages, requests = count(checked.pages or 0, "page"), count(checked.requests or 0, "request")
-        yield "contacts:", f"{checked.contacts:,} in {pages}, about {requests}"
+        yield "contacts:", f"{checked.contacts:,} in {count(checked.pages or 0, 'page')}"
         if checked.contacts_left not in (None, checked.contacts):
-            yield "left:", f"{count(checked.contacts_left or 0, 'contact')}; what follows is about these"
+            yield "left:", f"{count(checked.contacts_left or 0, 'contact')}; the estimates below are for these"
+        yield "requests:", f"about {checked.requests or 0:,}"
     limit = checked.window_limit
     yield "rate limit:", "not announced" if limit is None else f"{limit:,} calls in 10 s, shared with all other users"
     if checked.estimated_duration_s is not None:

@@ -112,7 +112,7 @@ def log_into(name: str, *, is_quiet: bool) -> None:
         _log_file.descriptor, _log_file.is_quiet = open_private(Path(name)), is_quiet
     except (OSError, ValueError, SinkError) as exc:
         reason = (exc.strerror or str(exc)) if isinstance(exc, OSError) else str(exc)
-        raise ConfigError(f"the log file {name!r} cannot be opened: {reason}", "log_file") from None
+        raise ConfigError(f"log_file {name!r} cannot be opened: {reason}", "log_file") from None
 
 
 def warn_of_log_file(warn: Callable[[str], None]) -> None:

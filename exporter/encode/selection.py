@@ -19,13 +19,12 @@ def check_selection(shape: Shape) -> None:
     if shape.fields and not any(map(_can_exist, shape.fields)):
         names = ", ".join(repr(path) for path in shape.fields)
         raise ConfigError(
-            f"no contact can have {'the field' if len(shape.fields) == 1 else 'any of the fields'} {names}: "
-            "see intercom-exporter schema for their names, custom attributes are custom_attributes.NAME; "
-            "to write a field that is not documented yet, choose id with it",
+            f"fields must name at least one field of a contact, not {names}: intercom-exporter schema lists them "
+            "(custom attributes: custom_attributes.NAME); to export a field that is not documented, add id",
             "fields",
         )
     if shape.fields and all(any(is_within(path, drop) for drop in shape.drop) for path in shape.fields):
-        raise ConfigError("each of the chosen fields is dropped again: nothing would be written", "fields")
+        raise ConfigError("fields and drop name the same fields: nothing would be written", "fields", "drop")
 
 
 def lacking(shape: Shape, found: frozenset[str]) -> Iterator[str]:

@@ -56,17 +56,17 @@ class Manners:
         Raises:
             NoSpaceError: it would keep less.
         """
-        if not self.min_free_bytes or (free := _free_bytes(folder)) is None or free - needed >= self.min_free_bytes:
+        if not self.min_free_bytes or (free := free_bytes(folder)) is None or free - needed >= self.min_free_bytes:
             return
-        after = f" and {needed:,} more are to be written, which would leave" if free >= self.min_free_bytes else ","
+        after = f" and writing {needed:,} more would leave" if free >= self.min_free_bytes else ""
         raise NoSpaceError(
-            f"only {free:,} bytes are free in {str(folder)!r}{after} less than the {self.min_free_bytes:,} to be left: "
+            f"{free:,} bytes are free in {str(folder)!r},{after} less than the minimum of {self.min_free_bytes:,}: "
             "free disk space, then run the same command again",
             path=folder,
         )
 
 
-def _free_bytes(folder: Path) -> int | None:
+def free_bytes(folder: Path) -> int | None:
     """Return the free bytes of a disk, None where it does not report them."""
     with tolerating(FREE_SPACE):
         disk = os.statvfs(folder)

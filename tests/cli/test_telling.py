@@ -82,3 +82,10 @@ def test_other_commands_tell_the_same_way(command: Any, arguments: tuple[str, ..
     """Each event has the same head."""
     command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
     assert events_of(command.run(*arguments, "--progress=json"))[-1]["event"] in ("verified", "finished")
+
+
+def test_fields_that_the_first_page_lacks_are_an_event(command: Any) -> None:
+    """As the schema says, with their names."""
+    done = command.run("demo", "--contacts=5", "-o", "a.ndjson", "--fields=id,nope", "--progress=json")
+    (event,) = [event for event in events_of(done) if event["event"] == "fields_not_found"]
+    assert event["fields"] == ["nope"]

@@ -249,7 +249,7 @@ def test_export_with_min_free_disk_never_goes_below_it(
         while run.poll() is None:
             lowest = min(lowest, free_in(command.folder))
             time.sleep(0.001)
-        assert (run.returncode, run.stdout.read(), run.stderr.read().count(b"to be left")) == (5, b"", 1)
+        assert (run.returncode, run.stdout.read(), run.stderr.read().count(b"less than the minimum of")) == (5, b"", 1)
         assert min(lowest, free_in(command.folder)) >= floor
         checkpoint = json.loads(next(command.folder.rglob("*checkpoint.json")).read_bytes())
         journal = next(command.folder.rglob("*.part")).stat().st_size

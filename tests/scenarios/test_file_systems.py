@@ -231,6 +231,10 @@ def test_export_where_free_space_is_unknown_goes_on(run: Run, disk: Path) -> Non
     done = export(run, disk, "a.ndjson", "--min-free-disk=1kB", refused="statvfs-zero")
     assert done.returncode == 0, done.stderr
     assert b"does not report its free space (the minimum cannot be kept)" in warnings_of(done)[0]
+    checked = run("check", "-o", str(disk / "b.ndjson"), "--min-free-disk=1kB", "--json", refused="statvfs-zero")
+    found = json.loads(checked.stdout)
+    assert (checked.returncode, found["free_disk_bytes"]) == (0, None)
+    assert any("does not report its free space" in warning for warning in found["warnings"])
 
 
 @pytest.mark.parametrize(("call", "code"), UNREADABLE)

@@ -190,7 +190,7 @@ def test_too_little_room_at_the_start_is_told_at_once(
 ) -> None:
     """Where less is free than is to be left, nothing is written; exactly so much is enough."""
     monkeypatch.setattr(os, "statvfs", Disk(999, 1_000))
-    with pytest.raises(SinkError, match=r"only 999 bytes are free in .*, less than the 1,000 to be left") as caught:
+    with pytest.raises(SinkError, match=r"^999 bytes are free in .*, less than the minimum of 1,000") as caught:
         with opened(place, min_free_bytes=1_000):
             pass
     assert caught.value.path == place.path.parent
@@ -209,7 +209,8 @@ def test_room_that_runs_out_is_told_after_a_commit(
         export.append(b"one ")
         export.commit()
         with pytest.raises(
-            SinkError, match=r"more are to be written, .* free disk space, then run the same command again"
+            SinkError,
+            match=r"writing [0-9,]+ more would leave less than the minimum of 1,000: free disk space, then run",
         ):
             export.append(b"never")
     monkeypatch.setattr(os, "statvfs", Disk(reserve))
