@@ -26,5 +26,5 @@ def size(number: int) -> str:
 
 def count(number: int, noun: str) -> str:
     """Show how many there are of something: 1 contact, 10,000 contacts."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"

@@ -6,11 +6,11 @@
     ├── ConfigError          an argument, option or setting is wrong: change it
     ├── SourceError          the API did not give what was asked for
     │   ├── CredentialsError   401 or 403: get another token
-    │   ├── ApiError           any other refusal (4xx, a redirect, TLS, a proxy): change the request
+    │   ├── ApiError           any other refusal (4xx, a redirect, TLS, a proxy): change what it names
     │   │   └── CursorError      a cursor it gave is not accepted any more: begin anew
     │   ├── ContractError      an answer that cannot be believed: report it
     │   └── RetriesExhausted   it kept failing in passing ways: try again later
-    ├── SinkError            the destination failed: free disk space, then run it again
+    ├── SinkError            the destination failed: mend what it names, then run it again
     └── CheckpointError      an unfinished or finished export cannot be gone on with: begin anew
 
 What happened is in ``str()``, the figures are in attributes. No message ever

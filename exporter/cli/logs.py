@@ -74,7 +74,7 @@ class Throttle:
         if not skipped:
             return ""
         causes = ", ".join(f"{cause} {number:,}" for cause, number in sorted(skipped.items()))
-        return f" (and {count(skipped.total(), 'retry')} or waits before it: {causes}; -v shows each)"
+        return f" (and {count(skipped.total(), 'more delay')}: {causes}; -v shows each)"
 
 
 class _EventHandler(logging.Handler):

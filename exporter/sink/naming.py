@@ -38,7 +38,7 @@ def publish(place: Place, number: int, *, overwrite: bool) -> None:
 
 
 def adopt_old_names(place: Place) -> None:
-    """Give the unfinished export of version 0.1.0 in a folder of parts the names of today.
+    """Give the unfinished export of an earlier build in a folder of parts the names of today.
 
     Durability:
         Parts first, the checkpoint last: whatever dies in between leaves an

@@ -1,9 +1,9 @@
 """What the files of an output are called: one file, or the parts in a folder.
 
 A finished folder loads as one table: readers of data sets skip names that begin
-with an underscore, so every other file in it has such a name. Version 0.1.0 had
-no underscores; what it left is still read, and `old_names` is what to rename
-before resuming it.
+with an underscore, so every other file in it has such a name. Earlier builds
+had no underscores: what they left is still read, and `adopt_old_names` renames
+it before an export is resumed.
 """
 
 import os
@@ -80,8 +80,8 @@ class Place:
         return int(match[1]) if match else None
 
 
-MANIFEST, CHECKPOINT, PLAN = "_manifest.json", "_checkpoint.json", "_plan.json"
-"""In a folder of parts; the name of the plan is reserved."""
+MANIFEST, CHECKPOINT = "_manifest.json", "_checkpoint.json"
+"""In a folder of parts."""
 
 _DATA_FILE = re.compile(
     r"(?:_(?=.*\.(?:part|tmp)$))?"
@@ -95,7 +95,7 @@ _FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".jsonl", ".jsonl.gz", ".jsonl
 
 
 def old_name(path: Path) -> Path:
-    """Name a file in a folder of parts as version 0.1.0 did."""
+    """Name a file in a folder of parts as earlier builds did."""
     return path.with_name(path.name.removeprefix("_"))
 
 

@@ -194,7 +194,7 @@ def test_throttle_prints_first_lines_then_one_each_half_minute() -> None:
     assert throttle.skips(retry)
     now_s = 31.0
     assert not throttle.skips(retry)
-    assert throttle.skipped() == " (and 4 retries or waits before it: http_503 3, rate limit 1; -v shows each)"
+    assert throttle.skipped() == " (and 4 more delays: http_503 3, rate limit 1; -v shows each)"
     assert throttle.skipped() == ""
     assert throttle.skips(retry)
 
