@@ -10,8 +10,7 @@ from typing import IO
 
 from benchmarks.peers.counting import contacts_in
 from benchmarks.raw_socket import CONTACT
-from exporter.arrow import arrow
-from exporter.fastzstd import zstd
+from exporter.extras import arrow, zstd
 
 _CHUNK_BYTES = 1 << 20
 _PYTHON = (sys.executable, "-m")

@@ -30,10 +30,10 @@ from benchmarks.measuring import CONTACT_BYTES, scratch
 from benchmarks.raw_socket import PER_PAGE
 from benchmarks.recording import Recording, record
 from benchmarks.served import Served, replay, serve
-from exporter.encode.ndjson import lines
-from exporter.fastzlib import gzip_member
+from exporter.compression import gzip_member
+from exporter.formats.ndjson import lines
+from exporter.rawjson.utf8 import first_bad_byte
 from exporter.source.envelope import glimpse, parse
-from exporter.utf8 import first_bad_byte
 
 T = TypeVar("T")
 _URL = "https://api.intercom.io/contacts"

@@ -23,7 +23,7 @@ _MASK = 2**64 - 1
 
 def count_ids(count: int) -> None:
     """Count the repetitions among so many ids that have none, and one that has."""
-    from exporter.sink.duplicates import RepeatedIds  # noqa: PLC0415 - only the process that is measured takes it in
+    from exporter.archive.duplicates import RepeatedIds  # noqa: PLC0415 - only the process that is measured takes it in
 
     with RepeatedIds(count) as ids:
         for start in range(0, count, _AT_ONCE):
@@ -37,7 +37,7 @@ def count_ids(count: int) -> None:
 
 def check(path: str) -> None:
     """Verify a good export."""
-    from exporter.sink.verify import verify  # noqa: PLC0415 - the same
+    from exporter.archive.verify import verify  # noqa: PLC0415 - the same
 
     verified = verify(path)
     if verified.differences:
@@ -47,9 +47,9 @@ def check(path: str) -> None:
 def make_export(path: Path, contacts: int) -> int:
     """Write a finished export as the command would, and return how many bytes its lines are."""
     # The measured process starts from this module, and is not to be charged for all that.
-    from exporter.fastzlib import gzip_member  # noqa: PLC0415
+    from exporter.compression import gzip_member  # noqa: PLC0415
+    from exporter.layout.manifest import encode_manifest  # noqa: PLC0415
     from exporter.model import FileSummary, SourceSummary, Summary  # noqa: PLC0415
-    from exporter.sink.manifest import encode_manifest  # noqa: PLC0415
 
     sha256, plain_bytes = hashlib.sha256(), 0
     with path.open("wb") as file:
@@ -80,7 +80,7 @@ def make_export(path: Path, contacts: int) -> int:
 
 
 def _pages(contacts: int) -> Iterator[bytes]:
-    from exporter.encode.ndjson import lines  # noqa: PLC0415
+    from exporter.formats.ndjson import lines  # noqa: PLC0415
     from exporter.sandbox.contacts import Workspace  # noqa: PLC0415
 
     workspace = Workspace(contacts, SEED, hostile=False)

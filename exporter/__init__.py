@@ -7,12 +7,14 @@ to unwind.
 
 import importlib
 
+from exporter._version import __version__
+
 TYPE_CHECKING = False  # `typing` itself takes longer to import than all that follows
 if TYPE_CHECKING:
     from typing import Any
 
-    from exporter.checking import Checked, check
-    from exporter.encode.shape import Shape
+    from exporter.archive.replay import Replay
+    from exporter.archive.verify import Verified, Verifying, verify
     from exporter.errors import (
         ApiError,
         CheckpointError,
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
-    from exporter.events import (
+    from exporter.exports import export
+    from exporter.formats.selection import Shape
+    from exporter.model import FileSummary, Page, Position, SourceSummary, Summary, Timeline
+    from exporter.observe.events import (
         AttributesUntold,
         Committed,
         DiskLimited,
@@ -40,20 +45,15 @@ if TYPE_CHECKING:
         VersionMismatch,
         Waiting,
     )
-    from exporter.exporting import export
-    from exporter.metrics import Metrics
-    from exporter.model import FileSummary, Page, Position, SourceSummary, Summary, Timeline
-    from exporter.replay import Replay
+    from exporter.observe.prometheus import Metrics
+    from exporter.preflight import Checked, check
     from exporter.sandbox import Sandbox
-    from exporter.sink.verify import Verified, Verifying, verify
     from exporter.source.contacts import Contacts
     from exporter.source.expansion import Expansion
     from exporter.source.intercom import Intercom
-    from exporter.source.listing import Pages
-    from exporter.source.trial import Patience
-    from exporter.streaming import Chunks, stream
-
-__version__ = "0.1.0"
+    from exporter.source.pages import Pages
+    from exporter.source.retry import Patience
+    from exporter.streams import Chunks, stream
 
 __all__ = [
     "ApiError",
@@ -106,23 +106,23 @@ __all__ = [
 ]
 
 _LATER = {
-    "Checked": "exporter.checking",
-    "check": "exporter.checking",
-    "Chunks": "exporter.streaming",
+    "Checked": "exporter.preflight",
+    "check": "exporter.preflight",
+    "Chunks": "exporter.streams",
     "Contacts": "exporter.source.contacts",
     "Expansion": "exporter.source.expansion",
     "Intercom": "exporter.source.intercom",
-    "Metrics": "exporter.metrics",
-    "Replay": "exporter.replay",
-    "Pages": "exporter.source.listing",
-    "Patience": "exporter.source.trial",
+    "Metrics": "exporter.observe.prometheus",
+    "Replay": "exporter.archive.replay",
+    "Pages": "exporter.source.pages",
+    "Patience": "exporter.source.retry",
     "Sandbox": "exporter.sandbox",
-    "Shape": "exporter.encode.shape",
-    "Verified": "exporter.sink.verify",
-    "Verifying": "exporter.sink.verify",
-    "export": "exporter.exporting",
-    "stream": "exporter.streaming",
-    "verify": "exporter.sink.verify",
+    "Shape": "exporter.formats.selection",
+    "Verified": "exporter.archive.verify",
+    "Verifying": "exporter.archive.verify",
+    "export": "exporter.exports",
+    "stream": "exporter.streams",
+    "verify": "exporter.archive.verify",
 }
 
 _LATER |= dict.fromkeys(
@@ -156,7 +156,7 @@ _LATER |= dict.fromkeys(
         "VersionMismatch",
         "Waiting",
     ),
-    "exporter.events",
+    "exporter.observe.events",
 )
 _LATER |= dict.fromkeys(("FileSummary", "Page", "Position", "SourceSummary", "Summary", "Timeline"), "exporter.model")
 

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def one_line(text: str) -> str:
-    """Make text fit for one line of a terminal or a log: what cannot be seen is written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 class ExporterError(Exception):
     """Any failure this package reports."""
 

@@ -22,7 +22,8 @@ class Page:
             past contacts that it lacks.
         plain: False when a fast parser refused the page, such as for a lone
             surrogate.
-        keys: twelve bytes for each contact that has an id, by which duplicates are noticed; see `exporter.ids`.
+        keys: twelve bytes for each contact that has an id, by which duplicates are noticed;
+            see `exporter.rawjson.contact_keys`.
         sample: those of the keys that a guard against lists without an end remembers.
         mark: by what that guard knows the page again.
     """

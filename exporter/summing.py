@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from exporter import __version__
-from exporter.events import OldVersion, VersionMismatch
+from exporter._version import __version__
+from exporter.layout.checkpoint import Figures, Settings
 from exporter.model import FileSummary, SourceSummary, Summary
-from exporter.sink.checkpoint import Figures, Settings
+from exporter.observe.events import OldVersion, VersionMismatch
 from exporter.source.shortfall import shortfall
 
 _MAX_DRIFTING_FIELDS = 100

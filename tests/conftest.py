@@ -24,6 +24,8 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 import exporter
 
+pytest_plugins = ["tests.support.outputs"]
+
 # How long an example takes is no matter of tests: the machine may be busy.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 import exporter
-from exporter.bounds import MAX_CONTACTS
-from exporter.encode.formats import NDJSON
-from exporter.exporting import Parts
-from exporter.flow import Flow
-from exporter.sink.manners import Manners
+from exporter.destination.write_policy import Manners
+from exporter.exports import Parts
+from exporter.formats.registry import NDJSON
+from exporter.pipeline import Flow
+from exporter.validation import MAX_CONTACTS
 
 TOKEN = "dG9rOnRlc3Q="
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 import exporter
-from exporter.encode.rows import Rows
+from exporter.formats.csv import Rows
 
 MARK = b"\xef\xbb\xbf"
 

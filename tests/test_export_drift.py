@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 
 import exporter
-from exporter.encode.formats import NDJSON
-from exporter.flow import Flow
+from exporter.formats.registry import NDJSON
+from exporter.pipeline import Flow
 
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
 ODD = [

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 import exporter
-from exporter.sink.key_count import KeyCount
+from exporter.archive.key_count import KeyCount
 
 CONTACTS, PER_PAGE = 60, 10
 OUTPUTS: dict[str, dict[str, Any]] = {
@@ -146,8 +146,8 @@ async def test_export_with_too_little_free_space_for_keys_completes(
         def __init__(self, folder: Path, *, check_space: Callable[[int], object]) -> None:
             super().__init__(folder, buffered_keys=10, check_space=lambda needed: check_space(needed << 60))
 
-    monkeypatch.setattr("exporter.exporting.KeyCount", Many)
-    monkeypatch.setattr("exporter.counting.KeyCount", Many)
+    monkeypatch.setattr("exporter.exports.KeyCount", Many)
+    monkeypatch.setattr("exporter.duplicate_count.KeyCount", Many)
     without_floor = await exported(f"{tmp_path}/a.ndjson", stop_at)
     with_floor = await exported(f"{tmp_path}/b.ndjson", stop_at, min_free_bytes=1)
     assert [summary and summary.duplicates for summary in (without_floor, with_floor)] == [2, None]

@@ -17,7 +17,7 @@ from exporter.sandbox import answers
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.protocol import Refusal
 from exporter.source.expansion import LISTS, ListName
-from exporter.source.trial import Traffic
+from exporter.source.retry import Traffic
 
 EMBEDDED: tuple[ListName, ...] = ("tags", "notes", "companies")
 WHOLE = exporter.Expansion(LISTS)

@@ -14,10 +14,10 @@ import orjson
 import pytest
 
 import exporter
-from exporter.arrow import arrow
-from exporter.encode.formats import CSV, NDJSON, PARQUET
-from exporter.flow import Flow
-from exporter.normalize import normalize
+from exporter.extras import arrow
+from exporter.formats.registry import CSV, NDJSON, PARQUET
+from exporter.pipeline import Flow
+from exporter.rawjson.normalization import normalize
 
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
 CONTACTS = [

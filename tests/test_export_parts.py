@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 import exporter
-from exporter.fastzlib import gzip_member
+from exporter.compression import gzip_member
 
 Lines = Callable[[list[bytes]], bytes]
 

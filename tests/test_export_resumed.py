@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 import exporter
-from exporter.sink.durable import prepare_file, remove
+from exporter.layout.atomic import prepare_file, remove
 
 Lines = Callable[[list[bytes]], bytes]
 Served = tuple[exporter.Sandbox, exporter.Intercom]
@@ -247,7 +247,7 @@ async def test_an_export_that_died_while_it_was_finished_is_finished(
 
     def die_at_the_end(event: exporter.Event) -> None:
         if isinstance(event, exporter.PageWritten) and event.position.reached_end:
-            monkeypatch.setattr(f"exporter.sink.output.{step}", die)
+            monkeypatch.setattr(f"exporter.destination.local.{step}", die)
 
     async with serving() as (_, intercom):
         with pytest.raises(exporter.SinkError, match="as good as dead"):
@@ -272,7 +272,7 @@ async def test_an_overwriting_export_that_died_without_its_manifest_is_finished(
     async with serving() as (sandbox, intercom):
         await export(intercom, tmp_path, "contacts.ndjson", max_contacts=10)
         with monkeypatch.context() as patched:
-            patched.setattr("exporter.sink.output.prepare_file", die)
+            patched.setattr("exporter.destination.local.prepare_file", die)
             with pytest.raises(exporter.SinkError):
                 await export(intercom, tmp_path, "contacts.ndjson", overwrite=True)
         assert [path.name for path in sorted(tmp_path.iterdir())] == [
@@ -294,7 +294,7 @@ async def test_an_export_that_is_being_finished_is_finished(tmp_path: Path, monk
         assert release.wait(60)
         return prepare_file(path, content)
 
-    monkeypatch.setattr("exporter.sink.output.prepare_file", slow)
+    monkeypatch.setattr("exporter.destination.local.prepare_file", slow)
     async with serving() as (sandbox, intercom):
         task = asyncio.create_task(export(intercom, tmp_path, "contacts.ndjson"))
         assert await asyncio.to_thread(named.wait, 60)

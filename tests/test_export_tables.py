@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 
 import exporter
-from exporter.arrow import arrow
+from exporter.extras import arrow
+from exporter.formats.schema import FIELDS
 from exporter.sandbox import attributes
-from exporter.schema import FIELDS
 
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
 CONTACTS = 1_500
@@ -297,7 +297,7 @@ async def test_a_cancelled_conversion_is_done_again(
     options: dict[str, Any] = {"file_format": "parquet", "part_contacts": 600} if name == "parts/" else {}
     await exporter.export(intercom, f"{tmp_path}/whole-{name}", **options)
     scope = anyio.CancelScope()
-    monkeypatch.setattr("exporter.sink.conversion._STEP_BYTES", 1)
+    monkeypatch.setattr("exporter.destination.conversion._STEP_BYTES", 1)
     real = parquet_file().add
     taken: list[int] = []
 
@@ -308,7 +308,7 @@ async def test_a_cancelled_conversion_is_done_again(
         real(self, records)
 
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("exporter.encode.parquet.ParquetFile.add", add)
+    monkeypatch.setattr("exporter.formats.parquet.ParquetFile.add", add)
     with scope:
         await exporter.export(intercom, f"{tmp_path}/{name}", **options)
     assert scope.cancelled_caught
@@ -426,7 +426,7 @@ async def test_a_file_that_vanishes_while_it_is_made_is_made_again(
         Path(f"{path}.tmp").unlink()
 
     with monkeypatch.context() as patches:
-        patches.setattr("exporter.encode.parquet.ParquetFile.close", close)
+        patches.setattr("exporter.formats.parquet.ParquetFile.close", close)
         with pytest.raises(exporter.SinkError, match="removed"):
             await exporter.export(intercom, path)
     summary = await exporter.export(intercom, path)
@@ -435,4 +435,4 @@ async def test_a_file_that_vanishes_while_it_is_made_is_made_again(
 
 def parquet_file() -> Any:
     """Give the class that writes Parquet, which is imported late."""
-    return importlib.import_module("exporter.encode.parquet").ParquetFile
+    return importlib.import_module("exporter.formats.parquet").ParquetFile

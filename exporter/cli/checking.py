@@ -8,8 +8,6 @@ from functools import partial
 import anyio.to_thread
 import orjson
 
-from exporter.amounts import count, duration, size
-from exporter.checking import Checked, check
 from exporter.cli import exits
 from exporter.cli.files import read_in_thread
 from exporter.cli.logs import logs_shown
@@ -18,7 +16,9 @@ from exporter.cli.settings import OutputOptions, ReportOptions, SourceOptions
 from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.telling import events_for
-from exporter.errors import ConfigError, ExporterError, one_line
+from exporter.errors import ConfigError, ExporterError
+from exporter.preflight import Checked, check
+from exporter.text import count, duration, one_line, size
 
 
 async def check_and_tell(  # noqa: PLR0913 - one group of options each

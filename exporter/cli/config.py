@@ -4,7 +4,7 @@ These are steps of the parser: each fills in what an earlier one left open.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,29 @@ _SECRETS = ("token", "access-token", "intercom-access-token")
 _HAS_A_TOKEN = "sandbox"  # noqa: S105 - the command whose token is nobody's secret
 
 
-def fill_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Take from the file that ``--config`` names what was said nowhere else.
+class SettingsFile:
+    """A step of the parser that reads the file that ``--config`` names, for what is set nowhere else.
 
-    Raises:
-        ConfigError: the file cannot be read, or has a setting that no command has.
+    Args:
+        root: returns the app with all commands, whose options the file may hold.
     """
-    path = said(arguments, "--config")
-    if path is None:
-        return
-    from exporter.cli.main import app as root
 
-    known = {name: _names(root[name]) for name in root if not name.startswith("-") and root[name].config != ()}
-    settings = _settings_of(_read(path), commands[0], known, path)
-    Dict({commands[0]: settings}, source=f"file {path}")(app, commands, arguments)
+    def __init__(self, root: Callable[[], App]) -> None:
+        self._root = root
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        """Fill in the settings of the command.
+
+        Raises:
+            ConfigError: the file cannot be read, or has a setting that no command has.
+        """
+        path = said(arguments, "--config")
+        if path is None:
+            return
+        root = self._root()
+        known = {name: _names(root[name]) for name in root if not name.startswith("-") and root[name].config != ()}
+        settings = _settings_of(_read(path), commands[0], known, path)
+        Dict({commands[0]: settings}, source=f"file {path}")(app, commands, arguments)
 
 
 def clean_variables(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

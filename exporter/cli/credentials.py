@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,23 +12,39 @@ from typing import TYPE_CHECKING
 from exporter.cli.files import read_in_thread
 from exporter.cli.secret_files import read_secret
 from exporter.cli.text import decoded
+from exporter.cli.values import TOKENS_BEGIN
 from exporter.errors import ConfigError
+from exporter.extras import keyring
 
 if TYPE_CHECKING:
     from anyio.abc import Process
 
-    from exporter.cli.settings import SourceOptions
-
 TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
 KEYRING_SERVICE = "intercom-exporter"
 _STDIN = "-"
-_TOKENS_BEGIN = "dG9r"  # base64 of "tok", as Intercom makes them
 _GRACE_S = 0.5
 _LONGEST_TOKEN_BYTES = 64 * 1024
 
 
-async def read_token(options: "SourceOptions") -> str:
-    """Read the access token from where the options say.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSource:
+    """Where the access token comes from; the environment, where nothing is set.
+
+    Attributes:
+        file: name of a file, ``-`` for stdin.
+        command: a program that prints the token.
+        keyring: the account in the system's keyring.
+        allow_readable: whether the file may be one that other users can read.
+    """
+
+    file: str | None = None
+    command: str | None = None
+    keyring: str | None = None
+    allow_readable: bool = False
+
+
+async def read_token(source: TokenSource) -> str:
+    """Read the access token.
 
     Raises:
         ConfigError: it cannot be had, or two places are named.
@@ -36,24 +53,24 @@ async def read_token(options: "SourceOptions") -> str:
         Ends the program that is to print it. A pipe that nobody writes to is not waited for.
     """
     ways = {
-        "--token-file": options.token_file,
-        "--token-command": options.token_command,
-        "--token-keyring": options.token_keyring,
+        "--token-file": source.file,
+        "--token-command": source.command,
+        "--token-keyring": source.keyring,
     }
     named = [name for name, value in ways.items() if value is not None]
     if len(named) > 1:
         raise ConfigError(f"{' and '.join(named)} exclude each other: name one place for the access token")
-    if options.token_command is not None:
-        return await _from_program(options.token_command)
-    return await read_in_thread(partial(_from_here, options))
+    if source.command is not None:
+        return await _from_program(source.command)
+    return await read_in_thread(partial(_from_here, source))
 
 
-def _from_here(options: "SourceOptions") -> str:
+def _from_here(source: TokenSource) -> str:
     """Read what needs no other program. Blocks."""
-    if options.token_keyring is not None:
-        return _from_keyring(options.token_keyring)
-    if options.token_file is not None:
-        return _from_file(options.token_file, allow_readable=options.allow_readable_secrets)
+    if source.keyring is not None:
+        return _from_keyring(source.keyring)
+    if source.file is not None:
+        return _from_file(source.file, allow_readable=source.allow_readable)
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token.strip():
         raise ConfigError(
@@ -101,7 +118,7 @@ async def _from_program(command: str) -> str:
         program = await anyio.open_process(words, stdin=None, stderr=None)
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is no name"
-        named = "" if name.startswith(_TOKENS_BEGIN) else f" {name!r}"  # in the wrong place it is not shown
+        named = "" if name.startswith(TOKENS_BEGIN) else f" {name!r}"  # in the wrong place it is not shown
         raise ConfigError(f"the token command{named} cannot be run: {reason}") from None
     async with program:
         printed = await _printed(program)
@@ -145,12 +162,9 @@ async def _printed(program: "Process") -> bytes | None:
 
 def _from_keyring(account: str) -> str:
     """Ask the system's keyring."""
+    library = keyring()
     try:
-        import keyring
-    except ImportError:
-        raise ConfigError("the keyring needs the extra: pip install 'intercom-exporter[keyring]'") from None
-    try:
-        token = keyring.get_password(KEYRING_SERVICE, account)
+        token: str | None = library.get_password(KEYRING_SERVICE, account)
     except Exception as exc:  # noqa: BLE001 - it runs whatever plug-in the system has
         raise ConfigError(f"the keyring cannot be used: {type(exc).__name__}") from None
     if not token:

@@ -14,15 +14,8 @@ from cyclopts import CycloptsError
 
 from exporter.cli.usage import sentence_of, usage_sentence
 from exporter.cli.values import without_tokens
-from exporter.errors import (
-    CheckpointError,
-    ConfigError,
-    CredentialsError,
-    ExporterError,
-    SinkError,
-    SourceError,
-    one_line,
-)
+from exporter.errors import CheckpointError, ConfigError, CredentialsError, ExporterError, SinkError, SourceError
+from exporter.text import one_line
 
 COMPLETE = 0
 BUG = 1
@@ -106,7 +99,7 @@ def log_into(name: str, *, is_quiet: bool) -> None:
     Raises:
         ConfigError: it cannot be opened.
     """
-    from exporter.sink.durable import open_private
+    from exporter.layout.atomic import open_private
 
     try:
         _log_file.descriptor, _log_file.is_quiet = open_private(Path(name)), is_quiet

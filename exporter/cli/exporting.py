@@ -20,8 +20,8 @@ from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.tuning import tune_process
 from exporter.errors import ExporterError
-from exporter.events import Event
-from exporter.exporting import export
+from exporter.exports import export
+from exporter.observe.events import Event
 
 if TYPE_CHECKING:
     from exporter.source.intercom import Intercom

@@ -4,7 +4,7 @@ import orjson
 
 from exporter.cli.telling import events_schema
 from exporter.errors import ConfigError
-from exporter.schema import FIELDS, Field, json_schema
+from exporter.formats.schema import FIELDS, Field, json_schema
 
 _HEADINGS = ("field", "type", "null", "since", "meaning")
 

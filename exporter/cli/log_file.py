@@ -8,13 +8,13 @@ from pathlib import Path
 
 from cyclopts import ArgumentCollection
 
+from exporter.archive.finished import MANIFEST_OF_FILE
 from exporter.cli import exits
 from exporter.cli.config import said
 from exporter.cli.conflicts import is_on
 from exporter.cli.paths import REPORT_SUFFIX, expanded, is_file_of
 from exporter.errors import ConfigError
-from exporter.sink.finished import MANIFEST_OF_FILE
-from exporter.sink.place import CONVERTED, MANIFEST, Place, old_name
+from exporter.layout.paths import CONVERTED, MANIFEST, Place, old_name
 
 _STDIN, _STDOUT = 0, 1
 _STANDARD = "-"

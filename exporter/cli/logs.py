@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from exporter.amounts import count
 from exporter.cli import exits
 from exporter.cli.settings import ReportOptions
 from exporter.cli.telling import Events, facts_of
-from exporter.errors import one_line
-from exporter.events import NAMES, Event, Retrying, Waiting
-from exporter.logs import logger
+from exporter.observe.events import NAMES, Event, Retrying, Waiting
+from exporter.observe.logging import logger
+from exporter.text import count, one_line
 
 _FIRST_LINES = 3
 _LINE_EVERY_S = 30.0

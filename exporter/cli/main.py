@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.config import Env
 
-from exporter import __version__
+from exporter._version import __version__
 from exporter.cli import exits, manual
 from exporter.cli.completing import completing
-from exporter.cli.config import clean_variables, fill_from_file
+from exporter.cli.config import SettingsFile, clean_variables
 from exporter.cli.conflicts import keep_closest, refuse_conflicts
 from exporter.cli.schema_command import schema
 from exporter.cli.settings import MetricsOptions, OutputOptions, ReportOptions, SourceOptions
@@ -21,7 +21,7 @@ from exporter.cli.tuning import bound_columns
 from exporter.cli.values import File, Flag, PathToExport, Port, Words, number, whole
 
 _recorder = Recorder()
-app = App(
+app: App = App(
     name="intercom-exporter",
     help="Stream every contact out of an Intercom workspace: nothing lost, nothing changed, flat memory.",
     version=__version__,
@@ -30,7 +30,7 @@ app = App(
     config=(
         Env("INTERCOM_EXPORTER_", command=False),
         clean_variables,
-        fill_from_file,
+        SettingsFile(lambda: app),
         keep_closest,
         _recorder,
         refuse_conflicts,

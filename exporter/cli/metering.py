@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from exporter.cli.exits import BUG, COMPLETE
 from exporter.cli.settings import MetricsOptions
 from exporter.errors import ConfigError
-from exporter.events import Observer, ignore
-from exporter.logs import logger
-from exporter.metrics import Metrics, prometheus_client
-from exporter.sink.contents import open_plainly
+from exporter.extras import prometheus_client
+from exporter.layout.data_file import open_plainly
+from exporter.observe.events import Observer, ignore
+from exporter.observe.logging import logger
+from exporter.observe.prometheus import Metrics
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from glob import escape, glob
 from pathlib import Path
 
+from exporter.destination.preconditions import finished_summary
 from exporter.errors import CheckpointError, ConfigError
-from exporter.sink.checkpoint import Checkpoint, load_checkpoint
-from exporter.sink.durable import sync_folder
-from exporter.sink.place import Place, means_a_folder, standing
-from exporter.sink.target import finished_summary
+from exporter.layout.atomic import sync_folder
+from exporter.layout.checkpoint import Checkpoint, load_checkpoint
+from exporter.layout.paths import Place, means_a_folder, standing
 
 REPORT_SUFFIX = ".report.html"
 """Of the name of a report, behind that of its export."""

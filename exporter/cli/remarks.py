@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from exporter.amounts import count, duration
 from exporter.model import Summary
-from exporter.normalize import NAMES
+from exporter.rawjson.normalization import NAMES
 from exporter.source.shortfall import counts
+from exporter.text import count, duration
 
 _MOST_FIELDS = 5
 

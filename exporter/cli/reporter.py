@@ -4,8 +4,7 @@ import shlex
 import time
 from dataclasses import asdict
 
-from exporter import __version__
-from exporter.amounts import count, duration, size
+from exporter._version import __version__
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import READER_GONE, complain, exit_code
 from exporter.cli.remarks import remarks, shortfall_of, troubles
@@ -13,9 +12,10 @@ from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Status, lines, sentence
 from exporter.cli.telling import Events, events_for, facts_of
 from exporter.cli.usage import sentence_of
-from exporter.errors import ExporterError, one_line
-from exporter.events import NAMES, Committed, Event, PageWritten, Requested, Resumed, Retrying, Waiting
+from exporter.errors import ExporterError
 from exporter.model import Summary
+from exporter.observe.events import NAMES, Committed, Event, PageWritten, Requested, Resumed, Retrying, Waiting
+from exporter.text import count, duration, one_line, size
 
 _LOG_EVERY_S = 60
 _RESUME = "run the same command again to resume"

@@ -9,6 +9,9 @@ from pathlib import Path
 import anyio.to_thread
 from anyio import from_thread
 
+from exporter.archive.finished import Damaged, Finished
+from exporter.archive.report.page import MARK, page, template_engine
+from exporter.archive.report.reading import opened, read
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.paths import REPORT_SUFFIX
@@ -16,13 +19,11 @@ from exporter.cli.settings import ReportOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
 from exporter.cli.telling import events_for
-from exporter.errors import ConfigError, ExporterError, one_line
-from exporter.report.page import MARK, page, template_engine
-from exporter.report.reading import opened, read
-from exporter.sink.contents import open_plainly
-from exporter.sink.durable import put_in_place, remove, sync, write_all, writing
-from exporter.sink.finished import Damaged, Finished
-from exporter.sink.place import Place
+from exporter.errors import ConfigError, ExporterError
+from exporter.layout.atomic import put_in_place, remove, sync, write_all, writing
+from exporter.layout.data_file import open_plainly
+from exporter.layout.paths import Place
+from exporter.text import one_line
 
 _STDOUT = "-"
 

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from exporter.errors import ConfigError
-from exporter.logs import logger
+from exporter.observe.logging import logger
 
 _MAX_BYTES = 64 * 1024
 _SECRET_MOUNT = "/run/secrets/"  # noqa: S105 - where Docker Swarm, Compose and Podman mount secrets

@@ -9,10 +9,10 @@ import anyio
 import anyio.to_thread
 import orjson
 
+from exporter.archive.replay import Replay
 from exporter.cli import exits
 from exporter.cli.signals import until_signal
 from exporter.errors import ConfigError
-from exporter.replay import Replay
 from exporter.sandbox import Sandbox
 
 _CONTACTS = 10_000

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from exporter.bounds import (
+from exporter.cli.credentials import TokenSource, read_token
+from exporter.cli.usage import is_option_given
+from exporter.cli.values import DAY_S, YEAR_S, File, Flag, duration, number, size, whole
+from exporter.errors import ConfigError
+from exporter.validation import (
     MAX_BYTES,
     MAX_CONSUMERS,
     MAX_CONTACTS,
@@ -17,10 +21,6 @@ from exporter.bounds import (
     MAX_QUEUE_PAGES,
     MAX_RESERVE_PERCENT,
 )
-from exporter.cli.credentials import read_token
-from exporter.cli.usage import is_option_given
-from exporter.cli.values import DAY_S, YEAR_S, File, Flag, duration, number, size, whole
-from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
     from exporter.source.intercom import Intercom
@@ -82,13 +82,19 @@ class SourceOptions:
     @asynccontextmanager
     async def intercom(self) -> AsyncIterator["Intercom"]:
         """Open the workspace that these options describe."""
-        async with self.intercom_at(self.base_url, await read_token(self), self.region) as intercom:
+        source = TokenSource(
+            file=self.token_file,
+            command=self.token_command,
+            keyring=self.token_keyring,
+            allow_readable=self.allow_readable_secrets,
+        )
+        async with self.intercom_at(self.base_url, await read_token(source), self.region) as intercom:
             yield intercom
 
     def intercom_at(self, base_url: str | None, token: str, region: str | None = None) -> "Intercom":
         """Make the client of another API with these options' manners."""
         from exporter.source.intercom import Intercom
-        from exporter.source.trial import Patience
+        from exporter.source.retry import Patience
 
         return Intercom(
             token,
@@ -188,7 +194,7 @@ class OutputOptions:
             ConfigError: the name has no format, or a folder cannot be made.
         """
         from exporter.cli.paths import dated, expanded, make_parents
-        from exporter.exporting import Parts, destination
+        from exporter.exports import Parts, destination
 
         now = datetime.now(UTC)
         output = expanded(self.output, now, restart=self.restart)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
-from exporter.bounds import MAX_CONCURRENCY
 from exporter.cli.secret_files import read_key
 from exporter.cli.settings import CONTACTS
 from exporter.cli.values import File, Flag, Paths, whole
 from exporter.errors import ConfigError
+from exporter.validation import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
-    from exporter.encode.shape import Shape
+    from exporter.formats.selection import Shape
     from exporter.source.expansion import Expansion, ListName
 
 
@@ -74,7 +74,7 @@ class ShapeOptions:
         Raises:
             ConfigError: they make no sense together, or the key cannot be read.
         """
-        from exporter.encode.shape import Shape
+        from exporter.formats.selection import Shape
 
         if self.pseudonymise and self.key_file is None:
             raise ConfigError("--pseudonymise needs a key: name a file with --key-file")

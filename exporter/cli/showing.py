@@ -11,7 +11,8 @@ from exporter.cli import exits
 from exporter.cli.config import said
 from exporter.cli.credentials import TOKEN_VARIABLE
 from exporter.cli.usage import remember
-from exporter.errors import ConfigError, one_line
+from exporter.errors import ConfigError
+from exporter.text import one_line
 
 _DEFAULT = "default"
 _WITHHELD = "(not shown)"

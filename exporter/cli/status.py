@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from exporter.amounts import count, duration, size
+from exporter.text import count, duration, size
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8

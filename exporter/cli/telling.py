@@ -7,7 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from exporter.cli.exits import say, show, utc_now, warn_of_log_file
-from exporter.events import Event
+from exporter.observe.events import Event
 
 if TYPE_CHECKING:
     from exporter.cli.settings import ReportOptions

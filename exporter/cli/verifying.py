@@ -5,7 +5,7 @@ from dataclasses import asdict
 import anyio.to_thread
 from anyio import from_thread
 
-from exporter.amounts import count, size
+from exporter.archive.verify import Verified, Verifying, verify
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import complain
@@ -14,7 +14,7 @@ from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
 from exporter.cli.telling import events_for
 from exporter.errors import ExporterError
-from exporter.sink.verify import Verified, Verifying, verify
+from exporter.text import count, size
 
 
 async def verify_and_tell(path: str, options: ReportOptions, *, strict: bool = False) -> int:

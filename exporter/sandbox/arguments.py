@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from types import NoneType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from exporter.errors import ConfigError
+from exporter.sandbox.changes import Changes
 from exporter.sandbox.protocol import WINDOW_S
 from exporter.sandbox.served import Served
-from exporter.usage import Kinds, check_callable, check_kinds
-
-if TYPE_CHECKING:
-    from exporter.sandbox.server import Sandbox
+from exporter.validation import Kinds, check_callable, check_kinds
 
 _KINDS: dict[str, Kinds] = {
     "contacts": int,
@@ -37,7 +35,18 @@ def check_types(given: Mapping[str, object]) -> None:
         raise ConfigError("replay must be an exporter.Replay, such as exporter.Replay('contacts.ndjson.gz')")
 
 
-def check(sandbox: "Sandbox", *, replayed: bool) -> None:
+class Arguments(Protocol):
+    """A sandbox's arguments, as it keeps them."""
+
+    token: str
+    port: int
+    latency_ms: float
+    slow_s: float
+    rate_limit: int | None
+    changes: Changes
+
+
+def check(sandbox: Arguments, *, replayed: bool) -> None:
     """Check the values of a sandbox's arguments.
 
     Raises:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from exporter.sandbox.attributes import described
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.nested import ADMIN, NESTED
 from exporter.sandbox.protocol import (
@@ -188,7 +189,10 @@ def data_attributes_body(workspace: Served, query: Mapping[str, str]) -> bytes:
     if query.get("model", "contact") != "contact":
         raise Refusal(400, "parameter_invalid", "the sandbox has attributes of contacts only")
     archived = query.get("include_archived") == "true"
-    rows = [one for one in workspace.attributes() if archived or not one["archived"]]
+    known = workspace.attributes()
+    if not isinstance(known, list):
+        known = [described(name, value, number) for number, (name, value) in enumerate(known.items())]
+    rows = [one for one in known if archived or not one["archived"]]
     return compact({"type": "list", "data": rows})
 
 

@@ -1,6 +1,6 @@
 """What a sandbox serves: a workspace that is made up, or one that was recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 Row: TypeAlias = dict[str, Any] | bytes
@@ -37,5 +37,5 @@ class Served(Protocol):
     def tags(self) -> Sequence[Row]:
         """Return every tag of the workspace."""
 
-    def attributes(self) -> list[dict[str, Any]]:
-        """Return the definitions of contacts' attributes."""
+    def attributes(self) -> list[dict[str, Any]] | Mapping[str, Any]:
+        """Return the definitions of contacts' attributes; or custom attributes, each with one of its values."""

@@ -14,8 +14,8 @@ import anyio.to_thread
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from exporter.compression import gzip_quickly
 from exporter.errors import ConfigError, SinkError
-from exporter.fastzlib import gzip_quickly
 from exporter.sandbox import answers, arguments, index, pages
 from exporter.sandbox.changes import ChangeName, Changes
 from exporter.sandbox.contacts import Workspace
@@ -23,7 +23,7 @@ from exporter.sandbox.faults import Fault, FaultPlan
 from exporter.sandbox.protocol import SINCE_2_16, UNLIMITED, RateWindow, Refusal, accepts_gzip, token_of, version_of
 from exporter.sandbox.served import Served
 from exporter.sandbox.spelling import Spelled
-from exporter.usage import AsyncBlock, running_loop
+from exporter.validation import AsyncBlock, running_loop
 
 _HOST = "127.0.0.1"
 # A string is a key in every version of aiohttp, but since 3.14 it warns.

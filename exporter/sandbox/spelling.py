@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from exporter.usage import texts_of
+from exporter.validation import texts_of
 
 Spelled: TypeAlias = str | Iterable[str] | Mapping[str, int]
 """One or several, or a mapping of name to EVERY."""

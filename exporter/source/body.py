@@ -9,7 +9,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from exporter import fastzlib
+from exporter import compression
 from exporter.errors import ContractError
 from exporter.source.envelope import BrokenBody
 
@@ -80,18 +80,18 @@ def without_mark(body: bytes) -> bytes:
 
 def _undo(encoding: str, body: bytes, most_bytes: int) -> bytes:
     if encoding in ("gzip", "x-gzip"):
-        container = fastzlib.GZIP
+        container = compression.GZIP
     elif encoding == "deflate":  # means zlib, but some servers send bare deflate
-        container = fastzlib.ZLIB if body and body[0] & 0x0F == _DEFLATE_METHOD else fastzlib.BARE_DEFLATE
+        container = compression.ZLIB if body and body[0] & 0x0F == _DEFLATE_METHOD else compression.BARE_DEFLATE
     else:
         raise BrokenBody("in a content encoding that was not asked for")
-    if container == fastzlib.GZIP and not body.startswith(_GZIP_MAGIC[: len(body)]):
+    if container == compression.GZIP and not body.startswith(_GZIP_MAGIC[: len(body)]):
         raise BrokenBody("not in the content encoding that it names")
-    inflater = fastzlib.inflater(container)
+    inflater = compression.inflater(container)
     inflated = _inflate_some(inflater, body, most_bytes)
     if not inflater.eof:
         raise BrokenBody("its compressed body is truncated")
-    if inflater.unused_data and container == fastzlib.GZIP:
+    if inflater.unused_data and container == compression.GZIP:
         return b"".join([inflated, *_further_members(inflater.unused_data, most_bytes - len(inflated))])
     if inflater.unused_data:
         raise BrokenBody("something follows its compressed body")
@@ -107,7 +107,7 @@ def _further_members(body: bytes, most_bytes: int) -> Iterator[bytes]:
         members += 1
         if members > _MAX_FURTHER_MEMBERS:
             raise BrokenBody(f"its compressed body has more than {_MAX_FURTHER_MEMBERS + 1:,} gzip members")
-        inflater = fastzlib.inflater(fastzlib.GZIP)
+        inflater = compression.inflater(compression.GZIP)
         while not inflater.eof:
             if not (piece := body[position : position + _PIECE_BYTES]):
                 raise BrokenBody("its compressed body is truncated")
@@ -117,10 +117,10 @@ def _further_members(body: bytes, most_bytes: int) -> Iterator[bytes]:
             yield inflated
 
 
-def _inflate_some(inflater: fastzlib.Inflater, body: bytes, most_bytes: int) -> bytes:
+def _inflate_some(inflater: compression.Inflater, body: bytes, most_bytes: int) -> bytes:
     try:
         inflated = inflater.decompress(body, most_bytes + 1)
-    except fastzlib.ERRORS:
+    except compression.ERRORS:
         raise BrokenBody("its content encoding is damaged") from None
     if len(inflated) > most_bytes:
         raise _too_large()

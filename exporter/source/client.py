@@ -17,17 +17,17 @@ from stamina.instrumentation import get_on_retry_hooks
 from yarl import URL
 
 from exporter.errors import ConfigError, ContractError, SourceError
-from exporter.events import Requested, Waiting
+from exporter.observe.events import Requested, Waiting
 from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, without_mark
-from exporter.source.connection import Answer, Connection, look_around
+from exporter.source.connection_errors import Route, proxy_refusal, speaks_tls
 from exporter.source.envelope import BrokenBody
-from exporter.source.failures import Route, proxy_refusal, speaks_tls
-from exporter.source.judging import Asked, refusal
-from exporter.source.pacing import Window, announced
+from exporter.source.rate_limit import Window, announced
 from exporter.source.redaction import Redaction
-from exporter.source.trial import Patience, Traffic, Transient, Trial
+from exporter.source.responses import Asked, refusal
+from exporter.source.retry import Patience, Traffic, Transient, Trial
+from exporter.source.session import Answer, Connection, look_around
 from exporter.tasks import cancel_and_wait
-from exporter.usage import Home
+from exporter.validation import Home
 
 T = TypeVar("T")
 Query = Callable[[int], Mapping[str, str]]

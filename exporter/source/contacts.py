@@ -7,8 +7,8 @@ from typing import Any, Self
 import orjson
 
 from exporter.errors import ContractError
-from exporter.source.listing import Pages
-from exporter.usage import AsyncItems
+from exporter.source.pages import Pages
+from exporter.validation import AsyncItems
 
 
 class Contacts(AsyncItems):

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import msgspec
 
-from exporter.cutting import cut_object, refuse_constant, refuse_repetition
-from exporter.utf8 import first_bad_byte
+from exporter.rawjson.scanner import cut_object, refuse_constant, refuse_repetition
+from exporter.rawjson.utf8 import first_bad_byte
 
 _LONGEST_CURSOR = 1 << 21
 _LARGE_BYTES = 1 << 20

@@ -14,17 +14,17 @@ from urllib.parse import parse_qsl
 
 import anyio
 
-from exporter.bounds import MAX_CONCURRENCY
 from exporter.errors import ApiError, ConfigError, ContractError, CredentialsError, SourceError
 from exporter.model import Page
+from exporter.rawjson.objects import id_and_name
 from exporter.source.body import LARGEST_BODY_BYTES
 from exporter.source.client import Client, Resource
+from exporter.source.embedded_lists import EMBEDDED, completed, id_of, says_more, with_tag_names
 from exporter.source.envelope import Envelope, parse
-from exporter.source.failure_rate import FailureRate
-from exporter.source.guard import LoopGuard
-from exporter.source.lists import EMBEDDED, completed, id_of, name_of, says_more, with_tag_names
-from exporter.source.trial import Traffic, Transient
-from exporter.usage import check_kinds, texts_of
+from exporter.source.list_failures import FailureRate
+from exporter.source.loop_guard import LoopGuard
+from exporter.source.retry import Traffic, Transient
+from exporter.validation import MAX_CONCURRENCY, check_kinds, texts_of
 
 ListName: TypeAlias = Literal["tags", "notes", "companies", "subscriptions", "segments"]
 LISTS: tuple[ListName, ...] = get_args(ListName)
@@ -243,7 +243,7 @@ class Expander:
             if self._tag_names is None:
                 url = f"{self._client.base_url}/tags"
                 envelope = await self._client.fetch(_resource("/tags", url, "tags", None), self._traffic)
-                self._tag_names = dict(filter(None, map(name_of, envelope.records)))
+                self._tag_names = dict(filter(None, map(id_and_name, envelope.records)))
         return self._tag_names
 
 

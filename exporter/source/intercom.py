@@ -6,22 +6,21 @@ from typing import Self
 
 from anyio import CancelScope
 
-from exporter.bounds import MAX_PER_PAGE, MAX_RESERVE_PERCENT
 from exporter.errors import ConfigError
-from exporter.events import Observer, ignore
-from exporter.source.address import address
-from exporter.source.arguments import checked_patience, checked_token, is_within
-from exporter.source.attributes import fetch_attributes
+from exporter.observe.events import Observer, ignore
+from exporter.source.argument_checks import checked_patience, checked_token, is_within
+from exporter.source.base_url import address
 from exporter.source.client import Client
 from exporter.source.contacts import Contacts
+from exporter.source.custom_attributes import fetch_attributes
 from exporter.source.envelope import is_sendable
 from exporter.source.expansion import Expander, Expansion
-from exporter.source.listing import Pages
-from exporter.source.pacing import Window
-from exporter.source.trial import Patience, Traffic
+from exporter.source.pages import Pages
+from exporter.source.rate_limit import Window
+from exporter.source.retry import Patience, Traffic
 from exporter.source.workspace import WorkspaceName, fetch_workspace
 from exporter.tasks import cancel_and_wait
-from exporter.usage import AsyncBlock, check_callable, check_kinds
+from exporter.validation import MAX_PER_PAGE, MAX_RESERVE_PERCENT, AsyncBlock, check_callable, check_kinds
 
 API_VERSIONS = (
     *(f"1.{minor}" for minor in range(5)),

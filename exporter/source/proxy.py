@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from exporter.errors import ConfigError
-from exporter.source.address import has_host, is_loopback
+from exporter.source.base_url import has_host, is_loopback
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

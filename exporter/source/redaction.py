@@ -9,7 +9,7 @@ from html import unescape
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from exporter.errors import one_line
+from exporter.text import one_line
 
 _SHOWN_CHARACTERS, _READ_CHARACTERS = 200, 2_000
 _NOT_LETTERS = bytes(set(range(256)) - set(f"{string.ascii_letters}{string.digits}".encode()))

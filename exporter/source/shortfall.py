@@ -1,7 +1,7 @@
 """Lists that end early: how many contacts may be missing of those that the API counts."""
 
-from exporter.amounts import count
 from exporter.source.envelope import BrokenBody
+from exporter.text import count
 
 
 class ShortList(BrokenBody):

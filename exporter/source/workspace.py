@@ -7,7 +7,7 @@ import msgspec
 from exporter.errors import ApiError, CredentialsError
 from exporter.source.client import Client, Resource
 from exporter.source.envelope import BrokenBody
-from exporter.source.trial import Traffic
+from exporter.source.retry import Traffic
 
 _PATH = "/me"
 _LONGEST = 100

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from exporter.cli.paths import dated, expanded
+from exporter.layout.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
+from exporter.layout.manifest import encode_manifest
 from exporter.model import FileSummary, Position
-from exporter.sink.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
-from exporter.sink.manifest import encode_manifest
 from tests.fixtures.summaries import SUMMARY
 
 Serve = Callable[..., AbstractContextManager[Any]]

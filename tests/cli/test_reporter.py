@@ -6,8 +6,8 @@ import pytest
 
 from exporter.cli.reporter import Reporter
 from exporter.cli.settings import ReportOptions
-from exporter.events import Committed, Resumed
 from exporter.model import Position
+from exporter.observe.events import Committed, Resumed
 
 
 def test_a_stop_before_anything_is_known_does_not_say_that_nothing_is_kept(capfd: pytest.CaptureFixture[str]) -> None:

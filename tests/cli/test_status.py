@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.amounts import count, duration, size
 from exporter.cli.logs import Throttle
 from exporter.cli.reporter import Reporter
 from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Status, lines, progress_line, sentence
-from exporter.events import PageWritten, Retrying, Waiting
 from exporter.model import Position
+from exporter.observe.events import PageWritten, Retrying, Waiting
+from exporter.text import count, duration, size
 
 Serve = Callable[..., AbstractContextManager[Any]]
 HALF_WAY = Status(

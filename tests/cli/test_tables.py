@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.arrow import arrow
+from exporter.extras import arrow
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "a.csv": (),

@@ -85,7 +85,7 @@ def test_threads_share_their_memory() -> None:
 def test_the_library_tunes_nothing() -> None:
     """Only the command changes how its process collects garbage."""
     code = (
-        "import gc, exporter; before = gc.get_threshold(); import exporter.exporting; print(before, gc.get_threshold())"
+        "import gc, exporter; before = gc.get_threshold(); import exporter.exports; print(before, gc.get_threshold())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     assert done.stdout.split(b") (")[0].strip(b"()\n") == done.stdout.split(b") (")[1].strip(b"()\n")

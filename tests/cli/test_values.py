@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
-from exporter import bounds
+from exporter import validation as bounds
 from exporter.cli.values import duration_text, size_text
-from exporter.encode.formats import NDJSON
-from exporter.exporting import Parts
-from exporter.flow import Flow
-from exporter.sink.manners import Manners
+from exporter.destination.write_policy import Manners
+from exporter.exports import Parts
+from exporter.formats.registry import NDJSON
+from exporter.pipeline import Flow
 from tests.conftest import TOKEN
 
 DURATIONS = {

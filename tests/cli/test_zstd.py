@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exporter.fastzstd import zstd
+from exporter.extras import zstd
 
 
 def test_a_file_of_zstd_is_written_and_verified(command: Any) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import exporter
-from exporter.arrow import arrow
-from exporter.encode.rows import Rows
+from exporter.extras import arrow
+from exporter.formats.csv import Rows
 from exporter.sandbox import Workspace
 from tests.scenarios.disk import Tree, lies_in
 

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 import exporter
-from exporter.sink import durable, naming, output, part
-from exporter.sink.durable import prepare_file, put_in_place
-from exporter.sink.manifest import encode_manifest
-from exporter.sink.output import Output
+from exporter.destination import local as output
+from exporter.destination import part
+from exporter.destination import publishing as naming
+from exporter.destination.local import Output
+from exporter.layout import atomic as durable
+from exporter.layout.atomic import prepare_file, put_in_place
+from exporter.layout.manifest import encode_manifest
 from tests.scenarios.crashing import Case, Watch, die, explore
 from tests.scenarios.disk import Disk, Tree, lay_out, lies_in, timeless
 from tests.scenarios.jobs import KINDS, PER_PAGE, Job, check_manifests, data_of, export, small_job, undisturbed

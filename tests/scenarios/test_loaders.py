@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import exporter
-from exporter.arrow import arrow
+from exporter.extras import arrow
 from exporter.sandbox import hostile
 
 CONTACTS = 1_500

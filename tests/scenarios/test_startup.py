@@ -14,7 +14,7 @@ HEAVY = {
     "stamina",
     "anyio",
     "isal",
-    "exporter.exporting",
+    "exporter.exports",
     "exporter.sandbox",
 }
 
@@ -37,7 +37,7 @@ def test_help_imports_no_machinery() -> None:
 
 def test_an_export_imports_no_sandbox_and_no_terminal() -> None:
     """An export of contacts imports neither the stand-in nor a web server nor a progress bar."""
-    modules = imported_by("import exporter.exporting, exporter.cli.reporter, exporter.cli.signals")
+    modules = imported_by("import exporter.exports, exporter.cli.reporter, exporter.cli.signals")
     assert {"exporter.sandbox", "rich.progress"} & modules == set()
 
 
@@ -53,9 +53,9 @@ ELSEWHERE = {
     "jinja2": "report",
     "aiohttp.web": "sandbox",
     "exporter.sandbox": "sandbox",
-    "exporter.replay": "sandbox --from",
-    "exporter.report": "report",
-    "exporter.sink.verify": "verify",
+    "exporter.archive.replay": "sandbox --from",
+    "exporter.archive.report": "report",
+    "exporter.archive.verify": "verify",
     "rich.progress": "a progress bar",
 }
 """Modules that a run without these options or commands does not need."""

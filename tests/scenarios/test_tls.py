@@ -16,7 +16,7 @@ import anyio.to_thread
 import pytest
 
 import exporter
-from exporter.source.trust import trusted_authorities
+from exporter.source.certificates import trusted_authorities
 from tests.scenarios.network import HOST, Authority, Server, relay_to
 
 TOKEN = "dG9rOnRlc3Q="

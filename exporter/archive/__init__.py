@@ -1,0 +1,1 @@
+"""Finished exports: read, verified, replayed, reported on."""

@@ -1,0 +1,212 @@
+"""The asynchronous side of an `Output`: appends, commits when it is time, and never leaves a write half done."""
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+from exporter.destination.disk_thread import DiskThread
+from exporter.destination.local import Output
+from exporter.destination.write_policy import NoSpaceError
+from exporter.errors import CheckpointError, SinkError
+from exporter.layout.atomic import writing
+from exporter.layout.checkpoint import Figures
+from exporter.layout.disk_limits import record_in
+from exporter.model import FileSummary, Frame, Summary, joined
+from exporter.observe.events import Committed, DiskLimited, Observer
+
+T = TypeVar("T")
+COMMIT_BYTES = 64_000_000
+_DONE = object()
+
+
+class FileSink:
+    """Writes frames to an `Output`, as an asynchronous context manager.
+
+    Entering it finds out what is there and checks it, and leaves the checkpoint
+    as it is before the first frame or commit; after that, leaving it by an
+    exception commits what is written.
+
+    Args:
+        output: the output itself.
+        figures: tells how far the export has got, the latest frame included.
+        observer: is told of each commit.
+        clock: seconds, for the commits.
+
+    Attributes:
+        opening: what each file begins with.
+
+    Raises:
+        ConfigError, CheckpointError, SinkError: from entering the block; see `Output.open`.
+
+    Cancellation:
+        A write or commit that has begun is finished first; then what is
+        written is committed.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        figures: Callable[[], Figures],
+        observer: Observer,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self._output = output
+        self._figures = figures
+        self._observer = observer
+        self.opening = Frame(b"", 0, 0)
+        self._clock = clock
+        self._uncommitted_bytes = 0
+        self._committed_at = clock()
+        self._began = False
+        self._failed = False
+        self._limits: set[str] = set()
+        self._thread = DiskThread(partial(record_in, self._limits))
+        self._limits_told: set[str] = set()
+        self._turn = anyio.Lock(fast_acquire=True)  # without a turn of the event loop for each page
+        self._written = anyio.Event()  # since the latest commit
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._do_steps(self._output.open())
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # After a failure of the disk nothing that it said before can be relied on.
+            if error is not None and self._began and not self._failed:
+                with suppress(Exception):  # what ended the block is what counts, and the checkpoint before is good
+                    await self.commit()
+        finally:
+            await self._close()
+
+    async def append(self, frame: Frame) -> Frame:
+        """Write a frame at the end, in a new part if it has no room in this one.
+
+        Returns:
+            What was written: the frame, behind what opens a file where it is the first of one.
+
+        Cancellation:
+            Once begun it is finished; but making a file of a full journal is not waited for, and done again later.
+        """
+        self._began = True
+        if not frame.content:
+            return frame
+        async with self._turn:
+            if not self._output.has_room(frame):
+                await self._rotate()
+            if frame.contacts and self._output.begins_a_file:
+                frame = joined(self.opening, frame)
+            await self._do(lambda: self._output.append(frame))
+            self._uncommitted_bytes += len(frame.content)
+            self._written.set()
+        # Who waited for the turn goes on only after the caller has counted the frame: nothing is awaited until then.
+        return frame
+
+    async def commit_if_due(self) -> None:
+        """Commit, if the latest time is a while ago or much has been written since."""
+        if (
+            self._uncommitted_bytes >= COMMIT_BYTES
+            or self._clock() - self._committed_at >= self._output.manners.checkpoint_every_s
+        ):
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what is written.
+
+        Durability:
+            When this returns it is on disk, and so is the checkpoint that says so.
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._turn:
+                if not self._failed:  # while this one waited: after that nothing on the disk can be relied on
+                    await self._record(self._output.commit)
+
+    async def keep_committing(self) -> None:
+        """Commit what is written when it is time, for as long as no page comes; to be cancelled at the end."""
+        every_s = self._output.manners.checkpoint_every_s
+        while every_s:  # else each page commits
+            await self._written.wait()
+            await anyio.sleep(max(self._committed_at + every_s - self._clock(), every_s / 10))
+            await self.commit_if_due()
+
+    async def finish(self, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
+        """Give the output its names, and put its manifest there.
+
+        Args:
+            summarise: makes the export's summary, given its files.
+
+        Cancellation:
+            Finished first, once begun; likewise.
+
+        Durability:
+            All files and the manifest are on disk when this returns; the
+            checkpoint is gone.
+        """
+        figures = self._figures()
+        if self._output.make and self._output.has_a_part:  # that takes a while, and may be cancelled
+            async with self._turn:
+                await self._do_steps(self._output.rotate(figures))
+        return await self._do(lambda: self._output.finish(figures, summarise))
+
+    async def _rotate(self) -> None:
+        """Finish a part. Where a file is made of it that takes a while: a cancellation leaves it as it was before."""
+        figures = self._figures()
+        await self._do_steps(self._output.rotate(figures))
+        await self._recorded(figures)
+
+    async def _record(self, work: Callable[[Figures], None]) -> None:
+        """Commit, and tell of it."""
+        self._began = True
+        figures = self._figures()  # here, and not in the thread: the requests go on meanwhile
+        await self._do(lambda: work(figures))
+        await self._recorded(figures)
+
+    async def _recorded(self, figures: Figures) -> None:
+        self._uncommitted_bytes, self._committed_at = 0, self._clock()
+        if self._written.is_set():  # else somebody may be waiting for it
+            self._written = anyio.Event()
+        if figures.position.pages:
+            self._observer(Committed(figures.position))
+        if limits := tuple(sorted(self._limits - self._limits_told)):
+            self._limits_told |= self._limits
+            self._observer(DiskLimited(limits))
+
+    async def _close(self) -> None:
+        with writing(self._output.place.path):
+            await self._thread.end(self._output.close)
+
+    async def _do_steps(self, steps: Generator[None]) -> None:
+        """Do work that a cancellation may end between two pieces of it; then it lets go of what it holds."""
+        try:
+            while await self._do(lambda: next(steps, _DONE)) is not _DONE:
+                await anyio.lowlevel.checkpoint()
+        finally:
+            await self._do(steps.close)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        """Do some of the output's work in a thread, to its end."""
+        with self._watched():
+            return await self._thread.run(work)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Translate failures of the disk, and remember that there was one, or that it is not known how work ended."""
+        try:
+            with writing(self._output.place.path):
+                yield
+        except NoSpaceError:  # the disk is well: what was written can be committed
+            raise
+        except (SinkError, CheckpointError, asyncio.CancelledError):
+            self._failed = True
+            raise

@@ -1,0 +1,122 @@
+"""Files that cannot be appended to: made of a journal of lines, once all of these are on disk.
+
+The journal is what other formats write in the first place, under the name of
+the part: it is committed and gone on with like any other. The file is made
+under a name of its own, and whatever dies meanwhile leaves the journal.
+"""
+
+import io
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from exporter.destination.part import Part
+from exporter.errors import SinkError
+from exporter.layout.atomic import open_private, remove, sync, sync_folder
+from exporter.layout.data_file import Contents
+from exporter.model import FileSummary
+
+_STEP_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 20
+
+
+class Table(Protocol):
+    """What writes such a file, from front to back."""
+
+    def add(self, records: Sequence[bytes]) -> None:
+        """Take contacts, a JSON object each."""
+
+    def close(self) -> None:
+        """Write the end of the file."""
+
+    def abandon(self) -> None:
+        """Let go of a file that will not be finished. Never raises."""
+
+
+Make = Callable[[io.BufferedIOBase], Table]
+
+
+class Conversion:
+    """Makes a file of a journal. Blocks.
+
+    Args:
+        journal: gzip members of lines.
+        expected: the journal's figures.
+        path: what the file is called meanwhile.
+        make: begins to write it.
+        check_free_space: called before each write with its bytes; may refuse it.
+
+    Attributes:
+        made: the figures of the file, once it is on disk.
+    """
+
+    def __init__(
+        self,
+        journal: Path,
+        expected: FileSummary,
+        path: Path,
+        make: Make,
+        check_free_space: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.made: FileSummary | None = None
+        self._journal = journal
+        self._expected = expected
+        self._path = path
+        self._make = make
+        self._check_free_space = check_free_space
+
+    def steps(self) -> Generator[None]:
+        """Do it, a piece of work at each step.
+
+        Raises:
+            SinkError: the journal is not what was written.
+            OSError: as it comes.
+
+        Durability:
+            The file is on disk, under its name for the meantime, when this ends.
+        """
+        part = Part(open_private(self._path), self._path, self._check_free_space)
+        file = io.BufferedWriter(part, _BUFFER_BYTES)
+        try:
+            part.begin()
+            table = self._make(file)
+            try:
+                for lines in self._lines():
+                    table.add(lines)
+                    yield
+                table.close()
+            finally:
+                table.abandon()
+            file.flush()
+            sync(part.fileno())
+            sync_folder(self._path.parent)  # a checkpoint never speaks of a name that could still be lost
+            if not part.has_its_name:
+                raise SinkError(f"{str(self._path)!r} was removed by another program", path=self._path)
+            self.made = replace(self._expected, bytes=part.tell(), sha256=part.summary("").sha256)
+        finally:
+            with suppress(OSError):  # what is left in the buffer is of no use
+                file.close()
+            if self.made is None:  # it would only take room
+                with suppress(OSError):
+                    remove(self._path)
+
+    def _lines(self) -> Iterator[list[bytes]]:
+        """Give the journal's lines, some at a time, and prove that they are all that was written."""
+        contents, begun = Contents(self._journal, ".gz"), list[bytes]()
+        size = 0
+        for piece in contents.pieces():
+            begun.append(piece)
+            size += len(piece)
+            if size >= _STEP_BYTES and b"\n" in piece:
+                *lines, rest = b"".join(begun).split(b"\n")
+                yield lines
+                begun, size = [rest], len(rest)
+        *lines, rest = b"".join(begun).split(b"\n")
+        yield lines
+        intact = contents.failure is None and contents.sha256.hexdigest() == self._expected.sha256
+        if not intact or contents.damage or rest:
+            raise SinkError(
+                f"{str(self._journal)!r} was changed by another program while it was written", path=self._journal
+            )

@@ -1,0 +1,131 @@
+"""One data file while it is written: counted, hashed, and checked before it is gone on with."""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from exporter.errors import CheckpointError, SinkError
+from exporter.layout.atomic import sync, write_all
+from exporter.model import FileSummary, Frame
+
+_READ_BYTES = 1 << 20
+_STEP_BYTES = 1 << 24
+
+
+class Part(io.FileIO):
+    """An unbuffered file whose `write` writes all it is given, and hashes it in the same thread. Blocks.
+
+    Args:
+        descriptor: of the file, open for reading and writing, empty or to be
+            checked by `go_on`; closed with this object.
+        path: its name meanwhile.
+        check_free_space: called before each write with its bytes; may refuse it.
+    """
+
+    def __init__(self, descriptor: int, path: Path, check_free_space: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__(descriptor, "rb+")
+        self.path = path
+        self._check_free_space = check_free_space
+        self._sha256 = hashlib.sha256()
+        self._contacts = self._bytes = self._uncompressed_bytes = 0
+
+    def begin(self) -> None:
+        """Empty it."""
+        os.ftruncate(self.fileno(), 0)
+
+    def go_on(self, committed: FileSummary) -> Generator[None]:
+        """Check the committed bytes, a piece at each step, and cut off what is behind them.
+
+        Raises:
+            CheckpointError: they are not what was committed.
+        """
+        size = os.fstat(self.fileno()).st_size
+        if size < committed.bytes:
+            raise self._unusable(f"has {size:,} bytes instead of {committed.bytes:,}")
+        for at in range(0, committed.bytes, _READ_BYTES):
+            self._sha256.update(os.pread(self.fileno(), min(_READ_BYTES, committed.bytes - at), at))
+            if (at + _READ_BYTES) % _STEP_BYTES == 0:
+                yield
+        if self._sha256.hexdigest() != committed.sha256:
+            raise self._unusable("was changed since it was written")
+        if size > committed.bytes:
+            os.ftruncate(self.fileno(), committed.bytes)
+        self._contacts, self._bytes = committed.contacts, committed.bytes
+        self._uncompressed_bytes = committed.uncompressed_bytes
+
+    def write(self, content: Any) -> int:
+        """Write all of it at the end."""
+        self._check_free_space(len(content))
+        write_all(self.fileno(), content)
+        self._sha256.update(content)
+        return len(content)
+
+    def count(self, frame: Frame) -> None:
+        """Count a frame that was written."""
+        self._contacts += frame.contacts
+        self._bytes += len(frame.content)
+        self._uncompressed_bytes += frame.uncompressed_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it yet."""
+        return not self._bytes
+
+    def has_room(self, frame: Frame, most_contacts: int | None, most_bytes: int | None) -> bool:
+        """Whether a frame still fits; the first one always does."""
+        return not self._bytes or (
+            (most_contacts is None or self._contacts + frame.contacts <= most_contacts)
+            and (most_bytes is None or self._bytes + len(frame.content) <= most_bytes)
+        )
+
+    def summary(self, name: str) -> FileSummary:
+        """Give its figures, as those of the file `name`."""
+        sha256 = self._sha256.hexdigest()
+        return FileSummary(name, self._bytes, sha256, self._contacts, self._uncompressed_bytes)
+
+    @property
+    def has_its_name(self) -> bool:
+        """Whether nobody has removed it, or put something else in its place."""
+        try:
+            return os.path.samestat(os.fstat(self.fileno()), self.path.lstat())
+        except FileNotFoundError:
+            return False
+
+    def settle(self) -> None:
+        """Bring it to the disk.
+
+        Raises:
+            SinkError: somebody else has had a hand in it.
+        """
+        sync(self.fileno())
+        if not self.has_its_name or os.fstat(self.fileno()).st_size != self._bytes:
+            raise SinkError(f"{str(self.path)!r} was changed by another program while it was written", path=self.path)
+
+    def _unusable(self, reason: str) -> CheckpointError:
+        return CheckpointError(
+            f"{str(self.path)!r} {reason}, so it cannot be gone on with: use --restart to begin anew", path=self.path
+        )
+
+
+def check_length(path: Path, length: int) -> None:
+    """Look whether a finished file is still there as it was; its content is for `verify`.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    try:
+        changed = path.stat().st_size != length
+    except FileNotFoundError:
+        raise unusable(path, "is missing") from None
+    if changed:
+        raise unusable(path, "was changed since it was written")
+
+
+def unusable(path: Path, reason: str) -> CheckpointError:
+    """Make the error of a file that the checkpoint speaks of, and that is not as it says."""
+    return CheckpointError(
+        f"{str(path)!r} {reason}, so the export cannot be gone on with: use --restart to begin anew", path=path
+    )

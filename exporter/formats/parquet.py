@@ -1,0 +1,180 @@
+"""Contacts as Parquet: typed columns after the schema, and the contact itself, exactly, in a column called ``raw``.
+
+A value that is not of its column's type is null there; in ``raw`` it is what it
+was. Objects are structs and lists are lists of structs. Custom attributes are
+a map of text: of a string its text, of anything else its JSON.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from exporter.extras import arrow
+from exporter.formats.columns import RAW
+from exporter.formats.parquet_schema import Node, fitted, text, tree_of
+from exporter.formats.selection import value_at
+
+GROUP_CONTACTS, GROUP_BYTES = 10_000, 32_000_000
+"""A row group is written when it has so many contacts, or bytes of them: so much is in memory at once."""
+
+_BATCH, _BATCH_BYTES = 1_000, 4_000_000  # of contacts that are Python's objects at once
+_COMPRESSION, _LEVEL = "zstd", 3
+
+
+class ParquetFile:
+    """Writes one file of Parquet. Blocks.
+
+    Args:
+        file: where it is written, from front to back.
+        columns: the paths of the fields that are columns.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+
+    def __init__(self, file: io.BufferedIOBase, columns: Sequence[str]) -> None:
+        self._pa, parquet = arrow()
+        self._top = tree_of(columns)
+        self._decode = self._top.decoder().decode
+        fields = [self._pa.field(node.name, self._type(node)) for node in self._top.children]
+        self._schema = self._pa.schema([*fields, self._pa.field(RAW, self._pa.string())])
+        self._writer = parquet.ParquetWriter(
+            file,
+            self._schema,
+            compression=_COMPRESSION,
+            compression_level=_LEVEL,
+            use_dictionary=list(_leaves(self._top)),  # not for the contact itself: none comes twice
+        )
+        self._batches: list[Any] = []
+        self._pending: list[bytes] = []
+        self._contacts = self._bytes = self._pending_bytes = 0
+
+    def add(self, records: Sequence[bytes]) -> None:
+        """Take contacts; they are written once there are enough for a row group."""
+        for record in records:
+            self._pending.append(record)
+            self._contacts += 1
+            self._bytes += len(record)
+            self._pending_bytes += len(record)
+            if self._contacts == GROUP_CONTACTS or self._bytes >= GROUP_BYTES:
+                self._write()
+            elif len(self._pending) == _BATCH or self._pending_bytes >= _BATCH_BYTES:
+                self._make_batch()
+
+    def close(self) -> None:
+        """Write what is left, and the end of the file."""
+        if self._contacts:
+            self._write()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Let go of the file, whatever state it is in. Never raises."""
+        with suppress(Exception):
+            self._writer.close()
+        self._writer.is_open = False  # else it tries again when it is collected, and complains
+
+    def _write(self) -> None:
+        """Write a row group."""
+        self._make_batch()
+        self._writer.write_table(self._pa.Table.from_batches(self._batches, self._schema), GROUP_CONTACTS)
+        self._batches.clear()
+        self._contacts = self._bytes = 0
+        self._pa.default_memory_pool().release_unused()
+
+    def _make_batch(self) -> None:
+        """Make columns of the contacts that came since the last batch."""
+        if not self._pending:
+            return
+        contacts = [self._decoded(record) for record in self._pending]
+        arrays = self._members(self._top, contacts)
+        for place, node in enumerate(self._top.children):
+            if node.kind == "path":
+                values = [text(value_at(record, node.name)) for record in self._pending]
+                arrays.insert(place, self._pa.array(values, self._pa.string()))
+        raw = self._pa.array(self._pending, self._pa.binary()).cast(self._pa.string())
+        self._batches.append(self._pa.RecordBatch.from_arrays([*arrays, raw], schema=self._schema))
+        self._pending.clear()
+        self._pending_bytes = 0
+
+    def _decoded(self, record: bytes) -> Any:
+        try:
+            return self._decode(record)
+        except (msgspec.DecodeError, RecursionError):
+            return fitted(record, self._top)
+
+    def _members(self, node: Node, objects: Sequence[Any]) -> list[Any]:
+        """Make an array of each member of objects, some of which may be missing."""
+        children = [child for child in node.children if child.kind != "path"]
+        nothing = (None,) * len(children)
+        rows = [nothing if one is None else msgspec.structs.astuple(one) for one in objects]
+        columns = list(zip(*rows, strict=True)) or [()] * len(children)
+        return [self._array(child, column) for child, column in zip(children, columns, strict=True)]
+
+    def _array(self, node: Node, values: Sequence[Any]) -> Any:
+        match node.kind:
+            case "object":
+                return self._structs(node, values)
+            case "list":
+                items = [item for value in values if value is not None for item in value]
+                return self._pa.ListArray.from_arrays(self._offsets(values), self._structs(node, items))
+            case "map":
+                keys = [key for value in values if value is not None for key in value]
+                texts = [text(bytes(one)) for value in values if value is not None for one in value.values()]
+                arrays = self._pa.array(keys, self._pa.string()), self._pa.array(texts, self._pa.string())
+                return self._pa.MapArray.from_arrays(self._offsets(values), *arrays)
+            case "timestamp":
+                seconds = self._pa.array(values, self._pa.int64())
+                return seconds.cast(self._pa.timestamp("s", tz="UTC")).cast(self._type(node))
+            case "either":
+                return self._pa.array([None if value is None else str(value) for value in values], self._pa.string())
+            case _:
+                return self._pa.array(values, self._type(node))
+
+    def _structs(self, node: Node, objects: Sequence[Any]) -> Any:
+        fields = list(self._struct(node))
+        missing = self._pa.array([one is None for one in objects], self._pa.bool_())
+        return self._pa.StructArray.from_arrays(self._members(node, objects), fields=fields, mask=missing)
+
+    def _offsets(self, values: Sequence[Any]) -> Any:
+        """Say where the items of each list begin; nothing for a list that is missing."""
+        ends = accumulate((0 if value is None else len(value) for value in values), initial=0)
+        starts = list(ends)
+        offsets = [None if value is None else start for value, start in zip(values, starts, strict=False)]
+        return self._pa.array([*offsets, starts[-1]], self._pa.int32())
+
+    def _struct(self, node: Node) -> Iterator[Any]:
+        return (self._pa.field(child.name, self._type(child)) for child in node.children)
+
+    def _type(self, node: Node) -> Any:
+        """Give a column's type."""
+        pa = self._pa
+        match node.kind:
+            case "object":
+                return pa.struct(list(self._struct(node)))
+            case "list":
+                return pa.list_(pa.struct(list(self._struct(node))))
+            case "map":
+                return pa.map_(pa.string(), pa.string())
+            case "timestamp":
+                return pa.timestamp("ms", tz="UTC")
+            case kind:
+                return {"integer": pa.int64(), "boolean": pa.bool_()}.get(kind, pa.string())
+
+
+def _leaves(node: Node, before: str = "") -> Iterator[str]:
+    """Give the names of the columns that a file really has, as Parquet spells them."""
+    for child in node.children:
+        path = f"{before}{child.name}"
+        match child.kind:
+            case "object":
+                yield from _leaves(child, f"{path}.")
+            case "list":
+                yield from _leaves(child, f"{path}.list.element.")
+            case "map":
+                yield from (f"{path}.key_value.key", f"{path}.key_value.value")
+            case _:
+                yield path

@@ -1,0 +1,162 @@
+"""Output formats as data: what each is called, and how a page becomes bytes of it."""
+
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, Self
+
+from exporter.compression import gzip_member, zstd_frame
+from exporter.errors import ConfigError, ContractError
+from exporter.extras import arrow, zstd
+from exporter.formats.csv import MARK, Rows
+from exporter.formats.ndjson import lines
+from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.strict_readers import NO_CHECK, Strictness
+from exporter.model import Frame, Page
+from exporter.validation import check_kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """An output format.
+
+    Attributes:
+        suffix: of its files' names.
+        compress: makes a page's lines into one member or frame; None leaves them plain.
+        has_rows: whether contacts are rows of a table, and a header is their first.
+        convert: begins a file of it, given where and the columns, that is made of lines once all are there.
+        requires: imports an optional library that it needs.
+    """
+
+    suffix: str
+    compress: Callable[[bytes], bytes] | None = None
+    requires: Callable[[], object] | None = None
+    has_rows: bool = False
+    convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None = None
+
+    def found(self) -> Self:
+        """Return itself, once it is sure that it can be written.
+
+        Raises:
+            MissingExtraError: an optional library is not installed.
+        """
+        if self.requires:
+            self.requires()
+        return self
+
+    def encode(
+        self, page: Page, shape: Shape = AS_SENT, rows: Rows | None = None, strictness: Strictness = NO_CHECK
+    ) -> Frame:
+        """Encode one page, each contact in its shape. A page without contacts gives an empty frame.
+
+        Args:
+            page: the contacts.
+            shape: what is written of each.
+            rows: makes them the rows of a table.
+            strictness: normalizes what is written, or counts what strict readers refuse.
+
+        Raises:
+            ContractError: a contact is nested too deeply, or there are too many.
+        """
+        found, lacking = set[str](), Counter[tuple[str, str]]()
+        try:
+            records: Sequence[bytes] = [shape.of(record, found) for record in page.records] if shape else page.records
+            records = strictness.of(records) if strictness else records
+            plain = rows.of(records, lacking) if rows else lines(records)
+        except (ValueError, RecursionError):  # they are JSON, so it is the only thing that can be wrong
+            raise ContractError(
+                "a contact is nested too deeply to be taken apart: NDJSON without a choice of fields can hold it"
+            ) from None
+        content = self.compress(plain) if self.compress and plain else plain
+        return Frame(
+            content,
+            len(page.records),
+            len(plain),
+            frozenset(found),
+            schema_drift=lacking,
+            corrections=strictness.corrections,
+            irregular=strictness.irregular,
+        )
+
+    def opening(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
+        """Encode what stands at the beginning of each file: nothing, or a table's header."""
+        plain = (MARK if bom else b"") + rows.header if rows else b""
+        return Frame(self.compress(plain) if self.compress and plain else plain, 0, len(plain))
+
+    def empty(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
+        """Encode no contact at all, into a file that is valid all the same: of a table its header."""
+        return self.opening(rows, bom=bom) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
+
+
+def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:
+    from exporter.formats.parquet import ParquetFile  # noqa: PLC0415 - it needs an extra
+
+    return ParquetFile(file, columns)
+
+
+NDJSON = Format(".ndjson")
+NDJSON_GZIP = Format(".ndjson.gz", gzip_member)
+NDJSON_ZSTD = Format(".ndjson.zst", zstd_frame, zstd)
+CSV = Format(".csv", has_rows=True)
+CSV_GZIP = Format(".csv.gz", gzip_member, has_rows=True)
+PARQUET = Format(".parquet", gzip_member, arrow, convert=_parquet)
+_FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)
+_OTHER_SUFFIXES = ((".jsonl", NDJSON), (".jsonl.gz", NDJSON_GZIP), (".jsonl.zst", NDJSON_ZSTD))
+_TEXTS = {"compression": (str, NoneType), "file_format": (str, NoneType)}
+_STREAMED = {
+    ("ndjson", None): NDJSON,
+    ("ndjson", "gzip"): NDJSON_GZIP,
+    ("ndjson", "zstd"): NDJSON_ZSTD,
+    ("csv", None): CSV,
+    ("csv", "gzip"): CSV_GZIP,
+}
+
+
+def format_of_name(name: str) -> Format:
+    """Choose the format by a file name's suffix.
+
+    Raises:
+        ConfigError: no format has that suffix.
+    """
+    known = (*((form.suffix, form) for form in _FORMATS), *_OTHER_SUFFIXES)
+    for suffix, form in known:
+        if name.endswith(suffix) and name != suffix:
+            return form.found()
+    suffixes = ", ".join(suffix for suffix, _ in known)
+    raise ConfigError(f"the output's name must end with one of {suffixes}: {name!r} does not")
+
+
+def format_of_suffix(suffix: str) -> Format:
+    """Find the format with a suffix.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for form in _FORMATS:
+        if suffix == form.suffix:
+            return form.found()
+    names = ", ".join(form.suffix.removeprefix(".") for form in _FORMATS)
+    raise ConfigError(f"the format must be one of {names}, not {suffix.removeprefix('.')!r}")
+
+
+def format_of_stream(compression: str | None, file_format: str | None = None) -> Format:
+    """Choose the format of a stream.
+
+    Args:
+        compression: None, ``"gzip"`` or, for NDJSON, ``"zstd"``.
+        file_format: ``"ndjson"``, which None means too, or ``"csv"``.
+
+    Raises:
+        ConfigError: there is no such format.
+    """
+    check_kinds({"compression": compression, "file_format": file_format}, _TEXTS)
+    file_format = file_format or "ndjson"
+    if file_format == "parquet":
+        raise ConfigError("Parquet is not for streams: name a file, such as contacts.parquet")
+    if (file_format, None) not in _STREAMED:
+        raise ConfigError(f"the format of a stream must be 'ndjson' or 'csv', not {file_format!r}")
+    if (file_format, compression) not in _STREAMED:
+        raise ConfigError(f"compression must be 'gzip', 'zstd' (of ndjson) or None, not {compression!r}")
+    return _STREAMED[file_format, compression].found()

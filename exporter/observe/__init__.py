@@ -1,0 +1,1 @@
+"""What a run reports: events, log lines, metrics, a timeline."""

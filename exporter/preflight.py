@@ -1,0 +1,257 @@
+"""`check`: one look at a workspace before a long run. Nothing is written, two or three requests are sent."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from types import NoneType
+
+import anyio.to_thread
+
+from exporter.destination.preconditions import inspect
+from exporter.destination.write_policy import Manners, free_bytes
+from exporter.errors import CheckpointError, ConfigError, SinkError
+from exporter.estimate import NOTHING_WRITTEN, Estimate
+from exporter.exports import Parts, destination
+from exporter.formats.registry import format_of_stream
+from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.selection_checks import lacking
+from exporter.job import Run
+from exporter.layout.paths import Place
+from exporter.model import Page, Position, Summary
+from exporter.observe.events import ignore
+from exporter.pipeline import Flow
+from exporter.rawjson.normalization import Records
+from exporter.source.expansion import NO_EXPANSION, Expansion
+from exporter.source.intercom import Intercom, check_open
+from exporter.source.shortfall import shortfall
+from exporter.text import count, size
+from exporter.validation import MAX_PER_PAGE, check_kinds, check_path
+
+_STDOUT = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What an export is going to be like, as far as one page can tell.
+
+    Attributes:
+        workspace: its name, None where the token may not ask.
+        workspace_region: its region, in the API's words; likewise.
+        base_url: the API's address.
+        api_version: the version asked for.
+        api_version_echoed: the version the API answered in, None when it did not say.
+        contacts: how many the API counts, None when it does not.
+        pages: how many that makes.
+        contacts_left: how many of them an unfinished export still has to write; all, where there is none.
+        requests: how many requests those take, those for lists included; roughly.
+        latency_s: seconds that the first page took, connecting included.
+        window_limit: calls that the API allows in ten seconds, all its users together; None when it did not say.
+        estimated_duration_s: seconds that they take, by latency and rate limit; roughly.
+        estimated_bytes: what they need on the disk, or write to stdout; roughly.
+        free_disk_bytes: what the output's disk has left; None for stdout, and where the disk does not report it.
+        warnings: what will go wrong, or differently than one may think: a sentence each.
+    """
+
+    workspace: str | None
+    workspace_region: str | None
+    base_url: str
+    api_version: str
+    api_version_echoed: str | None
+    contacts: int | None
+    pages: int | None
+    contacts_left: int | None
+    requests: int | None
+    latency_s: float
+    window_limit: int | None
+    estimated_duration_s: float | None
+    estimated_bytes: int | None
+    free_disk_bytes: int | None
+    warnings: tuple[str, ...]
+
+
+async def check(  # noqa: PLR0913 - a contract; each is one independent setting
+    intercom: Intercom,
+    path: str | os.PathLike[str] = _STDOUT,
+    *,
+    compression: str | None = None,
+    file_format: str | None = None,
+    part_contacts: int | None = None,
+    part_bytes: int | None = None,
+    max_contacts: int | None = None,
+    shape: Shape = AS_SENT,
+    expansion: Expansion = NO_EXPANSION,
+    csv_raw: bool = False,
+    csv_bom: bool = False,
+    records: Records = "exact",
+    allow_shortfall: bool = False,
+    min_free_bytes: int = 0,
+) -> Checked:
+    """Look at a workspace, and at where its contacts are to go.
+
+    The estimates are made of the first page: of how long it took, how large
+    its contacts are in the output's format, and what the API announced.
+
+    Args:
+        intercom: the workspace, inside its block.
+        path: the output, as for `export`.
+        compression: of standard output.
+        file_format: of standard output, or of parts.
+        part_contacts: most contacts in a part.
+        part_bytes: most bytes in a part.
+        max_contacts: the limit, None for all contacts.
+        shape: what is to be written of each contact.
+        expansion: which lists are to be completed.
+        csv_raw: whether formulas in CSV stay.
+        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
+        records: how contacts are to be written, as for `export`.
+        allow_shortfall: whether the export may end far before the API's count of contacts.
+        min_free_bytes: what is to stay free on the disk.
+
+    Raises:
+        ConfigError: an argument is wrong.
+        SourceError: the API failed; its kind says how.
+
+    Cancellation:
+        Ends the request under way at once.
+    """
+    check_open(intercom)
+    check_path(path)
+    given = {"file_format": file_format, "allow_shortfall": allow_shortfall}
+    check_kinds(given, {"file_format": (str, NoneType), "allow_shortfall": bool})
+    Manners(min_free_bytes=min_free_bytes)
+    parts = Parts(part_contacts, part_bytes)
+    if os.fspath(path) == _STDOUT:
+        place, form = None, format_of_stream(compression, file_format)
+    else:
+        place, form = await anyio.to_thread.run_sync(destination, path, file_format, parts)
+    run = Run(
+        intercom,
+        Flow(form, max_contacts=max_contacts, shape=shape, records=records, csv_bom=csv_bom),
+        ignore,
+        expansion,
+        csv_raw=csv_raw,
+    )
+    pages = intercom.pages(allow_shortfall=True)  # what it lacks becomes a warning
+    began_at = time.monotonic()
+    page = await anext(pages)
+    look = Estimate(intercom, page, time.monotonic() - began_at, expansion, max_contacts)
+    workspace = await intercom.workspace(pages.traffic)
+    opening = await run.prepare()
+    sample = await anyio.to_thread.run_sync(run.encode, page)
+    output = await anyio.to_thread.run_sync(_look_at, place, run, parts) if place else _Found()
+    look = replace(look, done=output.done)
+    checked = Checked(
+        workspace=workspace.name if workspace else None,
+        workspace_region=workspace.region if workspace else None,
+        base_url=intercom.base_url,
+        api_version=intercom.api_version,
+        api_version_echoed=pages.traffic.version_echoed,
+        contacts=look.contacts,
+        pages=look.pages,
+        contacts_left=look.left,
+        requests=look.requests,
+        latency_s=round(look.latency_s, 3),
+        window_limit=intercom.window_limit,
+        estimated_duration_s=look.duration_s,
+        estimated_bytes=look.bytes_of(form, sample, opening),
+        free_disk_bytes=output.free_bytes,
+        warnings=(),
+    )
+    warnings = (
+        *_warnings(checked, look, output.warning),
+        *_warnings_of_space(checked, min_free_bytes),
+        *_warnings_of_fields(lacking(shape, sample.found) if page.records else ()),
+        *(() if allow_shortfall else _warnings_of_shortfall(page, look)),
+    )
+    return replace(checked, warnings=warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the place of an output has.
+
+    Attributes:
+        free_bytes: what is free on its disk; None for stdout, and where the disk does not report it.
+        warning: what is in the way, or that an export is there.
+        done: how far that export is.
+    """
+
+    free_bytes: int | None = None
+    warning: str | None = None
+    done: Position = NOTHING_WRITTEN
+
+
+def _look_at(place: Place, run: Run, parts: Parts) -> _Found:
+    """Inspect the place of the output."""
+    folder = place.folder if place.folder.is_dir() else place.folder.parent
+    try:
+        free = free_bytes(folder)
+    except OSError as exc:
+        raise ConfigError(f"the folder of {str(place.path)!r} cannot be used: {exc.strerror}") from exc
+    try:
+        found = inspect(place, run.settings_of(place, parts.contacts, parts.bytes), overwrite=False, restart=False)
+    except (ConfigError, CheckpointError, SinkError) as trouble:
+        return _Found(free, str(trouble))
+    if isinstance(found, Summary):
+        done = Position(contacts=found.contacts, reached_end=True)
+        sentence = f"{str(place.path)!r} is complete already: an export will send no request"
+        return _Found(free, sentence, done)
+    if found:
+        done = found.figures.position
+        contacts = count(done.contacts, "contact")
+        sentence = f"{str(place.path)!r} is an unfinished export of {contacts}, which an export will resume"
+        return _Found(free, sentence, done)
+    return _Found(free, None if os.access(folder, os.W_OK) else f"nothing can be written in {str(folder)!r}")
+
+
+def _warnings(checked: Checked, look: Estimate, found: str | None) -> Iterator[str]:
+    """Say what will go wrong, or otherwise than one may think."""
+    if found:
+        yield found
+    yield from _warnings_of_version(checked)
+    if checked.contacts is None:
+        yield "the API does not count its contacts: how long an export takes cannot be told"
+    if look.intercom.per_page < MAX_PER_PAGE:
+        yield f"pages of {look.intercom.per_page} take more requests than those of {MAX_PER_PAGE} would (--per-page)"
+    if checked.workspace is None:
+        yield "the token may not ask for the workspace's name: make sure that it is the right one"
+    if checked.window_limit is None:
+        yield "the API announces no rate limit: requests leave as fast as it answers"
+
+
+def _warnings_of_space(checked: Checked, min_free_bytes: int) -> Iterator[str]:
+    """Compare what is needed, and what is to stay free, with what is free."""
+    needed, free = checked.estimated_bytes, checked.free_disk_bytes
+    if free is None:
+        if min_free_bytes:
+            yield "the output has no disk, or one that does not report its free space: --min-free-disk has no effect"
+        return
+    if free < min_free_bytes:
+        yield f"{size(free)} are free, less than the minimum of {size(min_free_bytes)} (--min-free-disk)"
+    elif needed is not None and needed + min_free_bytes > free:
+        floor = f" and {size(min_free_bytes)} have to stay free" if min_free_bytes else ""
+        yield f"about {size(needed)} are needed{floor}, but {size(free)} are free"
+
+
+def _warnings_of_fields(missing: Iterable[str]) -> Iterator[str]:
+    if names := ", ".join(map(repr, missing)):
+        yield f"no contact of the first page has {names}: are the names right?"
+
+
+def _warnings_of_shortfall(page: Page, look: Estimate) -> Iterator[str]:
+    counted, listed = page.total_count, len(page.records)
+    ends = page.next_cursor is None and (look.max_contacts is None or look.max_contacts > listed)
+    if ends and shortfall(counted, None, listed, look.intercom.per_page):
+        yield (
+            f"the list ends after {count(listed, 'contact')}, although the API counts {counted:,}: "
+            "an export will fail unless --allow-shortfall is set"
+        )
+
+
+def _warnings_of_version(checked: Checked) -> Iterator[str]:
+    asked, echoed = checked.api_version, checked.api_version_echoed
+    if echoed not in (None, asked):
+        yield f"asked for API version {asked}, the API answered in {echoed}"
+    if asked.startswith("1."):
+        yield f"version {asked} lists leads alone, and at most 10,000: 2.x lists all contacts"

@@ -1,0 +1,1 @@
+"""JSON taken apart and put together without decoding it."""

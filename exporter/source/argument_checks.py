@@ -1,0 +1,59 @@
+"""Checks of the arguments of `Intercom`: each error names its keyword."""
+
+import math
+
+from exporter.errors import ConfigError
+from exporter.source.retry import Patience
+
+_MAX_WAIT_S = 10**8
+_MIN_S = 0.001
+_BYTE_ORDER_MARK = "\ufeff"
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019"  # env files and word processors put them around a token
+_RANGES: dict[str, tuple[float, float]] = {
+    "timeout_s": (_MIN_S, _MAX_WAIT_S),
+    "idle_s": (_MIN_S, _MAX_WAIT_S),
+    "retry_time_s": (0, math.inf),
+    "run_retry_time_s": (0, math.inf),
+    "first_backoff_s": (_MIN_S, _MAX_WAIT_S),
+}
+
+
+def is_within(value: object, least: float, most: float) -> bool:
+    """Return whether a value is a number in a range; NaN is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def checked_patience(patience: object) -> Patience:
+    """Return a `Patience` whose figures are all within their ranges.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    if not isinstance(patience, Patience):
+        raise ConfigError("patience must be a Patience", "patience")
+    if type(patience.attempts) is not int or patience.attempts < 1:
+        raise ConfigError(f"attempts must be a whole number from 1 up, not {patience.attempts!r}", "attempts")
+    for name, (least, most) in _RANGES.items():
+        value = getattr(patience, name)
+        if not is_within(value, least, most):
+            limit = "up" if most == math.inf else f"to {most:,}"
+            raise ConfigError(f"{name} must be a number from {least:g} {limit}, not {value!r}", name)
+    return patience
+
+
+def checked_token(token: object) -> str:
+    """Return an access token without the white space around it.
+
+    Raises:
+        ConfigError: it is none. The message does not quote it.
+    """
+    token = token.strip().strip(_BYTE_ORDER_MARK).strip() if isinstance(token, str) else ""
+    if not token:
+        raise ConfigError("no access token was given")
+    if token[0] in _QUOTES or token[-1] in _QUOTES:
+        raise ConfigError("the access token stands in quotes: remove them, they are no part of it")
+    if token.lower().startswith("bearer "):
+        raise ConfigError("the access token begins with 'Bearer': give only what stands behind it")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError("the access token holds characters that no token has: is it whole, and nothing else?")
+    return token

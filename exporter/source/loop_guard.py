@@ -1,0 +1,128 @@
+"""The guard that ends a listing when the API leads it in a circle."""
+
+from collections import deque
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Self
+
+from exporter.errors import ContractError
+from exporter.source.repeated_contacts import Repeats
+
+_MARK_BYTES = 16
+_MAX_EMPTY_PAGES = 1_000  # far more than a workspace from which many contacts are deleted could have in a row
+
+
+class LoopGuard:
+    """Notices that the API leads a listing in a circle, in flat memory.
+
+    APIs did: one exporter stored 1.7 billion rows before somebody looked. The
+    latest cursors are remembered, so a circle of up to `RECENT` pages is seen
+    before its first page comes again. A larger one is found by Brent's cycle
+    algorithm, which keeps one cursor and replaces it after 1, 2, 4, 8… pages.
+
+    Args:
+        start: the cursor the listing begins at, None for its beginning.
+
+    Attributes:
+        repeats: notices that fresh cursors lead to contacts that were listed already.
+    """
+
+    RECENT = 1024
+
+    def __init__(self, start: str | None) -> None:
+        self._recent: deque[bytes] = deque()
+        self._known: set[bytes] = set()
+        self._anchor = self._first = b""
+        self._steps, self._steps_to_anchor = 0, 1
+        self._empty_pages = 0
+        self.repeats = Repeats()
+        self.pass_by(start, 0)
+
+    def pass_by(self, cursor: str | None, page: int) -> None:
+        """Take note of the next cursor that `page` named.
+
+        Raises:
+            ContractError: it has been there before.
+        """
+        if cursor is None:
+            return
+        mark = _mark(cursor.encode())
+        if self._knows(mark):
+            raise ContractError(
+                f"the API's cursor goes in a circle: page {page} leads back to a page that was already read"
+            )
+        self._remember(mark)
+        self._steps += 1
+        if self._steps == self._steps_to_anchor:
+            self._anchor, self._steps, self._steps_to_anchor = mark, 0, self._steps_to_anchor * 2
+
+    def knows(self, cursor: str) -> bool:
+        """Whether a cursor has been there before."""
+        return self._knows(_mark(cursor.encode()))
+
+    def see(self, mark: bytes, page: int) -> None:
+        """Record the mark of a page, as `mark_of` makes it: the first one has no cursor by which it could be known.
+
+        Raises:
+            ContractError: it is the first page once more.
+        """
+        if not mark:
+            return
+        if mark == self._first:
+            raise ContractError(f"the API's cursor goes in a circle: page {page} is the first one once more")
+        self._first = self._first or mark
+
+    def count(self, items: int, page: int) -> None:
+        """Record how many items a page has: pages without any, under ever new cursors, have no end either.
+
+        Raises:
+            ContractError: too many pages in a row were empty.
+        """
+        self._empty_pages = 0 if items else self._empty_pages + 1
+        if self._empty_pages > _MAX_EMPTY_PAGES:
+            raise ContractError(
+                f"the API's list does not end: page {page}, like the {_MAX_EMPTY_PAGES:,} pages before it, is empty"
+            )
+
+    def dump(self) -> str:
+        """Write down what it remembers, for `load`."""
+        recent = b"".join(self._recent).hex()
+        marks = f"{self._anchor.hex()}:{self._first.hex()}:{recent}"
+        return f"{self._steps}:{self._steps_to_anchor}:{marks}:{self.repeats.dump()}"
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """Make a guard that remembers what `dump` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        steps, steps_to_anchor, anchor, first, recent, *repeats = text.split(":")
+        if len(repeats) > 1:
+            raise ValueError("no note of a guard")
+        guard, marks = cls(None), bytes.fromhex(recent)
+        guard._steps, guard._steps_to_anchor, guard._anchor = int(steps), int(steps_to_anchor), bytes.fromhex(anchor)
+        guard._first = bytes.fromhex(first)
+        if repeats:  # checkpoints that were made earlier have none
+            guard.repeats = Repeats.load(repeats[0])
+        for at in range(0, len(marks), _MARK_BYTES):
+            guard._remember(marks[at : at + _MARK_BYTES])
+        return guard
+
+    def _knows(self, mark: bytes) -> bool:
+        return mark in self._known or mark == self._anchor
+
+    def _remember(self, mark: bytes) -> None:
+        self._known.add(mark)
+        self._recent.append(mark)
+        if len(self._recent) > self.RECENT:
+            self._known.discard(self._recent.popleft())
+
+
+def mark_of(records: Sequence[bytes]) -> bytes:
+    """Return by what a page is known again, nothing for one contact alone: that may come twice."""
+    return _mark(b"\n".join((b"%d" % len(records), records[0], records[-1]))) if len(records) > 1 else b""
+
+
+def _mark(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_MARK_BYTES).digest()

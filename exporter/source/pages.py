@@ -1,0 +1,214 @@
+"""The page loop."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import parse_qsl
+
+from anyio import CancelScope
+
+from exporter.errors import ApiError, CursorError
+from exporter.model import Page
+from exporter.observe.events import Observer, ignore
+from exporter.observe.logging import logged
+from exporter.rawjson.contact_keys import content_keys, page_keys
+from exporter.source.client import Client, Resource
+from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
+from exporter.source.loop_guard import LoopGuard, mark_of
+from exporter.source.rate_limit import PageSize
+from exporter.source.retry import Traffic
+from exporter.source.shortfall import ShortList, shortfall
+from exporter.tasks import cancel_and_wait
+from exporter.validation import AsyncItems
+
+if TYPE_CHECKING:
+    from exporter.source.session import Answer
+
+ENDPOINT = "/contacts"
+_BAD_REQUEST = 400
+_GONE = (404, 410)
+_SIZE = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The request for the page at a cursor that was only glimpsed so far."""
+
+    cursor: str
+    per_page: int
+    request: "asyncio.Task[Answer]"
+
+
+class Pages(AsyncItems):
+    """An asynchronous iterator over the pages of a listing, one request at a time.
+
+    Iterating on after an error tries the same page again. Between two pages it
+    holds nothing open but what was `wanted`, so it can be dropped anywhere.
+
+    Attributes:
+        wanted: contacts that will certainly be taken. As long as there are to
+            be more, the request for the next page leaves before this one is
+            read; it is taken back if this one turns out to be no good.
+        traffic: what the listing has cost so far.
+        guard: which cursors it has passed by; a listing that goes on in
+            another process brings its guard along.
+        listed: contacts so far, which it brings along too; None where it began
+            behind the beginning and nobody said how many came before.
+        counted_first: contacts that the API counted on the first page of the
+            listing, which it brings along too; None where it gave no count.
+        redaction: finds the access token in what the API sends.
+        allow_shortfall: whether it may end although many of the contacts that
+            the API counts are missing; else the last page is asked for again.
+
+    Raises:
+        SourceError: its kind says what to do next.
+
+    Cancellation:
+        Ends the request under way; the next step asks for the same page.
+    """
+
+    def __init__(self, client: Client, per_page: int, start: str | None = None, observer: Observer = ignore) -> None:
+        self.traffic = Traffic(logged(observer))
+        self.guard = LoopGuard(start)
+        self.listed: int | None = 0 if start is None else None
+        self.counted_first: int | None = None
+        self.wanted: float = 0
+        self.allow_shortfall = False
+        self.redaction = client.redaction
+        self._client = client
+        self._url = client.base_url + ENDPOINT
+        self._size = PageSize(per_page)
+        self._cursor = start
+        self._number = 0
+        self._taken = 0
+        self._ended = False
+        self._resource = Resource(ENDPOINT, self._query, self._parse)
+        self._ahead: _Ahead | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            envelope = await self._fetch()
+            cursor = self._own(envelope.next_cursor)
+            keys, mark = page_keys(envelope.records), mark_of(envelope.records)
+            sample = self.guard.repeats.sample_of(keys or content_keys(envelope.records))
+            self.guard.count(len(envelope.records), self._number + 1)
+            self.guard.see(mark, self._number + 1)
+            self.guard.repeats.see(sample, self._number + 1)
+            self.guard.pass_by(cursor, self._number + 1)
+        except BaseException:
+            self._take_back()
+            raise
+        if self._ahead is not None and self._ahead.cursor != cursor:
+            self._take_back()
+        self._number += 1
+        self._taken += len(envelope.records)
+        if self.listed == 0 and self._number == 1:
+            self.counted_first = envelope.total_count
+        if self.listed is not None:
+            self.listed += len(envelope.records)
+        self._cursor = cursor
+        self._ended = cursor is None
+        self._size.succeeded()
+        counted, plain = envelope.total_count, envelope.plain
+        return Page(self._number, envelope.records, cursor, counted, plain=plain, keys=keys, sample=sample, mark=mark)
+
+    async def _fetch(self) -> Envelope:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            self._size.sent = ahead.per_page
+        try:
+            return await self._client.fetch(self._resource, self.traffic, ahead.request if ahead else None)
+        except ApiError as refusal:
+            if self._cursor is not None and _means_the_cursor(refusal):
+                raise CursorError(
+                    str(refusal), status=refusal.status, code=refusal.code, request_id=refusal.request_id
+                ) from None
+            raise
+
+    async def aclose(self) -> None:
+        """End the iteration."""
+        self._ended = True
+        if (ahead := self._take_back()) is not None:
+            with CancelScope(shield=True):
+                await cancel_and_wait(ahead.request)
+
+    async def _parse(self, body: bytes) -> Envelope:
+        await self._go_ahead(body)
+        try:
+            envelope = parse(body, self._url)
+            if envelope.next_cursor is None and not self.allow_shortfall:
+                self._check_end(envelope)
+        except BrokenBody:
+            self._take_back()
+            raise
+        return envelope
+
+    async def _go_ahead(self, body: bytes) -> None:
+        """Send the request for the next page, if it is certain to be wanted."""
+        if self._taken + self._size.sent >= self.wanted:
+            return
+        cursor = glimpse(body)
+        if cursor is None or self.guard.knows(cursor):
+            return
+        per_page = self._size.for_next()
+        request = self._client.send_ahead(ENDPOINT, _query(cursor, per_page), self.traffic)
+        self._ahead = _Ahead(cursor, per_page, request)
+        await asyncio.sleep(0)  # it leaves now: reading this page keeps the loop busy
+
+    def _take_back(self) -> _Ahead | None:
+        """Cancel the request that was sent ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.request.cancel()
+        return ahead
+
+    def _check_end(self, envelope: Envelope) -> None:
+        """Doubt the last page of a listing in which many contacts are missing, and an empty one a little earlier.
+
+        Raises:
+            ShortList: the page has to be asked for again.
+        """
+        taken = self._taken + len(envelope.records)
+        if self.listed is None or 0 < self.wanted <= taken:  # nobody wants what follows
+            return
+        listed, counted = self.listed + len(envelope.records), envelope.total_count
+        per_page = self._size.asked if envelope.records else self._size.asked - 1
+        is_nothing = bool(counted) and not envelope.records and self._cursor is None
+        if counted is not None and (is_nothing or shortfall(counted, self.counted_first, listed, per_page)):
+            raise ShortList(listed, counted, self.counted_first)
+
+    def _query(self, halved: int) -> dict[str, str]:
+        if numbered := self._page_by_number():
+            self._size.sent = int(numbered["per_page"])
+            return numbered
+        return _query(self._cursor, self._size.for_attempt(halved))
+
+    def _own(self, cursor: str | None) -> str | None:
+        """Let a cursor that is a page's number (1.x) name the page size: with another one it is another place."""
+        by_number = cursor is not None and cursor.startswith(f"{self._url}?page=")
+        return f"{cursor}&per_page={self._size.sent}" if by_number else cursor
+
+    def _page_by_number(self) -> dict[str, str]:
+        """Give the parameters of such a cursor."""
+        prefix = f"{self._url}?page="
+        if self._cursor is None or not self._cursor.startswith(prefix):
+            return {}
+        query = dict(parse_qsl(self._cursor.removeprefix(f"{self._url}?")))
+        size = query.get("per_page", "")
+        return {"per_page": size if _SIZE.fullmatch(size) else str(self._size.asked), "page": query.get("page", "")}
+
+
+def _query(cursor: str | None, per_page: int) -> dict[str, str]:
+    # The cursor does not carry the page size, and the default differs: it goes along each time.
+    return {"per_page": str(per_page)} | ({} if cursor is None else {"starting_after": cursor})
+
+
+def _means_the_cursor(refusal: ApiError) -> bool:
+    """Whether a refusal is about the cursor: Intercom's 400 names the parameter; 404 and 410 were seen too."""
+    return refusal.status in _GONE or (refusal.status == _BAD_REQUEST and "starting_after" in str(refusal))

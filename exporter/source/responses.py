@@ -1,0 +1,125 @@
+"""What an answer that is no page means: the class of the refusal, in words that say what to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from exporter.errors import ApiError, CredentialsError, SourceError
+from exporter.source.rate_limit import told_wait_s
+from exporter.source.redaction import Redaction
+from exporter.source.retry import Transient, is_transient
+
+_REDIRECTS, _REFUSALS = 300, 400
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+
+
+class _Item(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _ErrorList(msgspec.Struct):
+    """Intercom's error envelope; gateways in front of it answer HTML instead."""
+
+    errors: list[_Item] = []
+    request_id: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_ErrorList)
+
+# The permissions are called so in the settings of an app ("OAuth scopes" in Intercom's documentation).
+_CONTACTS, _ONE_CONTACT, _TAGS = "Read and list users and companies", "Read one user and one company", "Read tags"
+_PERMISSIONS = {
+    "/contacts": _CONTACTS,
+    "/contacts/{id}/companies": _CONTACTS,
+    "/contacts/{id}/notes": _ONE_CONTACT,
+    "/contacts/{id}/segments": _CONTACTS,
+    "/contacts/{id}/subscriptions": _ONE_CONTACT,
+    "/contacts/{id}/tags": _TAGS,
+    "/tags": _TAGS,
+    "/data_attributes": "Read content data",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a refused request asked for.
+
+    Attributes:
+        base_url: the API's address, for messages.
+        path: the endpoint, with ``{id}`` in the place of a contact's id.
+        redaction: of the token, which a server may echo and a message must not hold.
+        answerer: who may have sent the response, for messages.
+    """
+
+    base_url: str
+    path: str
+    redaction: Redaction
+    answerer: str = "the API"
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> SourceError | Transient:
+    """Say what an answer with another status than 200 means.
+
+    Args:
+        status: its HTTP status.
+        headers: its headers.
+        body: the beginning of its body, decompressed.
+        asked: what was asked for.
+
+    Returns:
+        A `Transient` when trying again may help, else the error to raise.
+    """
+    try:
+        envelope = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        envelope = _ErrorList()
+    error = envelope.errors[0] if envelope.errors else _Item()
+    printable = asked.redaction.printable
+    code = printable(error.code or "") or None
+    request_id = printable(headers.get("X-Request-Id") or envelope.request_id or "") or None
+    message = printable(error.message or "")
+    said = ": ".join(filter(None, (f"{status} {code or ''}".rstrip(), message)))
+    if is_transient(status):
+        detail, wait_s = f"{asked.answerer} answered {said}", told_wait_s(headers)
+        return Transient(f"http_{status}", detail, status=status, request_id=request_id, wait_s=wait_s)
+    if status < _REDIRECTS:  # a success of another kind than the one that has a page
+        detail = f"{asked.answerer} answered {said}, without a page"
+        return Transient("broken_body", detail, status=status, request_id=request_id)
+    kind, advice = _advice(status, asked, code, is_html=_is_html(headers, body))
+    return kind(f"{asked.answerer} answered {said}: {advice}", status=status, code=code, request_id=request_id)
+
+
+def _advice(status: int, asked: Asked, code: str | None, *, is_html: bool) -> tuple[type[SourceError], str]:
+    if status in (_UNAUTHORIZED, _FORBIDDEN):
+        return CredentialsError, _advice_on_access(status, asked, code, is_html=is_html)
+    if status < _REFUSALS:
+        advice = f"redirects are not followed, so that the token stays with {asked.base_url}; check the base URL"
+        return ApiError, advice
+    return ApiError, "the request cannot succeed as it is"
+
+
+def _advice_on_access(status: int, asked: Asked, code: str | None, *, is_html: bool) -> str:
+    """Say why access is refused, and what to do about it."""
+    if is_html:
+        return (
+            f"a firewall or gateway refused the request for {asked.path}, not Intercom (the response is a web page): "
+            f"check what stands between this machine and {asked.base_url}"
+        )
+    if status == _UNAUTHORIZED:
+        return (
+            f"check that the token is complete, not revoked, and of the region of {asked.base_url} "
+            "(a token of another region is refused like a wrong one)"
+        )
+    if code == "api_plan_restricted":
+        return f"the workspace's plan does not include {asked.path}"
+    what = "contacts" if asked.path == "/contacts" else asked.path
+    permission = _PERMISSIONS.get(asked.path)
+    needed = f"the permission {permission!r}" if permission else "that permission"
+    return f"the token may not read {what}: give its app {needed}"
+
+
+def _is_html(headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether a response is a web page: Intercom itself answers JSON."""
+    return "html" in headers.get("Content-Type", "").lower() or body.lstrip()[:1] == b"<"

@@ -1,0 +1,222 @@
+"""Whether a failed request is worth another attempt, and when. No I/O, no sleeping."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from exporter.errors import ContractError, RetriesExhausted, SourceError
+from exporter.observe.events import Observer, Retrying, ignore
+from exporter.source.rate_limit import backoff_s, halvings
+
+_MIN_LIMIT_S = 1.0
+_MINOR_TIMEOUT_S, _MINOR_RETRY_TIME_S, _MINOR_ATTEMPTS = 15.0, 20.0, 6
+_REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERRORS = 408, 429, 500
+_ADVICE_ON_SHORTFALL = "run it again later, or use --allow-shortfall if the API's count is known to be wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long failures are borne.
+
+    Attributes:
+        timeout_s: one request, from connecting to the last byte of its answer.
+        retry_time_s: one page: its failed attempts and the waits after them.
+        run_retry_time_s: the same, over a whole listing.
+        attempts: requests for one page.
+        first_backoff_s: the wait after a first failure that names none; it doubles.
+        idle_s: one request, while nothing at all arrives.
+    """
+
+    timeout_s: float = 60.0
+    retry_time_s: float = 90.0
+    run_retry_time_s: float = 6 * 3600.0
+    attempts: int = 20
+    first_backoff_s: float = 0.5
+    idle_s: float = 30.0
+
+    @property
+    def for_minor(self) -> "Patience":
+        """The same for what the caller can do without, such as a list of one contact."""
+        return replace(
+            self,
+            timeout_s=min(self.timeout_s, _MINOR_TIMEOUT_S),
+            retry_time_s=min(self.retry_time_s, _MINOR_RETRY_TIME_S),
+            attempts=min(self.attempts, _MINOR_ATTEMPTS),
+        )
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What one listing has cost so far.
+
+    Attributes:
+        observer: is told of requests, retries and waits.
+        requests: requests sent, every attempt counted.
+        retries: attempts that were repeated, by cause.
+        rate_limit_wait_s: seconds spent waiting for the rate-limit window.
+        waiting: requests that wait for it now.
+        retry_time_s: seconds lost to failed attempts and the waits after them.
+        version_echoed: the API version of the latest page, as the server named it.
+    """
+
+    observer: Observer = ignore
+    requests: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    rate_limit_wait_s: float = 0.0
+    waiting: int = 0
+    retry_time_s: float = 0.0
+    version_echoed: str | None = None
+
+    def add(self, other: "Traffic") -> None:
+        """Count what other requests have cost as well; what they wait for now, and the echoed version, stay theirs."""
+        self.requests += other.requests
+        self.retries.update(other.retries)
+        self.rate_limit_wait_s += other.rate_limit_wait_s
+        self.retry_time_s += other.retry_time_s
+
+
+class Transient(Exception):  # noqa: N818 - a state of the API rather than an error, and it stays in this package
+    """An attempt failed in a way that may pass by itself.
+
+    Args:
+        cause: ``http_<status>``, ``network``, ``timeout``, ``broken_body`` or ``shortfall``.
+        detail: what happened, safe to print.
+        status: HTTP status of the answer, if there was one.
+        request_id: Intercom's id of the request, if there was one.
+        wait_s: seconds the server wants us to wait, None when it did not say.
+
+    Attributes:
+        attempts: after so many it counts as permanent; None leaves that to the retry budget.
+        lasting: what it is then.
+    """
+
+    attempts: int | None = None
+    lasting: type[SourceError] | None = None
+
+    def __init__(
+        self,
+        cause: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        wait_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.cause = cause
+        self.detail = detail
+        self.status = status
+        self.request_id = request_id
+        self.wait_s = wait_s
+
+
+def is_transient(status: int) -> bool:
+    """Return whether a response with this HTTP status may be another one next time."""
+    return status in (_REQUEST_TIMEOUT, _TOO_MANY) or status >= _SERVER_ERRORS
+
+
+class Trial:
+    """The attempts at one request.
+
+    A page may be too much for a server: it answers with a 5xx, resets the
+    connection, sends half of it, or nothing at all until the time is up.
+    """
+
+    def __init__(
+        self,
+        patience: Patience,
+        traffic: Traffic,
+        clock: Callable[[], float],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._timeouts = self._other_failures = 0
+        self._began_at = clock()
+        self._patience = patience
+        self._traffic = traffic
+        self._clock = clock
+        self._chance = chance
+        self._attempts = 0
+        self._lost_s = 0.0
+        self._waited_s = 0.0
+
+    def begin(self) -> float:
+        """Note that an attempt is sent; return when, on `clock`."""
+        self._began_at = self._clock()
+        return self._began_at
+
+    def wait_before_next(self, failure: Exception) -> bool | float:
+        """Decide after a failed attempt: seconds until the next one, or False to give up.
+
+        The shape is that of a back-off hook of stamina.
+        """
+        if not isinstance(failure, Transient):
+            return False
+        _forget_frames(failure)
+        self._attempts += 1
+        self._timeouts += failure.cause == "timeout"
+        self._other_failures += failure.cause.startswith("http_5") or failure.cause in ("network", "broken_body")
+        wait_s = failure.wait_s or backoff_s(self._attempts, self._patience.first_backoff_s, self._chance)
+        attempt_s = self._clock() - self._began_at
+        if self._attempts == failure.attempts or not self._affordable(attempt_s + wait_s):
+            self._lost_s += attempt_s
+            return False
+        self._lost_s += attempt_s + wait_s
+        self._waited_s += wait_s
+        self._traffic.retry_time_s += attempt_s + wait_s
+        self._traffic.retries[failure.cause] += 1
+        if failure.cause == "http_429":
+            self._traffic.rate_limit_wait_s += wait_s
+        self._traffic.observer(Retrying(failure.cause, failure.detail, self._attempts, wait_s))
+        return wait_s
+
+    @property
+    def halved(self) -> int:
+        """How many times the page is to be halved for the next attempt."""
+        return halvings(self._timeouts, self._other_failures)
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds that the next attempt may take.
+
+        After a time-out it is half of what is left of the retry time, so that
+        several smaller pages can be tried within it.
+        """
+        if not self._timeouts:
+            return self._patience.timeout_s
+        half_s = (self._patience.retry_time_s - self._lost_s) / 2
+        return min(self._patience.timeout_s, max(half_s, _MIN_LIMIT_S))
+
+    def _affordable(self, more_s: float) -> bool:
+        return (
+            self._attempts < self._patience.attempts
+            and self._lost_s + more_s <= self._patience.retry_time_s
+            and self._traffic.retry_time_s + more_s <= self._patience.run_retry_time_s
+        )
+
+    def verdict(self, failure: Transient) -> SourceError:
+        """Name the failure that the attempts ended with."""
+        asked = f", and it asks to wait {failure.wait_s:.0f} s" if failure.wait_s else ""
+        attempts = max(self._attempts, 1)  # a host that has switched stamina off never asked
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        message = f"{failure.detail}{asked}; gave up after {times} in {self._lost_s:.0f} s"
+        if failure.cause == "shortfall":
+            message += f": {_ADVICE_ON_SHORTFALL}"
+        if failure.cause in ("broken_body", "shortfall"):
+            return ContractError(message, status=failure.status, request_id=failure.request_id)
+        if failure.lasting is not None:
+            return failure.lasting(message)
+        return RetriesExhausted(
+            f"{message}: try again later",
+            attempts=attempts,
+            waited_s=self._waited_s,
+            status=failure.status,
+            request_id=failure.request_id,
+        )
+
+
+def _forget_frames(failure: BaseException | None) -> None:
+    """Let go of the frames that failures lead back to: a page in them would live until garbage is collected."""
+    while failure is not None:
+        failure.__traceback__ = None
+        failure = failure.__cause__ or failure.__context__

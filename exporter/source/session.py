@@ -1,0 +1,210 @@
+"""Connections to the API: the session's headers and time-outs, the way through a proxy, and one exchange on them.
+
+The access token goes into the request to the API and nowhere else: aiohttp
+would send what is a session's default to a proxy as well, in clear text.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from exporter.source.body import read_beginning, read_body
+from exporter.source.certificates import trusted_authorities
+from exporter.source.connection_errors import ProxyError, Route, failure_of, may_speak_tls, speaks_tls
+from exporter.source.http_parser import ResponseReader
+from exporter.source.proxy import parse_proxy, proxy_for
+from exporter.source.retry import Patience, Transient
+
+_AGENT = {"User-Agent": "intercom-exporter"}
+_MESSAGE_S = 5.0
+_HANDSHAKE_S = 1.0
+_SUCCESSES = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from one request."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    encoding: str = field(default="", repr=False)
+
+
+def look_around(base_url: str) -> tuple[Route, ssl.SSLContext | bool]:
+    """Find the way to the API and the authorities to trust, from the environment; blocks.
+
+    Raises:
+        ConfigError: a proxy or certificates are named that cannot be used.
+    """
+    parts = urlsplit(base_url)
+    # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
+    address = proxy_for(base_url)
+    route = Route(parts.netloc, parts.scheme == "https", parse_proxy(address) if address else None)
+    needs_tls = route.tls or (route.proxy is not None and route.proxy.url.startswith("https:"))
+    return route, (needs_tls and trusted_authorities()) or True
+
+
+class Connection:
+    """An authenticated session with one API; it belongs to the running event loop.
+
+    Args:
+        token: the access token.
+        api_version: sent as ``Intercom-Version``.
+        patience: time-outs.
+        route: the way to the API.
+        authorities: to trust, True for the system's.
+    """
+
+    def __init__(
+        self, token: str, api_version: str, patience: Patience, route: Route, authorities: ssl.SSLContext | bool
+    ) -> None:
+        self.route = route
+        self._patience = patience
+        self._tried_tls = False
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "Authorization": f"Bearer {token}",
+            "Intercom-Version": api_version,
+            **_AGENT,
+        }
+        self._proxy_headers = dict(_AGENT)
+        if route.proxy and route.proxy.authorization:
+            # Without a tunnel the request itself is what the proxy reads.
+            meant = self._proxy_headers if route.tls else self._headers
+            meant["Proxy-Authorization"] = route.proxy.authorization
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            connector=_Connector(limit=0, resolver=aiohttp.ThreadedResolver(), ssl=authorities),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=1 << 20,  # a page arrives in a few pieces
+            timeout=_timeout(patience, patience.timeout_s),
+            middlewares=(_send_once,),
+        )
+
+    async def close(self) -> None:
+        """Close the connections; requests under way fail."""
+        await self._session.close()
+
+    async def exchange(
+        self, url: URL, on_head: Callable[[Mapping[str, str]], None], limit_s: float | None = None
+    ) -> Answer:
+        """Send a request and read its answer.
+
+        Args:
+            url: below the base URL.
+            on_head: called with the headers once they are there.
+            limit_s: seconds that it may take, if that is less than usual.
+
+        Raises:
+            Transient, SourceError: it failed on its way.
+        """
+        proxy, doubtful = self.route.proxy, False
+        try:
+            async with self._session.get(
+                url,
+                headers=self._headers,
+                allow_redirects=False,
+                timeout=_timeout(self._patience, limit_s or self._patience.timeout_s),
+                proxy=proxy.url if proxy else None,
+                proxy_headers=self._proxy_headers if proxy else None,
+            ) as response:
+                self.route.worked = True
+                on_head(response.headers)
+                read = read_body if response.status in _SUCCESSES else _read_message
+                encoding = ", ".join(response.headers.getall("Content-Encoding", ()))
+                return Answer(response.status, response.headers, await read(response.content), encoding)
+        except TimeoutError as exc:
+            failure: Exception = self._timed_out(exc, limit_s)
+        except (aiohttp.ClientError, OSError) as exc:
+            failure = failure_of(exc, self.route)
+            doubtful = may_speak_tls(exc, self.route)
+        if doubtful and await self._finds_tls(url):
+            failure = speaks_tls(self.route)
+        # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.
+        raise failure
+
+    async def _finds_tls(self, url: URL) -> bool:
+        """Try a TLS handshake with the server, once; nothing is sent in it."""
+        tried, self._tried_tls = self._tried_tls, True
+        if tried or url.host is None:
+            return False
+        settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        settings.check_hostname, settings.verify_mode = False, ssl.CERT_NONE
+        with suppress(OSError), anyio.move_on_after(_HANDSHAKE_S):
+            _reader, writer = await asyncio.open_connection(url.host, url.port, ssl=settings)
+            writer.transport.abort()
+            return True
+        return False
+
+    def _timed_out(self, error: TimeoutError, limit_s: float | None) -> Transient:
+        idle_s, detour = self._patience.idle_s, self.route.detour
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return Transient("timeout", f"no connection to {self.route.host}{detour} within {idle_s:g} s")
+        if isinstance(error, aiohttp.ServerTimeoutError):
+            return Transient("timeout", f"nothing arrived{detour} for {idle_s:g} s")
+        return Transient("timeout", f"no whole answer within {limit_s or self._patience.timeout_s:.3g} s{detour}")
+
+
+def _timeout(patience: Patience, total_s: float) -> aiohttp.ClientTimeout:
+    """Bound a request as a whole, against drips, and its silences where that is shorter."""
+    idle_s = patience.idle_s if patience.idle_s < total_s else None
+    return aiohttp.ClientTimeout(total=total_s, connect=idle_s, sock_connect=idle_s, sock_read=idle_s)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Keeps no connection on which something has arrived that nobody asked for: it would answer the next request.
+
+    aiohttp itself looks only whether it is still open.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = partial(ResponseReader, self._loop)  # type: ignore[assignment]
+
+    async def connect(self, req: aiohttp.ClientRequest, *arguments: Any, **named: Any) -> Any:
+        """Connect; name what fails in the conversation with a proxy."""
+        try:
+            return await super().connect(req, *arguments, **named)
+        except (aiohttp.ClientConnectorError, TimeoutError):  # these say with whom
+            raise
+        except (aiohttp.ClientError, OSError) as exc:
+            if req.proxy is None:
+                raise
+            raise ProxyError from exc
+
+    async def _get(self, *arguments: Any) -> Any:
+        while connection := await super()._get(*arguments):
+            if connection.protocol is not None and not connection.protocol.should_close:
+                break
+            connection.close()
+        return connection
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself when a kept connection turns out to be closed.
+
+    That request would be neither counted nor paced nor told of.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise aiohttp.ClientConnectionError from exc
+
+
+async def _read_message(content: aiohttp.StreamReader) -> bytes:
+    """Read the body of a refusal as far as it comes: the status says enough without it."""
+    message = bytearray()
+    with suppress(aiohttp.ClientError, OSError), anyio.move_on_after(_MESSAGE_S):
+        await read_beginning(content, message)
+    return bytes(message)

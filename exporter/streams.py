@@ -1,0 +1,179 @@
+"""`stream`: a workspace as chunks of NDJSON, for somebody's web response or another process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from exporter.errors import ConfigError
+from exporter.formats.registry import format_of_stream
+from exporter.formats.selection import AS_SENT, Shape
+from exporter.job import Run
+from exporter.model import Frame, joined
+from exporter.observe.events import Observer, ignore
+from exporter.pipeline import Flow
+from exporter.rawjson.normalization import Records
+from exporter.source.expansion import NO_EXPANSION, Expansion
+from exporter.source.intercom import Intercom, check_open
+from exporter.tasks import cancel_and_wait
+from exporter.validation import AsyncBlock
+
+
+class _Channel:
+    """A sink that hands each frame to whoever takes the chunks of a stream."""
+
+    def __init__(self, send: MemoryObjectSendStream[bytes], opening: Frame) -> None:
+        self._send = send
+        self._opening: Frame | None = opening
+
+    async def append(self, frame: Frame) -> Frame:
+        if self._opening and frame.contacts:
+            frame, self._opening = joined(self._opening, frame), None
+        if frame.content:
+            await self._send.send(frame.content)
+        return frame
+
+
+class Chunks:
+    """The chunks of a `stream`: an asynchronous iterator of bytes, one chunk a page.
+
+    Attributes:
+        ending: what ended them, once there are no more: `StopAsyncIteration`
+            after the last page, else the failure.
+    """
+
+    def __init__(self, receive: MemoryObjectReceiveStream[bytes]) -> None:
+        self.ending: Exception | None = None
+        self._receive = receive
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._receive.receive()
+        except anyio.ClosedResourceError:
+            raise ConfigError("this stream is closed: take its chunks inside its 'async with' block") from None
+        except anyio.EndOfStream:
+            if self.ending is not None:
+                raise self.ending from self.ending.__cause__
+            raise ConfigError("this stream's Intercom was closed before its end") from None
+
+
+def stream(  # noqa: PLR0913 - a contract; each is one independent setting
+    intercom: Intercom,
+    *,
+    compression: str | None = None,
+    file_format: str | None = None,
+    consumers: int = 2,
+    queue_pages: int = 4,
+    shape: Shape = AS_SENT,
+    expansion: Expansion = NO_EXPANSION,
+    csv_raw: bool = False,
+    csv_bom: bool = False,
+    records: Records = "exact",
+    allow_shortfall: bool = False,
+    observer: Observer = ignore,
+) -> AbstractAsyncContextManager[Chunks]:
+    """Stream every contact as bytes of NDJSON or CSV, for a web response or another process.
+
+    ::
+
+        async with exporter.stream(intercom, compression="gzip") as chunks:
+            async for chunk in chunks:
+                await response.write(chunk)
+
+    Args:
+        intercom: the workspace, inside its block.
+        compression: ``"gzip"`` or, of NDJSON, ``"zstd"``, one member or frame a page, or None.
+        file_format: ``"ndjson"``, which None means too, or ``"csv"``.
+        consumers: tasks that encode; the bytes do not depend on it.
+        queue_pages: pages that wait between fetching and encoding.
+        shape: what is written of each contact; exactly what was sent without it.
+        expansion: which lists of contacts are completed first.
+        csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
+        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
+        records: ``"exact"``, as sent, or ``"normalized"`` for strict JSON readers.
+        allow_shortfall: end although the list ends far before the API's count of contacts; same as for `export`.
+        observer: called with each `Event`, from the event loop; what it raises ends the stream.
+
+    Yields:
+        An asynchronous iterator of bytes, in API order. Together they are
+        what `export` writes. Whoever takes them slowly slows the requests down.
+
+    Raises:
+        ConfigError: an argument is wrong.
+        SourceError: from a step of the iterator.
+
+    Cancellation:
+        Leaving the block, by whatever road, cancels its requests at once.
+    """
+
+    def begin() -> Run:
+        check_open(intercom)
+        form = format_of_stream(compression, file_format)
+        flow = Flow(
+            form, consumers, queue_pages, shape=shape, records=records, allow_shortfall=allow_shortfall, csv_bom=csv_bom
+        )
+        return Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
+
+    return _Stream(_opened(intercom, begin))
+
+
+class _Stream(AsyncBlock):
+    """The block of a stream."""
+
+    def __init__(self, block: AbstractAsyncContextManager[Chunks]) -> None:
+        self._block: AbstractAsyncContextManager[Chunks] | None = block
+        self._entered: AbstractAsyncContextManager[Chunks] | None = None
+
+    async def __aenter__(self) -> Chunks:
+        block, self._block = self._block, None
+        if block is None:
+            raise ConfigError("this stream was entered already: call exporter.stream() for each block")
+        self._entered = block
+        return await block.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        block, self._entered = self._entered, None
+        return await block.__aexit__(kind, error, trace) if block else None
+
+    # Hidden from type checkers, which have sentences of their own for these.
+    if not TYPE_CHECKING:
+
+        def __aiter__(self) -> NoReturn:
+            raise ConfigError("a stream has its chunks in its block: async with exporter.stream(...) as chunks")
+
+        __iter__ = __await__ = __aiter__
+
+
+@asynccontextmanager
+async def _opened(intercom: Intercom, begin: Callable[[], Run]) -> AsyncIterator[Chunks]:
+    run = begin()
+    send, receive = anyio.create_memory_object_stream[bytes](0)
+    chunks = Chunks(receive)
+
+    async def fill() -> None:
+        async with send:
+            try:
+                await run.into(_Channel(send, await run.prepare()).append)
+                chunks.ending = StopAsyncIteration()
+            except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
+                chunks.ending = failure
+
+    # A bare task, not a task group: the block may be left in another task than it was entered in,
+    # when it stands in a generator that was dropped.
+    task = asyncio.create_task(fill())
+    intercom.adopt(task)
+    try:
+        with receive, send:  # also when the task is cancelled before its first step
+            yield chunks
+    finally:
+        with anyio.CancelScope(shield=True):
+            await cancel_and_wait(task)

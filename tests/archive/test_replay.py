@@ -1,0 +1,289 @@
+"""A finished export, served again: the same bytes, the same answers, from any place on."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import httpx
+import pytest
+
+import exporter
+from exporter.archive.finished import Finished
+from exporter.compression import gzip_member, zstd_frame
+from exporter.extras import arrow
+from tests.support.report_exports import write_export
+
+Serve = Callable[..., AbstractContextManager[Any]]
+FORMATS = ("a.ndjson", "a.ndjson.gz", "a.ndjson.zst", "a.parquet")
+
+
+async def recorded(folder: Path, name: str, contacts: int = 1_700, **options: Any) -> exporter.Sandbox:
+    """Export a made-up workspace; return its sandbox, which is the truth."""
+    async with exporter.Sandbox(contacts, hostile=True) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+            await exporter.export(intercom, f"{folder}/{name}", **options)
+    return sandbox
+
+
+async def replayed(path: Path | str) -> exporter.Replay:
+    """Open an export, without blocking the loop."""
+    return await anyio.to_thread.run_sync(exporter.Replay, str(path))
+
+
+async def again(source: Path, target: Path, **options: Any) -> exporter.Summary:
+    """Export what is served of an export."""
+    replay = await replayed(source)
+    async with exporter.Sandbox(replay=replay) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+            return await exporter.export(intercom, target, **options)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_exporting_it_again_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
+    """Hostile contacts, compression and tables included."""
+    await recorded(tmp_path, name)
+    second = tmp_path / "again"
+    second.mkdir()
+    summary = await again(tmp_path / name, second / name)
+    assert (summary.complete, summary.contacts, summary.total_count_last) == (True, 1_700, 1_700)
+    assert (second / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize("form", ["ndjson", "ndjson.gz", "parquet"])
+async def test_parts_are_served_in_order(tmp_path: Path, form: str) -> None:
+    """Beyond the end of one begins the next."""
+    await recorded(tmp_path, "parts/", part_contacts=400, file_format=form)
+    await again(tmp_path / "parts", tmp_path / f"one.{form}")
+    await recorded(tmp_path, f"truth.{form}")
+    assert (tmp_path / f"one.{form}").read_bytes() == (tmp_path / f"truth.{form}").read_bytes()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_any_range_can_be_read_in_any_order(tmp_path: Path, name: str) -> None:
+    """Forward, backward, across units, beyond the end."""
+    truth = (await recorded(tmp_path, name, 2_600)).workspace
+    replay = await replayed(tmp_path / name)
+    ranges = [(2_000, 2_010), (0, 1), (149, 152), (2_590, 9_999), (1_000, 1_300), (500, 500), (2_600, 2_700), (7, 8)]
+    for start, stop in ranges:
+        found = await anyio.to_thread.run_sync(replay.records, start, stop)
+        assert found == [record.replace(b"\n", b" ").replace(b"\r", b" ") for record in truth.records(start, stop)]
+    assert len(replay) == 2_600
+
+
+async def test_pages_of_another_size_are_served_too(tmp_path: Path) -> None:
+    """A client that asks for seven gets seven."""
+    await recorded(tmp_path, "a.ndjson.gz")
+    replay = await replayed(tmp_path / "a.ndjson.gz")
+    async with exporter.Sandbox(replay=replay) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=7) as intercom:
+            sizes = [len(page.records) async for page in intercom.pages()]
+    assert sizes == [7] * 242 + [6]
+
+
+async def test_single_contacts_and_their_lists_are_served(tmp_path: Path) -> None:
+    """By the ids that they have, as far as the export knows."""
+    await recorded(tmp_path, "a.ndjson", 400, expansion=exporter.Expansion(("tags",), tag_names=True))
+    contacts = [json.loads(line) for line in (tmp_path / "a.ndjson").read_text().splitlines()]
+    chosen = next(contact for contact in contacts if len((contact["tags"] or {}).get("data", [])) > 10)
+    replay = await replayed(tmp_path / "a.ndjson")
+    async with exporter.Sandbox(replay=replay) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url) as client:
+        client.headers["Authorization"] = f"Bearer {sandbox.token}"
+        client.headers["Intercom-Version"] = "2.14"
+        assert (await client.get(f"/contacts/{chosen['id']}/tags")).json()["data"] == chosen["tags"]["data"]
+        assert (await client.get("/contacts/5f0000000000000000000000/tags")).status_code == 404
+        names = {tag["name"] for tag in (await client.get("/tags")).json()["data"]}
+        assert {tag["name"] for tag in chosen["tags"]["data"]} <= names
+        attributes = (await client.get("/data_attributes")).json()["data"]
+        assert {name for contact in contacts for name in contact["custom_attributes"]} <= {
+            attribute["name"] for attribute in attributes
+        }
+        assert (await client.get("/me")).json()["app"]["name"] == "a.ndjson"
+
+
+async def test_csv_is_refused(tmp_path: Path) -> None:
+    """Its contacts are not as the API sent them any more."""
+    await recorded(tmp_path, "a.csv", 10)
+    with pytest.raises(exporter.ConfigError, match="CSV"):
+        await replayed(str(tmp_path / "a.csv"))
+
+
+async def test_what_is_no_finished_export_is_refused(tmp_path: Path) -> None:
+    """Nothing there, no manifest, a file of another length, a manifest of other files."""
+    with pytest.raises(exporter.ConfigError):
+        await replayed(str(tmp_path / "missing.ndjson"))
+    with pytest.raises(exporter.ConfigError):
+        await replayed("")
+    (tmp_path / "foreign.ndjson").write_bytes(b"{}\n")
+    with pytest.raises(exporter.ConfigError, match=r"no such|not a finished"):
+        await replayed(str(tmp_path / "foreign.ndjson"))
+    await recorded(tmp_path, "a.ndjson", 10)
+    manifest = tmp_path / "a.ndjson.manifest.json"
+    (tmp_path / "b.ndjson").write_bytes((tmp_path / "a.ndjson").read_bytes())
+    (tmp_path / "b.ndjson.manifest.json").write_bytes(manifest.read_bytes())
+    with pytest.raises(exporter.ConfigError, match="not of"):
+        await replayed(str(tmp_path / "b.ndjson"))
+    with (tmp_path / "a.ndjson").open("ab") as file:
+        file.write(b"{}\n")
+    with pytest.raises(exporter.ConfigError, match="bytes"):
+        await replayed(str(tmp_path / "a.ndjson"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_damage_is_an_error_and_no_shorter_list(tmp_path: Path, name: str) -> None:
+    """A reader gets a 500 that it can see, or what is no page, never a list that lacks contacts."""
+    await recorded(tmp_path, name, 600)
+    file = tmp_path / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3 : len(content) * 2 // 3] = bytes(len(content) * 2 // 3 - len(content) // 3)
+    file.write_bytes(content)
+    replay = await replayed(file)
+    with pytest.raises(exporter.SinkError, match="verify says more"):
+        await anyio.to_thread.run_sync(replay.records, 0, 1_000)
+    async with exporter.Sandbox(replay=replay) as sandbox:
+        patience = exporter.Patience(attempts=2, first_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+            with pytest.raises((exporter.RetriesExhausted, exporter.ContractError)):
+                [page async for page in intercom.pages()]
+
+
+async def test_a_cursor_of_another_export_is_refused(tmp_path: Path) -> None:
+    """It would lead to wrong pages."""
+    cursors = []
+    for name, contacts in (("a.ndjson", 400), ("b.ndjson", 600)):
+        await recorded(tmp_path, name, contacts)
+        replay = await replayed(tmp_path / name)
+        async with exporter.Sandbox(replay=replay) as sandbox:
+            assert sandbox.contacts == contacts
+            async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+                cursors.append((await anext(intercom.pages())).next_cursor)
+                if len(cursors) == 2:
+                    with pytest.raises(exporter.CursorError):
+                        await anext(intercom.pages(cursors[0]))
+
+
+async def test_rows_of_lists_keep_their_bytes(tmp_path: Path) -> None:
+    """Escapes, numbers as they were written, integers of any length; a tag without a name is not given one."""
+    record = (
+        b'{"id":"5f0000000000000000000001","tags":{"type":"list","data":[{"id":"7","name":"R\\u0026D","n":1.10},'
+        b'{"id":"8"},{"id":"9","name":"x","n":123456789012345678901234567890}],"has_more":false}}'
+    )
+    write_export(tmp_path / "a.ndjson", [record.decode()])
+    replay = await replayed(tmp_path / "a.ndjson")
+    async with exporter.Sandbox(replay=replay) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url) as client:
+        client.headers["Authorization"] = f"Bearer {sandbox.token}"
+        rows = (await client.get("/contacts/5f0000000000000000000001/tags")).content
+        named = (await client.get("/tags")).content
+    assert record[record.index(b'[{"id":"7"') : record.index(b',"has_more"')] in rows
+    assert b'"name":"R\\u0026D"' in named
+    assert b'"id":"8"' not in named
+
+
+async def test_the_token_of_real_contacts_cannot_be_guessed(tmp_path: Path) -> None:
+    """That of made-up ones is the same each time."""
+    await recorded(tmp_path, "a.ndjson", 10)
+    replay = await replayed(tmp_path / "a.ndjson")
+    tokens = {exporter.Sandbox(replay=replay).token for _ in range(3)} | {exporter.Sandbox().token}
+    assert len(tokens) == 4
+    assert exporter.Sandbox().token == exporter.Sandbox().token
+    assert exporter.Sandbox(replay=replay, token="mine").token == "mine"
+
+
+@pytest.mark.parametrize("suffix", ["ndjson.gz", "ndjson.zst"])
+def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, command: Any, suffix: str) -> None:
+    """A member of millions of lines, or of endless ones, is no page."""
+    compress = gzip_member if suffix.endswith("gz") else zstd_frame
+    path = command.folder / f"bomb.{suffix}"
+    content = b"{}\n" * 60_000_000
+    write_export(path, ["{}"], compress(content))
+    program = (
+        "import resource, sys, exporter\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2_500_000_000,) * 2)\n"
+        f"replay = exporter.Replay({str(path)!r})\n"
+        "try: replay.records(0, 1)\n"
+        "except exporter.SinkError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"damaged" in done.stdout
+
+
+async def test_a_file_that_is_changed_while_it_is_served_is_refused(tmp_path: Path) -> None:
+    """Two exports are not mixed."""
+    await recorded(tmp_path, "a.ndjson", 600)
+    replay = await replayed(tmp_path / "a.ndjson")
+    assert len(await anyio.to_thread.run_sync(replay.records, 0, 10)) == 10
+    content = (tmp_path / "a.ndjson").read_bytes()
+    (tmp_path / "a.ndjson").unlink()
+    (tmp_path / "a.ndjson").write_bytes(content)
+    with pytest.raises(exporter.SinkError, match="changed"):
+        await anyio.to_thread.run_sync(replay.records, 500, 600)
+
+
+def test_a_line_of_any_length_is_read_in_one_go(tmp_path: Path) -> None:
+    """Not in a time that grows with the square of its length."""
+    write_export(tmp_path / "a.ndjson", ['{"id":"1","x":"' + "x" * 60_000_000 + '"}', '{"id":"2"}'])
+    replay = exporter.Replay(str(tmp_path / "a.ndjson"))
+    assert [len(record) for record in replay.records(0, 2)] == [60_000_017, 10]
+
+
+async def test_odd_contacts_in_a_table_are_refused(tmp_path: Path) -> None:
+    """A null, or text of two lines, is none."""
+    pa, parquet = arrow()
+    for odd in (None, '{"id":"1"}\n,{"id":"7"}'):
+        table = pa.table({"raw": pa.array([odd], pa.string())})
+        parquet.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
+        write_export(tmp_path / "a.parquet", ["{}"], (tmp_path / "a.parquet").read_bytes())
+        replay = await replayed(tmp_path / "a.parquet")
+        with pytest.raises(exporter.SinkError, match="damaged"):
+            await anyio.to_thread.run_sync(replay.records, 0, 1)
+
+
+def test_nothing_is_left_of_what_was_looked_up(command: Any, tmp_path: Path) -> None:
+    """No id stays in the temporary folder, however it ends; and a signal does not wait for all ids to be read."""
+    command.run("demo", "--contacts=60000", "-q", "-o", "a.ndjson")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    run = command.start("sandbox", "--from", "a.ndjson", TMPDIR=str(temporary))
+    assert run.stdout is not None
+    address = json.loads(run.stdout.readline())
+    headers = {"Authorization": f"Bearer {address['token']}", "Intercom-Version": "2.14"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"{address['base_url']}/tags", headers=headers, timeout=0.2)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert run.returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_command_serves_it(serve: Serve, command: Any) -> None:
+    """`sandbox --from`, and the same command line that made it."""
+    command.run("demo", "--contacts=500", "-q", "-o", "a.ndjson.gz")
+    with serve("--from", str(command.folder / "a.ndjson.gz")) as served:
+        done = command.run("contacts", "-q", "-o", "b.ndjson.gz", served=served)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (command.folder / "b.ndjson.gz").read_bytes() == (command.folder / "a.ndjson.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--from", "missing"), ("--from", "a.ndjson", "--change", "insert=1"), ("--from", "a.ndjson", "--contacts", "5")],
+)
+def test_a_wrong_call_is_one_line(command: Any, arguments: tuple[str, ...]) -> None:
+    """Exit 2."""
+    command.run("demo", "--contacts=5", "-q", "-o", "a.ndjson")
+    done = command.run("sandbox", *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+async def test_finished_knows_its_files(tmp_path: Path) -> None:
+    """Of a folder those of its manifest, in order."""
+    await recorded(tmp_path, "parts/", part_contacts=400, file_format="ndjson")
+    export = await anyio.to_thread.run_sync(Finished, tmp_path / "parts")
+    assert [file.name for file, _ in export.files] == [f"contacts-{number:05}.ndjson" for number in range(1, 7)]
+    assert export.summary.contacts == 1_700

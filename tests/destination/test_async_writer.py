@@ -1,0 +1,391 @@
+"""The asynchronous side of an output: when it commits, and what a cancellation leaves."""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+
+from exporter import Committed, Event, SinkError
+from exporter.destination import part as part_module
+from exporter.destination.async_writer import COMMIT_BYTES
+from exporter.destination.local import Output
+from exporter.destination.lock import open_locked
+from exporter.destination.write_policy import NoSpaceError
+from exporter.layout.atomic import write_all
+from exporter.layout.paths import Place
+
+Sinks = Callable[..., AbstractAsyncContextManager[Any]]
+Read = Callable[[Place], bytes]
+
+
+def committed_pages(place: Place) -> int:
+    """Tell up to which page an unfinished export is committed."""
+    pages: int = json.loads(place.checkpoint.read_bytes())["figures"]["position"]["pages"]
+    return pages
+
+
+async def test_a_finished_output_has_its_names(sinking: Sinks, place: Place, content_of: Read) -> None:
+    """Only finishing gives the last name, and the manifest that vouches for all."""
+    async with sinking(place) as sink:
+        await sink.append(b"one ", b"two ", b"three")
+        assert not place.manifest.exists()
+        assert place.part(2 if place.parts else 1).exists()
+        summary = await sink.finish()
+    assert content_of(place) == b"one two three"
+    assert (summary.contacts, sum(file.bytes for file in summary.files)) == (3, 13)
+    assert not list(place.folder.glob("*.part"))
+    async with sinking(place) as sink:
+        assert sink.export.output.finished == summary
+
+
+async def test_leaving_by_a_failure_commits_what_is_written(sinking: Sinks, place: Place, content_of: Read) -> None:
+    """When the source fails, everything that came before is kept, and the next run goes on behind it."""
+    with pytest.raises(RuntimeError, match="in the block"):
+        async with sinking(place) as sink:
+            await sink.append(b"one ", b"two ", b"three ")
+            raise RuntimeError("in the block")
+    assert committed_pages(place) == 3
+    assert not place.manifest.exists()
+    async with sinking(place) as sink:
+        await sink.append(b"four")
+        await sink.finish()
+    assert content_of(place) == b"one two three four"
+
+
+async def test_leaving_in_peace_commits_nothing(sinking: Sinks, file: Place) -> None:
+    """A block that ends by itself has said what it wanted kept."""
+    async with sinking(file) as sink:
+        await sink.append(b"one")
+        await sink.sink.commit()
+        await sink.append(b"two")
+    assert committed_pages(file) == 1
+
+
+async def test_commits_are_due_by_the_clock(sinking: Sinks, file: Place) -> None:
+    """So many seconds after the latest commit the next page's end is one; each is told."""
+    now, events = [100.0], list[Event]()
+    async with sinking(file, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
+        for at_s in (100.0, 104.9, 105.0, 105.1, 109.9, 110.5):
+            now[0] = at_s
+            await sink.append(b"page ")
+            await sink.sink.commit_if_due()
+        assert committed_pages(file) == 6
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [3, 6]
+    assert len(events) == 2
+
+
+async def test_without_an_interval_each_page_is_committed(sinking: Sinks, file: Place) -> None:
+    """Zero seconds are over at once."""
+    events = list[Event]()
+    async with sinking(file, events.append, lambda: 0.0, checkpoint_every_s=0) as sink:
+        for number in range(1, 4):
+            await sink.append(b"page ")
+            await sink.sink.commit_if_due()
+            assert committed_pages(file) == number
+    assert events == [Committed(event.position) for event in events if isinstance(event, Committed)]
+
+
+async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: Place) -> None:
+    """However little time has passed, never more than 64 MB wait for a commit."""
+    assert COMMIT_BYTES == 64_000_000
+    events, half = list[Event](), bytes(COMMIT_BYTES // 2)
+    async with sinking(file, events.append, lambda: 0.0) as sink:
+        for content in (half, half[1:], b"x", half):
+            await sink.append(content)
+            await sink.sink.commit_if_due()
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [3]
+
+
+async def test_a_full_part_is_a_commit(sinking: Sinks, parts: Place) -> None:
+    """Beginning the next part says that everything before it is on disk, and the clock begins anew."""
+    now, events = [0.0], list[Event]()
+    async with sinking(parts, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
+        for at_s in (1.0, 2.0, 3.0, 7.9, 8.0):
+            now[0] = at_s
+            await sink.append(b"page ")
+            await sink.sink.commit_if_due()
+            now[0] = 7.9 if at_s == 8.0 else at_s
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [2, 4]
+    assert [path.name for path in sorted(parts.path.glob("*ndjson*"))] == [
+        "_contacts-00003.ndjson.part",
+        "contacts-00001.ndjson",
+        "contacts-00002.ndjson",
+    ]
+
+
+async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: Place) -> None:
+    """The requests go on while a part is finished: figures are read on the loop that counts them, never in a thread."""
+    threads: set[int] = set()
+    async with sinking(parts) as sink:
+        figures = sink.sink._figures
+
+        def watched() -> Any:
+            threads.add(threading.get_ident())
+            return figures()
+
+        sink.sink._figures = watched
+        await sink.append(b"one", b"two", b"three")
+        await sink.sink.commit()
+    assert threads == {threading.get_ident()}
+
+
+async def test_room_is_looked_at_also_where_parts_fill_up_quickly(
+    sinking: Sinks, parts: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is filled by many small parts is left with the room that was asked for."""
+    checks = 0
+
+    def check(_output: Output, needed: int = 0) -> None:
+        nonlocal checks
+        checks += needed > 0
+        if checks > 5:
+            raise NoSpaceError("too little room")
+
+    monkeypatch.setattr(Output, "check_free_space", check)
+    with pytest.raises(SinkError, match="too little room"):
+        async with sinking(parts, clock=lambda: 0.0) as sink:
+            for _ in range(10):
+                await sink.append(b"page ")
+                await sink.sink.commit_if_due()
+    assert committed_pages(parts) == 5
+
+
+async def test_a_frame_without_bytes_is_not_written(sinking: Sinks, file: Place) -> None:
+    """A page without contacts leaves no trace in the data."""
+    async with sinking(file) as sink:
+        await sink.append(b"", contacts=0)
+        await sink.append(b"one")
+        await sink.append(b"", contacts=0)
+        summary = await sink.finish()
+    assert file.path.read_bytes() == b"one"
+    assert summary.files[0].contacts == 1
+
+
+class SlowDisk:
+    """Holds up a write until it is released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.released = threading.Event(), threading.Event()
+        monkeypatch.setattr(part_module, "write_all", self.write)
+
+    def write(self, descriptor: int, content: bytes) -> None:
+        """Write half, wait, and write the rest."""
+        write_all(descriptor, content[: len(content) // 2])
+        self.begun.set()
+        assert self.released.wait(60)
+        write_all(descriptor, content[len(content) // 2 :])
+
+
+async def test_a_write_that_has_begun_is_finished_and_committed(
+    sinking: Sinks, file: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled in the middle of a page, the page is whole in the file and in the checkpoint."""
+    disk = SlowDisk(monkeypatch)
+
+    async def write() -> None:
+        async with sinking(file) as sink:
+            await sink.append(b"whole page ")
+            await anyio.lowlevel.checkpoint()
+            raise AssertionError("it was cancelled")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await anyio.to_thread.run_sync(disk.begun.wait)
+        assert file.part(1).read_bytes() == b"whole"
+        tasks.cancel_scope.cancel()
+        disk.released.set()
+    assert committed_pages(file) == 1
+    async with sinking(file) as sink:
+        await sink.append(b"and more")
+        summary = await sink.finish()
+    assert content_of(file) == b"whole page and more"
+    assert summary.files[0].sha256 == hashlib.sha256(b"whole page and more").hexdigest()
+
+
+async def test_what_is_being_finished_is_finished(
+    sinking: Sinks, file: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled in the last step, the file and its manifest are there, and no checkpoint comes back."""
+    begun, released = threading.Event(), threading.Event()
+
+    def slow_sync(_descriptor: int) -> None:
+        begun.set()
+        assert released.wait(60)
+
+    async def write() -> None:
+        async with sinking(file) as sink:
+            await sink.append(b"one")
+            monkeypatch.setattr(part_module, "sync", slow_sync)
+            await sink.finish()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.cancel_scope.cancel()
+        released.set()
+    assert content_of(file) == b"one"
+    assert sorted(file.folder.iterdir()) == [file.path, file.manifest]
+
+
+async def test_cancelled_while_it_opens_it_leaves_nothing_open(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When entering the block is cancelled, the part is neither open nor locked afterwards."""
+    locking, released = threading.Event(), threading.Event()
+    lock = fcntl.flock
+
+    def slow_lock(descriptor: int, operation: int) -> None:
+        locking.set()
+        assert released.wait(60)
+        lock(descriptor, operation)
+
+    async def write() -> None:
+        async with sinking(file):
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(fcntl, "flock", slow_lock)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await anyio.to_thread.run_sync(locking.wait)
+        tasks.cancel_scope.cancel()
+        released.set()
+    os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))
+
+
+async def test_checking_a_long_part_can_be_cancelled(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever cancels does not wait until gigabytes have been read, and nothing is changed."""
+    monkeypatch.setattr(part_module, "_READ_BYTES", 10)
+    monkeypatch.setattr(part_module, "_STEP_BYTES", 10)
+    with pytest.raises(RuntimeError):
+        async with sinking(file) as sink:
+            await sink.append(bytes(1_000))
+            raise RuntimeError
+    before = file.checkpoint.read_bytes()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with sinking(file):
+            raise AssertionError("it was cancelled")
+    assert scope.cancelled_caught
+    assert file.checkpoint.read_bytes() == before
+    os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))
+
+
+async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: Place) -> None:
+    """While nothing comes, what is written is committed all the same; once, and not again."""
+    events, seen = list[Event](), anyio.Event()
+
+    def observe(event: Event) -> None:
+        events.append(event)
+        seen.set()
+
+    async with sinking(file, observe, checkpoint_every_s=0.05) as sink:
+        await sink.append(b"page ")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sink.sink.keep_committing)
+            with anyio.fail_after(30):
+                await seen.wait()
+            await anyio.sleep(0.2)
+            tasks.cancel_scope.cancel()
+        assert committed_pages(file) == 1
+    assert [event.position.pages for event in events if isinstance(event, Committed)] == [1]
+
+
+@pytest.mark.parametrize("work", ["write", "commit"])
+async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
+    sinking: Sinks, place: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """As a loop that ends cancels all tasks at once: what is under way ends alone, and nothing is damaged."""
+    entered, free, inside = threading.Event(), threading.Event(), [0, 0]
+    name = {"write": "append", "commit": "commit"}[work]
+    real = getattr(Output, name)
+
+    def slow(self: Output, *arguments: Any) -> None:
+        inside[0] += 1
+        inside[1] = max(inside)
+        entered.set()
+        free.wait(30)
+        real(self, *arguments)
+        inside[0] -= 1
+
+    async def run() -> None:
+        async with sinking(place) as sink:
+            await sink.append(b"one ")
+            await sink.sink.commit()
+            monkeypatch.setattr(Output, name, slow)
+            await (sink.append(b"two ") if work == "write" else sink.sink.commit())
+
+    others = asyncio.all_tasks()
+    task = asyncio.ensure_future(run())
+    assert await anyio.to_thread.run_sync(entered.wait, 30)
+    for one in asyncio.all_tasks() - others:
+        one.cancel()
+    await anyio.sleep(0.05)
+    assert not task.done()
+    free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.undo()
+    assert inside == [0, 1]
+    async with sinking(place) as sink:
+        assert committed_pages(place) == 1
+        await sink.append(b"two ")
+        await sink.finish()
+    assert content_of(place) == b"one two "
+
+
+async def test_the_timer_goes_on_after_a_commit_of_nothing_new(sinking: Sinks, place: Place) -> None:
+    """A part that is finished, and a commit that was due anyway, do not leave it waiting for ever."""
+    async with sinking(place, checkpoint_every_s=0.05) as sink, anyio.create_task_group() as tasks:
+        tasks.start_soon(sink.sink.keep_committing)
+        await anyio.lowlevel.checkpoint()
+        for page in range(1, 6):
+            await sink.sink.commit()
+            await sink.append(b"page ")
+            with anyio.fail_after(30):
+                while committed_pages(place) < page:  # noqa: ASYNC110 - another task writes the file
+                    await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+
+async def test_nothing_is_committed_after_a_sync_that_failed(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by who waited for the one that failed: the next sync of lost data would say that all is well."""
+    syncs = 0
+
+    def failing(descriptor: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        time.sleep(0.2)
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def committed(sink: Any) -> None:
+        with suppress(SinkError):
+            await sink.sink.commit()
+
+    with pytest.raises(SinkError, match="Input/output"):
+        async with sinking(file) as sink:
+            await sink.append(b"one")
+            await sink.sink.commit()
+            await sink.append(b"two")
+            monkeypatch.setattr(part_module, "sync", failing)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(committed, sink)
+                tasks.start_soon(committed, sink)
+            raise SinkError("Input/output error", path=file.path)
+    assert syncs == 1
+    assert committed_pages(file) == 1

@@ -1,0 +1,204 @@
+"""A sink whose disk fails, or whose files others have had a hand in."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter import CheckpointError, ConfigError, SinkError
+from exporter.destination import part as part_module
+from exporter.layout.paths import Place, pending_path
+
+Sinks = Callable[..., AbstractAsyncContextManager[Any]]
+Read = Callable[[Place], bytes]
+
+
+def committed_pages(place: Place) -> int:
+    """Tell up to which page an unfinished export is committed."""
+    pages: int = json.loads(place.checkpoint.read_bytes())["figures"]["position"]["pages"]
+    return pages
+
+
+def fail(*_: object) -> None:
+    """Fail as a disk does."""
+    raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("step", ["commit", "append", "finish"])
+async def test_after_a_failure_of_the_disk_nothing_more_is_committed(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """What a failing disk said before cannot be relied on: the checkpoint before it stays the latest."""
+    with pytest.raises(SinkError, match="Input/output error") as caught:
+        async with sinking(file) as sink:
+            await sink.append(b"good ")
+            await sink.sink.commit()
+            await sink.append(b"lost ")
+            with monkeypatch.context() as patched:
+                patched.setattr(part_module, "write_all" if step == "append" else "sync", fail)
+                await {"commit": sink.sink.commit, "append": lambda: sink.append(b"x"), "finish": sink.finish}[step]()
+    assert caught.value.path == file.path
+    assert committed_pages(file) == 1
+    async with sinking(file):
+        assert file.part(1).read_bytes() == b"good "
+
+
+async def test_what_ended_the_block_counts_more_than_a_failing_commit(
+    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails on top of another failure does not hide it."""
+    with pytest.raises(RuntimeError, match="first"):
+        async with sinking(file) as sink:
+            await sink.sink.commit()
+            await sink.append(b"lost")
+            monkeypatch.setattr(part_module, "sync", fail)
+            raise RuntimeError("first")
+    assert committed_pages(file) == 0
+
+
+@pytest.mark.parametrize("step", ["commit", "finish"])
+@pytest.mark.parametrize("change", ["replaced", "linked", "cut", "longer", "deleted"])
+async def test_a_part_that_others_had_a_hand_in_goes_no_further(
+    sinking: Sinks, file: Place, change: str, step: str
+) -> None:
+    """Only the very file that was written, as long as it was written, is committed or finished."""
+    part = file.part(1)
+    with pytest.raises(SinkError, match="changed by another program"):
+        async with sinking(file) as sink:
+            await sink.append(b"written")
+            if change in ("replaced", "linked", "deleted"):
+                part.unlink()
+            if change == "linked":
+                part.symlink_to("/etc/passwd")
+            elif change == "cut":
+                os.truncate(part, 3)
+            elif change == "longer":
+                os.truncate(part, 30)
+            elif change == "replaced":
+                part.write_bytes(b"WRITTEN")
+            await (sink.finish() if step == "finish" else sink.sink.commit())
+    assert not file.path.exists()
+    assert not file.manifest.exists()
+    assert not file.checkpoint.exists()
+
+
+async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: Place) -> None:
+    """A hard link would let an export pour into somebody's other file."""
+    other = file.folder / "other"
+    other.write_bytes(b"mine")
+    file.part(1).hardlink_to(other)
+    with pytest.raises(SinkError, match="not this user's alone"):
+        async with sinking(file):
+            pass
+    assert other.read_bytes() == b"mine"
+
+
+async def test_a_second_sink_of_the_same_output_is_refused(sinking: Sinks, place: Place, content_of: Read) -> None:
+    """One output, one writer: the second is refused at once and harms nothing."""
+    async with sinking(place) as sink:
+        await sink.append(b"first")
+        with pytest.raises(SinkError, match="another export is writing"):
+            async with sinking(place):
+                pass
+        await sink.append(b" writer")
+        await sink.finish()
+    assert content_of(place) == b"first writer"
+
+
+async def test_what_is_wrong_from_the_start_leaves_as_itself(sinking: Sinks, file: Place) -> None:
+    """An argument to change, a checkpoint to drop and a disk to mend are told apart."""
+    file.checkpoint.write_bytes(b"{}")
+    with pytest.raises(CheckpointError):
+        async with sinking(file):
+            pass
+    file.checkpoint.unlink()
+    file.path.mkdir()
+    with pytest.raises(ConfigError):
+        async with sinking(file):
+            pass
+    assert list(file.folder.iterdir()) == [file.path]
+
+
+async def test_a_name_that_is_taken_by_a_folder_is_a_failure_of_the_destination(sinking: Sinks, file: Place) -> None:
+    """The rename fails with the file's name in the error, and the part stays."""
+    with pytest.raises(SinkError) as caught:
+        async with sinking(file, overwrite=True) as sink:
+            await sink.append(b"kept")
+            file.path.mkdir()
+            await sink.finish()
+    assert caught.value.path == file.path
+    assert file.part(1).read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("obstacle", ["no room", "link", "folder"])
+async def test_a_manifest_that_cannot_be_saved_is_a_failure_of_the_destination(
+    sinking: Sinks, place: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    """Whatever stands in its way, the export lacks only its manifest, and the next run puts it there."""
+    pending, elsewhere = pending_path(place.manifest), place.path.parent / "elsewhere"
+    with pytest.raises(SinkError):
+        async with sinking(place) as sink:
+            await sink.append(b"one")
+            if obstacle == "link":
+                pending.symlink_to(elsewhere)
+            elif obstacle == "folder":
+                pending.mkdir()
+            else:
+                monkeypatch.setattr("exporter.destination.local.prepare_file", fail)
+            await sink.finish()
+    assert not elsewhere.exists()
+    assert content_of(place) == b"one"
+    monkeypatch.undo()
+    if obstacle == "link":
+        pending.unlink()
+    elif obstacle == "folder":
+        pending.rmdir()
+    async with sinking(place) as sink:
+        assert sink.export.output.resumed is not None
+        await sink.finish()
+    assert place.manifest.exists()
+
+
+LIMITED = textwrap.dedent("""
+    import asyncio, pathlib, resource, signal, sys
+    import exporter
+    from exporter.observe.events import ignore
+    from exporter.model import Frame
+    from exporter.layout.checkpoint import Figures, Settings
+    from exporter.destination.async_writer import FileSink
+    from exporter.destination.write_policy import Manners
+    from exporter.destination.local import Output
+    from exporter.layout.paths import Place
+
+    async def main(path):
+        settings = Settings(base_url="", endpoint="", api_version="", per_page=1, format="ndjson")
+        async with FileSink(Output(Place(path, ".ndjson"), settings, Manners()), Figures, ignore) as sink:
+            await sink.append(Frame(b"a" * 60_000, 1, 60_000))
+            try:
+                await sink.append(Frame(b"b" * 60_000, 1, 60_000))
+            except exporter.SinkError as error:
+                print(error.path, "|", error, "|", type(error.__cause__).__name__)
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    asyncio.run(main(pathlib.Path(sys.argv[1])))
+""")
+
+
+def test_a_destination_without_room_is_a_failure_of_the_destination(file: Place) -> None:
+    """A write that the system cuts short and then refuses names the output; what fitted stays, and no file appears."""
+    command = [sys.executable, "-c", LIMITED, str(file.path)]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    where, sentence, cause = done.stdout.decode().strip().split(" | ")
+    assert where == str(file.path)
+    assert "File too large" in sentence
+    assert cause == "OSError"
+    assert file.part(1).stat().st_size == 100_000
+    assert not Path(file.path).exists()

@@ -1,0 +1,321 @@
+"""An output from its first frame to its manifest: in what order things happen, and what stands there then."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter import ConfigError, FileSummary, SinkError
+from exporter.destination.local import Output
+from exporter.destination.part import Part
+from exporter.destination.write_policy import Manners
+from exporter.layout.checkpoint import Checkpoint, Settings, load_checkpoint
+from exporter.layout.manifest import decode_manifest
+from exporter.layout.paths import Place
+
+Opened = Callable[..., AbstractContextManager[Any]]
+
+
+def names(place: Place) -> list[str]:
+    """List what is in the output's folder."""
+    return sorted(path.name for path in place.folder.iterdir())
+
+
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note what is brought to the disk, renamed and removed, in that order."""
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    done: list[str] = []
+
+    def watch(owner: Any, call: str, say: Callable[..., str]) -> None:
+        real = getattr(owner, call)
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            done.append(say(*arguments))
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(owner, call, watched)
+
+    watch(os, "fsync", lambda descriptor: f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+    watch(Path, "replace", lambda _source, target: f"rename {target.name}")
+    watch(Path, "unlink", lambda path, **_: f"remove {path.name}")
+    return done
+
+
+def test_the_checkpoint_never_speaks_of_bytes_that_are_not_on_disk(
+    opened: Opened, file: Place, order: list[str]
+) -> None:
+    """A commit brings the data to the disk first, then the checkpoint, whole, then its name."""
+    with opened(file) as export:
+        export.append(b"content")
+        order.clear()
+        export.commit()
+    assert order == [
+        "sync contacts.ndjson.part",
+        "sync contacts.ndjson.checkpoint.json.tmp",
+        "rename contacts.ndjson.checkpoint.json",
+        f"sync {file.folder.name}",
+    ]
+
+
+def test_a_parts_name_is_on_disk_before_a_checkpoint_speaks_of_it(
+    opened: Opened, place: Place, order: list[str]
+) -> None:
+    """A file just made could still lose its name: its folder is brought to the disk, and a new one's parent too."""
+    with opened(place) as export:
+        begun = order.copy()
+        export.append(b"content")
+        export.commit()
+    assert begun[-1] == f"sync {place.folder.name}"
+    assert begun.index(f"remove {place.checkpoint.name}") < len(begun) - 1
+    assert (f"sync {place.path.parent.name}" in begun) or not place.parts
+
+
+def test_data_is_on_disk_before_it_has_a_name(opened: Opened, file: Place, order: list[str]) -> None:
+    """The order that makes a crash harmless: data, checkpoint, the name, the manifest, each durable before the next."""
+    folder = f"sync {file.folder.name}"
+    with opened(file) as export:
+        export.append(b"content")
+        order.clear()
+        export.finish()
+    assert order == [
+        "sync contacts.ndjson.part",
+        *("sync contacts.ndjson.checkpoint.json.tmp", "rename contacts.ndjson.checkpoint.json", folder),
+        *("remove contacts.ndjson.manifest.json", folder),
+        *("rename contacts.ndjson", folder),
+        *("sync contacts.ndjson.manifest.json.tmp", "rename contacts.ndjson.manifest.json", folder),
+        *("remove contacts.ndjson.checkpoint.json", folder),
+    ]
+
+
+def test_a_full_part_is_on_record_before_it_has_a_name(
+    opened: Opened, plain: Settings, parts: Place, order: list[str]
+) -> None:
+    """Each part is finished as a single file is; the manifest of all comes at the end."""
+    checkpoint = ["sync _checkpoint.json.tmp", "rename _checkpoint.json", "sync out"]
+    with opened(parts, replace(plain, part_contacts=1)) as export:
+        export.append(b"one")
+        order.clear()
+        export.append(b"two")
+        export.finish()
+    assert order == [
+        *("sync _contacts-00001.ndjson.part", *checkpoint, "rename contacts-00001.ndjson", "sync out"),
+        "sync out",  # the next part's name
+        *("sync _contacts-00002.ndjson.part", *checkpoint, "rename contacts-00002.ndjson", "sync out"),
+        *("sync _manifest.json.tmp", "rename _manifest.json", "sync out"),
+        *("remove _checkpoint.json", "sync out"),
+    ]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
+    opened: Opened, plain: Settings, parts: Place, order: list[str], restart: bool
+) -> None:
+    """An old manifest goes before its files, an old checkpoint after them: whatever dies, the same command goes on."""
+    with opened(parts, replace(plain, part_contacts=1)) as export:
+        for content in (b"one", b"two", b"three"):
+            export.append(content)
+        if not restart:
+            export.finish()
+    order.clear()
+    with opened(parts, replace(plain, part_contacts=1), overwrite=not restart, restart=restart):
+        pass
+    last = "_contacts-00003.ndjson.part" if restart else "contacts-00003.ndjson"
+    assert order == [
+        f"sync {parts.path.parent.name}",  # the folder's own name
+        "sync out",  # what others may have left unsynced
+        *("remove manifest.json", "remove _manifest.json", "sync out"),
+        *(f"remove {last}", "remove contacts-00002.ndjson", "remove contacts-00001.ndjson"),
+        *("remove checkpoint.json", "remove _checkpoint.json", "sync out"),
+        "sync out",  # the first part's name
+        "remove _contacts-00001.ndjson.part",  # a start without a checkpoint leaves no empty part
+    ]
+
+
+def test_a_checkpoint_goes_before_the_bytes_it_speaks_of(
+    opened: Opened, plain: Settings, file: Place, order: list[str]
+) -> None:
+    """When a single file is begun anew, its old part is emptied only once no checkpoint relies on it."""
+    with opened(file) as export:
+        export.append(b"old")
+        export.commit()
+    order.clear()
+    seen: list[tuple[list[str], bytes]] = []
+
+    class Watched(Output):
+        def writable(self) -> Part:
+            seen.append(([*order], file.part(1).read_bytes()))
+            return super().writable()
+
+    output = Watched(file, plain, Manners(restart=True))
+    assert list(output.open()) == []
+    output.close()
+    sync = f"sync {file.folder.name}"
+    assert seen == [([sync, "remove contacts.ndjson.checkpoint.json", sync], b"old")]
+    assert file.part(1).read_bytes() == b""
+
+
+def test_a_committed_output_is_a_part_and_its_checkpoint(opened: Opened, plain: Settings, file: Place) -> None:
+    """What is committed is told in full: settings, figures, the part's length and hash."""
+    with opened(file) as export:
+        assert export.output.resumed is None
+        export.append(b"a" * 500)
+        export.append(b"b" * 500, contacts=2)
+        export.commit()
+        figures = export.figures
+    content = b"a" * 500 + b"b" * 500
+    assert file.part(1).read_bytes() == content
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert load_checkpoint(file.checkpoint) == Checkpoint(
+        settings=plain, figures=figures, part=FileSummary("contacts.ndjson", 1_000, sha256, 3, 2_000)
+    )
+    assert names(file) == ["contacts.ndjson.checkpoint.json", "contacts.ndjson.part"]
+    assert {path.stat().st_mode & 0o777 for path in file.folder.iterdir()} == {0o600}
+
+
+def test_a_finished_file_has_its_name_and_its_figures(opened: Opened, file: Place) -> None:
+    """Only finishing gives the name; the figures are those of what was written, and the manifest holds them."""
+    with opened(file) as export:
+        for number in range(3):
+            export.append(b"%d" % number * 1_000, contacts=number)
+            assert file.part(1).stat().st_size == 1_000 * (number + 1)
+        export.commit()
+        assert not file.file(1).exists()
+        summary = export.finish()
+    content = b"0" * 1_000 + b"1" * 1_000 + b"2" * 1_000
+    assert file.file(1).read_bytes() == content
+    assert summary.files == (FileSummary("contacts.ndjson", 3_000, hashlib.sha256(content).hexdigest(), 3, 6_000),)
+    assert decode_manifest(file.manifest.read_bytes()) == summary
+    assert names(file) == ["contacts.ndjson", "contacts.ndjson.manifest.json"]
+    assert {path.stat().st_mode & 0o777 for path in file.folder.iterdir()} == {0o600}
+
+
+def test_parts_are_finished_one_by_one(opened: Opened, plain: Settings, parts: Place) -> None:
+    """A part gets its name as soon as it is full; the folder and everything in it are its owner's alone."""
+    before = os.umask(0)
+    try:
+        with opened(parts, replace(plain, part_contacts=2)) as export:
+            for number in range(1, 6):
+                export.append(b"%d" % number)
+            assert names(parts) == [
+                "_checkpoint.json",
+                "_contacts-00003.ndjson.part",
+                "contacts-00001.ndjson",
+                "contacts-00002.ndjson",
+            ]
+            summary = export.finish()
+    finally:
+        os.umask(before)
+    assert [(file.name, file.bytes, file.contacts) for file in summary.files] == [
+        ("contacts-00001.ndjson", 2, 2),
+        ("contacts-00002.ndjson", 2, 2),
+        ("contacts-00003.ndjson", 1, 1),
+    ]
+    assert [parts.file(number).read_bytes() for number in (1, 2, 3)] == [b"12", b"34", b"5"]
+    assert names(parts) == ["_manifest.json", *(file.name for file in summary.files)]
+    assert decode_manifest(parts.manifest.read_bytes()) == summary
+    assert parts.path.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in parts.path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("limits", "contents"),
+    [
+        ({"part_contacts": 3}, [b"aabb", b"cccc"]),
+        ({"part_contacts": 1}, [b"aa", b"bb", b"cccc"]),
+        ({"part_bytes": 4}, [b"aabb", b"cccc"]),
+        ({"part_bytes": 1}, [b"aa", b"bb", b"cccc"]),
+        ({"part_bytes": 6, "part_contacts": 2}, [b"aabb", b"cccc"]),
+        ({"part_bytes": 8, "part_contacts": 4}, [b"aabbcccc"]),
+    ],
+)
+def test_a_part_holds_whole_pages_and_at_least_one(
+    opened: Opened, plain: Settings, parts: Place, limits: dict[str, int], contents: list[bytes]
+) -> None:
+    """Whichever limit is reached first begins the next part, before the page that would exceed it."""
+    with opened(parts, replace(plain, **limits)) as export:  # type: ignore[arg-type]
+        export.append(b"aa", contacts=1)
+        export.append(b"bb", contacts=1)
+        export.append(b"cccc", contacts=2)
+        files = export.finish().files
+    assert [parts.file(number + 1).read_bytes() for number in range(len(files))] == contents
+
+
+def test_an_output_without_a_frame_is_one_empty_file(opened: Opened, file: Place, parts: Place) -> None:
+    """There is always a file to find, however empty."""
+    for place in (file, parts):
+        with opened(place) as export:
+            export.commit()
+            summary = export.finish()
+        assert place.file(1).read_bytes() == b""
+        assert [(file.name, file.bytes) for file in summary.files] == [(place.file(1).name, 0)]
+        assert not place.checkpoint.exists()
+
+
+def test_a_failed_disk_leaves_the_checkpoint_before(
+    opened: Opened, file: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When data cannot be brought to the disk, no checkpoint speaks of it."""
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with opened(file) as export:
+        export.append(b"good")
+        export.commit()
+        committed = load_checkpoint(file.checkpoint)
+        export.append(b"lost")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", fail)
+            with pytest.raises(OSError, match="Input/output"):
+                export.commit()
+    assert load_checkpoint(file.checkpoint) == committed
+    with opened(file):
+        assert file.part(1).read_bytes() == b"good"
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(opened: Opened, file: Place) -> None:
+    """What somebody else puts under the name while the part is written stays, unless it may be replaced."""
+    with opened(file) as export:
+        export.append(b"new")
+        file.file(1).write_bytes(b"precious")
+        with pytest.raises(SinkError, match="was created while the export ran: move it, or use --overwrite") as caught:
+            export.finish()
+    assert caught.value.path == file.file(1)
+    assert file.file(1).read_bytes() == b"precious"
+    with opened(file, overwrite=True) as export:
+        export.finish()
+    assert file.file(1).read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_part_that_appears_meanwhile_is_not_overwritten(opened: Opened, parts: Place, overwrite: bool) -> None:
+    """In a folder everything that may be replaced is gone before; what appears later is somebody's."""
+    with opened(parts, overwrite=overwrite) as export:
+        export.append(b"new")
+        parts.file(1).write_bytes(b"precious")
+        with pytest.raises(SinkError, match="was created while the export ran"):
+            export.finish()
+    assert parts.file(1).read_bytes() == b"precious"
+    assert parts.part(1).read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "1", None])
+def test_room_is_a_whole_number(value: Any) -> None:
+    """Bytes that make no sense are refused before anything is touched."""
+    with pytest.raises(ConfigError, match="min_free_bytes must be a whole number from 0"):
+        Manners(min_free_bytes=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), 10**9, True, "1", None])
+def test_seconds_are_a_number(value: Any) -> None:
+    """An interval that makes no sense is refused, in the words of whoever gave it."""
+    with pytest.raises(ConfigError, match=r"checkpoint_every_s must be a number from 0 to 100,000,000"):
+        Manners(checkpoint_every_s=value)
+    assert Manners(checkpoint_every_s=0).checkpoint_every_s == 0

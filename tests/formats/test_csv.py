@@ -1,0 +1,251 @@
+"""Contacts as rows of CSV: what any reader of CSV gets back is what the API sent."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.errors import ContractError
+from exporter.formats.columns import columns_of
+from exporter.formats.csv import Rows
+from exporter.formats.selection import AS_SENT
+from exporter.rawjson.objects import Members
+from exporter.sandbox.attributes import definitions
+from exporter.sandbox.contacts import Workspace
+
+NAMES = [one["name"] for one in definitions() if one["custom"]]
+COLUMNS = columns_of(AS_SENT, (), NAMES)
+
+
+def rows_of(records: list[bytes], columns: tuple[str, ...] = COLUMNS, *, raw: bool = True) -> list[list[str]]:
+    """Write contacts as CSV, and read them with Python's own reader."""
+    rows = Rows(columns, raw=raw)
+    text = (rows.header + rows.of(records, Counter())).decode()
+    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+def record(**members: Any) -> bytes:
+    """Make a contact's JSON."""
+    return json.dumps(members, ensure_ascii=False).encode()
+
+
+def cell(value: Any, *, raw: bool = False) -> str:
+    """Write one value into a column of text, and read it."""
+    return rows_of([record(id="1", name=value)], ("id", "name"), raw=raw)[1][1]
+
+
+def shown(contact: dict[str, Any], path: str) -> str:
+    """Say what a cell has to hold, with a reader of its own."""
+    value: Any = contact
+    keys = path.split(".", 1) if path.startswith("custom_attributes.") else path.split(".")
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case _:
+            return f"{value}"
+
+
+class Number(str):
+    """A number as it was spelled."""
+
+    __slots__ = ()
+
+
+def test_every_cell_is_the_value_that_the_api_sent() -> None:
+    """Of three thousand contacts, hostile ones too: text decoded, numbers as they are spelled, lists as JSON."""
+    records = (
+        Workspace(12_000, 1, hostile=True).records(0, 12_000)[::4]
+        + Workspace(10_010, 2, hostile=True).records(7, 10_008)[::1000]
+    )
+    header, *rows = rows_of(records)
+    assert header == list(COLUMNS)
+    assert len(rows) == len(records)
+    for one, row in zip(records, rows, strict=True):
+        contact = json.loads(one, parse_int=Number, parse_float=Number)
+        for path, found in zip(COLUMNS, row, strict=True):
+            expected = shown(contact, path)
+            if found.startswith(("[", "{")) and found != expected:
+                assert json.loads(found) == json.loads(one)[path.split(".")[0]][path.split(".", 1)[1]]
+            else:
+                assert found == expected, path
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+48601", "+48601"),
+        ("+4860", "'+4860"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("\0=1", "'\\u0000=1"),
+        (" =1", "' =1"),
+        ("\u00a0=1", "'\u00a0=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("'=1", "''=1"),
+        ("''=1", "'''=1"),
+        ("'tis", "'tis"),
+        (" text", " text"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_what_a_spreadsheet_would_run_is_made_harmless(text: str, harmless: str) -> None:
+    """By an apostrophe, which can be taken off again: no other text looks the same."""
+    assert cell(text) == harmless
+    assert cell(text, raw=True) == text.replace("\0", "\\u0000")
+
+
+def test_names_of_columns_are_made_harmless_too() -> None:
+    """Custom attributes may be called anything."""
+    columns = ("id", '=cmd|"x"', "a,b\n")
+    assert rows_of([], columns, raw=False) == [["id", '\'=cmd|"x"', "a,b\n"]]
+
+
+@given(st.text(), st.text())
+def test_harmless_cells_can_be_told_apart(one: str, other: str) -> None:
+    """Different texts stay different, and none begins as a formula does."""
+    assert (cell(one) == cell(other)) == (one.replace("\0", "\\u0000") == other.replace("\0", "\\u0000"))
+    is_phone = re.fullmatch(r"\+[0-9 ().-]+", one)
+    assert is_phone or not cell(one).lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\0"))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("null", b""),
+        ('""', b'""'),
+        ("-5", b"-5"),
+        ("1.10", b"1.10"),
+        (f"{10**40}", b"1" + b"0" * 40),
+        ("true", b"true"),
+        ("[1,\r\n2]", b'"[1,  2]"'),
+        ('{"a":"b"}', b'"{""a"":""b""}"'),
+        (r'"\ud800"', rb'"\ud800"'),
+        (r'"say \"hi\""', b'"say ""hi"""'),
+    ],
+)
+def test_a_value_keeps_its_spelling(value: str, written: bytes) -> None:
+    """Nothing is written for null, and quotes for text without a character: readers who care see the difference."""
+    record = f'{{"id":"1","name":{value}}}'.encode()
+    assert Rows(("id", "name")).of([record], Counter()) == b'"1",' + written + b"\n"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"id":"1","location":"Dublin","name":"a"}',
+        b'{"id":"1","location":null,"name":"a"}',
+        b'{"id":"1","location":[{"city":"x"}],"name":"a"}',
+        b'{"name":"a","id":"1"}',
+        b'{"name":"b","id":"2","name":"a","id":"1"}',
+        b'{ "id" : "1" , "name" : "a" , "custom_attributes" : 5 }',
+        b'{"id":"1","name":"a","x":"\\ud800"}',
+    ],
+)
+def test_odd_contacts_are_rows_like_others(odd: bytes) -> None:
+    """Whatever is where nobody expects it."""
+    row = Rows(("id", "name", "location.country", "custom_attributes.x")).of([odd], Counter())
+    assert row == b'"1","a",,\n'
+
+
+def test_attributes_without_a_column_are_counted() -> None:
+    """They appeared after the columns were chosen; the quick road and the slow one count the same."""
+    lacking = Counter[tuple[str, str]]()
+    rows = Rows(("id", "custom_attributes.plan"))
+    quick = record(id="1", custom_attributes={"plan": "a", "new": 1})
+    slow = b'{"id":"1","x":"\\ud800","custom_attributes":{"new":1,"plan":"a"}}'
+    assert rows.of([quick, slow], lacking) == b'"1","a"\n"1","a"\n'
+    assert lacking == {("custom_attributes.new", "no_column"): 2}
+
+
+@pytest.mark.parametrize("names", [(), ("plan",)])
+def test_attributes_are_counted_though_the_table_knows_none(names: tuple[str, ...]) -> None:
+    """Whatever the columns are, but for those of all attributes together."""
+    lacking = Counter[tuple[str, str]]()
+    Rows(("id", *(f"custom_attributes.{name}" for name in names))).of([record(custom_attributes={"new": 1})], lacking)
+    assert lacking == {("custom_attributes.new", "no_column"): 1}
+    assert "custom_attributes" in columns_of(AS_SENT, (), ())
+
+
+LONE = '"lone":"\\ud800",'
+
+
+@pytest.mark.parametrize("lone", ["", LONE])
+def test_both_roads_mean_the_same_by_dots(lone: str) -> None:
+    """The name of an attribute is a name; a chosen path is one, unless an attribute is called so."""
+    one = f'{{{lone}"custom_attributes":{{"a":{{"b":1}},"c.d":2}},"tags.data":[3],"id":"1"}}'.encode()
+    columns = ("custom_attributes.a.b", "custom_attributes.c.d", "tags.data")
+    assert Rows(columns).of([one], Counter()) == b",2,\n"
+    assert Rows(columns, chosen=True).of([one], Counter()) == b"1,2,\n"
+
+
+def test_a_row_of_one_empty_cell_is_no_empty_line() -> None:
+    """Which most readers would skip."""
+    rows = rows_of([record(id="1"), record(phone="x"), record(phone=None)], ("phone",))
+    assert rows == [["phone"], [""], ["x"], [""]]
+
+
+def test_odd_contacts_are_not_taken_apart_for_each_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for all columns, and once for each object."""
+    taken: list[bytes] = []
+    real = Members.of
+
+    def of(value: bytes) -> Members:
+        taken.append(value)
+        return real(value)
+
+    monkeypatch.setattr(Members, "of", of)
+    rows_of([b'{"id":"1","location":"Dublin","tags":{"data":[]},"custom_attributes":{"plan":"\\ud800"}}'])
+    assert len(taken) <= 3
+
+
+def test_a_page_that_would_fill_the_memory_is_refused() -> None:
+    """Contacts of two bytes each, in columns without end."""
+    columns = tuple(f"custom_attributes.{number}" for number in range(2_000))
+    with pytest.raises(ContractError, match="too many"):
+        Rows(columns).of([b"{}"] * 6_000, Counter())
+
+
+def test_fields_that_no_schema_has_can_be_columns() -> None:
+    """By any path, also through lists."""
+    columns = ("new.thing", "tags.data.id", "a.b")
+    one = record(id="1", new={"thing": {"x": 1}}, tags={"data": [{"id": "1"}, {"id": "2"}]}, **{"a.b": "c"})
+    assert rows_of([one], columns)[1] == ['{"x": 1}', '["1","2"]', "c"]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+keys = st.sampled_from(["id", "name", "email", "tags", "location", "custom_attributes", "created_at"])
+
+
+@given(st.lists(st.dictionaries(keys, values, max_size=5), max_size=6), st.booleans())
+def test_any_json_makes_whole_rows(contacts: list[dict[str, Any]], raw: bool) -> None:
+    """Each contact is one row of as many cells as there are columns, and what rows were before does not matter."""
+    records = [json.dumps(contact).encode() for contact in contacts]
+    together = rows_of(records, raw=raw)
+    assert [len(row) for row in together] == [len(COLUMNS)] * (len(contacts) + 1)
+    alone = [rows_of([one], raw=raw)[1] for one in records]
+    assert together[1:] == alone
+    if raw:
+        for contact, row in zip(contacts, together[1:], strict=True):
+            if isinstance(contact.get("name"), str):
+                assert row[COLUMNS.index("name")] == contact["name"].replace("\0", "\\u0000")

@@ -1,0 +1,162 @@
+"""Contacts as Parquet: types where they fit, nothing where they do not, and always the contact itself."""
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.extras import arrow
+from exporter.formats import parquet
+from exporter.formats.columns import columns_of
+from exporter.formats.parquet import ParquetFile
+from exporter.formats.parquet_schema import fitted, tree_of
+from exporter.formats.schema import FIELDS
+from exporter.formats.selection import AS_SENT
+from exporter.sandbox.contacts import Workspace
+
+COLUMNS = columns_of(AS_SENT, in_lists=True)
+
+
+def written(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> io.BytesIO:
+    """Write a file."""
+    file = io.BytesIO()
+    table = ParquetFile(file, columns)
+    table.add(records)
+    table.close()
+    return io.BytesIO(file.getvalue())
+
+
+def rows_of(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> list[dict[str, Any]]:
+    """Write contacts, and read them."""
+    rows: list[dict[str, Any]] = arrow()[1].read_table(written(records, columns)).to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("member", "column", "value"),
+    [
+        ('"created_at":"yesterday"', "created_at", None),
+        ('"created_at":1.5', "created_at", None),
+        ('"created_at":1764000000000', "created_at", None),
+        ('"created_at":-1', "created_at", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ('"created_at":253402300799', "created_at", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ('"role":5', "role", None),
+        ('"role":"\\ud800 user"', "role", "\\ud800 user"),
+        ('"owner_id":5', "owner_id", "5"),
+        ('"owner_id":"5"', "owner_id", "5"),
+        ('"owner_id":true', "owner_id", None),
+        ('"has_hard_bounced":"true"', "has_hard_bounced", None),
+        ('"avatar":"none"', "avatar", None),
+        ('"avatar":{"image_url":5,"type":"avatar"}', "avatar", {"type": "avatar", "image_url": None}),
+        ('"custom_attributes":5', "custom_attributes", None),
+        (
+            '"custom_attributes":{"a":"x","b":1.10,"c":null,"d":{"e":[1]},"a":"\\u0041"}',
+            "custom_attributes",
+            [("a", "A"), ("b", "1.10"), ("c", None), ("d", '{"e":[1]}')],
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_missing_but_not_lost(member: str, column: str, value: Any) -> None:
+    """In its own column; what fits beside it stays, and the contact is there as it was sent."""
+    record = f'{{"id":"1",{member},"email":"a@b"}}'.encode()
+    (row,) = rows_of([record])
+    assert (row["id"], row["email"], row["raw"]) == ("1", "a@b", record.decode())
+    assert row[column] == value
+    others = {name: found for name, found in row.items() if name not in ("id", "email", "raw", column)}
+    assert set(others.values()) == {None}
+
+
+def test_lists_keep_what_fits() -> None:
+    """Items of another type are missing, not the list."""
+    data = '[{"id":"1","type":"tag"},5,null,{"id":2}]'
+    (row,) = rows_of([f'{{"tags":{{"data":{data},"total_count":4}}}}'.encode()])
+    tag, other = {"type": "tag", "id": "1", "url": None}, {"type": None, "id": None, "url": None}
+    assert row["tags"]["data"] == [tag, None, None, other]
+    assert row["tags"]["total_count"] == 4
+    empty, missing = rows_of([b'{"tags":{"data":[]}}', b'{"tags":{}}'])
+    assert (empty["tags"]["data"], missing["tags"]["data"]) == ([], None)
+
+
+def test_columns_are_in_the_order_given() -> None:
+    """Also those that the schema does not have: text, or JSON."""
+    columns = ("new.thing", "email", "custom_attributes.plan", "location.city", "id")
+    record = b'{"id":"1","new":{"thing":[1,"a"]},"custom_attributes":{"plan":"pro"},"location":{"city":"Dublin"}}'
+    (row,) = rows_of([record], columns)
+    assert list(row) == ["new.thing", "email", "custom_attributes.plan", "location", "id", "raw"]
+    assert list(row.values())[:-1] == ['[1,"a"]', None, "pro", {"city": "Dublin"}, "1"]
+
+
+def test_row_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By contacts and by bytes, however they come."""
+    records = Workspace(2_500, 1, hostile=True).records(0, 2_500)
+
+    def groups() -> list[int]:
+        metadata = arrow()[1].ParquetFile(written(records)).metadata
+        return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+
+    assert groups() == [2_500]
+    monkeypatch.setattr(parquet, "GROUP_CONTACTS", 1_200)
+    assert groups() == [1_200, 1_200, 100]
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 1_000_000)
+    assert max(groups()) < 600
+
+
+def test_a_file_is_the_same_whenever_its_contacts_came() -> None:
+    """One by one, or all at once."""
+    records = Workspace(2_100, 1, hostile=True).records(0, 2_100)
+    file = io.BytesIO()
+    table = ParquetFile(file, COLUMNS)
+    for record in records:
+        table.add([record])
+    table.close()
+    assert file.getvalue() == written(records).getvalue()
+
+
+def test_a_file_that_is_abandoned_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither then nor when it is collected, though nothing can be written to it any more."""
+    file = io.BytesIO()
+    table = ParquetFile(file, COLUMNS)
+    table.add([b'{"id":"1"}'])
+    file.close()
+    table.abandon()
+    del table
+    assert capfd.readouterr() == ("", "")
+
+
+names = st.sampled_from(sorted({field.path.split(".")[0] for field in FIELDS}))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["data", "id", "city", "x", "total_count"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(names, values, max_size=5), max_size=5))
+def test_any_contacts_can_be_written(contacts: list[dict[str, Any]]) -> None:
+    """Each is a row, with itself in it; and what the quick decoder takes, the tolerant one takes too."""
+    records = [json.dumps(contact).encode() for contact in contacts]
+    assert [row["raw"] for row in rows_of(records)] == [record.decode() for record in records]
+    top = tree_of(COLUMNS)
+    for record in records:
+        try:
+            quick = top.decoder().decode(record)
+        except ValueError:
+            continue
+        assert _plain(fitted(record, top)) == _plain(quick)
+
+
+def _plain(value: Any) -> Any:
+    """Give a decoded value without its types."""
+    if hasattr(value, "__struct_fields__"):
+        return [_plain(getattr(value, name)) for name in value.__struct_fields__]
+    if isinstance(value, list):
+        return list(map(_plain, value))
+    return {key: bytes(one) for key, one in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,77 @@
+"""Choices of fields that cannot be meant."""
+
+from typing import Any
+
+import pytest
+
+import exporter
+from exporter.formats.selection_checks import check_selection
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [("nope",), ("nope", "emial"), ("location.contry",), ("custom_attributes.",), ("Email",), ("custom.plan",)],
+)
+def test_check_selection_of_unknown_fields_alone_is_refused(fields: tuple[str, ...]) -> None:
+    """A contact would be empty."""
+    if fields == ("custom_attributes.",):
+        with pytest.raises(exporter.ConfigError):
+            exporter.Shape(fields=fields)
+        return
+    with pytest.raises(exporter.ConfigError, match="fields must name at least one field of a contact, not "):
+        check_selection(exporter.Shape(fields=fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "drop"),
+    [
+        (("id",), ("id",)),
+        (("location.city", "id"), ("location", "id")),
+        (("custom_attributes.a.b",), ("custom_attributes",)),
+    ],
+)
+def test_check_selection_of_dropped_fields_alone_is_refused(fields: tuple[str, ...], drop: tuple[str, ...]) -> None:
+    """A field within a dropped one is dropped, too."""
+    with pytest.raises(exporter.ConfigError, match="fields and drop name the same fields"):
+        check_selection(exporter.Shape(fields=fields, drop=drop))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        exporter.Shape(),
+        exporter.Shape(drop=("nope",)),
+        exporter.Shape(fields=("id", "nope")),
+        exporter.Shape(fields=("custom_attributes.anything at all",)),
+        exporter.Shape(fields=("utm_source",)),
+        exporter.Shape(fields=("sms_consent", "referrer")),
+        exporter.Shape(fields=("tags.data.name",)),
+        exporter.Shape(fields=("location", "id"), drop=("location.city", "id")),
+    ],
+)
+def test_check_selection_of_fields_that_can_exist_passes(shape: exporter.Shape) -> None:
+    """Documented, seen, custom, completed; and unknown ones beside a known one."""
+    check_selection(shape)
+
+
+@pytest.mark.parametrize("options", [("--fields", "nope"), ("--fields", "id", "--drop", "id")])
+def test_command_refuses_fields_before_the_first_request(command: Any, options: tuple[str, ...]) -> None:
+    """Exit code 2, whether or not anything answers."""
+    done = command.run(
+        "contacts", *options, INTERCOM_ACCESS_TOKEN="dG9r", INTERCOM_EXPORTER_BASE_URL="http://127.0.0.1:9"
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"field" in done.stderr
+
+
+async def test_export_names_fields_that_the_first_page_lacks(intercom: exporter.Intercom, tmp_path: Any) -> None:
+    """Once, after that page; and so does a check."""
+    events: list[exporter.Event] = []
+    shape = exporter.Shape(fields=("id", "custom_attributes.no such"), drop=("nope",))
+    await exporter.export(intercom, tmp_path / "a.ndjson", shape=shape, observer=events.append)
+    found = [event for event in events if isinstance(event, exporter.FieldsNotFound)]
+    assert found == [exporter.FieldsNotFound(("custom_attributes.no such", "nope"))]
+    checked = await exporter.check(intercom, shape=shape)
+    assert any(
+        "no contact of the first page has 'custom_attributes.no such', 'nope'" in line for line in checked.warnings
+    )

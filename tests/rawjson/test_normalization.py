@@ -1,0 +1,193 @@
+"""Contacts as every strict JSON reader takes them."""
+
+import json
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.rawjson.normalization import MAX_DEPTH, is_irregular, normalize
+from exporter.sandbox.contacts import Workspace
+from exporter.sandbox.hostile import KINDS
+
+REPLACEMENT = "\ufffd"
+
+
+class Number(str):
+    """A number as it is spelled."""
+
+    __slots__ = ()
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object's members, repeated keys included."""
+
+    __slots__ = ()
+
+
+def spelled(text: str) -> Any:
+    """Read JSON, and keep what a dict and a float would lose."""
+    return json.loads(text, object_pairs_hook=Pairs, parse_int=Number, parse_float=Number)
+
+
+def corrected(value: Any, corrections: Counter[str]) -> Any:
+    """Correct a value that was read by `spelled`, in the plainest way."""
+    match value:
+        case Pairs():
+            members: dict[str, Any] = {}
+            for key, inner in value:
+                name = corrected(key, corrections)
+                corrections["duplicate_key"] += name in members
+                members[name] = corrected(inner, corrections)
+            return members
+        case list():
+            return [corrected(item, corrections) for item in value]
+        case Number():
+            return corrected_number(value, corrections)
+        case str():
+            clean = "".join(REPLACEMENT if "\ud800" <= letter <= "\udfff" else letter for letter in value)
+            corrections["lone_surrogate"] += clean != value
+            return clean
+    return value
+
+
+def corrected_number(number: Number, corrections: Counter[str]) -> int | float | str:
+    """Keep a number that readers keep; else give its text."""
+    if not set(number) & set(".eE"):
+        if -(2**63) <= int(number) < 2**63:
+            return int(number)
+        corrections["large_integer"] += 1
+    elif abs(float(number)) != float("inf") and Decimal(str(float(number))) == Decimal(number):
+        return float(number)
+    else:
+        corrections["lossy_number"] += 1
+    return str(number)
+
+
+SPACE = st.sampled_from(["", "", "", " ", "\n", "\t\r\n "])
+LETTER = st.one_of(
+    st.characters(codec="utf-8", exclude_characters='"\\', min_codepoint=32),
+    st.sampled_from(
+        ["\\n", '\\"', "\\\\", "\\/", "\\u0000", "\\u00e9", "\\u0041", "\\ud83d\\ude00", "\\ud800", "\\uDC00"]
+    ),
+    st.sampled_from(["[", "]", "{", "}", ":", ",", "9" * 20, ":9999999999999999999,"]),
+)
+STRING = st.lists(LETTER, max_size=6).map(lambda letters: '"' + "".join(letters) + '"')
+NUMBER = st.one_of(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.integers(-(2**65), 2**65).map(str),
+    st.sampled_from([str(2**63), str(2**63 - 1), str(-(2**63)), str(-(2**63) - 1), "-0", "1e-400", "1e400", "0e9"]),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+)
+LEAF = st.one_of(STRING, NUMBER, st.sampled_from(["true", "false", "null"]))
+
+
+def joined(opening: str, items: list[str], closing: str, space: str) -> str:
+    """Spell an object or a list."""
+    return space.join((opening, f"{space},{space}".join(items), closing))
+
+
+VALUE = st.recursive(
+    LEAF,
+    lambda inner: st.one_of(
+        st.builds(joined, st.just("["), st.lists(inner, max_size=4), st.just("]"), SPACE),
+        st.builds(
+            joined,
+            st.just("{"),
+            st.lists(st.builds("{}:{}".format, st.one_of(st.sampled_from(['"a"', '"b"']), STRING), inner), max_size=4),
+            st.just("}"),
+            SPACE,
+        ),
+    ),
+    max_leaves=20,
+)
+
+
+def normalized(record: str | bytes) -> tuple[Any, dict[str, int]]:
+    """Normalize JSON, prove that it is strict, and give what it says and what was corrected."""
+    corrections: Counter[str] = Counter()
+    content = record.encode() if isinstance(record, str) else record
+    text = normalize(content, corrections)
+    assert is_irregular(content) == bool(corrections)
+    assert b"\n" not in text
+    again: Counter[str] = Counter()
+    assert normalize(text, again) == text
+    assert not again
+    json.loads(
+        text, object_pairs_hook=lambda pairs: pytest.fail("a key twice") if len(dict(pairs)) != len(pairs) else 0
+    )
+    return orjson.loads(text), dict(corrections)
+
+
+@settings(deadline=None)
+@given(VALUE)
+def test_normalize_any_json_gives_what_strict_readers_take_and_counts_it(record: str) -> None:
+    """Values that need no correction are equal; the rest is corrected, and counted exactly."""
+    expected: Counter[str] = Counter()
+    value = corrected(spelled(record), expected)
+    assert normalized(record) == (value, {kind: count for kind, count in expected.items() if count})
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.sampled_from(["[", '{"a":']))
+def test_normalize_deep_json_keeps_as_many_levels_as_readers_take(levels: int, opening: str) -> None:
+    """What is nested deeper is text, the JSON that it was."""
+    closing = "]" if opening == "[" else "}"
+    deep = '{"x":[1,{"y":[]}],"deep":' + opening * levels + '""' + closing * levels + "}"
+    value, corrections = normalized(deep)
+    found, depth = value["deep"], 1
+    while isinstance(found, dict | list):
+        found, depth = found[0] if isinstance(found, list) else found["a"], depth + 1
+    assert depth == min(levels + 1, MAX_DEPTH)
+    assert corrections == ({} if levels < MAX_DEPTH else {"deep_nesting": 1})
+    assert found == (
+        "" if levels < MAX_DEPTH else opening * (levels + 1 - MAX_DEPTH) + '""' + closing * (levels + 1 - MAX_DEPTH)
+    )
+
+
+def test_normalize_brackets_in_texts_are_no_nesting() -> None:
+    """Texts that hold brackets make nothing deeper, and hide nothing deep."""
+    many = json.dumps({"a": ["]"] * 200, "b": [[]] * 200, "c": "[" * 200})
+    assert normalized(many) == (json.loads(many), {})
+    hidden = '["]",' * 200 + '""' + ',"["]' * 200
+    assert normalized(hidden)[1] == {"deep_nesting": 1}
+
+
+@pytest.mark.parametrize(
+    ("record", "value", "corrections"),
+    [
+        ('{"a":1,"b":2,"a":3}', {"a": 3, "b": 2}, {"duplicate_key": 1}),
+        ('{"a":1,"\\u0061":2,"a":3}', {"a": 3}, {"duplicate_key": 2}),
+        ('{"\\ud800":1,"\\udfff":2}', {REPLACEMENT: 2}, {"lone_surrogate": 2, "duplicate_key": 1}),
+        (f"[{'9' * 30}]", ["9" * 30], {"large_integer": 1}),
+        ("[9223372036854775807,9223372036854775808]", [2**63 - 1, str(2**63)], {"large_integer": 1}),
+        ("[1.10,1E5,2E+03,0.1]", [1.1, 100_000.0, 2000.0, 0.1], {}),
+        (
+            "[3.141592653589793238462643,1e-400,1e999]",
+            ["3.141592653589793238462643", "1e-400", "1e999"],
+            {"lossy_number": 3},
+        ),
+        ('["\\ud83d\\ude00","cut \\ud83d"]', ["\U0001f600", f"cut {REPLACEMENT}"], {"lone_surrogate": 1}),
+        ('{"nul":"a\\u0000b"}', {"nul": "a\0b"}, {}),
+    ],
+)
+def test_normalize_corrects_each_kind(record: str, value: Any, corrections: dict[str, int]) -> None:
+    """One example of each kind of correction, and of what looks like one."""
+    assert normalized(record) == (value, corrections)
+
+
+def test_normalize_contacts_that_need_no_correction_are_equal() -> None:
+    """Ordinary contacts mean what they meant, whatever their writer escaped."""
+    for record in Workspace(1_000, hostile=False).records(0, 1_000):
+        assert json.loads(normalize(record, Counter())) == json.loads(record)
+
+
+def test_normalize_hostile_contacts_are_strict() -> None:
+    """Every kind of hostile contact becomes one that every reader takes."""
+    workspace = Workspace(1_000 * len(KINDS), hostile=True)
+    for index in range(7, len(workspace), 1_000):
+        normalized(workspace.record(index))

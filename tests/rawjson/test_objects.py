@@ -1,0 +1,110 @@
+"""Members of an object: where they lie, whatever they are spelled like."""
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.rawjson.objects import Members, items_of, join_items, join_members, text_of
+
+keys = st.text(st.characters(codec="utf-8"), max_size=5)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | keys,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=8,
+)
+spelling = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:  ")])
+documents = st.builds(
+    lambda members, ascii_only, separators: json.dumps(members, ensure_ascii=ascii_only, separators=separators),
+    st.dictionaries(keys, values, max_size=6),
+    st.booleans(),
+    spelling,
+).map(str.encode)
+
+
+@given(documents)
+def test_members_together_are_the_object(document: bytes) -> None:
+    """Nothing is lost but white space, each value is found below its key, and each member is a slice."""
+    members = Members.of(document)
+    decoded = json.loads(document)
+    assert join_members(map(members.member, range(len(members)))) == members.text
+    assert json.loads(members.text) == decoded
+    assert list(members.places) == list(decoded)
+    for key, places in members.places.items():
+        assert [json.loads(members.value(place)) for place in places] == [decoded[key]]
+        assert members.with_value(places[0], members.value(places[0])) == members.member(places[0])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"a":1.10,"b":1E5,"c":-0,"d":123456789012345678901234567890,"e":"\\u0041\\/"}',
+        b'{"\\u0061":1,"b":2}',
+        b'{"a":1,"b":2,"a":3}',
+        b'{"a":1,"a":1}',
+        b'{"a":"\\ud800","\\udc00":[]}',
+        b"{}",
+        b'{"":{}}',
+        b'{"\\/":1,"/":2}',
+        '{"ключ":"значение","\U0001f600":"\\ud83d\\ude00"}'.encode(),
+    ],
+)
+def test_compact_objects_keep_every_byte(document: bytes) -> None:
+    """Numbers, escapes, repeated keys and lone surrogates stay as they are."""
+    members = Members.of(document)
+    assert members.text == document
+    assert join_members(map(members.member, range(len(members)))) == document
+
+
+def test_a_repeated_key_has_several_places() -> None:
+    """Neither of them hides the other, however their keys are spelled."""
+    members = Members.of(b'{"a":1,"b":2,"\\u0061":3}')
+    assert members.places == {"a": (0, 2), "b": (1,)}
+    assert [members.value(place) for place in members.places["a"]] == [b"1", b"3"]
+
+
+def test_another_value_leaves_the_key_as_it_is() -> None:
+    """Only the value is replaced."""
+    members = Members.of(b'{"a" : 1 , "\\u0062":[2]}')
+    assert members.with_value(1, b"null") == b'"\\u0062":null'
+    assert members.text == b'{"a":1,"\\u0062":[2]}'
+
+
+@pytest.mark.parametrize("document", [b"[]", b"1", b'"a"', b"null", b"", b'{"a":1', b"{a:1}", b"{} {}"])
+def test_what_is_no_object_is_refused(document: bytes) -> None:
+    """There are no members in it."""
+    with pytest.raises(ValueError, match=r"."):
+        Members.of(document)
+
+
+@given(st.lists(values, max_size=5), spelling)
+def test_items_are_cut_as_they_stand(items: list[Any], separators: tuple[str, str]) -> None:
+    """An array's items are its items."""
+    found = items_of(json.dumps(items, separators=separators).encode())
+    assert list(map(json.loads, found)) == items
+    assert json.loads(join_items(found)) == items
+
+
+def test_items_may_hold_lone_surrogates() -> None:
+    """What msgspec refuses is cut all the same."""
+    assert items_of(b'["\\ud800", 1.10]') == [b'"\\ud800"', b"1.10"]
+
+
+@given(st.text())
+def test_text_is_decoded_whatever_it_holds(text: str) -> None:
+    """Lone surrogates included."""
+    assert text_of(json.dumps(text).encode()) == text
+
+
+def test_keys_of_any_length_are_not_kept() -> None:
+    """Whoever sends long keys does not fill the memory with them."""
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            assert len(Members.of(b'{"%d%b":1}' % (number, b"k" * 100_000))) == 1
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,123 @@
+"""What failures of a connection are called: our own words, by type and number, with nothing of what was sent."""
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from yarl import URL
+
+import exporter
+from exporter.source.connection_errors import Route, failure_of
+from exporter.source.proxy import parse_proxy
+from exporter.source.retry import Transient
+
+SECRET = "S3CRET"
+HOST = "api.example.test"
+KEY = ConnectionKey(HOST, 443, True, True, URL(f"http://kim:{SECRET}@proxy.test:3128"), None, None)
+PROXY = parse_proxy(f"http://kim:{SECRET}@proxy.test:3128")
+DIRECT, TUNNEL = Route(HOST, tls=True, proxy=None), Route(HOST, tls=True, proxy=PROXY)
+StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
+
+
+def connecting(number: int, text: str = SECRET) -> aiohttp.ClientConnectorError:
+    """Return what aiohttp raises when it cannot connect."""
+    return aiohttp.ClientConnectorError(KEY, OSError(number, text))
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    """Return an error with a cause."""
+    error.__cause__ = cause
+    return error
+
+
+TLS_EOF = ssl.SSLEOFError(8, f"[SSL: UNEXPECTED_EOF_WHILE_READING] {SECRET}")
+SENTENCES: dict[str, tuple[Exception, str]] = {
+    "refused": (connecting(errno.ECONNREFUSED), "{} refuses it"),
+    "no way": (connecting(errno.EHOSTUNREACH), "{} cannot be reached from here"),
+    "no network": (connecting(errno.ENETUNREACH), "{} cannot be reached from here"),
+    "no answer": (connecting(errno.ETIMEDOUT), "{} does not respond"),
+    "firewall": (connecting(errno.EPERM), "this machine does not allow it to {}"),
+    "too many files": (connecting(errno.EMFILE), "this process has too many open files"),
+    "no address": (connecting(errno.EADDRNOTAVAIL), f"{{}}: {os.strerror(errno.EADDRNOTAVAIL).lower()}"),
+    "no number": (aiohttp.ClientConnectorError(KEY, OSError(SECRET)), "{} closed it"),
+    "reset": (aiohttp.ClientOSError(errno.ECONNRESET, SECRET), "{} reset it"),
+    "broken pipe": (BrokenPipeError(errno.EPIPE, SECRET), "{} closed it"),
+    "closing": (aiohttp.ClientConnectionResetError(SECRET), "{} closed it"),
+    "hung up": (aiohttp.ServerDisconnectedError(SECRET), "{} closed it without a response"),
+    "cut": (aiohttp.ClientPayloadError(SECRET), "{} closed it within a response, or broke its framing"),
+    "TLS ended": (caused(aiohttp.ClientOSError(8, SECRET), TLS_EOF), "{} broke TLS off"),
+    "malformed": (
+        caused(aiohttp.ClientResponseError(None, (), message=SECRET), ValueError(SECRET)),  # type: ignore[arg-type]
+        "{} sent a malformed response",
+    ),
+    "anything": (aiohttp.ClientError(SECRET), "{} did not answer as HTTP asks for"),
+    "sent once": (
+        caused(aiohttp.ClientConnectionError(SECRET), aiohttp.ServerDisconnectedError(SECRET)),
+        "{} closed it without a response",
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES.values(), ids=SENTENCES)
+@pytest.mark.parametrize(
+    ("route", "peer"),
+    [(DIRECT, HOST), (TUNNEL, f"{HOST} (through the proxy proxy.test:3128)")],
+    ids=["direct", "through a proxy"],
+)
+def test_failure_of_a_connection_is_transient_and_in_our_words(
+    route: Route, peer: str, error: Exception, sentence: str
+) -> None:
+    """Who did what, and nothing of the library's text or of what a server sent."""
+    failure = failure_of(error, route)
+    assert isinstance(failure, Transient)
+    assert failure.cause == "network"
+    assert str(failure) == f"the connection failed: {sentence.format(peer)}"
+    assert failure.__cause__ is failure.__context__ is None
+    assert failure.attempts is None
+
+
+@pytest.mark.parametrize("error", [error for error, _ in SENTENCES.values()], ids=SENTENCES)
+def test_failure_at_the_proxy_is_named_as_its_own(error: Exception) -> None:
+    """The same, where connecting to the proxy fails: it is what a sentence is about, and it gets few attempts."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        key = KEY._replace(host="proxy.test", port=3128)
+        failure = failure_of(
+            aiohttp.ClientProxyConnectionError(key, error.os_error), Route(HOST, tls=True, proxy=PROXY)
+        )
+        assert isinstance(failure, Transient)
+        assert HOST not in str(failure)
+        assert "the proxy proxy.test:3128" in str(failure) or "too many open files" in str(failure)
+        assert SECRET not in str(failure)
+        assert failure.attempts == 4
+
+
+@pytest.mark.parametrize(
+    ("number", "unknown"),
+    [(socket.EAI_NONAME, True), (socket.EAI_NODATA, True), (socket.EAI_AGAIN, False), (socket.EAI_FAIL, False)],
+)
+def test_unknown_host_is_permanent_unless_it_was_known_before(number: int, unknown: bool) -> None:
+    """In the middle of an export a name server that forgets the host is waited for."""
+    error = aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(number, SECRET))
+    fresh = failure_of(error, Route(HOST, tls=True, proxy=None))
+    worked = failure_of(error, Route(HOST, tls=True, proxy=None, worked=True))
+    assert isinstance(fresh, Transient)
+    assert isinstance(worked, Transient)
+    assert (fresh.attempts, fresh.lasting) == ((4, exporter.ApiError) if unknown else (None, None))
+    assert (worked.attempts, worked.lasting) == (None, None)
+    assert SECRET not in f"{fresh}{worked}"
+
+
+async def test_connection_that_fails_for_good_is_no_refusal_of_a_part(api: StartApi) -> None:
+    """What a token may not read can be left out; what cannot be reached cannot."""
+    async with api(lambda _request: b"\x15\x03\x03\0\x02\x02\x46") as server:
+        async with exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url) as intercom:
+            for ask in (intercom.attributes, intercom.workspace):
+                with pytest.raises(exporter.ApiError, match="speaks TLS"):
+                    await ask(intercom.pages().traffic)

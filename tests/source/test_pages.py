@@ -1,0 +1,399 @@
+"""The page loop, and the guard that ends it when the API leads it in a circle."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import exporter
+from exporter.source.loop_guard import LoopGuard
+
+StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
+QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=15)
+
+
+class ShortSighted(LoopGuard):
+    """A guard that remembers few cursors, so that small circles are large to it."""
+
+    RECENT = 8
+
+
+def client_of(server: Any, **settings: Any) -> exporter.Intercom:
+    """Give a client that is quick to try again."""
+    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, patience=QUICK, **settings)
+
+
+def sizes(server: Any) -> list[int]:
+    """List the page sizes that were asked for."""
+    return [int(request.query["per_page"]) for request in server.requests]
+
+
+def rho(tail: int, period: int) -> Iterator[str]:
+    """Give the cursors of a listing that runs into a circle."""
+    yield from (f"tail {number}" for number in range(tail))
+    while True:
+        yield from (f"circle {number}" for number in range(period))
+
+
+def steps_until_noticed(guard: LoopGuard, tail: int, period: int) -> int:
+    """Count the cursors that pass before the guard raises."""
+    for step, cursor in enumerate(rho(tail, period)):
+        assert step < 10 * (tail + period + 1)
+        try:
+            guard.pass_by(cursor, step + 1)
+        except exporter.ContractError:
+            return step
+    raise AssertionError("circles do not end")
+
+
+@settings(deadline=None, max_examples=40)
+@given(tail=st.integers(0, 6_000), period=st.integers(1, LoopGuard.RECENT))
+def test_a_circle_is_noticed_before_its_first_page_comes_again(tail: int, period: int) -> None:
+    """Within what the guard remembers, the first repeated cursor raises."""
+    assert steps_until_noticed(LoopGuard("start"), tail, period) == tail + period
+
+
+@settings(deadline=None, max_examples=100)
+@given(tail=st.integers(0, 500), period=st.integers(1, 500))
+def test_a_circle_of_any_size_is_noticed(tail: int, period: int) -> None:
+    """Beyond what the guard remembers, a circle ends within a few times its size."""
+    assert steps_until_noticed(ShortSighted(None), tail, period) <= 2 * max(tail + 2, period) + period
+
+
+def test_a_circle_of_thousands_of_pages_is_noticed() -> None:
+    """The same holds at full size."""
+    assert steps_until_noticed(LoopGuard(None), 3_000, 5_000) <= 2 * 5_000 + 5_000
+
+
+def test_a_circle_that_leads_to_where_the_listing_began_is_noticed() -> None:
+    """The cursor a listing was begun at counts as read."""
+    guard = LoopGuard("start")
+    guard.pass_by("next", 1)
+    with pytest.raises(exporter.ContractError, match="page 2 leads back"):
+        guard.pass_by("start", 2)
+
+
+def test_different_cursors_never_raise_and_fill_no_memory() -> None:
+    """However long a listing is, what the guard holds stays the same."""
+    guard = ShortSighted(None)
+    for number in range(20_000):
+        guard.pass_by(f"{number}", number + 1)
+        assert len(guard._recent) == len(guard._known) <= ShortSighted.RECENT
+    guard.pass_by(None, 20_001)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    tail=st.integers(0, 40),
+    period=st.integers(1, 40),
+    stops=st.lists(st.integers(0, 200), max_size=4),
+    kind=st.sampled_from([LoopGuard, ShortSighted]),
+)
+def test_a_guard_written_down_and_loaded_notices_the_same(
+    tail: int, period: int, stops: list[int], kind: type[LoopGuard]
+) -> None:
+    """However often a listing goes on in another process, a circle is noticed at the very same page."""
+    guard, expected = kind(None), steps_until_noticed(kind(None), tail, period)
+    cursors = rho(tail, period)
+    for step in range(expected):
+        if step in stops:
+            guard = kind.load(guard.dump())
+        guard.pass_by(next(cursors), step + 1)
+    guard = kind.load(guard.dump())
+    with pytest.raises(exporter.ContractError, match=f"page {expected + 1} leads back"):
+        guard.pass_by(next(cursors), expected + 1)
+
+
+def test_what_a_guard_writes_down_stays_short() -> None:
+    """It fits into a checkpoint that is written each second, however long the listing is; loading loses nothing."""
+    guard = LoopGuard("start")
+    for number in range(5_000):
+        guard.pass_by(f"{number}", number + 1)
+    text = guard.dump()
+    assert len(text) < 40_000
+    assert text.isascii()
+    assert text.isprintable()
+    assert LoopGuard.load(text).dump() == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "1:2:3", "1:2:3:4:5", "a:1::", "1:b::", "1:1:zz:", "1:1::zz", "1:1::0", ":1::", "1.5:1::"]
+)
+def test_what_no_guard_wrote_is_a_value_error(text: str) -> None:
+    """A damaged note is told as such, whatever is wrong with it."""
+    with pytest.raises(ValueError, match=r".*"):
+        LoopGuard.load(text)
+
+
+async def test_pages_come_in_order_with_all_that_was_said(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom
+) -> None:
+    """A listing gives every contact's bytes, in API order, on numbered pages."""
+    pages = [page async for page in intercom.pages()]
+    assert [record for page in pages for record in page.records] == sandbox.workspace.records(0, 1_000)
+    assert [page.number for page in pages] == [1, 2, 3, 4, 5, 6, 7]
+    assert [page.total_count for page in pages] == [1_000] * 7
+    assert [page.next_cursor is None for page in pages] == [False] * 6 + [True]
+    assert sandbox.requests == 7
+
+
+async def test_a_listing_goes_on_at_any_cursor(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
+    """What follows a page is the same when another listing begins at its cursor."""
+    first = await anext(intercom.pages())
+    rest = [record async for page in intercom.pages(first.next_cursor) for record in page.records]
+    assert rest == sandbox.workspace.records(150, 1_000)
+
+
+async def test_nothing_is_requested_before_the_first_step_nor_after_the_last(api: StartApi) -> None:
+    """An ended or closed listing stays ended, and asks for nothing."""
+    async with api(lambda request: request.page()) as server, client_of(server) as intercom:
+        pages, closed = intercom.pages(), intercom.pages()
+        assert server.connections == 0
+        assert len([page async for page in pages]) == 1
+        assert len([page async for page in pages]) == 0
+        await closed.aclose()
+        assert len([page async for page in closed]) == 0
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("cursors", [["A", "A"], ["A", "B", "A"], ["A", "B", "C", "B"]])
+async def test_a_circle_ends_before_a_page_comes_twice(api: StartApi, cursors: list[str]) -> None:
+    """The pages before the circle are given, then the error; stepping again asks for the same page and fails again."""
+    async with api(lambda r: r.page(cursors[min(r.number, len(cursors)) - 1])) as server, client_of(server) as intercom:
+        pages = intercom.pages()
+        for number in range(1, len(cursors)):
+            assert (await anext(pages)).number == number
+        for _ in range(2):
+            with pytest.raises(exporter.ContractError, match="circle"):
+                await anext(pages)
+    assert [request.query.get("starting_after") for request in server.requests] == [
+        None,
+        *cursors[:-1],
+        cursors[-2],
+    ]
+
+
+async def test_a_listing_that_goes_on_brings_its_guard_along(api: StartApi) -> None:
+    """A circle that closes after the interruption is noticed as if there had been none."""
+    cursors = {None: "A", "A": "B", "B": "C", "C": "A"}
+
+    def answer(request: Any) -> bytes:
+        return bytes(request.page(cursors[request.query.get("starting_after")]))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        first = intercom.pages()
+        assert [(await anext(first)).next_cursor for _ in range(2)] == ["A", "B"]
+        rest = intercom.pages("B")
+        rest.guard = LoopGuard.load(first.guard.dump())
+        assert (await anext(rest)).next_cursor == "C"
+        with pytest.raises(exporter.ContractError, match="circle"):
+            await anext(rest)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_a_cursor_that_is_not_accepted_is_told_apart(api: StartApi, status: int) -> None:
+    """A refusal that means the cursor says so, keeps what the API said, and leaves the same page to be tried again."""
+    message = "Invalid starting_after param" if status == 400 else "Gone"
+
+    def answer(request: Any) -> bytes:
+        return bytes(request.page("c1") if request.number == 1 else request.error(status, "client_error", message))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = intercom.pages()
+        await anext(pages)
+        for _ in range(2):
+            with pytest.raises(exporter.CursorError, match=message) as caught:
+                await anext(pages)
+        assert (caught.value.status, caught.value.code, caught.value.request_id) == (status, "client_error", "req-1")
+        assert [request.query.get("starting_after") for request in server.requests] == [None, "c1", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("start", "status", "message"),
+    [(None, 404, "Gone"), (None, 410, "Gone"), (None, 400, "Invalid starting_after param"), ("c", 400, "Bad per_page")],
+)
+async def test_other_refusals_do_not_blame_the_cursor(
+    api: StartApi, start: str | None, status: int, message: str
+) -> None:
+    """Where no cursor was sent, or something else is named, beginning anew would not help."""
+    async with api(lambda r: r.error(status, "client_error", message)) as server, client_of(server) as intercom:
+        with pytest.raises(exporter.ApiError, match=message) as caught:
+            await anext(intercom.pages(start))
+    assert not isinstance(caught.value, exporter.CursorError)
+
+
+async def test_a_step_after_an_error_asks_for_the_same_page(api: StartApi) -> None:
+    """A refusal or a cancellation moves nothing: the next step is the same page, under the same number."""
+    never = asyncio.Event()
+
+    async def answer(request: Any) -> bytes:
+        if request.number == 3:
+            await never.wait()
+        failing = request.number == 2
+        return bytes(request.error(404, "not_found") if failing else request.page(f"c{request.number}"))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = intercom.pages()
+        await anext(pages)
+        with pytest.raises(exporter.ApiError):
+            await anext(pages)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anext, pages)
+            while len(server.requests) < 3:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert (await anext(pages)).number == 2
+    assert [request.query.get("starting_after") for request in server.requests] == [None, "c1", "c1", "c1"]
+
+
+async def test_pages_get_smaller_after_server_errors_and_grow_back(api: StartApi) -> None:
+    """Each three 5xx on one cursor halve the page; each page that came doubles it, up to what was asked."""
+    fails = {2, 3, 4, 5, 6, 7}
+
+    def answer(request: Any) -> bytes:
+        return bytes(request.reply(504) if request.number in fails else request.page(f"c{request.number}"))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = intercom.pages()
+        for _ in range(5):
+            await anext(pages)
+    assert sizes(server) == [150, 150, 150, 150, 75, 75, 75, 37, 74, 148, 150]
+
+
+@pytest.mark.parametrize("status", [429, 408])
+async def test_other_failures_leave_the_page_size_alone(api: StartApi, status: int) -> None:
+    """Only 5xx speak of a page that is too much for the server."""
+    async with api(lambda r: r.page() if r.number == 9 else r.reply(status)) as server, client_of(server) as intercom:
+        await anext(intercom.pages())
+    assert sizes(server) == [150] * 9
+
+
+def numbered(request: Any, base_url: str, last: int) -> bytes:
+    """Answer as versions 1.x do, by page number."""
+    page = int(request.query.get("page", "1"))
+    following = f"{base_url}/contacts?per_page=5&page={page + 1}" if page < last else None
+    body = {"contacts": [{"page": page}], "pages": {"type": "pages", "next": following}, "total_count": last}
+    return bytes(request.reply(200, json.dumps(body)))
+
+
+async def test_pages_by_number_never_change_their_size(api: StartApi) -> None:
+    """Where a page's number names its place, another size would skip contacts."""
+    fails = {3, 4, 5, 6}
+    async with (
+        api(
+            lambda request: request.reply(500) if request.number in fails else numbered(request, server.base_url, 3)
+        ) as server,
+        client_of(server, per_page=80, api_version="1.4") as intercom,
+    ):
+        records = [record async for page in intercom.pages() for record in page.records]
+    assert records == [b'{"page": 1}', b'{"page": 2}', b'{"page": 3}']
+    assert sizes(server) == [80] * 7
+    assert [r.query.get("page") for r in server.requests] == [None, "2", *["3"] * 5]
+
+
+async def test_a_size_that_a_first_page_by_number_shrank_to_stays(api: StartApi) -> None:
+    """The size in use when the numbers begin is the size they count in."""
+    async with (
+        api(
+            lambda request: request.reply(502) if request.number <= 3 else numbered(request, server.base_url, 3)
+        ) as server,
+        client_of(server, per_page=80) as intercom,
+    ):
+        assert len([page async for page in intercom.pages()]) == 3
+    assert sizes(server) == [80, 80, 80, 40, 40, 40]
+
+
+def counted(request: Any, base_url: str, contacts: int) -> bytes:
+    """Answer as versions 1.x do, with the contacts that a page's number and its size mean together."""
+    page, size = int(request.query.get("page", "1")), int(request.query["per_page"])
+    following = f"{base_url}/contacts?per_page={size}&page={page + 1}" if page * size < contacts else None
+    listed = [{"n": number} for number in range(contacts)][(page - 1) * size : page * size]
+    return bytes(request.reply(200, json.dumps({"contacts": listed, "pages": {"next": following}})))
+
+
+@pytest.mark.parametrize("shrunk", [False, True])
+@pytest.mark.parametrize("stop", [1, 2, 3])
+async def test_a_listing_by_number_goes_on_at_the_right_place(api: StartApi, shrunk: bool, stop: int) -> None:
+    """A number means a place only together with the page's size, so its cursor carries both."""
+    fails = {1, 2, 3} if shrunk else set()
+    async with (
+        api(
+            lambda request: request.reply(502) if request.number in fails else counted(request, server.base_url, 100)
+        ) as server,
+        client_of(server, per_page=20, api_version="1.4") as intercom,
+    ):
+        first = intercom.pages()
+        before = [await anext(first) for _ in range(stop)]
+        after = [page async for page in intercom.pages(before[-1].next_cursor)]
+    assert before[-1].next_cursor == f"{server.base_url}/contacts?page={stop + 1}&per_page={10 if shrunk else 20}"
+    records = [json.loads(record)["n"] for page in (*before, *after) for record in page.records]
+    assert records == list(range(100))
+    assert sizes(server)[-1] == (10 if shrunk else 20)
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+async def test_an_export_by_number_goes_on_at_the_right_place(api: StartApi, tmp_path: Path, stop: int) -> None:
+    """Interrupted after its pages had become smaller, an export asks for the same size again, and misses nobody."""
+    refused = {4 + stop}
+
+    def answer(request: Any) -> bytes:
+        if request.number <= 3:
+            return bytes(request.reply(502))
+        return bytes(request.error(401, "x") if request.number in refused else counted(request, server.base_url, 100))
+
+    async with api(answer) as server, client_of(server, per_page=20, api_version="1.4") as intercom:
+        with pytest.raises(exporter.CredentialsError):
+            await exporter.export(intercom, tmp_path / "contacts.ndjson")
+        summary = await exporter.export(intercom, tmp_path / "contacts.ndjson")
+    lines = (tmp_path / "contacts.ndjson").read_bytes().splitlines()
+    assert [json.loads(line)["n"] for line in lines] == list(range(100))
+    assert sizes(server) == [20] * 3 + [10] * 11
+    assert (summary.pages, summary.source.per_page, summary.retries) == (10, 20, {"http_502": 3})
+
+
+@pytest.mark.parametrize("size", ["", "&per_page=", "&per_page=x", "&per_page=-5"])
+async def test_a_number_without_a_size_counts_in_the_size_that_was_asked_for(api: StartApi, size: str) -> None:
+    """A cursor from elsewhere that names only a page is taken for one of this listing."""
+    async with (
+        api(lambda request: counted(request, server.base_url, 50)) as server,
+        client_of(server, per_page=20) as intercom,
+    ):
+        pages = [page async for page in intercom.pages(f"{server.base_url}/contacts?page=2{size}")]
+    assert [json.loads(record)["n"] for page in pages for record in page.records] == list(range(20, 50))
+
+
+async def test_a_listing_begun_at_a_cursor_may_end_with_an_empty_page() -> None:
+    """Who goes on at a cursor has the contacts before it: an empty last page is no sign that they are missing."""
+    async with exporter.Sandbox(20) as sandbox:
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom:
+            cursor = (await anext(intercom.pages())).next_cursor
+            for last in range(19, 9, -1):
+                sandbox.change("delete", last)
+            pages = [page async for page in intercom.pages(start=cursor)]
+    assert [(page.records, page.total_count) for page in pages] == [((), 10)]
+
+
+@pytest.mark.parametrize(
+    ("contacts", "message"),
+    [(0, "page 1001, like the 1,000 pages before it, is empty"), (50, "gives contacts that were already listed")],
+)
+async def test_list_without_an_end_whose_contacts_have_no_ids_ends(api: StartApi, contacts: int, message: str) -> None:
+    """Fresh cursors for ever, to pages that bring nothing new behind the first one."""
+
+    def answer(request: Any) -> bytes:
+        beginning = request.number % 10 * contacts if request.number > 1 else 1_000
+        data = [{"name": f"contact {beginning + at}"} for at in range(contacts)]
+        pages = {"next": {"starting_after": f"c{request.number}"}}
+        return bytes(request.reply(200, json.dumps({"data": data, "pages": pages})))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        with pytest.raises(exporter.ContractError, match=message):
+            async for _page in intercom.pages():
+                assert len(server.requests) < 1_100

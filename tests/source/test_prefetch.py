@@ -1,0 +1,313 @@
+"""The request for the next page leaves before this one is read, and is taken back if that was a mistake."""
+
+import asyncio
+import gc
+import json
+import math
+import tracemalloc
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import exporter
+from exporter.source.envelope import glimpse
+from exporter.source.loop_guard import LoopGuard
+
+StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
+QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=3)
+
+
+def client_of(server: Any, **settings: Any) -> exporter.Intercom:
+    """Give a client that is quick to try again."""
+    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, **({"patience": QUICK} | settings))
+
+
+def asked(server: Any) -> list[str | None]:
+    """List the cursors that were asked for."""
+    return [request.query.get("starting_after") for request in server.requests]
+
+
+def wanted(intercom: exporter.Intercom, contacts: float = math.inf) -> Any:
+    """Begin a listing of which so many contacts will be taken."""
+    pages = intercom.pages()
+    pages.wanted = contacts
+    return pages
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Let the loop run until something is so."""
+    with anyio.fail_after(30):
+        while not reached():
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_the_next_page_is_asked_for_before_this_one_is_taken(api: StartApi) -> None:
+    """One step makes two requests where more is wanted, and never three."""
+    async with api(lambda r: r.page(f"c{r.number}" if r.number < 4 else None)) as server, client_of(server) as intercom:
+        pages = wanted(intercom)
+        for number in (1, 2, 3):
+            assert (await anext(pages)).records == (f'{{"id": "{number}-0"}}'.encode(),)
+            await until(lambda number=number: len(server.requests) > number)  # type: ignore[misc]
+            await asyncio.sleep(0.01)
+            assert len(server.requests) == number + 1
+        assert (await anext(pages)).next_cursor is None
+        with pytest.raises(StopAsyncIteration):
+            await anext(pages)
+        assert asked(server) == [None, "c1", "c2", "c3"]
+        assert (pages.traffic.requests, pages.traffic.retries) == (4, {})
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(("limit", "requests"), [(1, 1), (149, 1), (150, 1), (151, 2), (300, 2), (301, 3)])
+async def test_a_limit_never_costs_a_request_more(tmp_path: Path, limit: int, requests: int) -> None:
+    """Pages beyond what is wanted are not asked for."""
+    async with (
+        exporter.Sandbox(contacts=1_000) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom,
+    ):
+        summary = await exporter.export(intercom, tmp_path / "c.ndjson", max_contacts=limit)
+        assert (summary.contacts, summary.requests, sandbox.requests) == (limit, requests, requests)
+
+
+async def test_who_steps_by_hand_makes_one_request_a_step(api: StartApi) -> None:
+    """Nobody has said that the next page will be wanted."""
+    async with api(lambda r: r.page(f"c{r.number}")) as server, client_of(server) as intercom:
+        pages = intercom.pages()
+        for number in (1, 2, 3):
+            await anext(pages)
+            await asyncio.sleep(0.01)
+            assert len(server.requests) == number
+
+
+async def test_a_broken_page_is_asked_for_again_and_the_next_one_taken_back(api: StartApi) -> None:
+    """The cursor was there, the rest was not: the page comes again, and then the one behind it, each once."""
+    broken = {1, 4}
+
+    def answer(request: Any) -> bytes:
+        if request.number in broken:
+            return bytes(request.reply(200, '{"data":[{"id":"1"},{"id":],"pages":{"next":{"starting_after":"c"}}}'))
+        return bytes(request.page(None if request.query.get("starting_after") == "d" else "cd"[request.number > 3]))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = wanted(intercom)
+        first = await anext(pages)
+        second = await anext(pages)
+        third = await anext(pages)
+        assert [page.next_cursor for page in (first, second, third)] == ["c", "d", None]
+        assert pages.traffic.retries["broken_body"] == 2
+        assert [cursor for cursor in asked(server) if cursor is None] == [None, None]
+
+
+async def test_a_cursor_that_only_looked_like_one_costs_a_request_and_nothing_else(api: StartApi) -> None:
+    """What a contact holds is taken for the cursor at first: its page is never believed."""
+    attributes = {"starting_after": "wrong"}
+
+    def answer(request: Any) -> bytes:
+        cursor = request.query.get("starting_after")
+        if cursor == "wrong":
+            return bytes(request.page("circle"))
+        following = {"next": {"starting_after": "right"}} if cursor is None else None
+        contacts = [{"id": f"{cursor} {number}", "custom_attributes": attributes} for number in (1, 2)]
+        return bytes(request.reply(200, json.dumps({"pages": following, "data": contacts})))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = [page async for page in wanted(intercom)]
+        assert [page.next_cursor for page in pages] == ["right", None]
+        ids = [json.loads(record)["id"] for page in pages for record in page.records]
+        assert ids == ["None 1", "None 2", "right 1", "right 2"]
+        assert set(asked(server)) == {None, "wrong", "right"}
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, exporter.CredentialsError), (404, exporter.CursorError)])
+async def test_a_refusal_of_the_next_page_comes_in_its_turn(api: StartApi, status: int, error: type[Exception]) -> None:
+    """The page before it is given first; then the refusal; then the same page is asked for again."""
+
+    def answer(request: Any) -> bytes:
+        return bytes(request.error(status, "no") if request.number == 2 else request.page(f"c{request.number}"))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = wanted(intercom)
+        assert (await anext(pages)).number == 1
+        with pytest.raises(error):
+            await anext(pages)
+        assert (await anext(pages)).number == 2
+        await until(lambda: len(server.requests) == 4)
+        assert asked(server) == [None, "c1", "c1", "c3"]
+
+
+async def test_failures_of_a_request_sent_ahead_are_retries_of_its_page(api: StartApi) -> None:
+    """It counts as the page's first attempt: pages get smaller after three 5xx, as ever."""
+
+    def answer(request: Any) -> bytes:
+        if request.number in (2, 3, 4):
+            return bytes(request.error(503, "no"))
+        return bytes(request.page(None if request.number == 5 else "c"))
+
+    patience = exporter.Patience(first_backoff_s=0.001, attempts=5)
+    async with api(answer) as server, client_of(server, patience=patience) as intercom:
+        pages = wanted(intercom)
+        assert [page.number async for page in pages] == [1, 2]
+        assert pages.traffic.retries == {"http_503": 3}
+        assert asked(server) == [None, "c", "c", "c", "c"]
+        assert [request.query["per_page"] for request in server.requests] == ["150", "150", "150", "150", "75"]
+
+
+async def test_a_known_cursor_is_not_asked_for_ahead(api: StartApi) -> None:
+    """A circle ends without asking for a page that was already read."""
+    async with api(lambda r: r.page("AB"[r.number % 2])) as server, client_of(server) as intercom:
+        pages = wanted(intercom)
+        with pytest.raises(exporter.ContractError, match="circle"):
+            _ = [page async for page in pages]
+        assert asked(server) == [None, "B", "A"]
+
+
+async def test_a_cancelled_step_takes_its_request_back(api: StartApi) -> None:
+    """Whoever stops waiting leaves no request behind; the next step asks for the same page."""
+    never = asyncio.Event()
+
+    async def answer(request: Any) -> bytes:
+        if request.number == 2:
+            await never.wait()
+        return bytes(request.page(f"c{request.number}" if request.number < 3 else None))
+
+    async with api(answer) as server, client_of(server) as intercom:
+        pages = wanted(intercom)
+        await anext(pages)
+        await until(lambda: len(server.requests) == 2)
+        with anyio.move_on_after(0.01):
+            await anext(pages)
+        assert (await anext(pages)).number == 2
+        assert asked(server) == [None, "c1", "c1"]
+
+
+@pytest.mark.parametrize("ending", ["aclose", "dropped"])
+async def test_a_listing_left_in_the_middle_leaves_nothing(api: StartApi, ending: str) -> None:
+    """A request that nobody waits for any more ends with the listing, or with the block."""
+    never, before = asyncio.Event(), asyncio.all_tasks()
+
+    async def answer(request: Any) -> bytes:
+        if request.number == 2:
+            await never.wait()
+        return bytes(request.page("c"))
+
+    async with api(answer) as server:
+        async with client_of(server) as intercom:
+            pages = wanted(intercom)
+            await anext(pages)
+            await until(lambda: len(server.requests) == 2)
+            if ending == "aclose":
+                await pages.aclose()
+                assert not intercom._client._ahead
+            else:
+                del pages
+        assert not intercom._client._ahead
+        never.set()  # the server notices only now
+        with anyio.fail_after(10):
+            await server.all_closed.wait()
+    assert asyncio.all_tasks() <= before
+
+
+async def test_a_step_that_waits_when_the_block_ends_says_so(api: StartApi) -> None:
+    """Somebody else has closed the client: that is no cancellation of whoever waits."""
+    never = asyncio.Event()
+
+    async def answer(request: Any) -> bytes:
+        if request.number == 2:
+            await never.wait()
+        return bytes(request.page("c"))
+
+    async with api(answer) as server:
+        async with client_of(server) as intercom:
+            pages = wanted(intercom)
+            await anext(pages)
+            step = asyncio.create_task(anext(pages))
+            await until(lambda: len(server.requests) == 2)
+        with pytest.raises(exporter.ConfigError, match="closed"):
+            await step
+
+
+@pytest.mark.parametrize(
+    ("body", "cursor"),
+    [
+        (b'{"data":[],"pages":{"next":{"page":2,"starting_after":"WzE+/=\\n"},"per_page":2}}', "WzE+/=\n"),
+        (b'{"pages":{"next":{"starting_after" : "early"}},"data":[' + b" " * 9_000 + b"]}", "early"),
+        (b'{"a":"\\"starting_after\\":\\"no\\""}', None),
+        (b'{"starting_after":null}', None),
+        (b'{"starting_after":""}', None),
+        (b'{"starting_after":"cut', None),
+        (b'{"starting_after":"\\ud800"}', None),
+        (b'{"starting_after":"\\x"}', None),
+        (b'{"starting_after":"\xff"}', None),
+        (b"", None),
+    ],
+)
+def test_a_cursor_is_glimpsed(body: bytes, cursor: str | None) -> None:
+    """Behind the list or before it; nothing that could not be sent."""
+    assert glimpse(body) == cursor
+
+
+@given(st.binary(max_size=3_000), st.sampled_from([b'"starting_after":', b'"starting_after":"', b""]))
+def test_a_glimpse_stands_anything(noise: bytes, key: bytes) -> None:
+    """Whatever the bytes, it finds a text or nothing."""
+    found = glimpse(noise + key + noise)
+    assert found is None or found.encode()
+
+
+def test_asking_the_guard_changes_nothing() -> None:
+    """A cursor that was only looked at is not one that was passed."""
+    guard = LoopGuard("a")
+    assert [guard.knows("a"), guard.knows("b"), guard.knows("b")] == [True, False, False]
+    guard.pass_by("b", 1)
+    assert guard.knows("b")
+
+
+async def test_failures_leave_no_page_in_memory() -> None:
+    """Without a collector of garbage, too: an error does not keep the frames that it came through."""
+    faults, patience = ["truncate=2"], exporter.Patience(first_backoff_s=0.001)
+    async with (
+        exporter.Sandbox(contacts=4_500, faults=faults, gzip=False) as sandbox,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+    ):
+        async for page in wanted(intercom):  # the sandbox makes things that it keeps
+            del page
+        pages = wanted(intercom)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            async for page in pages:
+                del page
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert sum(pages.traffic.retries.values()) > 20
+        assert kept < 8_000_000  # a page and what it was inflated from would be 30
+
+
+async def test_a_block_that_ends_while_a_step_waits_for_the_window() -> None:
+    """The step says that the client is closed, and no request was sent or counted."""
+    async with exporter.Sandbox(contacts=600, rate_limit=2) as sandbox:
+        intercom = exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=150, reserve_percent=0)
+        waiting, outcome = anyio.Event(), list[BaseException]()
+
+        async def step() -> None:
+            pages = intercom.pages(observer=lambda _: waiting.set())
+            try:
+                async for page in pages:
+                    del page
+            except exporter.ConfigError as error:
+                outcome.append(error)
+            assert pages.traffic.requests == sandbox.requests
+
+        async with anyio.create_task_group() as tasks:
+            async with intercom:
+                tasks.start_soon(step)
+                await waiting.wait()
+    assert "closed" in str(outcome[0])

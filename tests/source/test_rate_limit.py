@@ -1,0 +1,164 @@
+"""The arithmetic of waits: what headers announce, how long failures wait, how small pages get."""
+
+from collections.abc import Callable
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.source.rate_limit import (
+    LONGEST_WINDOW_S,
+    Announcement,
+    PageSize,
+    Window,
+    announced,
+    backoff_s,
+    halvings,
+    smaller_page,
+    told_wait_s,
+)
+
+EPOCH = 1_800_000_000
+LIMITS = {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "7", "X-RateLimit-Reset": str(EPOCH + 10)}
+
+
+def at(seconds: float) -> Callable[[], float]:
+    """Give a clock that stands still."""
+    return lambda: EPOCH + seconds
+
+
+def test_the_announcement_is_read_on_the_servers_clock() -> None:
+    """The end of the window is counted from the server's Date, whatever our clock says."""
+    headers = LIMITS | {"Date": formatdate(EPOCH + 6, usegmt=True)}
+    assert announced(headers, at(5_000)) == Announcement(100, 7, EPOCH + 10, 4.0)
+    assert announced(LIMITS, at(3.5)) == Announcement(100, 7, EPOCH + 10, 6.5)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Foo 2026 99:99:99 GMT", "0"])
+def test_without_a_usable_date_our_clock_will_do(date: str) -> None:
+    """A missing or senseless Date does not hide the limit."""
+    assert announced(LIMITS | {"Date": date}, at(8)) == Announcement(100, 7, EPOCH + 10, 2.0)
+
+
+@pytest.mark.parametrize(("reset", "reset_in_s"), [("0", 0.0), (str(10**12), LONGEST_WINDOW_S), ("-5", 0.0)])
+def test_an_absurd_reset_is_bounded(reset: str, reset_in_s: float) -> None:
+    """No header makes us wait for longer than a long window, or for less than nothing."""
+    found = announced(LIMITS | {"X-RateLimit-Reset": reset}, at(0))
+    assert found is not None
+    assert found.reset_in_s == reset_in_s
+
+
+@pytest.mark.parametrize("name", ["Limit", "Remaining", "Reset"])
+@pytest.mark.parametrize("value", [None, "", "many", "1.5", "9" * 5_000])
+def test_an_incomplete_announcement_is_none(name: str, value: str | None) -> None:
+    """One header that is missing or is no number makes the others worthless."""
+    headers = {key: text for key, text in LIMITS.items() if not key.endswith(name)}
+    assert announced(headers if value is None else headers | {f"X-RateLimit-{name}": value}, at(0)) is None
+
+
+@pytest.mark.parametrize(("limit", "usable"), [("0", False), ("-1", False), ("1", True)])
+def test_a_limit_of_nothing_is_no_limit(limit: str, usable: bool) -> None:
+    """A limit below one call would stop us for good; a negative remainder is none."""
+    found = announced(LIMITS | {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": "-3"}, at(0))
+    assert (found is not None) == usable
+    assert found is None or found.remaining == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({}, None),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": " 17 "}, 17.0),
+        ({"Retry-After": formatdate(EPOCH + 30, usegmt=True)}, 30.0),
+        ({"Retry-After": formatdate(EPOCH + 30, usegmt=True), "Date": formatdate(EPOCH + 25, usegmt=True)}, 5.0),
+        ({"Retry-After": formatdate(EPOCH - 30, usegmt=True)}, 0.0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "1.5"}, None),
+        ({"Retry-After": "\u00b2"}, None),
+        ({"Retry-After": "3"} | LIMITS | {"X-RateLimit-Remaining": "0"}, 3.0),
+        (LIMITS, None),
+        (LIMITS | {"X-RateLimit-Remaining": "0"}, 10.0),
+        (LIMITS | {"X-RateLimit-Remaining": "0", "Retry-After": "soon"}, 10.0),
+        (LIMITS | {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "5"}, None),
+        (LIMITS | {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "0"}, None),
+    ],
+)
+def test_the_wait_a_server_asks_for(headers: dict[str, str], wait_s: float | None) -> None:
+    """Retry-After in seconds or as a date goes first, then the end of an empty window."""
+    assert told_wait_s(headers, at(0)) == wait_s
+
+
+dates = st.builds(
+    "{}, {} {} {} {}:{}:{} {}".format,
+    *(st.sampled_from(["Sun", "", "x"]), st.integers(-1, 32), st.sampled_from(["Jan", "Feb", "Foo"])),
+    *(st.integers(-1, 10_000), st.integers(-1, 25), st.integers(-1, 61), st.integers(-1, 61)),
+    st.sampled_from(["GMT", "", "EST", "-0000", "+2359", "-9999", "+99999999999"]),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.dictionaries(
+        st.sampled_from([*LIMITS, "Retry-After", "Date"]),
+        st.text(max_size=30) | dates | st.integers().map(str),
+    )
+)
+def test_no_header_breaks_the_arithmetic(headers: dict[str, str]) -> None:
+    """Whatever a server writes in its headers, a wait is a finite number or none."""
+    wait_s = told_wait_s(headers, at(0))
+    assert wait_s is None or 0 <= wait_s < 10**12
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_number_beyond_all_floats_breaks_nothing(name: str) -> None:
+    """A hostile limit, remainder or reset of hundreds of digits is borne like any other nonsense."""
+    headers = LIMITS | {name: "9" * 400}
+    window = Window(20)
+    window.sent()
+    window.answered(announced(headers, at(0)), 0.0)
+    assert window.wait_s(0.0) <= LONGEST_WINDOW_S
+    assert told_wait_s(headers, at(0)) is None
+
+
+@given(attempt=st.integers(1, 100_000), first_s=st.floats(0.001, 60), random=st.floats(0, 1, exclude_max=True))
+def test_back_off_doubles_within_its_bounds(attempt: int, first_s: float, random: float) -> None:
+    """The wait is between half of and the whole doubled time, 30 s at most."""
+    whole_s = min(30.0, first_s * 2.0 ** min(attempt - 1, 16))
+    assert whole_s / 2 <= backoff_s(attempt, first_s, lambda: random) <= whole_s
+
+
+def test_back_off_grows_to_its_limit() -> None:
+    """Without luck the waits are the first, its double, and so on up to 30 s."""
+    assert [backoff_s(attempt, 0.5, lambda: 1.0) for attempt in range(1, 9)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert backoff_s(3, 0.5, lambda: 0.0) == 1.0
+
+
+def test_a_page_is_halved_after_each_three_failures_and_twice_after_each_timeout() -> None:
+    """Two failures may be chance, three are a reason to ask for less; one contact is the least."""
+    assert [smaller_page(150, halvings(0, errors)) for errors in range(8)] == [150, 150, 150, 75, 75, 75, 37, 37]
+    assert [smaller_page(150, halvings(timeouts, 0)) for timeouts in range(5)] == [150, 37, 9, 2, 1]
+    assert smaller_page(150, 10**6) == smaller_page(1, 1) == 1
+
+
+def test_page_size_after_failures_grows_back_and_waits_longer_each_time() -> None:
+    """A server that never sends more than 50 contacts is asked for more ever less often."""
+    size, failures, pages = PageSize(150), 0, 3_000
+    for _ in range(pages):
+        halved = 0
+        while size.for_attempt(halved) > 50:
+            failures, halved = failures + 1, halved + 1
+        assert size.for_next() in (size.sent, size.sent * 2)
+        size.succeeded()
+    assert failures < 30
+
+
+def test_page_size_after_one_failure_is_whole_again_soon() -> None:
+    """What was wrong with one page says nothing of the next ones."""
+    size, sizes = PageSize(150), []
+    for halved in (0, 2, 0, 0, 0, 1, 0, 0):
+        sizes.append(size.for_attempt(halved))
+        size.succeeded()
+    assert sizes == [150, 37, 74, 148, 150, 75, 150, 150]

@@ -1,0 +1,198 @@
+"""The rate-limit window against a model of the server, in simulated time."""
+
+import heapq
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.source.rate_limit import Announcement, Window, announced
+
+WINDOW_S = 10
+EPOCH = 1_800_000_000
+
+
+@dataclass
+class Server:
+    """An API that counts calls in windows of ten seconds, on a clock of its own."""
+
+    limit: int
+    skew_s: float
+    taken: Counter[int] = field(default_factory=Counter)
+    ours: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
+
+    def window_at(self, now: float) -> int:
+        """Number the window of a moment."""
+        return math.floor((EPOCH + now + self.skew_s) / WINDOW_S)
+
+    def call(self, now: float) -> dict[str, str]:
+        """Take one call of ours; give the headers of the answer."""
+        window = self.window_at(now)
+        self.taken[window] += 1
+        self.ours[window] += 1
+        self.refused += self.taken[window] > self.limit
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(max(0, self.limit - self.taken[window])),
+            "X-RateLimit-Reset": str((window + 1) * WINDOW_S),
+            "Date": formatdate(math.floor(EPOCH + now + self.skew_s), usegmt=True),
+        }
+
+
+@dataclass
+class Run:
+    """Callers that share one window and call as often as it lets them, in simulated time."""
+
+    window: Window
+    server: Server
+    latency_s: Callable[[], float]
+    ends_at: float = 45.0
+    events: list[tuple[float, int, Callable[[float], None]]] = field(default_factory=list)
+    order: "itertools.count[int]" = field(default_factory=itertools.count)
+    longest_wait_s: float = 0.0
+
+    def later(self, when: float, action: Callable[[float], None]) -> None:
+        """Do something at a moment."""
+        heapq.heappush(self.events, (when, next(self.order), action))
+
+    def caller(self, now: float) -> None:
+        """Call if the window lets us, else wait as long as it says."""
+        wait_s = self.window.wait_s(now)
+        if wait_s > 0:
+            self.longest_wait_s = max(self.longest_wait_s, wait_s)
+            self.later(now + wait_s, self.caller)
+            return
+        self.window.sent()
+        self.later(now + self.latency_s(), self.arrive)
+
+    def arrive(self, now: float) -> None:
+        """Let the server see the call; its answer takes a while."""
+        announcement = announced(self.server.call(now))
+        self.later(now + self.latency_s(), lambda heard: self.hear(announcement, heard))
+
+    def hear(self, announcement: Announcement | None, now: float) -> None:
+        """End the call and begin another one."""
+        self.window.answered(announcement, now)
+        self.caller(now)
+
+    def go(self, callers: int) -> None:
+        """Let the first caller go alone, the others after its answer, as the client does."""
+        self.caller(0.0)
+        while self.window.limit is None:
+            self.step()
+        for _ in range(callers - 1):
+            self.later(self.events[0][0], self.caller)
+        while self.events[0][0] < self.ends_at:
+            self.step()
+
+    def step(self) -> None:
+        """Do what is next."""
+        when, _, action = heapq.heappop(self.events)
+        action(when)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A server, and who calls it."""
+
+    limit: int
+    reserve: int
+    latencies: list[float]
+    callers: int
+    skew_s: float = 0.0
+    others: float = 0.0
+
+    @property
+    def kept(self) -> int:
+        """How many calls of a window are left to others: never all."""
+        return min(int(self.limit * (self.reserve / 100)), self.limit - 1)
+
+    def simulate(self) -> Run:
+        """Run the callers against the server; others take, in every window, a part of what is left to them."""
+        server = Server(self.limit, self.skew_s)
+        for window in range(server.window_at(0), server.window_at(60) + 1):
+            server.taken[window] += int(self.kept * self.others)
+        turn = itertools.cycle(self.latencies)
+        run = Run(Window(self.reserve), server, lambda: next(turn))
+        run.go(self.callers)
+        return run
+
+
+any_setting = st.builds(
+    Setting,
+    limit=st.integers(1, 60),
+    reserve=st.integers(0, 90),
+    latencies=st.lists(st.floats(0.02, 2.5), min_size=1, max_size=7),
+    callers=st.integers(1, 12),
+    skew_s=st.floats(-100_000, 100_000),
+    others=st.floats(0, 1),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(any_setting)
+def test_a_window_shared_with_others_is_never_overdrawn(setting: Setting) -> None:
+    """No call of ours is refused, what is reserved is left, and each window sees us at least once."""
+    run = setting.simulate()
+    server = run.server
+    windows = range(min(server.ours), server.window_at(run.ends_at))
+    assert server.refused == 0
+    assert all(1 <= server.ours[window] <= setting.limit - setting.kept for window in windows)
+
+
+@settings(deadline=None, max_examples=100)
+@given(any_setting)
+def test_nobody_waits_for_longer_than_a_window(setting: Setting) -> None:
+    """A wait ends with the window, and the second that whole-second headers may add."""
+    assert setting.simulate().longest_wait_s <= WINDOW_S + 1
+
+
+def test_the_whole_share_of_a_window_is_used() -> None:
+    """With quick answers, as many calls go out as the reserve leaves."""
+    run = Setting(limit=50, reserve=20, latencies=[0.05], callers=4, skew_s=3.0).simulate()
+    windows = range(min(run.server.ours) + 1, run.server.window_at(run.ends_at))
+    assert [run.server.ours[window] for window in windows] == [40] * len(windows)
+
+
+def test_without_an_announcement_nothing_waits() -> None:
+    """An API that announces no limit is not paced."""
+    window = Window(20)
+    for now in range(100):
+        assert window.wait_s(now) == 0
+        window.sent()
+        window.answered(None, now)
+    assert window.limit is None
+
+
+def test_a_call_that_failed_still_counts() -> None:
+    """A call without an answer may have been counted by the server."""
+    window = Window(0)
+    window.sent()
+    window.answered(Announcement(3, 2, EPOCH, 5.0), 0.0)
+    for _ in range(2):
+        assert window.wait_s(1.0) == 0
+        window.sent()
+        window.answered(None, 1.0)
+    assert window.wait_s(1.0) == 4.0
+
+
+def test_an_answer_of_an_older_window_is_no_news() -> None:
+    """Answers overtake one another; the latest window and its smallest remainder count."""
+    window = Window(0)
+    for announcement in (
+        Announcement(9, 5, EPOCH + 10, 8.0),
+        Announcement(9, 9, EPOCH, 1.0),
+        Announcement(9, 1, EPOCH + 10, 9.0),
+        Announcement(9, 4, EPOCH + 10, 9.0),
+    ):
+        window.sent()
+        window.answered(announcement, 0.0)
+    assert window.wait_s(0.0) == 0
+    window.sent()
+    assert window.wait_s(2.0) == 6.0

@@ -1,0 +1,200 @@
+"""How long failures are borne, on a clock that a test turns."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter import ContractError, Event, Patience, RetriesExhausted, Retrying
+from exporter.source.retry import Traffic, Transient, Trial, is_transient
+
+
+class Attempts:
+    """A trial whose attempts take as long as a test says."""
+
+    def __init__(self, patience: Patience, traffic: Traffic | None = None) -> None:
+        self.now = 1_000.0
+        self.traffic = traffic or Traffic()
+        self.trial = Trial(patience, self.traffic, lambda: self.now, lambda: 1.0)
+
+    def fail(self, failure: Exception, seconds: float = 0.0) -> bool | float:
+        """Let an attempt fail after some seconds, and wait as told."""
+        self.trial.begin()
+        self.now += seconds
+        wait_s = self.trial.wait_before_next(failure)
+        self.now += wait_s
+        return wait_s
+
+
+def http(status: int, wait_s: float | None = None) -> Transient:
+    """Give the failure of a status."""
+    return Transient(f"http_{status}", f"the API answered {status}", status=status, request_id="id-1", wait_s=wait_s)
+
+
+def test_only_passing_failures_are_tried_again() -> None:
+    """Any other exception ends the trial, and costs nothing of the patience."""
+    attempts = Attempts(Patience())
+    assert attempts.fail(ValueError()) is False
+    assert attempts.fail(ContractError("x")) is False
+    assert attempts.traffic == Traffic()
+
+
+def test_waits_double_from_the_first() -> None:
+    """Without advice from the server the waits grow."""
+    attempts = Attempts(Patience(first_backoff_s=0.5))
+    assert [attempts.fail(http(503)) for _ in range(7)] == [0.5, 1, 2, 4, 8, 16, 30]
+
+
+def test_the_servers_wait_goes_first() -> None:
+    """A wait the server asks for is the wait; a wait of nothing is none, and ours applies."""
+    attempts = Attempts(Patience(first_backoff_s=0.25))
+    assert attempts.fail(http(429, 3.5)) == 3.5
+    assert Attempts(Patience(first_backoff_s=0.25)).fail(http(429, 0.0)) == 0.25
+
+
+def test_attempts_are_counted() -> None:
+    """With 3 attempts allowed the third failure is the last, and is not counted as retried."""
+    attempts = Attempts(Patience(attempts=3, first_backoff_s=0.001))
+    assert [bool(attempts.fail(http(500))) for _ in range(3)] == [True, True, False]
+    assert attempts.traffic.retries == {"http_500": 2}
+    error = attempts.trial.verdict(http(500))
+    assert isinstance(error, RetriesExhausted)
+    assert (error.attempts, error.status, error.request_id) == (3, 500, "id-1")
+    assert error.waited_s == pytest.approx(0.003)
+
+
+def test_one_attempt_means_no_retry() -> None:
+    """Patience for one attempt gives up after it, in the singular."""
+    attempts = Attempts(Patience(attempts=1))
+    assert attempts.fail(http(500), 2.0) is False
+    assert "gave up after 1 attempt in 2 s" in str(attempts.trial.verdict(http(500)))
+
+
+def test_the_time_lost_to_a_page_is_bounded() -> None:
+    """Failed attempts and waits together may not go beyond the page's budget, exactly to the second."""
+    attempts = Attempts(Patience(retry_time_s=10, first_backoff_s=1))
+    assert attempts.fail(http(504), 3.0) == 1
+    assert attempts.fail(http(504), 4.0) == 2
+    assert attempts.fail(http(504, 0.5), 0.0) is False
+    fitting = Attempts(Patience(retry_time_s=10))
+    assert fitting.fail(http(504, 6.0), 4.0) == 6
+
+
+def test_a_wait_beyond_the_budget_is_not_begun() -> None:
+    """What cannot be afforded is refused before waiting, and the sentence says what was asked for."""
+    attempts = Attempts(Patience(retry_time_s=90))
+    assert attempts.fail(http(429, 91.0)) is False
+    error = attempts.trial.verdict(http(429, 91.0))
+    assert "it asks to wait 91 s; gave up after 1 attempt in 0 s: try again later" in str(error)
+    assert isinstance(error, RetriesExhausted)
+    assert error.waited_s == 0
+
+
+def test_the_time_lost_to_a_listing_is_bounded() -> None:
+    """Pages share the listing's budget."""
+    patience, traffic = Patience(retry_time_s=10, run_retry_time_s=25), Traffic()
+    assert [Attempts(patience, traffic).fail(http(503, 8.0)) for _ in range(4)] == [8, 8, 8, False]
+    assert traffic.retry_time_s == 24
+
+
+def test_only_rate_limit_waits_count_as_such() -> None:
+    """The wait after a 429 is time spent for the rate limit, other waits are not."""
+    attempts = Attempts(Patience())
+    for failure in (http(429, 2.0), http(503, 3.0), Transient("network", "gone", wait_s=5.0)):
+        attempts.fail(failure)
+    assert attempts.traffic.rate_limit_wait_s == 2.0
+    assert attempts.traffic.retries == {"http_429": 1, "http_503": 1, "network": 1}
+
+
+def test_trial_after_failures_of_heavy_pages_halves_them() -> None:
+    """What a page too heavy for a server meets makes it smaller; refusals and short lists do not."""
+    attempts = Attempts(Patience(first_backoff_s=0.001))
+    for cause in ("http_429", "http_408", "shortfall", "shortfall", "shortfall", "network", "broken_body"):
+        attempts.fail(Transient(cause, "x"))
+    assert attempts.trial.halved == 0
+    attempts.fail(Transient("http_500", "x"))
+    assert (attempts.trial.halved, attempts.trial.limit_s) == (1, 60)
+    attempts.fail(Transient("timeout", "x"))
+    assert attempts.trial.halved == 3
+
+
+@pytest.mark.parametrize(("timeout_s", "sizes"), [(60, [150, 37, 9, 2, 1]), (30, [150, 37, 9, 2])])
+def test_trial_of_a_page_that_hangs_tries_smaller_ones_within_its_budget(timeout_s: float, sizes: list[int]) -> None:
+    """With the default retry time several sizes are tried, and all attempts together take no longer than it allows."""
+    attempts, tried, took_s = Attempts(Patience()), list[int](), 0.0
+    while True:
+        tried.append(max(1, 150 >> attempts.trial.halved))
+        attempt_s = min(timeout_s, attempts.trial.limit_s)
+        took_s += attempt_s
+        wait_s = attempts.fail(Transient("timeout", "x"), attempt_s)
+        if wait_s is False:
+            break
+        took_s += wait_s
+    assert tried[: len(sizes) - 1] == sizes[: len(sizes) - 1]
+    assert took_s <= 100
+
+
+def test_the_observer_hears_of_each_retry() -> None:
+    """Cause, sentence, number and wait are told before the wait; the last failure is an error instead."""
+    events: list[Event] = []
+    attempts = Attempts(Patience(attempts=3, first_backoff_s=2), Traffic(observer=events.append))
+    for failure in (http(502), Transient("timeout", "silence"), http(502)):
+        attempts.fail(failure)
+    assert events == [
+        Retrying("http_502", "the API answered 502", 1, 2.0),
+        Retrying("timeout", "silence", 2, 4.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [("broken_body", ContractError), *((cause, RetriesExhausted) for cause in ("network", "timeout", "http_503"))],
+)
+def test_a_page_that_stays_broken_is_a_broken_contract(cause: str, kind: type[Any]) -> None:
+    """What the attempts ended with decides the kind of the error."""
+    trial = Attempts(Patience()).trial
+    assert type(trial.verdict(Transient(cause, "x", status=200, request_id="r"))) is kind
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.none() | st.floats(0, 1e9)), min_size=30, max_size=30),
+    st.floats(0, 100),
+    st.integers(1, 20),
+)
+def test_no_sequence_of_failures_outlasts_the_patience(
+    failures: list[tuple[float, float | None]], retry_time_s: float, most: int
+) -> None:
+    """However a server fails, waits and attempts stay within the budget, and the figures add up."""
+    attempts = Attempts(Patience(retry_time_s=retry_time_s, attempts=most))
+    began = attempts.now
+    made = 0
+    for seconds, wait_s in failures:
+        made += 1
+        if attempts.fail(http(503, wait_s), seconds) is False:
+            break
+        assert attempts.now - began <= retry_time_s + 1e-6
+    assert made <= most
+    assert attempts.traffic.retries.total() == made - 1
+    assert attempts.traffic.retry_time_s <= retry_time_s
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"),
+    [(400, False), (403, False), (408, True), (409, False), (429, True), (499, False), (500, True)],
+)
+def test_is_transient_status_may_pass_by_itself(status: int, *, passes: bool) -> None:
+    """Time-outs, rate limits and server errors are worth another attempt; other refusals are not."""
+    assert is_transient(status) is passes
+
+
+def test_traffic_add_counts_both() -> None:
+    """What it cost adds up, and retries by cause."""
+    traffic = Traffic(requests=1, rate_limit_wait_s=1.0, retry_time_s=2.0)
+    traffic.retries["network"] = 1
+    other = Traffic(requests=2, rate_limit_wait_s=0.5, retry_time_s=0.25)
+    other.retries.update({"network": 2, "timeout": 1})
+    traffic.add(other)
+    assert (traffic.requests, traffic.rate_limit_wait_s, traffic.retry_time_s) == (3, 1.5, 2.25)
+    assert traffic.retries == {"network": 3, "timeout": 1}

@@ -1,0 +1,199 @@
+"""An output as tests use it: opened for a block, and written to a page at a time."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from exporter import FileSummary, Observer, Position, SourceSummary, Summary
+from exporter.destination.async_writer import FileSink
+from exporter.destination.local import Output
+from exporter.destination.write_policy import Manners
+from exporter.layout.checkpoint import Checkpoint, Figures, Settings, load_checkpoint
+from exporter.layout.paths import Place
+from exporter.model import Frame
+from exporter.observe.events import ignore
+
+SETTINGS = Settings(
+    base_url="https://api.intercom.io", endpoint="/contacts", api_version="2.14", per_page=150, format="ndjson"
+)
+
+
+class Export:
+    """An output that is written to, and the figures that go with it.
+
+    Attributes:
+        output: the output itself.
+        figures: how far it has got, the latest page included.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.figures = Figures()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take the figures of the export that goes on, if one does."""
+        if self.output.resumed:
+            self.figures = self.output.resumed.figures
+
+    def append(self, *contents: bytes, contacts: int = 1) -> None:
+        """Write pages."""
+        for content in contents:
+            frame = Frame(content, contacts, 2 * len(content))
+            if not self.output.has_room(frame):
+                list(self.output.rotate(self.figures))
+            self.output.writable().write(content)
+            self.output.writable().count(frame)
+            self.count(frame)
+
+    def count(self, frame: Frame) -> None:
+        """Count a frame that was written."""
+        before = self.figures.position
+        position = Position(
+            f"c{before.pages + 1}",
+            before.pages + 1,
+            before.contacts + frame.contacts,
+            before.written_bytes + len(frame.content),
+            before.uncompressed_bytes + frame.uncompressed_bytes,
+        )
+        self.figures = replace(self.figures, position=position)
+
+    def commit(self) -> Checkpoint | None:
+        """Commit what is written; give the checkpoint."""
+        self.output.commit(self.figures)
+        return load_checkpoint(self.output.place.checkpoint)
+
+    def end(self) -> None:
+        """Let the API say that nothing follows."""
+        before = self.figures.position
+        position = replace(before, next_cursor=None, pages=max(before.pages, 1), reached_end=True)
+        self.figures = replace(self.figures, position=position)
+
+    def finish(self) -> Summary:
+        """Finish the export."""
+        self.end()
+        return self.output.finish(self.figures, self.summarise)
+
+    def summarise(self, files: tuple[FileSummary, ...]) -> Summary:
+        """Give the summary of an export that is these files."""
+        asked = self.output.settings
+        return Summary(
+            tool="a test",
+            complete=True,
+            limited_to_contacts=asked.max_contacts,
+            source=SourceSummary(asked.base_url, asked.endpoint, asked.api_version, None, asked.per_page),
+            started_at="",
+            finished_at="",
+            runs=self.figures.runs,
+            pages=self.figures.position.pages,
+            contacts=self.figures.position.contacts,
+            total_count_first=None,
+            total_count_last=None,
+            requests=1,
+            retries={},
+            rate_limit_wait_s=0.0,
+            part_contacts=asked.part_contacts,
+            part_bytes=asked.part_bytes,
+            files=files,
+        )
+
+
+@pytest.fixture
+def plain() -> Settings:
+    """Give settings without any limit."""
+    return SETTINGS
+
+
+@pytest.fixture
+def opened() -> Callable[..., AbstractContextManager[Export]]:
+    """Take an output for the length of a block; without a word, parts take two contacts each."""
+
+    @contextmanager
+    def start(place: Place, asked: Settings | None = None, **manners: Any) -> Iterator[Export]:
+        asked = asked or replace(SETTINGS, part_contacts=2 if place.parts else None)
+        output = Output(place, asked, Manners(**manners))
+        try:
+            for _ in output.open():
+                pass
+            yield Export(output)
+        finally:
+            output.close()
+
+    return start
+
+
+class Sinking:
+    """A sink that is written to.
+
+    Attributes:
+        sink: the sink itself.
+        export: its output, and the figures that go with it.
+    """
+
+    def __init__(self, sink: FileSink, export: Export) -> None:
+        self.sink = sink
+        self.export = export
+
+    async def append(self, *contents: bytes, contacts: int = 1) -> None:
+        """Write pages."""
+        for content in contents:
+            frame = Frame(content, contacts, 2 * len(content))
+            await self.sink.append(frame)
+            self.export.count(frame)
+
+    async def finish(self) -> Summary:
+        """Finish the export."""
+        self.export.end()
+        return await self.sink.finish(self.export.summarise)
+
+
+@pytest.fixture
+def sinking() -> Callable[..., AbstractAsyncContextManager[Sinking]]:
+    """Open a sink for the length of a block; without a word, parts take two contacts each."""
+
+    @asynccontextmanager
+    async def start(
+        place: Place, observer: Observer = ignore, clock: Callable[[], float] = anyio.current_time, **manners: Any
+    ) -> AsyncIterator[Sinking]:
+        asked = replace(SETTINGS, part_contacts=2 if place.parts else None)
+        export = Export(Output(place, asked, Manners(**manners)))
+        async with FileSink(export.output, lambda: export.figures, observer, clock) as sink:
+            export.go_on()
+            yield Sinking(sink, export)
+
+    return start
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Place:
+    """Name an output that is one file."""
+    return Place(tmp_path / "contacts.ndjson", ".ndjson")
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Place:
+    """Name an output in parts."""
+    return Place(tmp_path / "out", ".ndjson", parts=True)
+
+
+@pytest.fixture(params=["file", "parts"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Name an output of either kind."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def content_of() -> Callable[[Place], bytes]:
+    """Read the finished data files of an output, one behind the other."""
+
+    def read(place: Place) -> bytes:
+        paths = sorted(place.path.glob("contacts-*.ndjson")) if place.parts else [place.path]
+        return b"".join(path.read_bytes() for path in paths)
+
+    return read

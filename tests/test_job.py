@@ -1,0 +1,273 @@
+"""One run of an export: what it moves, and the figures of all runs together."""
+
+import asyncio
+import gzip
+import json
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import exporter
+from exporter.formats.registry import NDJSON, NDJSON_GZIP
+from exporter.job import Run
+from exporter.layout.checkpoint import Checkpoint, Figures, Settings
+from exporter.model import Frame
+from exporter.pipeline import Flow
+from exporter.source.loop_guard import LoopGuard
+from exporter.summing import utc_now
+
+Lines = Callable[[list[bytes]], bytes]
+RawServer = Callable[..., AbstractAsyncContextManager[str]]
+
+
+class Written:
+    """What a run wrote and told."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.events: list[exporter.Event] = []
+
+    async def append(self, frame: Frame) -> Frame:
+        """Write a frame."""
+        self.frames.append(frame)
+        return frame
+
+    @property
+    def content(self) -> bytes:
+        """Everything written."""
+        return b"".join(frame.content for frame in self.frames)
+
+
+def run_of(intercom: exporter.Intercom, written: Written, **flow: Any) -> Run:
+    """Give a run whose events are kept."""
+    return Run(intercom, replace(Flow(NDJSON), **flow), written.events.append)
+
+
+async def checkpoint_after(intercom: exporter.Intercom, pages: int, **figures: Any) -> Checkpoint:
+    """Give the checkpoint of a run that stopped after some pages."""
+    run = run_of(intercom, Written(), max_contacts=150 * pages)
+    await run.into(Written().append)
+    return Checkpoint(settings=run.settings(), figures=replace(run.figures(), **figures))
+
+
+async def test_a_run_counts_what_it_moves(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines
+) -> None:
+    """Each page is written, counted, told and followed by what comes after a page, in this order."""
+    written, after = Written(), list[Figures]()
+    run = run_of(intercom, written)
+
+    async def after_page() -> None:
+        after.append(run.figures())
+
+    await run.into(written.append, after_page)
+    expected = lines_of(sandbox.workspace.records(0, 1_000))
+    assert written.content == expected
+    positions = [event.position for event in written.events if isinstance(event, exporter.PageWritten)]
+    assert [figures.position for figures in after] == positions
+    assert [position.contacts for position in positions] == [150, 300, 450, 600, 750, 900, 1_000]
+    assert [position.pages for position in positions] == [1, 2, 3, 4, 5, 6, 7]
+    assert [position.reached_end for position in positions] == [False] * 6 + [True]
+    assert positions[-1] == exporter.Position(None, 7, 1_000, len(expected), len(expected), reached_end=True)
+    assert all(position.next_cursor for position in positions[:-1])
+
+
+async def test_the_figures_of_a_first_run(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
+    """They begin at nothing, in the first run, and end with all that was sent and heard."""
+    run = run_of(intercom, Written())
+    before = run.figures()
+    assert replace(before, started_at="") == Figures(trail=LoopGuard(None).dump(), runs=1)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", before.started_at)
+    await run.into(Written().append)
+    after = run.figures()
+    assert (after.requests, after.retries, after.runs) == (sandbox.requests, {}, 1) == (7, {}, 1)
+    assert (after.total_count_first, after.total_count_last, after.api_version_echoed) == (1_000, 1_000, "2.14")
+    assert after.started_at == before.started_at <= utc_now()
+
+
+def test_settings_are_what_decides_the_bytes() -> None:
+    """Where from, what, and in which shape; not how it travels."""
+    intercom = exporter.Intercom("dG9r", region="eu", api_version="2.10", per_page=50)
+    run = Run(intercom, Flow(NDJSON_GZIP, 7, 9, max_contacts=5), lambda _event: None)
+    assert run.settings(3, 4) == Settings(
+        base_url="https://api.eu.intercom.io",
+        endpoint="/contacts",
+        api_version="2.10",
+        per_page=50,
+        format="ndjson.gz",
+        max_contacts=5,
+        part_contacts=3,
+        part_bytes=4,
+    )
+    assert run.settings() == replace(run.settings(3, 4), part_contacts=None, part_bytes=None)
+
+
+async def test_a_run_goes_on_where_a_checkpoint_ends(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines
+) -> None:
+    """It asks for the pages that are left, tells so first, and its figures are those of both runs."""
+    earlier = {"retries": {"http_503": 2, "timeout": 1}, "started_at": "2026-11-22T10:00:00Z", "requests": 100}
+    checkpoint = await checkpoint_after(intercom, 3, **earlier, runs=4, rate_limit_wait_s=1.5, total_count_first=990)
+    requests, written = sandbox.requests, Written()
+    run = run_of(intercom, written)
+    run.go_on(checkpoint)
+    assert written.events == [exporter.Resumed(checkpoint.figures.position)]
+    assert replace(run.figures(), runs=4) == checkpoint.figures
+    await run.into(written.append)
+    assert written.content == lines_of(sandbox.workspace.records(450, 1_000))
+    assert sandbox.requests - requests == 4
+    figures = run.figures()
+    assert (figures.position.pages, figures.position.contacts, figures.runs) == (7, 1_000, 5)
+    assert (figures.started_at, figures.requests) == ("2026-11-22T10:00:00Z", 104)
+    assert (figures.retries, figures.rate_limit_wait_s) == ({"http_503": 2, "timeout": 1}, 1.5)
+    assert (figures.total_count_first, figures.total_count_last) == (990, 1_000)
+
+
+async def test_retries_add_up_over_runs(lines_of: Lines) -> None:
+    """Causes that came in an earlier run and in this one are counted together."""
+    async with exporter.Sandbox(1_000, faults=["http_503@6x2", "http_500@7"]) as sandbox:
+        patience = exporter.Patience(first_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+            checkpoint = await checkpoint_after(intercom, 1, retries={"http_503": 5, "network": 1}, requests=10)
+            written = Written()
+            run = run_of(intercom, written)
+            run.go_on(checkpoint)
+            await run.into(written.append)
+    assert written.content == lines_of(sandbox.workspace.records(150, 1_000))
+    assert run.figures().retries == {"http_500": 1, "http_503": 7, "network": 1}
+    assert run.figures().requests == 10 + 6 + 3
+
+
+async def test_the_guard_goes_along(intercom: exporter.Intercom) -> None:
+    """What the loop guard remembers is the same, in however many runs the pages came."""
+    one, two = run_of(intercom, Written()), run_of(intercom, Written())
+    await one.into(Written().append)
+    two.go_on(await checkpoint_after(intercom, 4))
+    await two.into(Written().append)
+    assert two.figures().trail == one.figures().trail
+
+
+@pytest.mark.parametrize("damage", [{"trail": ""}, {"trail": "x:y"}, {"position": exporter.Position("\ud800", 3, 450)}])
+async def test_a_checkpoint_that_cannot_be_understood_is_refused(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, damage: dict[str, Any]
+) -> None:
+    """A damaged note or an impossible cursor is refused before any request."""
+    checkpoint = await checkpoint_after(intercom, 3, **damage)
+    requests, written = sandbox.requests, Written()
+    with pytest.raises(ValueError, match=r"unpack|cursor"):
+        run_of(intercom, written).go_on(checkpoint)
+    assert written.events == []
+    assert sandbox.requests == requests
+
+
+@pytest.mark.parametrize(("limit", "left"), [(450, 0), (451, 1), (600, 150), (601, 151), (1_000, 550), (2_000, 550)])
+async def test_a_limit_counts_what_earlier_runs_wrote(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines, limit: int, left: int
+) -> None:
+    """Only the contacts that are still missing are asked for, none where the limit was reached before."""
+    checkpoint, written = await checkpoint_after(intercom, 3), Written()
+    run, before = run_of(intercom, written, max_contacts=limit), sandbox.requests
+    run.go_on(checkpoint)
+    await run.into(written.append)
+    assert written.content == lines_of(sandbox.workspace.records(450, 450 + left))
+    assert sandbox.requests - before == -(-left // 150)
+    summary = run.summary(run.settings())
+    assert (summary.contacts, summary.complete, summary.limited_to_contacts) == (450 + left, limit >= 1_000, limit)
+
+
+async def test_an_end_that_was_reached_is_not_asked_for_again(
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox
+) -> None:
+    """When the last page had been written, nothing is requested and nothing appended."""
+    first, written = run_of(intercom, Written()), Written()
+    await first.into(Written().append)
+    requests, run = sandbox.requests, run_of(intercom, written)
+    run.go_on(Checkpoint(settings=first.settings(), figures=first.figures()))
+    await run.into(written.append)
+    assert written.frames == []
+    assert sandbox.requests == requests
+    assert run.summary(run.settings()).complete
+
+
+@pytest.mark.parametrize("form", [NDJSON, NDJSON_GZIP])
+async def test_an_empty_workspace_is_an_empty_frame(form: Any) -> None:
+    """Whatever has no contact is still valid in its format, however often it is interrupted."""
+    async with exporter.Sandbox(0) as sandbox, exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
+        written = Written()
+        first = run_of(intercom, written, form=form)
+        await first.into(written.append)
+        content = written.content
+        assert (gzip.decompress(content) if content else content) == b""
+        assert bool(content) == (form is NDJSON_GZIP)
+        assert first.figures().position == exporter.Position(None, 1, 0, len(content), 0, reached_end=True)
+        run = run_of(intercom, written, form=form)
+        run.go_on(Checkpoint(settings=first.settings(), figures=first.figures()))
+        await run.into(written.append)
+        assert written.content == content
+
+
+async def test_a_summary_sums_up(intercom: exporter.Intercom) -> None:
+    """The figures of all runs, the settings and the files: what a manifest holds."""
+    run = run_of(intercom, Written())
+    run.go_on(await checkpoint_after(intercom, 5, runs=2, started_at="2026-11-22T10:00:00Z"))
+    await run.into(Written().append)
+    files = (exporter.FileSummary("a.ndjson", 1, "ab", 2, 3),)
+    summary = run.summary(replace(run.settings(7, 9), base_url="the sandbox"), files)
+    assert summary == exporter.Summary(
+        tool=f"intercom-exporter {exporter.__version__}",
+        complete=True,
+        source=exporter.SourceSummary("the sandbox", "/contacts", "2.14", "2.14", 150),
+        started_at="2026-11-22T10:00:00Z",
+        finished_at=summary.finished_at,
+        runs=3,
+        interruptions=2,
+        pages=7,
+        contacts=1_000,
+        total_count_first=1_000,
+        total_count_last=1_000,
+        requests=run.figures().requests,
+        retries={},
+        rate_limit_wait_s=0.0,
+        part_contacts=7,
+        part_bytes=9,
+        schema_checked=1_000,
+        irregular_contacts=1,
+        timeline=run.figures().timeline,
+        files=files,
+    )
+    assert summary.started_at < summary.finished_at <= utc_now()
+
+
+async def test_another_version_than_the_one_asked_for_is_told_once_a_run(raw_server: RawServer) -> None:
+    """The first page of each run says which version the API answers in, and the figures keep it."""
+    served = 0
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        served += 1
+        body = json.dumps({"data": [{"id": served}], "pages": {"next": {"starting_after": f"c{served}"}}}).encode()
+        if served in (2, 4):
+            body = json.dumps({"data": [{"id": served}]}).encode()
+        head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nIntercom-Version: 2.9\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+
+    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+        first, second = Written(), Written()
+        run = run_of(intercom, first)
+        await run.into(first.append)
+        others = [event for event in first.events if not isinstance(event, exporter.Requested)]
+        assert others[0] == exporter.VersionMismatch("2.14", "2.9")
+        assert sum(isinstance(event, exporter.VersionMismatch) for event in first.events) == 1
+        assert run.figures().api_version_echoed == "2.9"
+        again = run_of(intercom, second)
+        position = exporter.Position("c1", 1, 1, 10, 10)
+        again.go_on(Checkpoint(settings=run.settings(), figures=replace(run.figures(), position=position)))
+        assert again.figures().api_version_echoed == "2.9"
+        await again.into(second.append)
+        others = [event for event in second.events if not isinstance(event, exporter.Requested)]
+        assert others[1] == exporter.VersionMismatch("2.14", "2.9")
