@@ -46,10 +46,10 @@ if TYPE_CHECKING:
         Waiting,
     )
     from exporter.observe.prometheus import Metrics
+    from exporter.options import Expansion
     from exporter.preflight import Checked, check
     from exporter.sandbox import Sandbox
     from exporter.source.contacts import Contacts
-    from exporter.source.expansion import Expansion
     from exporter.source.intercom import Intercom
     from exporter.source.pages import Pages
     from exporter.source.retry import Patience
@@ -110,7 +110,7 @@ _LATER = {
     "check": "exporter.preflight",
     "Chunks": "exporter.streams",
     "Contacts": "exporter.source.contacts",
-    "Expansion": "exporter.source.expansion",
+    "Expansion": "exporter.options",
     "Intercom": "exporter.source.intercom",
     "Metrics": "exporter.observe.prometheus",
     "Replay": "exporter.archive.replay",

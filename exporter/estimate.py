@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from exporter.formats.registry import Format
 from exporter.model import Frame, Page, Position
-from exporter.source.expansion import Expansion
+from exporter.options import Expansion
+from exporter.source.expansion import wanted_lists
 from exporter.source.intercom import Intercom
 
 NOTHING_WRITTEN = Position()
@@ -60,7 +61,7 @@ class Estimate:
     def _lists(self) -> float:
         """How many lists are asked for, for each contact."""
         records = self.page.records
-        return sum(len(self.expansion.wanted(record)) for record in records) / len(records) if records else 0
+        return sum(len(wanted_lists(self.expansion, record)) for record in records) / len(records) if records else 0
 
     @property
     def requests(self) -> int | None:

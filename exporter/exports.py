@@ -1,39 +1,28 @@
 """`export`: a workspace into a file, into a folder of parts, or to stdout."""
 
-import io
 import os
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
-from types import NoneType
-from typing import Any
 
-import anyio
 import anyio.to_thread
 
-from exporter.archive.key_count import KeyCount
-from exporter.destination.async_writer import FileSink
+from exporter.destination.async_writer import FileDestination
 from exporter.destination.local import Output
-from exporter.destination.stdout import StdoutSink
-from exporter.destination.write_policy import Manners
-from exporter.duplicate_count import count_duplicates
-from exporter.errors import CheckpointError, ConfigError, CursorError
+from exporter.destination.stdout import StdoutDestination
+from exporter.errors import ConfigError
 from exporter.formats.registry import Format, format_of_name, format_of_stream, format_of_suffix
 from exporter.formats.selection import AS_SENT, Shape
-from exporter.job import Run
+from exporter.job import Job, encoder_of, settings_of
 from exporter.layout.paths import Place, means_a_folder
 from exporter.model import Summary
 from exporter.observe.events import Observer, ignore
 from exporter.observe.logging import logged
-from exporter.pipeline import Flow, in_a_task, one_failure
+from exporter.options import NO_EXPANSION, Expansion, ExportOptions
+from exporter.pipeline import in_a_task
 from exporter.rawjson.normalization import Records
-from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
-from exporter.validation import MAX_BYTES, MAX_CONTACTS, Kinds, check_kinds, check_path
+from exporter.validation import check_path
 
 _STDOUT = "-"
-_KINDS: dict[str, Kinds] = {"file_format": (str, NoneType), "overwrite": bool, "restart": bool}
 
 
 async def export(  # noqa: PLR0913 - a contract; each is one independent setting
@@ -119,100 +108,41 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         When this returns, the files and their manifest are on disk. Until then
         no manifest, and no single file, of that name appears.
     """
+    return await export_with(intercom, path, ExportOptions.of(locals()), observer)
+
+
+async def export_with(
+    intercom: Intercom, path: str | os.PathLike[str], options: ExportOptions, observer: Observer
+) -> Summary:
+    """Do what `export` does, with its keywords in one object."""
     check_open(intercom)
     check_path(path)
-    check_kinds({"file_format": file_format, "overwrite": overwrite, "restart": restart}, _KINDS)
-    parts = Parts(part_contacts, part_bytes)
-
-    def flow_of(form: Format) -> Flow:
-        flow = Flow(form, consumers, queue_pages, max_contacts, shape)
-        return replace(flow, csv_bom=csv_bom, records=records, allow_shortfall=allow_shortfall)
-
     if os.fspath(path) == _STDOUT:
-        if parts != Parts():
+        if options.has_parts:
             raise ConfigError("parts are for files: name a folder, such as 'contacts/'")
-        flow = flow_of(format_of_stream(compression, file_format))
-        run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
-        with closing(KeyCount()) as keys:
-            run.keys = keys
-            await run.into(StdoutSink(opening=await run.prepare()).append)
-            await count_duplicates(run, keys)
-        return run.summary(run.settings())
-    if compression is not None:
+        form = format_of_stream(options.compression, options.file_format)
+        job = Job(intercom, options, encoder_of(options, form), observer)
+        return await job.run(StdoutDestination(settings_of(intercom, options, form)))
+    if options.compression is not None:
         raise ConfigError("compression is for standard output; a file's suffix picks its format", "compression")
-    manners = Manners(
-        overwrite=overwrite, restart=restart, min_free_bytes=min_free_bytes, checkpoint_every_s=checkpoint_every_s
-    )
-    place, form = await anyio.to_thread.run_sync(destination, path, file_format, parts)
-    flow = flow_of(form)
-    run = Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
-    settings = run.settings_of(place, parts.contacts, parts.bytes)
-    output = Output(place, settings, manners)
-    with closing(KeyCount(place.folder, check_space=output.check_free_space)) as keys:
-        return await in_a_task(lambda: _to_files(run, keys, output, form.convert))
+    place, form = await anyio.to_thread.run_sync(place_of, path, options)
+    job = Job(intercom, options, encoder_of(options, form), observer)
+    output = Output(place, settings_of(intercom, options, form, has_parts=place.parts), options)
+    return await in_a_task(lambda: job.run(FileDestination(output, logged(observer))))
 
 
-async def _to_files(
-    run: Run, keys: KeyCount, output: Output, convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None
-) -> Summary:
-    async with FileSink(output, run.figures, logged(run.observer)) as sink:
-        if output.finished:
-            return output.finished
-        if output.resumed:
-            try:
-                run.go_on(output.resumed)
-            except ValueError:
-                path = output.place.checkpoint
-                raise CheckpointError(
-                    f"the checkpoint {str(path)!r} is damaged: use --restart to begin anew", path=path
-                ) from None
-        await sink.commit()  # from its first moment a run counts, and its settings are on record
-        sink.opening = await run.prepare()
-        run.keys = None if output.resumed else keys
-        if convert:
-            output.make = lambda file: convert(file, run.columns)
-        try:
-            with one_failure():
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(sink.keep_committing)
-                    await run.into(sink.append, sink.commit_if_due)
-                    tasks.cancel_scope.cancel()
-        except CursorError as exc:
-            raise CheckpointError(
-                f"the API does not accept the cursor any more at which this export goes on ({exc}); "
-                "if that stays so, use --restart to begin anew",
-                path=output.place.checkpoint,
-            ) from exc
-        await count_duplicates(run, keys, output)
-        return await sink.finish(lambda files: run.summary(output.settings, files))
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """How large parts may get: contacts and bytes, None where nothing was said."""
-
-    contacts: int | None = None
-    bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, most in (("contacts", MAX_CONTACTS), ("bytes", MAX_BYTES)):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or not 1 <= value <= most):
-                keyword = f"part_{name}"
-                raise ConfigError(f"{keyword} must be a whole number from 1 to {most:,}, not {value!r}", keyword)
-
-
-def destination(path: str | os.PathLike[str], file_format: str | None, parts: Parts) -> tuple[Place, Format]:
-    """Decide between one file and a folder of parts, and on the format."""
+def place_of(path: str | os.PathLike[str], options: ExportOptions) -> tuple[Place, Format]:
+    """Decide between one file and a folder of parts, and on the format. Blocks."""
     if not os.fspath(path):
         raise ConfigError("the output has no name: it must end with .ndjson.gz, for one, or be a folder")
     if means_a_folder(path):
-        form = format_of_suffix(f".{file_format or 'ndjson.gz'}")
+        form = format_of_suffix(f".{options.file_format or 'ndjson.gz'}")
         return Place(Path(path), form.suffix, parts=True), form
     path = Path(path)
-    if parts != Parts():
+    if options.has_parts:
         raise ConfigError(f"parts need a folder: end the output with a slash, as in '{path.name}/'")
     form = format_of_name(path.name)
-    if file_format is not None and format_of_suffix(f".{file_format}") != form:
-        raise ConfigError(f"the output's suffix picks its format, and {path.name!r} is no {file_format}")
+    wanted = options.file_format
+    if wanted is not None and format_of_suffix(f".{wanted}") != form:
+        raise ConfigError(f"the output's suffix picks its format, and {path.name!r} is no {wanted}")
     return Place(path, form.suffix), form

@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from exporter.errors import ConfigError
+
+
+class ResumeToken(Protocol):
+    """What a listing remembers at one of its pages. Immutable."""
+
+    def dump(self) -> str:
+        """Write it down for a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +31,7 @@ class Page:
             surrogate.
         keys: twelve bytes for each contact that has an id, by which duplicates are noticed;
             see `exporter.rawjson.contact_keys`.
-        sample: those of the keys that a guard against lists without an end remembers.
-        mark: by what that guard knows the page again.
+        resume: what the listing remembers at this page, besides `next_cursor`, for another run that resumes there.
     """
 
     number: int
@@ -35,8 +41,7 @@ class Page:
     whole: bool = True
     plain: bool = True
     keys: bytes = field(default=b"", repr=False, compare=False)
-    sample: tuple[int, ...] = field(default=(), repr=False, compare=False)
-    mark: bytes = field(default=b"", repr=False, compare=False)
+    resume: "ResumeToken | None" = field(default=None, repr=False, compare=False)
 
     if not TYPE_CHECKING:
 

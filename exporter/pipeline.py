@@ -5,10 +5,9 @@ the workspace's size: a slow destination fills the queue, and a full queue
 stops the requests.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Self, TypeVar
 
@@ -16,112 +15,29 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from exporter.errors import ConfigError
-from exporter.formats.csv import Rows
-from exporter.formats.drift import DriftCheck
-from exporter.formats.registry import Format
-from exporter.formats.selection import AS_SENT, Shape
-from exporter.formats.strict_readers import NO_CHECK, Strictness
+from exporter.formats.encoder import Encoder
 from exporter.model import Frame, Page
+from exporter.options import ExportOptions
 from exporter.rawjson.contact_keys import page_keys
-from exporter.rawjson.normalization import RECORDS
 from exporter.source.expansion import Expanded
-from exporter.validation import MAX_CONSUMERS, MAX_CONTACTS, MAX_QUEUE_PAGES, check_kinds
 
 T = TypeVar("T")
-_CHECKED_AT_FIRST, _CHECKED_EVERY = 100, 16
-_WHOLLY_CHECKED, _CONTACTS_CHECKED_EVERY = 1, 128
 Append = Callable[[Frame, Page], Awaitable[None]]
 Expand = Callable[[Page], Awaitable[Expanded]]
 Encode = Callable[[Page, Expanded | None], Awaitable[Frame]]
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """How pages travel from the source to the output.
-
-    Attributes:
-        form: what they become.
-        consumers: tasks that encode and write, 1 to 1,000; the output does not depend on it.
-        queue_pages: pages that wait between the producer and the consumers, 1 or more.
-        max_contacts: stop after so many contacts, None for all.
-        shape: what is written of each contact.
-        rows: makes contacts the rows of a table, where the format has them.
-        check_all: whether every contact is compared with the schema; else those of a sample of pages.
-        records: ``exact`` or ``normalized``.
-        pages_before: pages that earlier runs have written, so that the sample does not depend on them.
-        csv_bom: whether each file of CSV begins with a UTF-8 byte-order mark.
-        allow_shortfall: whether the list may end although many of the contacts that the API counts are missing.
-
-    Raises:
-        ConfigError: a number is not a whole one within its range.
-    """
-
-    form: Format
-    consumers: int = 2
-    queue_pages: int = 4
-    max_contacts: int | None = None
-    shape: Shape = AS_SENT
-    rows: Rows | None = None
-    check_all: bool = False
-    pages_before: int = 0
-    records: str = "exact"
-    allow_shortfall: bool = False
-    csv_bom: bool = False
-
-    def __post_init__(self) -> None:
-        check_kinds({"shape": self.shape}, {"shape": Shape})
-        for name, most in (
-            ("consumers", MAX_CONSUMERS),
-            ("queue_pages", MAX_QUEUE_PAGES),
-            ("max_contacts", MAX_CONTACTS),
-        ):
-            value = getattr(self, name)
-            if name == "max_contacts" and value is None:
-                continue
-            if type(value) is not int or not 1 <= value <= most:
-                raise ConfigError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}", name)
-        flags = {"csv_bom": self.csv_bom, "allow_shortfall": self.allow_shortfall}
-        check_kinds(flags, dict.fromkeys(flags, bool))
-        if self.csv_bom and not self.form.has_rows:
-            raise ConfigError("csv_bom is for CSV, and the output has another format", "csv_bom")
-        if self.records not in RECORDS:
-            raise ConfigError(f"records must be 'exact' or 'normalized', not {self.records!r}", "records")
-
-    def checks(self, page: Page) -> bool:
-        """Whether a page's contacts are compared with the schema.
-
-        It takes a third of the time of everything else: so each of the first
-        pages, and of the others a few.
-        """
-        number = self.pages_before + page.number
-        return self.check_all or number <= _CHECKED_AT_FIRST or number % _CHECKED_EVERY == 0
-
-    def strictness(self, page: Page) -> Strictness:
-        """Return what normalizes a page's contacts, or checks some of them for what strict readers refuse.
-
-        A check takes as long as everything else that is done for a contact.
-        The first page is checked completely, and so are pages that a fast
-        parser refused; of other pages whose schema is checked, one contact in 128.
-        """
-        number = self.pages_before + page.number
-        if self.records != "exact":
-            return Strictness(normalized=True)
-        if self.form.has_rows or self.form.convert or not (self.checks(page) or not page.plain):
-            return NO_CHECK
-        if number <= _WHOLLY_CHECKED or not page.plain:
-            return Strictness(every=1)
-        return Strictness(every=_CONTACTS_CHECKED_EVERY, first=number % _CONTACTS_CHECKED_EVERY)
-
-
-async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append, expand: Expand | None = None) -> None:
+async def pump(
+    pages: AsyncIterator[Page], encoder: Encoder, append: Append, options: ExportOptions, expand: Expand | None = None
+) -> None:
     """Move all pages into an output.
 
     Args:
         pages: the source, stepped by one task; it may be a page ahead of its steps.
-        flow: how they travel.
+        encoder: makes frames of pages.
         append: writes one frame; called for one page at a time, in page order.
-        expand: completes a page's contacts before they are encoded; called for several pages at a time.
+        options: how many consumers and waiting pages there are, and how many contacts at most.
+        expand: fetches the full lists of a page's contacts before they are encoded; called for several pages at a time.
 
     Raises:
         Exception: whatever `pages` raised, once all pages before it are
@@ -130,16 +46,16 @@ async def pump(pages: AsyncIterator[Page], flow: Flow, append: Append, expand: E
     Cancellation:
         An `append` that shields its write is awaited; everything else stops at once.
     """
-    limited = _Limited(pages, flow.max_contacts)
+    limited = _Limited(pages, options.max_contacts)
     failures: list[Exception] = []
     # The page that was asked for ahead of the one that waits for the queue takes the place of one in it.
-    send, receive = anyio.create_memory_object_stream[Page](flow.queue_pages - 1)
-    turns, check = _Turns(), DriftCheck()
-    encode = partial(_encoded, flow, check)
+    send, receive = anyio.create_memory_object_stream[Page](options.queue_pages - 1)
+    turns = _Turns()
+    encode = partial(_encoded, encoder)
     with one_failure():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_produce, limited, send, failures)
-            for _ in range(flow.consumers):
+            for _ in range(options.consumers):
                 tasks.start_soon(_consume, receive.clone(), encode, turns, append, expand)
     for failure in failures:
         raise failure from failure.__cause__
@@ -167,23 +83,16 @@ async def _consume(
             del page, frame
 
 
-async def _encoded(flow: Flow, check: DriftCheck, page: Page, expanded: Expanded | None) -> Frame:
+async def _encoded(encoder: Encoder, page: Page, expanded: Expanded | None) -> Frame:
     """Encode a page: what it became by expanding, where that was done."""
-    checks, strictness = flow.checks(page), flow.strictness(page)
+    takes_long = encoder.takes_long(page)
     # Popped where it is used: an idle thread keeps what it was given last, and would keep the page.
-    given = [(replace(page, records=tuple(expanded.records)) if expanded else page, page)]
+    given = [(page, expanded.records if expanded else None)]
     del page
 
     def encode() -> Frame:
-        written, sent = given.pop()
-        frame = flow.form.encode(written, flow.shape, flow.rows, strictness)
-        if checks:
-            drift = Counter(frame.schema_drift) + check.of(sent.records)
-            frame = replace(frame, schema_checked=len(sent.records), schema_drift=drift)
-        return frame
+        return encoder.encode(*given.pop())
 
-    # Compressing, shaping and checking take milliseconds, more if somebody means harm: worth a thread. Joining is not.
-    takes_long = flow.form.compress or flow.shape or flow.rows or checks or strictness
     frame = await to_thread.run_sync(encode) if takes_long else encode()
     return replace(frame, lists_expanded=expanded.lists, lists_missing=dict(expanded.missing)) if expanded else frame
 

@@ -4,29 +4,28 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from types import NoneType
 
 import anyio.to_thread
 
+from exporter.destination.free_space import free_bytes
 from exporter.destination.preconditions import inspect
-from exporter.destination.write_policy import Manners, free_bytes
 from exporter.errors import CheckpointError, ConfigError, SinkError
 from exporter.estimate import NOTHING_WRITTEN, Estimate
-from exporter.exports import Parts, destination
+from exporter.exports import place_of
 from exporter.formats.registry import format_of_stream
 from exporter.formats.selection import AS_SENT, Shape
 from exporter.formats.selection_checks import lacking
-from exporter.job import Run
+from exporter.job import encoder_of, settings_of, with_columns
+from exporter.layout.checkpoint import Settings
 from exporter.layout.paths import Place
 from exporter.model import Page, Position, Summary
 from exporter.observe.events import ignore
-from exporter.pipeline import Flow
+from exporter.options import NO_EXPANSION, Expansion, ExportOptions
 from exporter.rawjson.normalization import Records
-from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
-from exporter.source.shortfall import shortfall
+from exporter.state import shortfall
 from exporter.text import count, size
-from exporter.validation import MAX_PER_PAGE, check_kinds, check_path
+from exporter.validation import MAX_PER_PAGE, check_path
 
 _STDOUT = "-"
 
@@ -115,31 +114,29 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     Cancellation:
         Ends the request under way at once.
     """
+    return await check_with(intercom, path, ExportOptions.of(locals()))
+
+
+async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: ExportOptions) -> Checked:
+    """Do what `check` does, with its keywords in one object."""
     check_open(intercom)
     check_path(path)
-    given = {"file_format": file_format, "allow_shortfall": allow_shortfall}
-    check_kinds(given, {"file_format": (str, NoneType), "allow_shortfall": bool})
-    Manners(min_free_bytes=min_free_bytes)
-    parts = Parts(part_contacts, part_bytes)
     if os.fspath(path) == _STDOUT:
-        place, form = None, format_of_stream(compression, file_format)
+        place, form = None, format_of_stream(options.compression, options.file_format)
     else:
-        place, form = await anyio.to_thread.run_sync(destination, path, file_format, parts)
-    run = Run(
-        intercom,
-        Flow(form, max_contacts=max_contacts, shape=shape, records=records, csv_bom=csv_bom),
-        ignore,
-        expansion,
-        csv_raw=csv_raw,
-    )
+        place, form = await anyio.to_thread.run_sync(place_of, path, options)
+    encoder = encoder_of(options, form)
     pages = intercom.pages(allow_shortfall=True)  # what it lacks becomes a warning
     began_at = time.monotonic()
     page = await anext(pages)
-    look = Estimate(intercom, page, time.monotonic() - began_at, expansion, max_contacts)
+    look = Estimate(intercom, page, time.monotonic() - began_at, options.expansion, options.max_contacts)
     workspace = await intercom.workspace(pages.traffic)
-    opening = await run.prepare()
-    sample = await anyio.to_thread.run_sync(run.encode, page)
-    output = await anyio.to_thread.run_sync(_look_at, place, run, parts) if place else _Found()
+    encoder = await with_columns(encoder, intercom, options.expansion, pages.traffic, ignore)
+    sample = await anyio.to_thread.run_sync(encoder.encode, page)
+    output = _Found()
+    if place:
+        settings = settings_of(intercom, options, form, has_parts=place.parts)
+        output = await anyio.to_thread.run_sync(_look_at, place, settings)
     look = replace(look, done=output.done)
     checked = Checked(
         workspace=workspace.name if workspace else None,
@@ -154,15 +151,15 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
         latency_s=round(look.latency_s, 3),
         window_limit=intercom.window_limit,
         estimated_duration_s=look.duration_s,
-        estimated_bytes=look.bytes_of(form, sample, opening),
+        estimated_bytes=look.bytes_of(form, sample, encoder.header),
         free_disk_bytes=output.free_bytes,
         warnings=(),
     )
     warnings = (
         *_warnings(checked, look, output.warning),
-        *_warnings_of_space(checked, min_free_bytes),
-        *_warnings_of_fields(lacking(shape, sample.found) if page.records else ()),
-        *(() if allow_shortfall else _warnings_of_shortfall(page, look)),
+        *_warnings_of_space(checked, options.min_free_bytes),
+        *_warnings_of_fields(lacking(options.shape, sample.found) if page.records else ()),
+        *(() if options.allow_shortfall else _warnings_of_shortfall(page, look)),
     )
     return replace(checked, warnings=warnings)
 
@@ -182,7 +179,7 @@ class _Found:
     done: Position = NOTHING_WRITTEN
 
 
-def _look_at(place: Place, run: Run, parts: Parts) -> _Found:
+def _look_at(place: Place, settings: Settings) -> _Found:
     """Inspect the place of the output."""
     folder = place.folder if place.folder.is_dir() else place.folder.parent
     try:
@@ -190,7 +187,7 @@ def _look_at(place: Place, run: Run, parts: Parts) -> _Found:
     except OSError as exc:
         raise ConfigError(f"the folder of {str(place.path)!r} cannot be used: {exc.strerror}") from exc
     try:
-        found = inspect(place, run.settings_of(place, parts.contacts, parts.bytes), overwrite=False, restart=False)
+        found = inspect(place, settings, overwrite=False, restart=False)
     except (ConfigError, CheckpointError, SinkError) as trouble:
         return _Found(free, str(trouble))
     if isinstance(found, Summary):

@@ -9,33 +9,40 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from exporter.destination.base import Destination
 from exporter.errors import ConfigError
+from exporter.formats.encoder import Encoder
 from exporter.formats.registry import format_of_stream
 from exporter.formats.selection import AS_SENT, Shape
-from exporter.job import Run
-from exporter.model import Frame, joined
+from exporter.job import Job, encoder_of
+from exporter.model import Frame, Summary, joined
 from exporter.observe.events import Observer, ignore
-from exporter.pipeline import Flow
+from exporter.options import NO_EXPANSION, Expansion, ExportOptions
 from exporter.rawjson.normalization import Records
-from exporter.source.expansion import NO_EXPANSION, Expansion
 from exporter.source.intercom import Intercom, check_open
 from exporter.tasks import cancel_and_wait
 from exporter.validation import AsyncBlock
 
 
-class _Channel:
-    """A sink that hands each frame to whoever takes the chunks of a stream."""
+class _Channel(Destination):
+    """Hands each frame to the task that takes the chunks of a stream."""
 
-    def __init__(self, send: MemoryObjectSendStream[bytes], opening: Frame) -> None:
+    def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
         self._send = send
-        self._opening: Frame | None = opening
+        self._header: Frame | None = None
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        self._header = encoder.header
 
     async def append(self, frame: Frame) -> Frame:
-        if self._opening and frame.contacts:
-            frame, self._opening = joined(self._opening, frame), None
+        if self._header and frame.contacts:
+            frame, self._header = joined(self._header, frame), None
         if frame.content:
             await self._send.send(frame.content)
         return frame
+
+    async def finish(self) -> Summary:
+        raise NotImplementedError
 
 
 class Chunks:
@@ -112,14 +119,12 @@ def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     Cancellation:
         Leaving the block, by whatever road, cancels its requests at once.
     """
+    options = ExportOptions.of(locals())
 
-    def begin() -> Run:
+    def begin() -> Job:
         check_open(intercom)
-        form = format_of_stream(compression, file_format)
-        flow = Flow(
-            form, consumers, queue_pages, shape=shape, records=records, allow_shortfall=allow_shortfall, csv_bom=csv_bom
-        )
-        return Run(intercom, flow, observer, expansion, csv_raw=csv_raw)
+        form = format_of_stream(options.compression, options.file_format)
+        return Job(intercom, options, encoder_of(options, form), observer)
 
     return _Stream(_opened(intercom, begin))
 
@@ -154,15 +159,17 @@ class _Stream(AsyncBlock):
 
 
 @asynccontextmanager
-async def _opened(intercom: Intercom, begin: Callable[[], Run]) -> AsyncIterator[Chunks]:
-    run = begin()
+async def _opened(intercom: Intercom, begin: Callable[[], Job]) -> AsyncIterator[Chunks]:
+    job = begin()
     send, receive = anyio.create_memory_object_stream[bytes](0)
     chunks = Chunks(receive)
 
     async def fill() -> None:
         async with send:
             try:
-                await run.into(_Channel(send, await run.prepare()).append)
+                channel = _Channel(send)
+                channel.use_encoder(await job.prepare())
+                await job.move(channel)
                 chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
                 chunks.ending = failure

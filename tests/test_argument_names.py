@@ -6,10 +6,7 @@ from typing import Any
 import pytest
 
 import exporter
-from exporter.destination.write_policy import Manners
-from exporter.exports import Parts
-from exporter.formats.registry import NDJSON
-from exporter.pipeline import Flow
+from exporter.options import ExportOptions
 from exporter.validation import MAX_CONTACTS
 
 TOKEN = "dG9rOnRlc3Q="
@@ -17,10 +14,6 @@ TOKEN = "dG9rOnRlc3Q="
 
 def _intercom(**settings: Any) -> exporter.Intercom:
     return exporter.Intercom(TOKEN, **settings)
-
-
-def _flow(**settings: Any) -> Flow:
-    return Flow(NDJSON, **settings)
 
 
 def _patience(**settings: Any) -> exporter.Intercom:
@@ -40,15 +33,15 @@ WRONG: list[tuple[Callable[..., Any], str, Any]] = [
     *((_patience, name, float("nan")) for name in ("retry_time_s", "run_retry_time_s")),
     (_patience, "timeout_s", float("inf")),
     *((_patience, "attempts", value) for value in (2.5, 2.0, -1, True, "3", None, float("inf"))),
-    (_flow, "consumers", 0),
-    (_flow, "consumers", 10**9),
-    (_flow, "queue_pages", 10**9),
-    (_flow, "max_contacts", 10**30),
-    (lambda **settings: Parts(settings["part_contacts"]), "part_contacts", 0),
-    (lambda **settings: Parts(settings["part_contacts"]), "part_contacts", MAX_CONTACTS + 1),
-    (lambda **settings: Parts(None, settings["part_bytes"]), "part_bytes", 10**30),
-    (Manners, "min_free_bytes", -1),
-    (Manners, "checkpoint_every_s", float("inf")),
+    (ExportOptions, "consumers", 0),
+    (ExportOptions, "consumers", 10**9),
+    (ExportOptions, "queue_pages", 10**9),
+    (ExportOptions, "max_contacts", 10**30),
+    (ExportOptions, "part_contacts", 0),
+    (ExportOptions, "part_contacts", MAX_CONTACTS + 1),
+    (ExportOptions, "part_bytes", 10**30),
+    (ExportOptions, "min_free_bytes", -1),
+    (ExportOptions, "checkpoint_every_s", float("inf")),
     (lambda **settings: exporter.Expansion(("tags",), **settings), "concurrency", 0),
     (exporter.Expansion, "lists", ("nope",)),
     (exporter.Shape, "fields", ("a..",)),

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 
 import exporter
-from exporter.formats.registry import NDJSON
-from exporter.pipeline import Flow
+from exporter.formats.encoder import Encoder
+from exporter.formats.registry import CSV
 
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
 ODD = [
@@ -64,14 +64,14 @@ async def test_field_named_by_the_token_is_counted_without_its_name(raw_server: 
 def test_of_a_large_workspace_a_sample_is_compared() -> None:
     """The first hundred pages, and every sixteenth after them, whichever run they are in."""
 
-    def checked(flow: Flow, numbers: range) -> list[int]:
+    def checked(encoder: Encoder, numbers: range) -> list[int]:
         pages = [exporter.Page(number, (), None, None) for number in numbers]
-        return [page.number + flow.pages_before for page in pages if flow.checks(page)]
+        return [page.number + encoder.pages_before for page in pages if encoder.checks(page)]
 
     expected = [*range(1, 101), 112, 128, 144, 160]
-    assert checked(Flow(NDJSON), range(1, 170)) == expected
-    assert checked(Flow(NDJSON, pages_before=90), range(1, 80)) == expected[90:]
-    assert checked(Flow(NDJSON, check_all=True), range(1, 170)) == [*range(1, 170)]
+    assert checked(Encoder(), range(1, 170)) == expected
+    assert checked(Encoder(pages_before=90), range(1, 80)) == expected[90:]
+    assert checked(Encoder(form=CSV, columns=("id",)), range(1, 170)) == [*range(1, 170)]
 
 
 async def test_an_interrupted_export_counts_like_any_other(sandbox: exporter.Sandbox, tmp_path: Path) -> None:

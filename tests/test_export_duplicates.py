@@ -146,8 +146,7 @@ async def test_export_with_too_little_free_space_for_keys_completes(
         def __init__(self, folder: Path, *, check_space: Callable[[int], object]) -> None:
             super().__init__(folder, buffered_keys=10, check_space=lambda needed: check_space(needed << 60))
 
-    monkeypatch.setattr("exporter.exports.KeyCount", Many)
-    monkeypatch.setattr("exporter.duplicate_count.KeyCount", Many)
+    monkeypatch.setattr("exporter.job.KeyCount", Many)
     without_floor = await exported(f"{tmp_path}/a.ndjson", stop_at)
     with_floor = await exported(f"{tmp_path}/b.ndjson", stop_at, min_free_bytes=1)
     assert [summary and summary.duplicates for summary in (without_floor, with_floor)] == [2, None]

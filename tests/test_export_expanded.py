@@ -13,10 +13,10 @@ from aiohttp import web
 
 import exporter
 from exporter.cli.remarks import remarks
+from exporter.options import LISTS, ListName
 from exporter.sandbox import answers
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.protocol import Refusal
-from exporter.source.expansion import LISTS, ListName
 from exporter.source.retry import Traffic
 
 EMBEDDED: tuple[ListName, ...] = ("tags", "notes", "companies")

@@ -15,8 +15,8 @@ import pytest
 
 import exporter
 from exporter.extras import arrow
-from exporter.formats.registry import CSV, NDJSON, PARQUET
-from exporter.pipeline import Flow
+from exporter.formats.encoder import Encoder
+from exporter.formats.registry import CSV, PARQUET
 from exporter.rawjson.normalization import normalize
 
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
@@ -124,17 +124,16 @@ async def test_export_exact_counts_contacts_that_strict_readers_refuse(raw_serve
     assert of_table.irregular_contacts == 0
 
 
-def test_flow_checks_for_strict_readers_what_costs_little() -> None:
+def test_encoder_checks_for_strict_readers_what_costs_little() -> None:
     """Every contact of the first page and of pages with lone surrogates, a few of others, none of tables."""
     records = tuple(CONTACTS * 8)
 
-    def irregular(flow: Flow, number: int, *, plain: bool = True) -> int:
-        page = exporter.Page(number, records, None, None, plain=plain)
-        return flow.form.encode(page, strictness=flow.strictness(page)).irregular
+    def irregular(number: int, *, plain: bool = True) -> int:
+        return Encoder().encode(exporter.Page(number, records, None, None, plain=plain)).irregular
 
-    assert [irregular(Flow(NDJSON), number) for number in (1, 2, 5, 6, 101)] == [24, 1, 1, 1, 0]
-    assert irregular(Flow(NDJSON), 101, plain=False) == 24
-    assert not any(Flow(form).strictness(exporter.Page(1, (), None, None)) for form in (CSV, PARQUET))
+    assert [irregular(number) for number in (1, 2, 5, 6, 101)] == [24, 1, 1, 1, 0]
+    assert irregular(101, plain=False) == 24
+    assert not any(Encoder(form=form).strictness(exporter.Page(1, (), None, None)) for form in (CSV, PARQUET))
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz", "parts/"])

@@ -6,35 +6,45 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 import exporter
-from exporter.formats.registry import NDJSON, NDJSON_GZIP
-from exporter.job import Run
-from exporter.layout.checkpoint import Checkpoint, Figures, Settings
+from exporter.destination.base import Destination
+from exporter.formats.registry import NDJSON, NDJSON_GZIP, Format
+from exporter.job import Job, encoder_of, settings_of
+from exporter.layout.checkpoint import Figures, Settings
 from exporter.model import Frame
-from exporter.pipeline import Flow
+from exporter.options import ExportOptions
 from exporter.source.loop_guard import LoopGuard
-from exporter.summing import utc_now
+from exporter.state import utc_now
 
 Lines = Callable[[list[bytes]], bytes]
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
 
 
-class Written:
-    """What a run wrote and told."""
+class Written(Destination):
+    """What a job wrote and told."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.events: list[exporter.Event] = []
+        self.after_page: Callable[[], object] = lambda: None
 
     async def append(self, frame: Frame) -> Frame:
         """Write a frame."""
         self.frames.append(frame)
         return frame
+
+    async def commit_if_due(self) -> None:
+        """Do what comes after a page."""
+        self.after_page()
+
+    async def finish(self) -> exporter.Summary:
+        """Do nothing: these jobs are not finished."""
+        raise NotImplementedError
 
     @property
     def content(self) -> bytes:
@@ -42,16 +52,35 @@ class Written:
         return b"".join(frame.content for frame in self.frames)
 
 
-def run_of(intercom: exporter.Intercom, written: Written, **flow: Any) -> Run:
-    """Give a run whose events are kept."""
-    return Run(intercom, replace(Flow(NDJSON), **flow), written.events.append)
+@dataclass
+class Run:
+    """A job whose events are kept, with what a destination would be given of it."""
+
+    job: Job
+    written: Written
+    settings: Settings
+
+    def figures(self) -> Figures:
+        """Return how far it has got."""
+        return self.job.state.figures()
+
+    async def move(self, written: Written | None = None) -> None:
+        """Move all pages that are left."""
+        await self.job.move(written or self.written)
 
 
-async def checkpoint_after(intercom: exporter.Intercom, pages: int, **figures: Any) -> Checkpoint:
-    """Give the checkpoint of a run that stopped after some pages."""
-    run = run_of(intercom, Written(), max_contacts=150 * pages)
-    await run.into(Written().append)
-    return Checkpoint(settings=run.settings(), figures=replace(run.figures(), **figures))
+def run_of(intercom: exporter.Intercom, written: Written | None = None, form: Format = NDJSON, **options: Any) -> Run:
+    """Make a job whose events are kept."""
+    written, chosen = written or Written(), ExportOptions(**options)
+    job = Job(intercom, chosen, encoder_of(chosen, form), written.events.append)
+    return Run(job, written, settings_of(intercom, chosen, form))
+
+
+async def figures_after(intercom: exporter.Intercom, pages: int, **figures: Any) -> Figures:
+    """Return the figures of a run that stopped after some pages."""
+    run = run_of(intercom, max_contacts=150 * pages)
+    await run.move()
+    return replace(run.figures(), **figures)
 
 
 async def test_a_run_counts_what_it_moves(
@@ -61,10 +90,8 @@ async def test_a_run_counts_what_it_moves(
     written, after = Written(), list[Figures]()
     run = run_of(intercom, written)
 
-    async def after_page() -> None:
-        after.append(run.figures())
-
-    await run.into(written.append, after_page)
+    written.after_page = lambda: after.append(run.figures())
+    await run.move()
     expected = lines_of(sandbox.workspace.records(0, 1_000))
     assert written.content == expected
     positions = [event.position for event in written.events if isinstance(event, exporter.PageWritten)]
@@ -78,11 +105,11 @@ async def test_a_run_counts_what_it_moves(
 
 async def test_the_figures_of_a_first_run(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
     """They begin at nothing, in the first run, and end with all that was sent and heard."""
-    run = run_of(intercom, Written())
+    run = run_of(intercom)
     before = run.figures()
     assert replace(before, started_at="") == Figures(trail=LoopGuard(None).dump(), runs=1)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", before.started_at)
-    await run.into(Written().append)
+    await run.move()
     after = run.figures()
     assert (after.requests, after.retries, after.runs) == (sandbox.requests, {}, 1) == (7, {}, 1)
     assert (after.total_count_first, after.total_count_last, after.api_version_echoed) == (1_000, 1_000, "2.14")
@@ -92,8 +119,8 @@ async def test_the_figures_of_a_first_run(intercom: exporter.Intercom, sandbox: 
 def test_settings_are_what_decides_the_bytes() -> None:
     """Where from, what, and in which shape; not how it travels."""
     intercom = exporter.Intercom("dG9r", region="eu", api_version="2.10", per_page=50)
-    run = Run(intercom, Flow(NDJSON_GZIP, 7, 9, max_contacts=5), lambda _event: None)
-    assert run.settings(3, 4) == Settings(
+    options = ExportOptions(consumers=7, queue_pages=9, max_contacts=5, part_contacts=3, part_bytes=4)
+    assert settings_of(intercom, options, NDJSON_GZIP, has_parts=True) == Settings(
         base_url="https://api.eu.intercom.io",
         endpoint="/contacts",
         api_version="2.10",
@@ -103,7 +130,8 @@ def test_settings_are_what_decides_the_bytes() -> None:
         part_contacts=3,
         part_bytes=4,
     )
-    assert run.settings() == replace(run.settings(3, 4), part_contacts=None, part_bytes=None)
+    single = settings_of(intercom, options, NDJSON_GZIP)
+    assert (single.part_contacts, single.part_bytes) == (None, None)
 
 
 async def test_a_run_goes_on_where_a_checkpoint_ends(
@@ -111,13 +139,13 @@ async def test_a_run_goes_on_where_a_checkpoint_ends(
 ) -> None:
     """It asks for the pages that are left, tells so first, and its figures are those of both runs."""
     earlier = {"retries": {"http_503": 2, "timeout": 1}, "started_at": "2026-11-22T10:00:00Z", "requests": 100}
-    checkpoint = await checkpoint_after(intercom, 3, **earlier, runs=4, rate_limit_wait_s=1.5, total_count_first=990)
+    checkpoint = await figures_after(intercom, 3, **earlier, runs=4, rate_limit_wait_s=1.5, total_count_first=990)
     requests, written = sandbox.requests, Written()
     run = run_of(intercom, written)
-    run.go_on(checkpoint)
-    assert written.events == [exporter.Resumed(checkpoint.figures.position)]
-    assert replace(run.figures(), runs=4) == checkpoint.figures
-    await run.into(written.append)
+    run.job.resume(checkpoint)
+    assert written.events == [exporter.Resumed(checkpoint.position)]
+    assert replace(run.figures(), runs=4) == checkpoint
+    await run.move()
     assert written.content == lines_of(sandbox.workspace.records(450, 1_000))
     assert sandbox.requests - requests == 4
     figures = run.figures()
@@ -132,11 +160,11 @@ async def test_retries_add_up_over_runs(lines_of: Lines) -> None:
     async with exporter.Sandbox(1_000, faults=["http_503@6x2", "http_500@7"]) as sandbox:
         patience = exporter.Patience(first_backoff_s=0.001)
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
-            checkpoint = await checkpoint_after(intercom, 1, retries={"http_503": 5, "network": 1}, requests=10)
+            checkpoint = await figures_after(intercom, 1, retries={"http_503": 5, "network": 1}, requests=10)
             written = Written()
             run = run_of(intercom, written)
-            run.go_on(checkpoint)
-            await run.into(written.append)
+            run.job.resume(checkpoint)
+            await run.move()
     assert written.content == lines_of(sandbox.workspace.records(150, 1_000))
     assert run.figures().retries == {"http_500": 1, "http_503": 7, "network": 1}
     assert run.figures().requests == 10 + 6 + 3
@@ -144,10 +172,10 @@ async def test_retries_add_up_over_runs(lines_of: Lines) -> None:
 
 async def test_the_guard_goes_along(intercom: exporter.Intercom) -> None:
     """What the loop guard remembers is the same, in however many runs the pages came."""
-    one, two = run_of(intercom, Written()), run_of(intercom, Written())
-    await one.into(Written().append)
-    two.go_on(await checkpoint_after(intercom, 4))
-    await two.into(Written().append)
+    one, two = run_of(intercom), run_of(intercom)
+    await one.move()
+    two.job.resume(await figures_after(intercom, 4))
+    await two.move()
     assert two.figures().trail == one.figures().trail
 
 
@@ -156,10 +184,10 @@ async def test_a_checkpoint_that_cannot_be_understood_is_refused(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, damage: dict[str, Any]
 ) -> None:
     """A damaged note or an impossible cursor is refused before any request."""
-    checkpoint = await checkpoint_after(intercom, 3, **damage)
+    checkpoint = await figures_after(intercom, 3, **damage)
     requests, written = sandbox.requests, Written()
     with pytest.raises(ValueError, match=r"unpack|cursor"):
-        run_of(intercom, written).go_on(checkpoint)
+        run_of(intercom, written).job.resume(checkpoint)
     assert written.events == []
     assert sandbox.requests == requests
 
@@ -169,13 +197,13 @@ async def test_a_limit_counts_what_earlier_runs_wrote(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines, limit: int, left: int
 ) -> None:
     """Only the contacts that are still missing are asked for, none where the limit was reached before."""
-    checkpoint, written = await checkpoint_after(intercom, 3), Written()
+    checkpoint, written = await figures_after(intercom, 3), Written()
     run, before = run_of(intercom, written, max_contacts=limit), sandbox.requests
-    run.go_on(checkpoint)
-    await run.into(written.append)
+    run.job.resume(checkpoint)
+    await run.move()
     assert written.content == lines_of(sandbox.workspace.records(450, 450 + left))
     assert sandbox.requests - before == -(-left // 150)
-    summary = run.summary(run.settings())
+    summary = run.job.state.summary(run.settings)
     assert (summary.contacts, summary.complete, summary.limited_to_contacts) == (450 + left, limit >= 1_000, limit)
 
 
@@ -183,14 +211,14 @@ async def test_an_end_that_was_reached_is_not_asked_for_again(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox
 ) -> None:
     """When the last page had been written, nothing is requested and nothing appended."""
-    first, written = run_of(intercom, Written()), Written()
-    await first.into(Written().append)
+    first, written = run_of(intercom), Written()
+    await first.move()
     requests, run = sandbox.requests, run_of(intercom, written)
-    run.go_on(Checkpoint(settings=first.settings(), figures=first.figures()))
-    await run.into(written.append)
+    run.job.resume(first.figures())
+    await run.move()
     assert written.frames == []
     assert sandbox.requests == requests
-    assert run.summary(run.settings()).complete
+    assert run.job.state.summary(run.settings).complete
 
 
 @pytest.mark.parametrize("form", [NDJSON, NDJSON_GZIP])
@@ -199,24 +227,24 @@ async def test_an_empty_workspace_is_an_empty_frame(form: Any) -> None:
     async with exporter.Sandbox(0) as sandbox, exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
         written = Written()
         first = run_of(intercom, written, form=form)
-        await first.into(written.append)
+        await first.move()
         content = written.content
         assert (gzip.decompress(content) if content else content) == b""
         assert bool(content) == (form is NDJSON_GZIP)
         assert first.figures().position == exporter.Position(None, 1, 0, len(content), 0, reached_end=True)
         run = run_of(intercom, written, form=form)
-        run.go_on(Checkpoint(settings=first.settings(), figures=first.figures()))
-        await run.into(written.append)
+        run.job.resume(first.figures())
+        await run.move()
         assert written.content == content
 
 
 async def test_a_summary_sums_up(intercom: exporter.Intercom) -> None:
     """The figures of all runs, the settings and the files: what a manifest holds."""
-    run = run_of(intercom, Written())
-    run.go_on(await checkpoint_after(intercom, 5, runs=2, started_at="2026-11-22T10:00:00Z"))
-    await run.into(Written().append)
+    run = run_of(intercom)
+    run.job.resume(await figures_after(intercom, 5, runs=2, started_at="2026-11-22T10:00:00Z"))
+    await run.move()
     files = (exporter.FileSummary("a.ndjson", 1, "ab", 2, 3),)
-    summary = run.summary(replace(run.settings(7, 9), base_url="the sandbox"), files)
+    summary = run.job.state.summary(replace(run.settings, part_contacts=7, part_bytes=9, base_url="the sandbox"), files)
     assert summary == exporter.Summary(
         tool=f"intercom-exporter {exporter.__version__}",
         complete=True,
@@ -259,15 +287,15 @@ async def test_another_version_than_the_one_asked_for_is_told_once_a_run(raw_ser
     async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
         first, second = Written(), Written()
         run = run_of(intercom, first)
-        await run.into(first.append)
+        await run.move()
         others = [event for event in first.events if not isinstance(event, exporter.Requested)]
         assert others[0] == exporter.VersionMismatch("2.14", "2.9")
         assert sum(isinstance(event, exporter.VersionMismatch) for event in first.events) == 1
         assert run.figures().api_version_echoed == "2.9"
         again = run_of(intercom, second)
         position = exporter.Position("c1", 1, 1, 10, 10)
-        again.go_on(Checkpoint(settings=run.settings(), figures=replace(run.figures(), position=position)))
+        again.job.resume(replace(run.figures(), position=position))
         assert again.figures().api_version_echoed == "2.9"
-        await again.into(second.append)
+        await again.move()
         others = [event for event in second.events if not isinstance(event, exporter.Requested)]
         assert others[1] == exporter.VersionMismatch("2.14", "2.9")

@@ -13,8 +13,9 @@ LAYERS = (
     {"_version", "compression", "errors", "extras", "model", "rawjson", "tasks", "text", "validation"},
     {"formats", "observe"},
     {"layout"},
+    {"options", "state"},
     {"archive", "destination", "sandbox", "source"},
-    {"duplicate_count", "estimate", "exports", "job", "pipeline", "preflight", "streams", "summing"},
+    {"estimate", "exports", "job", "pipeline", "preflight", "streams"},
     {"__init__", "__main__", "cli"},
 )
 """Modules and packages below `exporter`, from the ground up. A layer imports those below it."""

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import ApiError, ConfigError, Page, SinkError
+from exporter.formats.encoder import Encoder
 from exporter.formats.registry import NDJSON, NDJSON_GZIP, Format
 from exporter.model import Frame
-from exporter.pipeline import Flow, in_a_task, pump
+from exporter.options import ExportOptions
+from exporter.pipeline import in_a_task, pump
 
 
 class WatchedPage(Page):
@@ -106,7 +108,7 @@ async def test_pages_are_written_once_and_in_order(
         reached_end = page.whole and page.next_cursor is None
         busy -= 1
 
-    await pump(source, Flow(NDJSON, consumers, queue_pages), append)
+    await pump(source, Encoder(), append, ExportOptions(consumers=consumers, queue_pages=queue_pages))
     assert reached_end == bool(sizes)
     assert len(written) == len(sizes)
     assert b"".join(written) == b"".join(expected(sizes))
@@ -121,7 +123,7 @@ async def test_the_bytes_do_not_depend_on_the_consumers(consumers: int) -> None:
     async def append(frame: Frame, _page: Page) -> None:
         written.extend(frame.content)
 
-    await pump(Source(sizes), Flow(NDJSON_GZIP, consumers), append)
+    await pump(Source(sizes), Encoder(form=NDJSON_GZIP), append, ExportOptions(consumers=consumers))
     assert gzip.decompress(written) == b"".join(expected(sizes))
     assert bytes(written) == b"".join([NDJSON_GZIP.encode(page).content async for page in Source(sizes)])
 
@@ -135,7 +137,7 @@ async def test_a_stalled_destination_stops_the_requests(consumers: int, queue_pa
         await release.wait()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pump, source, Flow(NDJSON, consumers, queue_pages), append)
+        tasks.start_soon(pump, source, Encoder(), append, ExportOptions(consumers=consumers, queue_pages=queue_pages))
         await settle(lambda: source.asked)
         assert source.asked == source.alive == queue_pages + consumers
         release.set()
@@ -157,7 +159,7 @@ async def test_a_written_page_is_held_by_nobody() -> None:
             done.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pump, silent_pages(), Flow(NDJSON, 3), append)
+        tasks.start_soon(pump, silent_pages(), Encoder(), append, ExportOptions(consumers=3))
         await done.wait()
         await settle(lambda: source.alive)
         assert (written, source.alive) == ([1, 2, 3, 4, 5], 0)
@@ -193,7 +195,7 @@ async def test_the_first_failure_leaves_as_itself(place: str, consumers: int) ->
 
     before = asyncio.all_tasks()
     with pytest.raises(type(failure)) as caught:
-        await pump(source, Flow(form, consumers, 2), append)
+        await pump(source, Encoder(form=form), append, ExportOptions(consumers=consumers, queue_pages=2))
     assert caught.value is failure
     assert caught.value.__cause__ is cause
     assert written == list(range(1, len(written) + 1))
@@ -215,7 +217,7 @@ async def test_a_failure_does_not_wait_for_a_silent_source() -> None:
         raise SinkError("full")
 
     with pytest.raises(SinkError):
-        await pump(pages(), Flow(NDJSON), append)
+        await pump(pages(), Encoder(), append, ExportOptions())
 
 
 @pytest.mark.parametrize("silent", ["source", "append"])
@@ -238,9 +240,9 @@ async def test_cancelling_ends_it_at_once(silent: str) -> None:
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
             if silent == "source":
-                tasks.start_soon(pump, silent_pages(), Flow(NDJSON), append)
+                tasks.start_soon(pump, silent_pages(), Encoder(), append, ExportOptions())
             else:
-                tasks.start_soon(pump, source, Flow(NDJSON), forever)
+                tasks.start_soon(pump, source, Encoder(), forever, ExportOptions())
             await waiting.wait()
             scope.cancel()
     assert scope.cancelled_caught
@@ -254,7 +256,7 @@ async def test_cancelling_a_plain_task_is_a_cancelled_error() -> None:
         waiting.set()
         await asyncio.sleep(60)
 
-    task = asyncio.create_task(pump(Source([1] * 10), Flow(NDJSON), append))
+    task = asyncio.create_task(pump(Source([1] * 10), Encoder(), append, ExportOptions()))
     await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -274,7 +276,7 @@ async def test_a_shielded_write_is_finished_when_cancelled() -> None:
         await anyio.lowlevel.checkpoint()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pump, Source([1] * 10), Flow(NDJSON), append)
+        tasks.start_soon(pump, Source([1] * 10), Encoder(), append, ExportOptions())
         await begun.wait()
         tasks.cancel_scope.cancel()
         release.set()
@@ -294,7 +296,7 @@ async def test_a_limit_cuts_to_the_contact(sizes: list[int], most: int, consumer
         written.append(frame.content)
         whole.append(page.whole)
 
-    await pump(source, Flow(NDJSON, consumers, max_contacts=most), append)
+    await pump(source, Encoder(), append, ExportOptions(consumers=consumers, max_contacts=most))
     assert b"".join(written) == b"".join(expected(sizes, most))
     needed = next((n for n in range(1, len(sizes) + 1) if sum(sizes[:n]) >= most), len(sizes))
     assert source.asked == needed
@@ -306,20 +308,20 @@ async def test_a_limit_cuts_to_the_contact(sizes: list[int], most: int, consumer
 def test_a_flow_needs_whole_numbers(name: str, value: Any) -> None:
     """Figures that make no sense are refused when the flow is described; only the limit may be none."""
     if (name, value) == ("max_contacts", None):
-        assert Flow(NDJSON, max_contacts=value).max_contacts is None
+        assert ExportOptions(max_contacts=value).max_contacts is None
         return
     with pytest.raises(ConfigError, match=f"{name} must be a whole number"):
-        Flow(NDJSON, **{name: value})
+        ExportOptions(**{name: value})
 
 
 @pytest.mark.parametrize("value", [1_000, 1_001])
 def test_a_flow_has_a_bound_on_its_consumers(value: int) -> None:
     """More tasks than anybody could use are a wrong argument, not a machine without memory."""
     if value == 1_000:
-        assert Flow(NDJSON, consumers=value).consumers == value
+        assert ExportOptions(consumers=value).consumers == value
         return
     with pytest.raises(ConfigError, match="consumers must be a whole number from 1 to 1,000, not"):
-        Flow(NDJSON, consumers=value)
+        ExportOptions(consumers=value)
 
 
 async def test_a_job_in_a_task_gives_its_result_or_its_failure() -> None:

@@ -8,7 +8,7 @@ each bucket is then counted on its own.
 import os
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate, chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import IO
 
 from exporter.errors import SinkError
 from exporter.layout.atomic import write_all
-from exporter.rawjson.contact_keys import KEY_BYTES
+from exporter.rawjson.contact_keys import KEY_BYTES, page_keys
 
 _BUFFERED_KEYS = 50_000
 _KEYS_AT_ONCE = 8_000
@@ -94,6 +94,26 @@ class KeyCount:
             return None
         finally:
             self.close()
+
+    def count_of(self, batches: Iterable[Sequence[bytes]], between: Callable[[], object]) -> int | None:
+        """Count the contacts that had come before in these batches. Blocks, and drops all keys.
+
+        Args:
+            batches: JSON of contacts.
+            between: as for `count`.
+
+        Returns:
+            None where the batches cannot be read to their end, or the keys not be kept.
+        """
+        try:
+            for batch in batches:
+                between()
+                self.add(page_keys(batch))
+                if self.is_full:
+                    self.spill()
+        except OSError:
+            return None
+        return self.count(between)
 
     def close(self) -> None:
         """Drop all keys."""

@@ -17,7 +17,7 @@ from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.telling import events_for
 from exporter.errors import ConfigError, ExporterError
-from exporter.preflight import Checked, check
+from exporter.preflight import Checked, check_with
 from exporter.text import count, duration, one_line, size
 
 
@@ -41,22 +41,7 @@ async def check_and_tell(  # noqa: PLR0913 - one group of options each
         make_shape = partial(shape.shape, allow_readable_secrets=source.allow_readable_secrets)
         shaped = await read_in_thread(make_shape)
         async with source.intercom() as intercom:
-            checked = await check(
-                intercom,
-                output.output,
-                compression=output.compression,
-                file_format=output.file_format,
-                part_contacts=output.part_contacts,
-                part_bytes=output.part_bytes,
-                max_contacts=output.max_contacts,
-                shape=shaped,
-                expansion=shape.expansion(),
-                csv_raw=output.csv_raw,
-                csv_bom=output.csv_bom,
-                min_free_bytes=output.min_free_disk,
-                records=shape.records,
-                allow_shortfall=output.allow_shortfall,
-            )
+            checked = await check_with(intercom, output.output, shape.export_options(output, shaped))
         print(_json(checked) if as_json else _text(checked, output.output))  # noqa: T201
         return exits.USAGE if strict and checked.warnings else exits.COMPLETE
 

@@ -20,13 +20,12 @@ from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.tuning import tune_process
 from exporter.errors import ExporterError
-from exporter.exports import export
+from exporter.exports import export_with
 from exporter.observe.events import Event
 
 if TYPE_CHECKING:
     from exporter.source.intercom import Intercom
 
-_CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 
 Workspace = Callable[[], AbstractAsyncContextManager["Intercom"]]
 
@@ -99,28 +98,7 @@ async def _run(job: Job, reporter: Reporter, meter: Meter, pattern: str) -> int:
         make_shape = partial(shape.shape, allow_readable_secrets=job.source.allow_readable_secrets)
         shaped = await read_in_thread(make_shape)
         async with job.workspace() as intercom:
-            summary = await export(
-                intercom,
-                output.output,
-                consumers=_consumers(output, shape),
-                queue_pages=output.queue_pages,
-                max_contacts=output.max_contacts,
-                overwrite=output.overwrite,
-                restart=output.restart,
-                compression=output.compression,
-                file_format=output.file_format,
-                part_contacts=output.part_contacts,
-                part_bytes=output.part_bytes,
-                shape=shaped,
-                expansion=shape.expansion(),
-                csv_raw=output.csv_raw,
-                csv_bom=output.csv_bom,
-                records=shape.records,
-                allow_shortfall=output.allow_shortfall,
-                checkpoint_every_s=output.checkpoint_every,
-                min_free_bytes=output.min_free_disk,
-                observer=observe,
-            )
+            summary = await export_with(intercom, output.output, shape.export_options(output, shaped), observe)
         reporter.finished(summary)
         return exits.COMPLETE
 
@@ -133,9 +111,3 @@ async def _run(job: Job, reporter: Reporter, meter: Meter, pattern: str) -> int:
     except ExporterError as error:
         reporter.failed(error)
         return exits.fail(error, kept=reporter.kept, verbose=job.report.verbose)
-
-
-def _consumers(output: OutputOptions, shape: ShapeOptions) -> int:
-    if output.consumers is not None:
-        return output.consumers
-    return _EXPANDING_CONSUMERS if shape.expands else _CONSUMERS

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from exporter.model import Summary
 from exporter.rawjson.normalization import NAMES
-from exporter.source.shortfall import counts
+from exporter.state import counts
 from exporter.text import count, duration
 
 _MOST_FIELDS = 5

@@ -194,14 +194,16 @@ class OutputOptions:
             ConfigError: the name has no format, or a folder cannot be made.
         """
         from exporter.cli.paths import dated, expanded, make_parents
-        from exporter.exports import Parts, destination
+        from exporter.exports import place_of
+        from exporter.options import ExportOptions
 
         now = datetime.now(UTC)
         output = expanded(self.output, now, restart=self.restart)
         # Another day's export is resumed and never replaced.
         named = replace(self, output=output, overwrite=self.overwrite and output == dated(self.output, now))
         if self.mkdir and self.output != "-":
-            destination(named.output, self.format, Parts(self.part_contacts, self.part_bytes))
+            parts = ExportOptions(file_format=self.format, part_contacts=self.part_contacts, part_bytes=self.part_bytes)
+            place_of(named.output, parts)
             make_parents(named.output)
         return named
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 from exporter.cli.secret_files import read_key
-from exporter.cli.settings import CONTACTS
+from exporter.cli.settings import CONTACTS, OutputOptions
 from exporter.cli.values import File, Flag, Paths, whole
 from exporter.errors import ConfigError
 from exporter.validation import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
     from exporter.formats.selection import Shape
-    from exporter.source.expansion import Expansion, ListName
+    from exporter.options import Expansion, ExportOptions, ListName
+
+_CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 
 
 @Parameter(name="*", group=CONTACTS)
@@ -48,10 +50,38 @@ class ShapeOptions:
     """exact: each contact's bytes are the API's. normalized: what strict JSON readers refuse or change (repeated keys,
     lone surrogates, integers beyond 64 bits, numbers that a double cannot hold) is corrected and counted."""
 
-    @property
-    def expands(self) -> bool:
-        """Whether lists are completed."""
-        return bool(self.expand)
+    def export_options(self, output: OutputOptions, shape: "Shape") -> "ExportOptions":
+        """Return the settings of an export in one object.
+
+        Args:
+            output: where it goes.
+            shape: what `shape` returned.
+
+        Raises:
+            ConfigError: a value is out of range, or there is no such list.
+        """
+        from exporter.options import ExportOptions
+
+        consumers = output.consumers or (_EXPANDING_CONSUMERS if self.expand else _CONSUMERS)
+        return ExportOptions(
+            consumers=consumers,
+            queue_pages=output.queue_pages,
+            max_contacts=output.max_contacts,
+            overwrite=output.overwrite,
+            restart=output.restart,
+            compression=output.compression,
+            file_format=output.file_format,
+            part_contacts=output.part_contacts,
+            part_bytes=output.part_bytes,
+            shape=shape,
+            expansion=self.expansion(),
+            csv_raw=output.csv_raw,
+            csv_bom=output.csv_bom,
+            records=self.records,
+            allow_shortfall=output.allow_shortfall,
+            checkpoint_every_s=output.checkpoint_every,
+            min_free_bytes=output.min_free_disk,
+        )
 
     def expansion(self) -> "Expansion":
         """Make the expansion these options describe.
@@ -59,7 +89,7 @@ class ShapeOptions:
         Raises:
             ConfigError: there is no such list.
         """
-        from exporter.source.expansion import LISTS, Expansion
+        from exporter.options import LISTS, Expansion
 
         # Whether they are names of lists, it looks itself.
         named = cast("tuple[ListName, ...]", tuple(dict.fromkeys(self.expand)))

@@ -1,69 +1,63 @@
-"""The asynchronous side of an `Output`: appends, commits when it is time, and never leaves a write half done."""
+"""Files as a destination: the asynchronous side of an `Output`. It never leaves a write half done."""
 
 import asyncio
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 
+from exporter.destination.base import Capabilities, Destination, Found, State
 from exporter.destination.disk_thread import DiskThread
+from exporter.destination.free_space import NoSpaceError
 from exporter.destination.local import Output
-from exporter.destination.write_policy import NoSpaceError
 from exporter.errors import CheckpointError, SinkError
+from exporter.formats.encoder import Encoder
 from exporter.layout.atomic import writing
 from exporter.layout.checkpoint import Figures
 from exporter.layout.disk_limits import record_in
-from exporter.model import FileSummary, Frame, Summary, joined
+from exporter.layout.read_back import read_back
+from exporter.model import Frame, Summary, joined
 from exporter.observe.events import Committed, DiskLimited, Observer
 
 T = TypeVar("T")
 COMMIT_BYTES = 64_000_000
 _DONE = object()
+_ROWS = "csv"
 
 
-class FileSink:
-    """Writes frames to an `Output`, as an asynchronous context manager.
+class FileDestination(Destination):
+    """Writes frames to an `Output`.
 
-    Entering it finds out what is there and checks it, and leaves the checkpoint
-    as it is before the first frame or commit; after that, leaving it by an
-    exception commits what is written.
+    The checkpoint stays as it is before `start`; after that, leaving the block
+    by an exception commits what is written.
 
     Args:
         output: the output itself.
-        figures: tells how far the export has got, the latest frame included.
-        observer: is told of each commit.
+        observer: notified of each commit, and of what the disk cannot do.
         clock: seconds, for the commits.
 
-    Attributes:
-        opening: what each file begins with.
-
     Raises:
-        ConfigError, CheckpointError, SinkError: from entering the block; see `Output.open`.
+        ConfigError, CheckpointError, SinkError: from `open`; see `Output.open`.
 
     Cancellation:
         A write or commit that has begun is finished first; then what is
         written is committed.
     """
 
-    def __init__(
-        self,
-        output: Output,
-        figures: Callable[[], Figures],
-        observer: Observer,
-        clock: Callable[[], float] = anyio.current_time,
-    ) -> None:
+    def __init__(self, output: Output, observer: Observer, clock: Callable[[], float] = anyio.current_time) -> None:
         self._output = output
-        self._figures = figures
+        self.checkpoint, self.scratch_folder = output.place.checkpoint, output.place.folder
+        # Rows of CSV cannot be read back as contacts.
+        self.capabilities = Capabilities(resumes=True, reads_back=not output.settings.format.startswith(_ROWS))
         self._observer = observer
-        self.opening = Frame(b"", 0, 0)
+        self._header = Frame(b"", 0, 0)
         self._clock = clock
         self._uncommitted_bytes = 0
         self._committed_at = clock()
-        self._began = False
         self._failed = False
         self._limits: set[str] = set()
         self._thread = DiskThread(partial(record_in, self._limits))
@@ -71,24 +65,40 @@ class FileSink:
         self._turn = anyio.Lock(fast_acquire=True)  # without a turn of the event loop for each page
         self._written = anyio.Event()  # since the latest commit
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._do_steps(self._output.open())
-        except BaseException:
-            await self._close()
-            raise
-        return self
-
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             # After a failure of the disk nothing that it said before can be relied on.
-            if error is not None and self._began and not self._failed:
+            if error is not None and self._state is not None and not self._failed:
                 with suppress(Exception):  # what ended the block is what counts, and the checkpoint before is good
                     await self.commit()
         finally:
-            await self._close()
+            with writing(self._output.place.path):
+                await self._thread.end(self._output.close)
+
+    async def open(self) -> Found:
+        """Take the output for this process, and find out what is there."""
+        await self._do_steps(self._output.open())
+        return self._output.finished or (self._output.resumed.figures if self._output.resumed else None)
+
+    async def start(self, state: State) -> None:
+        """Commit for the first time: from that moment a run counts, and its settings are on record."""
+        self._state = state
+        await self.commit()
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        """Take the header of each file, and what makes the files of a format that has to be converted."""
+        self._header = encoder.header
+        self._output.make = encoder.converter
+
+    def check_free_space(self, needed: int = 0) -> None:
+        """Check that a temporary file beside the output leaves the minimum of free space."""
+        self._output.check_free_space(needed)
+
+    def read_back(self) -> Iterator[list[bytes]]:
+        """Yield all contacts that are written, some at a time. Blocks; not of CSV."""
+        return read_back(self._output.place, has_part=self._output.part is not None)
 
     async def append(self, frame: Frame) -> Frame:
         """Write a frame at the end, in a new part if it has no room in this one.
@@ -99,14 +109,13 @@ class FileSink:
         Cancellation:
             Once begun it is finished; but making a file of a full journal is not waited for, and done again later.
         """
-        self._began = True
         if not frame.content:
             return frame
         async with self._turn:
             if not self._output.has_room(frame):
                 await self._rotate()
             if frame.contacts and self._output.begins_a_file:
-                frame = joined(self.opening, frame)
+                frame = joined(self._header, frame)
             await self._do(lambda: self._output.append(frame))
             self._uncommitted_bytes += len(frame.content)
             self._written.set()
@@ -117,7 +126,7 @@ class FileSink:
         """Commit, if the latest time is a while ago or much has been written since."""
         if (
             self._uncommitted_bytes >= COMMIT_BYTES
-            or self._clock() - self._committed_at >= self._output.manners.checkpoint_every_s
+            or self._clock() - self._committed_at >= self._output.options.checkpoint_every_s
         ):
             await self.commit()
 
@@ -134,41 +143,38 @@ class FileSink:
 
     async def keep_committing(self) -> None:
         """Commit what is written when it is time, for as long as no page comes; to be cancelled at the end."""
-        every_s = self._output.manners.checkpoint_every_s
+        every_s = self._output.options.checkpoint_every_s
         while every_s:  # else each page commits
             await self._written.wait()
             await anyio.sleep(max(self._committed_at + every_s - self._clock(), every_s / 10))
             await self.commit_if_due()
 
-    async def finish(self, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
+    async def finish(self) -> Summary:
         """Give the output its names, and put its manifest there.
 
-        Args:
-            summarise: makes the export's summary, given its files.
-
         Cancellation:
-            Finished first, once begun; likewise.
+            Finished first, once begun; but making a file of a journal may be cancelled, and is done again later.
 
         Durability:
             All files and the manifest are on disk when this returns; the
             checkpoint is gone.
         """
-        figures = self._figures()
+        state, figures = self.state, self.state.figures()
         if self._output.make and self._output.has_a_part:  # that takes a while, and may be cancelled
             async with self._turn:
                 await self._do_steps(self._output.rotate(figures))
-        return await self._do(lambda: self._output.finish(figures, summarise))
+        settings = self._output.settings
+        return await self._do(lambda: self._output.finish(figures, lambda files: state.summary(settings, files)))
 
     async def _rotate(self) -> None:
         """Finish a part. Where a file is made of it that takes a while: a cancellation leaves it as it was before."""
-        figures = self._figures()
+        figures = self.state.figures()
         await self._do_steps(self._output.rotate(figures))
         await self._recorded(figures)
 
     async def _record(self, work: Callable[[Figures], None]) -> None:
         """Commit, and tell of it."""
-        self._began = True
-        figures = self._figures()  # here, and not in the thread: the requests go on meanwhile
+        figures = self.state.figures()  # here, and not in the thread: the requests go on meanwhile
         await self._do(lambda: work(figures))
         await self._recorded(figures)
 
@@ -181,10 +187,6 @@ class FileSink:
         if limits := tuple(sorted(self._limits - self._limits_told)):
             self._limits_told |= self._limits
             self._observer(DiskLimited(limits))
-
-    async def _close(self) -> None:
-        with writing(self._output.place.path):
-            await self._thread.end(self._output.close)
 
     async def _do_steps(self, steps: Generator[None]) -> None:
         """Do work that a cancellation may end between two pieces of it; then it lets go of what it holds."""

@@ -21,17 +21,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from exporter.destination.conversion import Conversion, Make
+from exporter.destination.free_space import check_free_space
 from exporter.destination.lock import lock_output, open_locked, refuse_locked_output, release
 from exporter.destination.part import Part, check_length, unusable
 from exporter.destination.preconditions import inspect, make_folder
 from exporter.destination.publishing import adopt_old_names, clear_away, publish
-from exporter.destination.write_policy import Manners
 from exporter.errors import CheckpointError, ConfigError, SinkError
 from exporter.layout.atomic import open_private, prepare_file, put_in_place, remove, sync_folder
 from exporter.layout.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
 from exporter.layout.manifest import encode_manifest
 from exporter.layout.paths import Place
 from exporter.model import FileSummary, Frame, Summary
+from exporter.options import ExportOptions
 
 MOST_PARTS = 100_000
 """More would make each checkpoint take seconds: it names every part."""
@@ -42,27 +43,27 @@ _SMALL_FILES_BYTES = 64 * 1024  # the first checkpoint and the manifest, in whol
 class Output:
     """The files of one export, and the checkpoint between them. Blocks: every call belongs in a thread.
 
-    Every method raises `OSError` as it comes when the disk fails; `FileSink`
+    Every method raises `OSError` as it comes when the disk fails; `FileDestination`
     translates it. After that only `close` makes sense.
 
     Attributes:
         place: its names.
         settings: what decides its bytes.
-        manners: how it is begun, and when it stops.
+        options: how it is begun, and when it stops.
         finished: the summary of the finished export that was found, else None.
         resumed: the checkpoint to go on from, None when it begins.
         part: the part that is written, None before its first frame.
         make: makes the files of a format that has to be converted.
     """
 
-    def __init__(self, place: Place, settings: Settings, manners: Manners) -> None:
+    def __init__(self, place: Place, settings: Settings, options: ExportOptions) -> None:
         self.settings = settings
         self.finished: Summary | None = None
         self.resumed: Checkpoint | None = None
         self.part: Part | None = None
         self.make: Make | None = None
         self.place = place
-        self.manners = manners
+        self.options = options
         self._files: tuple[FileSummary, ...] = ()
         self._locks: list[int] = []
         self._checkpoint_bytes = 0
@@ -90,13 +91,13 @@ class Output:
         try:
             yield from self._go_on(found)
         except CheckpointError:
-            if not (found.is_written and (self.manners.restart or self.manners.overwrite)):
+            if not (found.is_written and (self.options.restart or self.options.overwrite)):
                 raise
             self._drop(found)
 
     def _inspect(self) -> Summary | Checkpoint | None:
         try:
-            return inspect(self.place, self.settings, overwrite=self.manners.overwrite, restart=self.manners.restart)
+            return inspect(self.place, self.settings, overwrite=self.options.overwrite, restart=self.options.restart)
         except (CheckpointError, ConfigError):
             if not self._locks:
                 with suppress(OSError, ValueError):  # what is in the way may be anything
@@ -270,18 +271,19 @@ class Output:
 
     def _publish(self, number: int) -> None:
         """Give a part that the checkpoint calls finished its name."""
-        publish(self.place, number, overwrite=self.manners.overwrite)
+        publish(self.place, number, overwrite=self.options.overwrite)
 
     def check_free_space(self, needed: int = 0) -> None:
         """Refuse a write that takes what is to be left, checkpoint and manifest included.
 
         Raises:
-            NoSpaceError: see `Manners.check_free_space`.
+            NoSpaceError: it would.
         """
-        if self.manners.min_free_bytes:
+        if self.options.min_free_bytes:
             folder = self.place.folder
             reserve = 2 * self._checkpoint_bytes + _SMALL_FILES_BYTES if needed else 0
-            self.manners.check_free_space(folder if folder.exists() else folder.parent, needed + reserve)
+            folder = folder if folder.exists() else folder.parent
+            check_free_space(folder, self.options.min_free_bytes, needed + reserve)
 
     def close(self) -> None:
         """Close everything, the lock last; a start that failed leaves no empty part."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exporter.errors import CheckpointError, ConfigError
 from exporter.layout.atomic import sync_folder, writing
-from exporter.layout.checkpoint import Checkpoint, Settings, load_checkpoint
+from exporter.layout.checkpoint import Checkpoint, Settings, load_checkpoint, settings_of
 from exporter.layout.disk_limits import recording
 from exporter.layout.foreign_files import MARKERS, is_dropping
 from exporter.layout.manifest import decode_manifest
@@ -131,26 +131,7 @@ def _as_written(place: Place, summary: Summary) -> Place:
 
 
 def _refuse_other(place: Place, settings: Settings, summary: Summary) -> None:
-    made_with = Settings(
-        base_url=summary.source.base_url,
-        endpoint=summary.source.endpoint,
-        api_version=summary.source.api_version,
-        per_page=summary.source.per_page,
-        format=_as_written(place, summary).suffix.removeprefix("."),
-        max_contacts=summary.limited_to_contacts,
-        part_contacts=summary.part_contacts,
-        part_bytes=summary.part_bytes,
-        fields=summary.fields,
-        dropped=summary.dropped,
-        pseudonymised=summary.pseudonymised,
-        pseudonym_key=summary.pseudonym_key,
-        expanded=summary.expanded,
-        tag_names=summary.tag_names,
-        csv_raw=summary.csv_raw,
-        csv_bom=summary.csv_bom,
-        csv_phones=summary.csv_phones,
-        records=summary.records,
-    )
+    made_with = settings_of(summary, _as_written(place, summary).suffix.removeprefix("."))
     if differences := made_with.differences(settings):
         raise CheckpointError(
             f"{str(place.path)!r} is a finished export with another {differences}: "

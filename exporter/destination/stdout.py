@@ -2,25 +2,33 @@
 
 import anyio.to_thread
 
+from exporter.destination.base import Destination
+from exporter.formats.encoder import Encoder
 from exporter.layout.atomic import write_all, writing
-from exporter.model import Frame, joined
+from exporter.layout.checkpoint import Settings
+from exporter.model import Frame, Summary, joined
 
 
-class StdoutSink:
+class StdoutDestination(Destination):
     """Writes frames to a descriptor.
 
     Args:
+        settings: of the export.
         descriptor: which.
-        opening: what comes before the first frame.
 
     Cancellation:
         Never waits for a reader that has stopped reading: the write under way
         is left behind in its thread, and how much of it went out is unknown.
     """
 
-    def __init__(self, descriptor: int = 1, opening: Frame | None = None) -> None:
+    def __init__(self, settings: Settings, descriptor: int = 1) -> None:
+        self._settings = settings
         self._descriptor = descriptor
-        self._opening = opening
+        self._header: Frame | None = None
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        """Take the header, which goes out before the first contact."""
+        self._header = encoder.header
 
     async def append(self, frame: Frame) -> Frame:
         """Write a frame; return it with what was written before it.
@@ -28,8 +36,15 @@ class StdoutSink:
         Raises:
             SinkError: its ``__cause__`` is `BrokenPipeError` when the reader went away.
         """
-        if self._opening and frame.contacts:
-            frame, self._opening = joined(self._opening, frame), None
-        with writing(None):
-            await anyio.to_thread.run_sync(write_all, self._descriptor, frame.content, abandon_on_cancel=True)
+        if self._header and frame.contacts:
+            frame, self._header = joined(self._header, frame), None
+        await self._write(frame.content)
         return frame
+
+    async def _write(self, content: bytes) -> None:
+        with writing(None):
+            await anyio.to_thread.run_sync(write_all, self._descriptor, content, abandon_on_cancel=True)
+
+    async def finish(self) -> Summary:
+        """Return the summary."""
+        return self.state.summary(self._settings)

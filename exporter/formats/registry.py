@@ -80,14 +80,14 @@ class Format:
             irregular=strictness.irregular,
         )
 
-    def opening(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
+    def header(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
         """Encode what stands at the beginning of each file: nothing, or a table's header."""
         plain = (MARK if bom else b"") + rows.header if rows else b""
         return Frame(self.compress(plain) if self.compress and plain else plain, 0, len(plain))
 
     def empty(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
         """Encode no contact at all, into a file that is valid all the same: of a table its header."""
-        return self.opening(rows, bom=bom) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
+        return self.header(rows, bom=bom) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
 
 
 def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:

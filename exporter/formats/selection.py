@@ -66,6 +66,11 @@ class Shape:
         return (*self.fields, *self.drop, *self.pseudonymise)
 
     @property
+    def has_ids(self) -> bool:
+        """Whether contacts keep their ids."""
+        return "id" not in self.drop and (not self.fields or "id" in self.fields)
+
+    @property
     def key_check(self) -> str | None:
         """Digits that differ for another key, and tell nothing of it; None where there are no pseudonyms."""
         return self._pseudonym(_CHECK)[:_CHECK_DIGITS] if self.pseudonymise else None

@@ -13,7 +13,7 @@ import orjson
 from exporter.errors import CheckpointError
 from exporter.layout.atomic import prepare_file, put_in_place, remove
 from exporter.layout.paths import CONVERTED, pending_path
-from exporter.model import FileSummary, Position, Timeline
+from exporter.model import FileSummary, Position, Summary, Timeline
 
 CHECKPOINT_VERSION = 1
 _LARGEST_BYTES = 1 << 26
@@ -75,6 +75,11 @@ class Settings:
         return ", ".join(name.replace("_", " ") for name in names)
 
     @property
+    def named_paths(self) -> tuple[str, ...]:
+        """Every path of a field that the settings name."""
+        return (*self.fields, *self.dropped, *self.pseudonymised)
+
+    @property
     def why_pages_matter(self) -> str:
         """Why another page size makes other bytes; empty where it does not."""
         if self.part_bytes is not None:
@@ -82,6 +87,38 @@ class Settings:
         if self.format.endswith((".gz", ".zst")):
             return "each page is compressed by itself, so the bytes depend on --per-page"
         return ""
+
+
+_SUMMARY_NAMES = {"max_contacts": "limited_to_contacts"}
+"""Settings that a summary has under another name."""
+
+_NOT_SUMMED = ("base_url", "endpoint", "api_version", "per_page", "format")
+"""Settings that a summary has in its source, or in its files' names."""
+
+
+def summary_settings(settings: Settings) -> dict[str, Any]:
+    """Return settings under the names that a summary, and so a manifest, has for them."""
+    names = (one.name for one in dataclasses.fields(Settings) if one.name not in _NOT_SUMMED)
+    return {_SUMMARY_NAMES.get(name, name): getattr(settings, name) for name in names}
+
+
+def settings_of(summary: Summary, file_format: str) -> Settings:
+    """Return the settings that a finished export was made with.
+
+    Args:
+        summary: of its manifest.
+        file_format: the suffix of its files without the dot.
+    """
+    source = summary.source
+    names = (one.name for one in dataclasses.fields(Settings) if one.name not in _NOT_SUMMED)
+    return Settings(
+        base_url=source.base_url,
+        endpoint=source.endpoint,
+        api_version=source.api_version,
+        per_page=source.per_page,
+        format=file_format,
+        **{name: getattr(summary, _SUMMARY_NAMES.get(name, name)) for name in names},
+    )
 
 
 def csv_settings(raw: bool | None, *, bom: bool) -> dict[str, Any]:

@@ -9,13 +9,13 @@ in the meantime.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl
 
 import anyio
 
-from exporter.errors import ApiError, ConfigError, ContractError, CredentialsError, SourceError
+from exporter.errors import ApiError, ContractError, CredentialsError, SourceError
 from exporter.model import Page
+from exporter.options import Expansion, ListName
 from exporter.rawjson.objects import id_and_name
 from exporter.source.body import LARGEST_BODY_BYTES
 from exporter.source.client import Client, Resource
@@ -24,11 +24,6 @@ from exporter.source.envelope import Envelope, parse
 from exporter.source.list_failures import FailureRate
 from exporter.source.loop_guard import LoopGuard
 from exporter.source.retry import Traffic, Transient
-from exporter.validation import MAX_CONCURRENCY, check_kinds, texts_of
-
-ListName: TypeAlias = Literal["tags", "notes", "companies", "subscriptions", "segments"]
-LISTS: tuple[ListName, ...] = get_args(ListName)
-"""The lists that can be expanded."""
 
 _PER_PAGE = {"notes": "150", "companies": "50"}
 _GONE = (404, 410)
@@ -36,53 +31,10 @@ _ROUNDS = 3
 _ITEM_BYTES = 64  # of memory, besides an item's bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """Which lists are completed.
-
-    Attributes:
-        lists: their names. Of tags, notes and companies only those are asked
-            for that say that there is more; subscriptions and segments of every
-            contact, which is one request each.
-        tag_names: whether tags get their names, by one request in all.
-        concurrency: requests under way at once, besides the listing's own; 1 to 100.
-
-    Raises:
-        ConfigError: there is no such list, or the concurrency is out of range.
-    """
-
-    lists: tuple[ListName, ...] = ()
-    tag_names: bool = False
-    concurrency: int = 30
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "lists", texts_of("lists", self.lists))
-        check_kinds({"tag_names": self.tag_names}, {"tag_names": bool})
-        if unknown := [name for name in self.lists if name not in LISTS]:
-            raise ConfigError(f"lists must be of {', '.join(LISTS)}, not {', '.join(unknown)}", "lists")
-        if type(self.concurrency) is not int or not 1 <= self.concurrency <= MAX_CONCURRENCY:
-            raise ConfigError(
-                f"concurrency must be a whole number from 1 to {MAX_CONCURRENCY}, not {self.concurrency!r}",
-                "concurrency",
-            )
-
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """The lists whose items tell more than they would else."""
-        named = ("tags",) if self.tag_names and "tags" not in self.lists else ()
-        return (*self.lists, *named)
-
-    def wanted(self, record: bytes) -> list[ListName]:
-        """Say which lists of a contact are to be fetched."""
-        more = says_more(record)
-        return [name for name in self.lists if name not in EMBEDDED or name in more]
-
-    def __bool__(self) -> bool:
-        """Whether anything is to be done."""
-        return bool(self.lists or self.tag_names)
-
-
-NO_EXPANSION = Expansion()
+def wanted_lists(expansion: Expansion, record: bytes) -> list[ListName]:
+    """Return the names of a contact's lists that are to be fetched."""
+    more = says_more(record)
+    return [name for name in expansion.lists if name not in EMBEDDED or name in more]
 
 
 @dataclass(slots=True)
@@ -151,7 +103,7 @@ class Expander:
         Returns:
             For each the place of its contact, its name, and its items or the cause why they cannot be had.
         """
-        wanted = [self._expansion.wanted(record) for record in records]
+        wanted = [wanted_lists(self._expansion, record) for record in records]
         places = self._rate.begin(sum(map(len, wanted)))
         found: list[tuple[int, ListName, Sequence[bytes] | str]] = []
 

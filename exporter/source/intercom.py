@@ -7,15 +7,18 @@ from typing import Self
 from anyio import CancelScope
 
 from exporter.errors import ConfigError
+from exporter.model import Position
 from exporter.observe.events import Observer, ignore
+from exporter.options import Expansion
 from exporter.source.argument_checks import checked_patience, checked_token, is_within
 from exporter.source.base_url import address
 from exporter.source.client import Client
 from exporter.source.contacts import Contacts
 from exporter.source.custom_attributes import fetch_attributes
 from exporter.source.envelope import is_sendable
-from exporter.source.expansion import Expander, Expansion
-from exporter.source.pages import Pages
+from exporter.source.expansion import Expander
+from exporter.source.loop_guard import LoopGuard
+from exporter.source.pages import Pages, ResumePoint
 from exporter.source.rate_limit import Window
 from exporter.source.retry import Patience, Traffic
 from exporter.source.workspace import WorkspaceName, fetch_workspace
@@ -154,9 +157,30 @@ class Intercom(AsyncBlock):
         """
         check_callable("observer", observer)
         check_kinds({"allow_shortfall": allow_shortfall}, {"allow_shortfall": bool})
-        pages = Pages(self._client, self.per_page, _checked_cursor(start), observer)
-        pages.allow_shortfall = allow_shortfall
-        return pages
+        point = ResumePoint(_checked_cursor(start))
+        return Pages(self._client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
+
+    def resumed_pages(
+        self, position: Position, guard: str, counted_first: int | None, observer: Observer, *, allow_shortfall: bool
+    ) -> Pages:
+        """List the contacts behind those that earlier runs of an export have written.
+
+        Args:
+            position: up to where everything is written.
+            guard: what `Page.resume` of the latest page written dumped.
+            counted_first: contacts that the API counted on the first page.
+            observer: same as for `pages`.
+            allow_shortfall: same as for `pages`.
+
+        Raises:
+            ValueError: this cannot be what an earlier run has left.
+        """
+        try:
+            cursor = _checked_cursor(position.next_cursor)
+        except ConfigError as exc:
+            raise ValueError(str(exc)) from None
+        point = ResumePoint(cursor, LoopGuard.load(guard), position.contacts, counted_first)
+        return Pages(self._client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
 
     def expander(self, expansion: Expansion, traffic: Traffic) -> Expander:
         """Make what completes the lists of contacts.

@@ -1,15 +1,40 @@
 """The guard that ends a listing when the API leads it in a circle."""
 
-from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Self
 
 from exporter.errors import ContractError
-from exporter.source.repeated_contacts import Repeats
+from exporter.source.repeated_contacts import Repeats, dumped
 
 _MARK_BYTES = 16
+_BLOCKS = 16
 _MAX_EMPTY_PAGES = 1_000  # far more than a workspace from which many contacts are deleted could have in a row
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeToken:
+    """What a guard remembers at one page, for another run that resumes behind that page.
+
+    Taking one costs next to nothing: it shares what it holds with the tokens
+    of other pages. Only `dump` takes some time.
+    """
+
+    steps: int
+    steps_to_anchor: int
+    anchor: bytes
+    first: bytes
+    blocks: tuple[bytes, ...]
+    forgotten_bytes: int
+    tail: bytes
+    repeats: tuple[int, int, frozenset[int]]
+
+    def dump(self) -> str:
+        """Write it down, for `LoopGuard.load`."""
+        recent = b"".join((*self.blocks, self.tail))[self.forgotten_bytes :].hex()
+        marks = f"{self.anchor.hex()}:{self.first.hex()}:{recent}"
+        return f"{self.steps}:{self.steps_to_anchor}:{marks}:{dumped(*self.repeats)}"
 
 
 class LoopGuard:
@@ -30,7 +55,9 @@ class LoopGuard:
     RECENT = 1024
 
     def __init__(self, start: str | None) -> None:
-        self._recent: deque[bytes] = deque()
+        self._blocks: tuple[bytes, ...] = ()  # the recent marks, the oldest first, in blocks that tokens share
+        self._forgotten_bytes = 0  # of the first block
+        self._tail = b""  # the marks behind the blocks
         self._known: set[bytes] = set()
         self._anchor = self._first = b""
         self._steps, self._steps_to_anchor = 0, 1
@@ -84,11 +111,15 @@ class LoopGuard:
                 f"the API's list does not end: page {page}, like the {_MAX_EMPTY_PAGES:,} pages before it, is empty"
             )
 
+    def token(self) -> ResumeToken:
+        """Return what it remembers now."""
+        repeats = (self.repeats.level, self.repeats.score, self.repeats.marks)
+        marks = self._blocks, self._forgotten_bytes, self._tail
+        return ResumeToken(self._steps, self._steps_to_anchor, self._anchor, self._first, *marks, repeats)
+
     def dump(self) -> str:
         """Write down what it remembers, for `load`."""
-        recent = b"".join(self._recent).hex()
-        marks = f"{self._anchor.hex()}:{self._first.hex()}:{recent}"
-        return f"{self._steps}:{self._steps_to_anchor}:{marks}:{self.repeats.dump()}"
+        return self.token().dump()
 
     @classmethod
     def load(cls, text: str) -> Self:
@@ -114,9 +145,15 @@ class LoopGuard:
 
     def _remember(self, mark: bytes) -> None:
         self._known.add(mark)
-        self._recent.append(mark)
-        if len(self._recent) > self.RECENT:
-            self._known.discard(self._recent.popleft())
+        self._tail += mark
+        if len(self._tail) >= max(self.RECENT // _BLOCKS, 1) * _MARK_BYTES:
+            self._blocks, self._tail = (*self._blocks, self._tail), b""
+        if len(self._known) > self.RECENT:
+            at, oldest = self._forgotten_bytes, self._blocks[0]
+            self._known.discard(oldest[at : at + _MARK_BYTES])
+            self._forgotten_bytes += _MARK_BYTES
+            if self._forgotten_bytes == len(oldest):
+                self._blocks, self._forgotten_bytes = self._blocks[1:], 0
 
 
 def mark_of(records: Sequence[bytes]) -> bytes:

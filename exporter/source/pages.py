@@ -18,7 +18,8 @@ from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
 from exporter.source.loop_guard import LoopGuard, mark_of
 from exporter.source.rate_limit import PageSize
 from exporter.source.retry import Traffic
-from exporter.source.shortfall import ShortList, shortfall
+from exporter.source.shortfall import ShortList
+from exporter.state import shortfall
 from exporter.tasks import cancel_and_wait
 from exporter.validation import AsyncItems
 
@@ -26,9 +27,29 @@ if TYPE_CHECKING:
     from exporter.source.session import Answer
 
 ENDPOINT = "/contacts"
+NEW_LISTING = LoopGuard(None).dump()
+"""What the guard of a listing remembers before its first page."""
+
 _BAD_REQUEST = 400
 _GONE = (404, 410)
 _SIZE = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """Where a listing of an earlier run is resumed.
+
+    Attributes:
+        cursor: of the next page; None at the beginning, where nothing is resumed.
+        guard: what the guard against loops remembered there.
+        listed: contacts that came before; None where that is not known.
+        counted_first: contacts that the API counted on the first page, None where it gave no count.
+    """
+
+    cursor: str | None = None
+    guard: LoopGuard | None = None
+    listed: int | None = None
+    counted_first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +72,7 @@ class Pages(AsyncItems):
             be more, the request for the next page leaves before this one is
             read; it is taken back if this one turns out to be no good.
         traffic: what the listing has cost so far.
-        guard: which cursors it has passed by; a listing that goes on in
-            another process brings its guard along.
-        listed: contacts so far, which it brings along too; None where it began
-            behind the beginning and nobody said how many came before.
-        counted_first: contacts that the API counted on the first page of the
-            listing, which it brings along too; None where it gave no count.
         redaction: finds the access token in what the API sends.
-        allow_shortfall: whether it may end although many of the contacts that
-            the API counts are missing; else the last page is asked for again.
 
     Raises:
         SourceError: its kind says what to do next.
@@ -68,18 +81,26 @@ class Pages(AsyncItems):
         Ends the request under way; the next step asks for the same page.
     """
 
-    def __init__(self, client: Client, per_page: int, start: str | None = None, observer: Observer = ignore) -> None:
+    def __init__(
+        self,
+        client: Client,
+        per_page: int,
+        start: ResumePoint = ResumePoint(),
+        observer: Observer = ignore,
+        *,
+        allow_shortfall: bool = False,
+    ) -> None:
         self.traffic = Traffic(logged(observer))
-        self.guard = LoopGuard(start)
-        self.listed: int | None = 0 if start is None else None
-        self.counted_first: int | None = None
+        self._guard = start.guard or LoopGuard(start.cursor)
+        self._listed = 0 if start.cursor is None else start.listed
+        self._counted_first = start.counted_first
         self.wanted: float = 0
-        self.allow_shortfall = False
+        self._allow_shortfall = allow_shortfall
         self.redaction = client.redaction
         self._client = client
         self._url = client.base_url + ENDPOINT
         self._size = PageSize(per_page)
-        self._cursor = start
+        self._cursor = start.cursor
         self._number = 0
         self._taken = 0
         self._ended = False
@@ -96,11 +117,11 @@ class Pages(AsyncItems):
             envelope = await self._fetch()
             cursor = self._own(envelope.next_cursor)
             keys, mark = page_keys(envelope.records), mark_of(envelope.records)
-            sample = self.guard.repeats.sample_of(keys or content_keys(envelope.records))
-            self.guard.count(len(envelope.records), self._number + 1)
-            self.guard.see(mark, self._number + 1)
-            self.guard.repeats.see(sample, self._number + 1)
-            self.guard.pass_by(cursor, self._number + 1)
+            sample = self._guard.repeats.sample_of(keys or content_keys(envelope.records))
+            self._guard.count(len(envelope.records), self._number + 1)
+            self._guard.see(mark, self._number + 1)
+            self._guard.repeats.see(sample, self._number + 1)
+            self._guard.pass_by(cursor, self._number + 1)
         except BaseException:
             self._take_back()
             raise
@@ -108,15 +129,16 @@ class Pages(AsyncItems):
             self._take_back()
         self._number += 1
         self._taken += len(envelope.records)
-        if self.listed == 0 and self._number == 1:
-            self.counted_first = envelope.total_count
-        if self.listed is not None:
-            self.listed += len(envelope.records)
+        if self._listed == 0 and self._number == 1:
+            self._counted_first = envelope.total_count
+        if self._listed is not None:
+            self._listed += len(envelope.records)
         self._cursor = cursor
         self._ended = cursor is None
         self._size.succeeded()
         counted, plain = envelope.total_count, envelope.plain
-        return Page(self._number, envelope.records, cursor, counted, plain=plain, keys=keys, sample=sample, mark=mark)
+        resume = self._guard.token()
+        return Page(self._number, envelope.records, cursor, counted, plain=plain, keys=keys, resume=resume)
 
     async def _fetch(self) -> Envelope:
         ahead, self._ahead = self._ahead, None
@@ -142,7 +164,7 @@ class Pages(AsyncItems):
         await self._go_ahead(body)
         try:
             envelope = parse(body, self._url)
-            if envelope.next_cursor is None and not self.allow_shortfall:
+            if envelope.next_cursor is None and not self._allow_shortfall:
                 self._check_end(envelope)
         except BrokenBody:
             self._take_back()
@@ -154,7 +176,7 @@ class Pages(AsyncItems):
         if self._taken + self._size.sent >= self.wanted:
             return
         cursor = glimpse(body)
-        if cursor is None or self.guard.knows(cursor):
+        if cursor is None or self._guard.knows(cursor):
             return
         per_page = self._size.for_next()
         request = self._client.send_ahead(ENDPOINT, _query(cursor, per_page), self.traffic)
@@ -175,13 +197,13 @@ class Pages(AsyncItems):
             ShortList: the page has to be asked for again.
         """
         taken = self._taken + len(envelope.records)
-        if self.listed is None or 0 < self.wanted <= taken:  # nobody wants what follows
+        if self._listed is None or 0 < self.wanted <= taken:  # nobody wants what follows
             return
-        listed, counted = self.listed + len(envelope.records), envelope.total_count
+        listed, counted = self._listed + len(envelope.records), envelope.total_count
         per_page = self._size.asked if envelope.records else self._size.asked - 1
         is_nothing = bool(counted) and not envelope.records and self._cursor is None
-        if counted is not None and (is_nothing or shortfall(counted, self.counted_first, listed, per_page)):
-            raise ShortList(listed, counted, self.counted_first)
+        if counted is not None and (is_nothing or shortfall(counted, self._counted_first, listed, per_page)):
+            raise ShortList(listed, counted, self._counted_first)
 
     def _query(self, halved: int) -> dict[str, str]:
         if numbered := self._page_by_number():

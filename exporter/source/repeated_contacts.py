@@ -32,13 +32,13 @@ class Repeats:
     Attributes:
         level: how often the sample was halved.
         score: how much speaks for a list without an end.
-        marks: the sample.
+        marks: the sample; a new set whenever it changes, so that others can keep one that was.
     """
 
     def __init__(self, level: int = 0, score: int = 0, marks: Iterable[int] = ()) -> None:
         self.level = level
         self.score = score
-        self.marks = set(marks)
+        self.marks = frozenset(marks)
 
     def sample_of(self, keys: bytes) -> tuple[int, ...]:
         """Return the marks of those contacts of a page that belong into the sample.
@@ -67,16 +67,16 @@ class Repeats:
                 "already listed; what was written has them more than once"
             )
         self.score = score
-        self.marks.update(sample)
+        if sample:
+            self.marks = self.marks.union(sample)
         while len(self.marks) > _MAX_MARKS:
             self.level = min(self.level + 1, _MAX_LEVEL)
             self.score //= 2
-            self.marks = set(filter(self._is_sampled, self.marks))
+            self.marks = frozenset(filter(self._is_sampled, self.marks))
 
     def dump(self) -> str:
         """Write down what is remembered, for `load`."""
-        marks = struct.pack(f">{len(self.marks)}I", *sorted(self.marks))
-        return f"{self.level}.{self.score}.{marks.hex()}"
+        return dumped(self.level, self.score, self.marks)
 
     @classmethod
     def load(cls, text: str) -> Self:
@@ -96,6 +96,11 @@ class Repeats:
 
     def _is_sampled(self, mark: int) -> bool:
         return not mark & ((1 << self.level) - 1)
+
+
+def dumped(level: int, score: int, marks: frozenset[int]) -> str:
+    """Write down what `Repeats` remembers, for its `load`."""
+    return f"{level}.{score}.{struct.pack(f'>{len(marks)}I', *sorted(marks)).hex()}"
 
 
 @cache

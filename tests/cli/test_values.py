@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 import exporter
 from exporter import validation as bounds
 from exporter.cli.values import duration_text, size_text
-from exporter.destination.write_policy import Manners
-from exporter.exports import Parts
-from exporter.formats.registry import NDJSON
-from exporter.pipeline import Flow
+from exporter.options import ExportOptions
 from tests.conftest import TOKEN
 
 DURATIONS = {
@@ -158,12 +155,12 @@ def test_option_out_of_range_says_a_sensible_range(command: Any, option: str, ra
 BOUNDS: dict[str, tuple[int, Callable[[int], Any]]] = {
     "per-page": (bounds.MAX_PER_PAGE, lambda most: exporter.Intercom(TOKEN, per_page=most)),
     "reserve": (bounds.MAX_RESERVE_PERCENT, lambda most: exporter.Intercom(TOKEN, reserve_percent=most)),
-    "consumers": (bounds.MAX_CONSUMERS, lambda most: Flow(NDJSON, consumers=most)),
-    "queue-pages": (bounds.MAX_QUEUE_PAGES, lambda most: Flow(NDJSON, queue_pages=most)),
-    "max-contacts": (bounds.MAX_CONTACTS, lambda most: Flow(NDJSON, max_contacts=most)),
-    "part-contacts": (bounds.MAX_CONTACTS, lambda most: Parts(contacts=most)),
-    "part-bytes": (bounds.MAX_BYTES, lambda most: Parts(bytes=most)),
-    "min-free-disk": (bounds.MAX_BYTES, lambda most: Manners(min_free_bytes=most)),
+    "consumers": (bounds.MAX_CONSUMERS, lambda most: ExportOptions(consumers=most)),
+    "queue-pages": (bounds.MAX_QUEUE_PAGES, lambda most: ExportOptions(queue_pages=most)),
+    "max-contacts": (bounds.MAX_CONTACTS, lambda most: ExportOptions(max_contacts=most)),
+    "part-contacts": (bounds.MAX_CONTACTS, lambda most: ExportOptions(part_contacts=most)),
+    "part-bytes": (bounds.MAX_BYTES, lambda most: ExportOptions(part_bytes=most)),
+    "min-free-disk": (bounds.MAX_BYTES, lambda most: ExportOptions(min_free_bytes=most)),
     "expand-concurrency": (bounds.MAX_CONCURRENCY, lambda most: exporter.Expansion(("tags",), concurrency=most)),
 }
 

@@ -20,11 +20,13 @@ import pytest
 from exporter import Committed, Event, SinkError
 from exporter.destination import part as part_module
 from exporter.destination.async_writer import COMMIT_BYTES
+from exporter.destination.free_space import NoSpaceError
 from exporter.destination.local import Output
 from exporter.destination.lock import open_locked
-from exporter.destination.write_policy import NoSpaceError
 from exporter.layout.atomic import write_all
+from exporter.layout.checkpoint import Figures
 from exporter.layout.paths import Place
+from tests.support.outputs import ExportState
 
 Sinks = Callable[..., AbstractAsyncContextManager[Any]]
 Read = Callable[[Place], bytes]
@@ -129,13 +131,14 @@ async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: Place)
     """The requests go on while a part is finished: figures are read on the loop that counts them, never in a thread."""
     threads: set[int] = set()
     async with sinking(parts) as sink:
-        figures = sink.sink._figures
+        state: ExportState = sink.sink.state
 
-        def watched() -> Any:
-            threads.add(threading.get_ident())
-            return figures()
+        class Watched(ExportState):
+            def figures(self) -> Figures:
+                threads.add(threading.get_ident())
+                return state.figures()
 
-        sink.sink._figures = watched
+        await sink.sink.start(Watched(sink.export))
         await sink.append(b"one", b"two", b"three")
         await sink.sink.commit()
     assert threads == {threading.get_ident()}

@@ -14,6 +14,7 @@ import pytest
 
 from exporter import CheckpointError, ConfigError, SinkError
 from exporter.destination import part as part_module
+from exporter.layout.checkpoint import load_checkpoint
 from exporter.layout.paths import Place, pending_path
 
 Sinks = Callable[..., AbstractAsyncContextManager[Any]]
@@ -86,7 +87,9 @@ async def test_a_part_that_others_had_a_hand_in_goes_no_further(
             await (sink.finish() if step == "finish" else sink.sink.commit())
     assert not file.path.exists()
     assert not file.manifest.exists()
-    assert not file.checkpoint.exists()
+    checkpoint = load_checkpoint(file.checkpoint)
+    assert checkpoint is not None
+    assert (checkpoint.figures.position.pages, checkpoint.part and checkpoint.part.bytes) == (0, 0)
 
 
 async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: Place) -> None:
@@ -171,15 +174,19 @@ LIMITED = textwrap.dedent("""
     import exporter
     from exporter.observe.events import ignore
     from exporter.model import Frame
-    from exporter.layout.checkpoint import Figures, Settings
-    from exporter.destination.async_writer import FileSink
-    from exporter.destination.write_policy import Manners
+    from exporter.layout.checkpoint import Settings
+    from exporter.source.retry import Traffic
+    from exporter.state import JobState
+    from exporter.destination.async_writer import FileDestination
+    from exporter.options import ExportOptions
     from exporter.destination.local import Output
     from exporter.layout.paths import Place
 
     async def main(path):
         settings = Settings(base_url="", endpoint="", api_version="", per_page=1, format="ndjson")
-        async with FileSink(Output(Place(path, ".ndjson"), settings, Manners()), Figures, ignore) as sink:
+        async with FileDestination(Output(Place(path, ".ndjson"), settings, ExportOptions()), ignore) as sink:
+            await sink.open()
+            await sink.start(JobState(Traffic()))
             await sink.append(Frame(b"a" * 60_000, 1, 60_000))
             try:
                 await sink.append(Frame(b"b" * 60_000, 1, 60_000))

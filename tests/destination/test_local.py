@@ -13,10 +13,10 @@ import pytest
 from exporter import ConfigError, FileSummary, SinkError
 from exporter.destination.local import Output
 from exporter.destination.part import Part
-from exporter.destination.write_policy import Manners
 from exporter.layout.checkpoint import Checkpoint, Settings, load_checkpoint
 from exporter.layout.manifest import decode_manifest
 from exporter.layout.paths import Place
+from exporter.options import ExportOptions
 
 Opened = Callable[..., AbstractContextManager[Any]]
 
@@ -153,7 +153,7 @@ def test_a_checkpoint_goes_before_the_bytes_it_speaks_of(
             seen.append(([*order], file.part(1).read_bytes()))
             return super().writable()
 
-    output = Watched(file, plain, Manners(restart=True))
+    output = Watched(file, plain, ExportOptions(restart=True))
     assert list(output.open()) == []
     output.close()
     sync = f"sync {file.folder.name}"
@@ -310,12 +310,12 @@ def test_a_part_that_appears_meanwhile_is_not_overwritten(opened: Opened, parts:
 def test_room_is_a_whole_number(value: Any) -> None:
     """Bytes that make no sense are refused before anything is touched."""
     with pytest.raises(ConfigError, match="min_free_bytes must be a whole number from 0"):
-        Manners(min_free_bytes=value)
+        ExportOptions(min_free_bytes=value)
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), 10**9, True, "1", None])
 def test_seconds_are_a_number(value: Any) -> None:
     """An interval that makes no sense is refused, in the words of whoever gave it."""
     with pytest.raises(ConfigError, match=r"checkpoint_every_s must be a number from 0 to 100,000,000"):
-        Manners(checkpoint_every_s=value)
-    assert Manners(checkpoint_every_s=0).checkpoint_every_s == 0
+        ExportOptions(checkpoint_every_s=value)
+    assert ExportOptions(checkpoint_every_s=0).checkpoint_every_s == 0

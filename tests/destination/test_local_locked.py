@@ -105,12 +105,12 @@ def test_an_export_that_finishes_while_its_lock_is_taken_is_not_taken_for_damage
 HOLDER = textwrap.dedent("""
     import pathlib, sys
     from exporter.layout.checkpoint import Settings
-    from exporter.destination.write_policy import Manners
+    from exporter.options import ExportOptions
     from exporter.destination.local import Output
     from exporter.layout.paths import Place
 
     settings = Settings(base_url="", endpoint="", api_version="", per_page=1, format="ndjson")
-    output = Output(Place(pathlib.Path(sys.argv[1]), ".ndjson", sys.argv[2] == "True"), settings, Manners())
+    output = Output(Place(pathlib.Path(sys.argv[1]), ".ndjson", sys.argv[2] == "True"), settings, ExportOptions())
     list(output.open())
     print("held", flush=True)
     sys.stdin.read()

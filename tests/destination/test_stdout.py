@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from exporter import SinkError
-from exporter.destination.stdout import StdoutSink
+from exporter.destination.stdout import StdoutDestination
 from exporter.model import Frame
+from tests.support.outputs import SETTINGS
 
 Pipe = tuple[int, int]
 
@@ -52,7 +53,7 @@ async def test_all_bytes_arrive_in_order(pipe: Pipe, blocking: bool) -> None:
     frames = [os.urandom(size) for size in (1, 300_000, 0, 70_000)]
     received = bytearray()
     thread = reading(readable, received, 370_001)
-    sink = StdoutSink(writable)
+    sink = StdoutDestination(SETTINGS, writable)
     for content in frames:
         await sink.append(frame(content))
     await asyncio.to_thread(thread.join)
@@ -66,7 +67,7 @@ async def test_a_reader_who_went_away_is_told_apart(pipe: Pipe, blocking: bool) 
     os.set_blocking(writable, blocking)
     os.close(readable)
     with pytest.raises(SinkError, match="stdout: Broken pipe") as caught:
-        await StdoutSink(writable).append(frame(b"x"))
+        await StdoutDestination(SETTINGS, writable).append(frame(b"x"))
     assert isinstance(caught.value.__cause__, BrokenPipeError)
     assert caught.value.path is None
 
@@ -85,7 +86,7 @@ async def test_a_reader_who_goes_away_in_the_middle_is_told_apart(pipe: Pipe) ->
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(close)
         with pytest.raises(SinkError) as caught:
-            await StdoutSink(writable).append(frame(bytes(10 << 20)))
+            await StdoutDestination(SETTINGS, writable).append(frame(bytes(10 << 20)))
     assert isinstance(caught.value.__cause__, BrokenPipeError)
 
 
@@ -97,7 +98,7 @@ async def test_a_full_device_is_a_failure_of_the_destination() -> None:
         pytest.skip("needs /dev/full")
     try:
         with pytest.raises(SinkError, match="stdout: No space left on device") as caught:
-            await StdoutSink(full).append(frame(b"x"))
+            await StdoutDestination(SETTINGS, full).append(frame(b"x"))
     finally:
         os.close(full)
     assert not isinstance(caught.value.__cause__, BrokenPipeError)
@@ -107,7 +108,7 @@ async def test_a_closed_descriptor_is_a_failure_of_the_destination(pipe: Pipe) -
     """Output that was closed before we began fails like any other."""
     os.close(pipe[1])
     with pytest.raises(SinkError, match="Bad file descriptor"):
-        await StdoutSink(pipe[1]).append(frame(b"x"))
+        await StdoutDestination(SETTINGS, pipe[1]).append(frame(b"x"))
 
 
 @pytest.mark.parametrize("blocking", [True, False])
@@ -118,7 +119,7 @@ async def test_cancelling_does_not_wait_for_a_stalled_reader(pipe: Pipe, blockin
     begun = asyncio.Event()
     asyncio.get_running_loop().add_reader(readable, begun.set)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(StdoutSink(writable).append, frame(bytes(1 << 20)))
+        tasks.start_soon(StdoutDestination(SETTINGS, writable).append, frame(bytes(1 << 20)))
         await begun.wait()
         asyncio.get_running_loop().remove_reader(readable)
         tasks.cancel_scope.cancel()

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
-from exporter.formats.registry import NDJSON
-from exporter.job import Run
+from exporter.destination.base import Destination
+from exporter.formats.encoder import Encoder
+from exporter.job import Job
 from exporter.model import Frame, Timeline
 from exporter.observe.events import ignore
 from exporter.observe.timeline import MOST_SLICES, Pace
-from exporter.pipeline import Flow
+from exporter.options import ExportOptions
 
 PAGES = st.lists(st.tuples(st.floats(0, 1e9), st.integers(0, 150), st.integers(0, 3), st.floats(0, 100)), max_size=60)
 
@@ -63,16 +64,20 @@ async def test_a_checkpoint_and_its_timeline_count_the_same_retries() -> None:
     patience = exporter.Patience(first_backoff_s=0.001)
     async with exporter.Sandbox(900, faults={"http_503": 2}) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
-            run = Run(intercom, Flow(NDJSON), ignore)
+            job = Job(intercom, ExportOptions(), Encoder(), ignore)
             counted: list[tuple[int, int]] = []
 
-            async def append(frame: Frame) -> Frame:
-                await anyio.sleep(0.05)  # the listing is ahead meanwhile
-                figures = run.figures()
-                counted.append((sum(figures.retries.values()), sum(figures.timeline.retries)))
-                return frame
+            class Counting(Destination):
+                async def append(self, frame: Frame) -> Frame:
+                    await anyio.sleep(0.05)  # the listing is ahead in the meantime
+                    figures = job.state.figures()
+                    counted.append((sum(figures.retries.values()), sum(figures.timeline.retries)))
+                    return frame
 
-            await run.into(append)
+                async def finish(self) -> exporter.Summary:
+                    raise NotImplementedError
+
+            await job.move(Counting())
     assert counted[-1][0] > 0
     assert [whole for whole, _ in counted] == [sliced for _, sliced in counted]
 

@@ -10,13 +10,13 @@ import anyio
 import pytest
 
 from exporter import FileSummary, Observer, Position, SourceSummary, Summary
-from exporter.destination.async_writer import FileSink
+from exporter.destination.async_writer import FileDestination
 from exporter.destination.local import Output
-from exporter.destination.write_policy import Manners
 from exporter.layout.checkpoint import Checkpoint, Figures, Settings, load_checkpoint
 from exporter.layout.paths import Place
 from exporter.model import Frame
 from exporter.observe.events import ignore
+from exporter.options import ExportOptions
 
 SETTINGS = Settings(
     base_url="https://api.intercom.io", endpoint="/contacts", api_version="2.14", per_page=150, format="ndjson"
@@ -116,7 +116,7 @@ def opened() -> Callable[..., AbstractContextManager[Export]]:
     @contextmanager
     def start(place: Place, asked: Settings | None = None, **manners: Any) -> Iterator[Export]:
         asked = asked or replace(SETTINGS, part_contacts=2 if place.parts else None)
-        output = Output(place, asked, Manners(**manners))
+        output = Output(place, asked, ExportOptions(**manners))
         try:
             for _ in output.open():
                 pass
@@ -127,15 +127,30 @@ def opened() -> Callable[..., AbstractContextManager[Export]]:
     return start
 
 
+class ExportState:
+    """What a destination asks the state of a job for."""
+
+    def __init__(self, export: Export) -> None:
+        self._export = export
+
+    def figures(self) -> Figures:
+        """Return how far the export has got."""
+        return self._export.figures
+
+    def summary(self, _settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
+        """Sum it up."""
+        return self._export.summarise(files)
+
+
 class Sinking:
-    """A sink that is written to.
+    """A destination that is written to.
 
     Attributes:
-        sink: the sink itself.
+        sink: the destination itself.
         export: its output, and the figures that go with it.
     """
 
-    def __init__(self, sink: FileSink, export: Export) -> None:
+    def __init__(self, sink: FileDestination, export: Export) -> None:
         self.sink = sink
         self.export = export
 
@@ -149,7 +164,7 @@ class Sinking:
     async def finish(self) -> Summary:
         """Finish the export."""
         self.export.end()
-        return await self.sink.finish(self.export.summarise)
+        return await self.sink.finish()
 
 
 @pytest.fixture
@@ -161,9 +176,12 @@ def sinking() -> Callable[..., AbstractAsyncContextManager[Sinking]]:
         place: Place, observer: Observer = ignore, clock: Callable[[], float] = anyio.current_time, **manners: Any
     ) -> AsyncIterator[Sinking]:
         asked = replace(SETTINGS, part_contacts=2 if place.parts else None)
-        export = Export(Output(place, asked, Manners(**manners)))
-        async with FileSink(export.output, lambda: export.figures, observer, clock) as sink:
+        export = Export(Output(place, asked, ExportOptions(**manners)))
+        async with FileDestination(export.output, observer, clock) as sink:
+            found = await sink.open()
             export.go_on()
+            if not isinstance(found, Summary):
+                await sink.start(ExportState(export))
             yield Sinking(sink, export)
 
     return start

@@ -1,0 +1,119 @@
+"""What becomes of a page: one object for the format, the selection, the columns and the checks of an export."""
+
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from exporter.errors import ConfigError
+from exporter.formats.csv import Rows
+from exporter.formats.drift import DriftCheck
+from exporter.formats.registry import NDJSON, Format
+from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.strict_readers import NO_CHECK, Strictness
+from exporter.model import Frame, Page
+from exporter.rawjson.normalization import Records
+
+Make = Callable[[io.BufferedIOBase], Any]
+_CHECKED_AT_FIRST, _CHECKED_EVERY = 100, 16
+_WHOLLY_CHECKED, _CONTACTS_CHECKED_EVERY = 1, 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """Turns pages into frames, and gives what stands in a file before and without them.
+
+    Attributes:
+        form: the output format.
+        shape: what is written of each contact.
+        records: ``exact`` or ``normalized``.
+        csv_raw: whether formulas in CSV stay unescaped.
+        csv_bom: whether each CSV file begins with a UTF-8 byte-order mark.
+        columns: of a table, the paths of the fields that are its columns; empty until they are known.
+        pages_before: pages that earlier runs have written, so that samples do not depend on them.
+
+    Raises:
+        ConfigError: an option is for another format.
+    """
+
+    form: Format = NDJSON
+    shape: Shape = AS_SENT
+    records: Records = "exact"
+    csv_raw: bool = False
+    csv_bom: bool = False
+    columns: tuple[str, ...] = ()
+    pages_before: int = 0
+    _rows: Rows | None = field(init=False, repr=False, compare=False)
+    _drift: DriftCheck = field(init=False, repr=False, compare=False, default_factory=DriftCheck)
+
+    def __post_init__(self) -> None:
+        for name in ("csv_raw", "csv_bom"):
+            if getattr(self, name) and not self.form.has_rows:
+                raise ConfigError(f"{name} is for CSV, and the output has another format", name)
+        rows = None
+        if self.form.has_rows and self.columns:
+            rows = Rows(self.columns, raw=self.csv_raw, chosen=bool(self.shape.fields))
+        object.__setattr__(self, "_rows", rows)
+
+    @property
+    def header(self) -> Frame:
+        """What stands at the beginning of each file: nothing, or a table's header."""
+        return self.form.header(self._rows, bom=self.csv_bom)
+
+    @property
+    def empty_file(self) -> Frame:
+        """No contact at all, as a valid file: of a table its header."""
+        return self.form.empty(self._rows, bom=self.csv_bom)
+
+    @property
+    def converter(self) -> Make | None:
+        """What begins a file that is made of lines once all are there; None where the lines are the file."""
+        convert, columns = self.form.convert, self.columns
+        return None if convert is None else lambda file: convert(file, columns)
+
+    def takes_long(self, page: Page) -> bool:
+        """Return whether encoding a page takes milliseconds: worth a thread. Joining lines does not."""
+        return bool(self.form.compress or self.shape or self._rows or self.checks(page) or self.strictness(page))
+
+    def encode(self, page: Page, records: Sequence[bytes] | None = None) -> Frame:
+        """Encode a page. Blocks.
+
+        Args:
+            page: as the API sent it; its contacts are what is compared with the schema.
+            records: what is written instead of its contacts, such as those with expanded lists.
+
+        Raises:
+            ContractError: a contact is nested too deeply, or there are too many.
+        """
+        written = page if records is None else replace(page, records=tuple(records))
+        frame = self.form.encode(written, self.shape, self._rows, self.strictness(page))
+        if self.checks(page):
+            drift = Counter(frame.schema_drift) + self._drift.of(page.records)
+            frame = replace(frame, schema_checked=len(page.records), schema_drift=drift)
+        return frame
+
+    def checks(self, page: Page) -> bool:
+        """Return whether a page's contacts are compared with the schema.
+
+        That takes a third of the time of everything else: so each of the first
+        pages is, and of the others a few. Of tables all are.
+        """
+        number = self.pages_before + page.number
+        return bool(self.columns) or number <= _CHECKED_AT_FIRST or number % _CHECKED_EVERY == 0
+
+    def strictness(self, page: Page) -> Strictness:
+        """Return what normalizes a page's contacts, or checks some of them for what strict readers refuse.
+
+        A check takes as long as everything else that is done for a contact.
+        The first page is checked completely, and so are pages that a fast
+        parser refused; of other pages whose schema is checked, one contact in 128.
+        """
+        number = self.pages_before + page.number
+        if self.records != "exact":
+            return Strictness(normalized=True)
+        if self.form.has_rows or self.form.convert or not (self.checks(page) or not page.plain):
+            return NO_CHECK
+        if number <= _WHOLLY_CHECKED or not page.plain:
+            return Strictness(every=1)
+        return Strictness(every=_CONTACTS_CHECKED_EVERY, first=number % _CONTACTS_CHECKED_EVERY)

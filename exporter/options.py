@@ -1,0 +1,169 @@
+"""The settings of an export: one object, which checks itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import NoneType
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+from exporter.errors import ConfigError
+from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.selection_checks import check_selection
+from exporter.rawjson.normalization import RECORDS, Records
+from exporter.validation import (
+    MAX_BYTES,
+    MAX_CONCURRENCY,
+    MAX_CONSUMERS,
+    MAX_CONTACTS,
+    MAX_QUEUE_PAGES,
+    Kinds,
+    check_kinds,
+    texts_of,
+)
+
+ListName: TypeAlias = Literal["tags", "notes", "companies", "subscriptions", "segments"]
+LISTS: tuple[ListName, ...] = get_args(ListName)
+"""The lists that can be expanded."""
+
+_MAX_S = 10**8
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Which lists of a contact are fetched in full.
+
+    Attributes:
+        lists: their names. Of tags, notes and companies only truncated lists
+            are fetched; subscriptions and segments of every contact, which is
+            one request each.
+        tag_names: whether tags get their names, by one request in all.
+        concurrency: requests under way at once, besides the listing's own; 1 to 100.
+
+    Raises:
+        ConfigError: there is no such list, or the concurrency is out of range.
+    """
+
+    lists: tuple[ListName, ...] = ()
+    tag_names: bool = False
+    concurrency: int = 30
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lists", texts_of("lists", self.lists))
+        check_kinds({"tag_names": self.tag_names}, {"tag_names": bool})
+        if unknown := [name for name in self.lists if name not in LISTS]:
+            raise ConfigError(f"lists must be of {', '.join(LISTS)}, not {', '.join(unknown)}", "lists")
+        if type(self.concurrency) is not int or not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise ConfigError(
+                f"concurrency must be a whole number from 1 to {MAX_CONCURRENCY}, not {self.concurrency!r}",
+                "concurrency",
+            )
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The lists whose items hold more fields than without the expansion."""
+        named = ("tags",) if self.tag_names and "tags" not in self.lists else ()
+        return (*self.lists, *named)
+
+    def __bool__(self) -> bool:
+        """Whether anything is expanded."""
+        return bool(self.lists or self.tag_names)
+
+
+NO_EXPANSION = Expansion()
+_KINDS: dict[str, Kinds] = {
+    "overwrite": bool,
+    "restart": bool,
+    "compression": (str, NoneType),
+    "file_format": (str, NoneType),
+    "shape": Shape,
+    "expansion": Expansion,
+    "csv_raw": bool,
+    "csv_bom": bool,
+    "allow_shortfall": bool,
+}
+_RANGES: dict[str, int] = {
+    "consumers": MAX_CONSUMERS,
+    "queue_pages": MAX_QUEUE_PAGES,
+    "max_contacts": MAX_CONTACTS,
+    "part_contacts": MAX_CONTACTS,
+    "part_bytes": MAX_BYTES,
+}
+"""Whole numbers from 1 to these."""
+
+_UNLIMITED = ("max_contacts", "part_contacts", "part_bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """The settings of an export. `export`, `stream` and `check` take each as a keyword.
+
+    Attributes:
+        consumers: tasks that encode and write; the output does not depend on it.
+        queue_pages: pages that wait between fetching and encoding.
+        max_contacts: stop after so many contacts and finish the output; None for all.
+        overwrite: replace a finished export, one with other settings, or a foreign file of that name.
+        restart: discard an unfinished export.
+        compression: of standard output: ``"gzip"``, ``"zstd"`` or None.
+        file_format: of a folder's parts, or of standard output; None for the default.
+        part_contacts: most contacts in a part, None without that limit.
+        part_bytes: most bytes in a part, None for the default.
+        shape: what is written of each contact.
+        expansion: which lists of contacts are fetched in full.
+        csv_raw: leave CSV cells unescaped that a spreadsheet would run as formulas.
+        csv_bom: begin each CSV file with a UTF-8 byte-order mark.
+        records: ``"exact"`` or ``"normalized"``.
+        allow_shortfall: finish although the list ends far before the API's count of contacts.
+        checkpoint_every_s: seconds between two checkpoints, 0 for one a page.
+        min_free_bytes: free space on the disk that no write takes.
+
+    Raises:
+        ConfigError: one has a wrong type or is out of range.
+    """
+
+    consumers: int = 2
+    queue_pages: int = 4
+    max_contacts: int | None = None
+    overwrite: bool = False
+    restart: bool = False
+    compression: str | None = None
+    file_format: str | None = None
+    part_contacts: int | None = None
+    part_bytes: int | None = None
+    shape: Shape = AS_SENT
+    expansion: Expansion = NO_EXPANSION
+    csv_raw: bool = False
+    csv_bom: bool = False
+    records: Records = "exact"
+    allow_shortfall: bool = False
+    checkpoint_every_s: float = 1.0
+    min_free_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        check_kinds({name: getattr(self, name) for name in _KINDS}, _KINDS)
+        for name, most in _RANGES.items():
+            value = getattr(self, name)
+            is_unset = value is None and name in _UNLIMITED
+            if not is_unset and (type(value) is not int or not 1 <= value <= most):
+                raise ConfigError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}", name)
+        if type(self.min_free_bytes) is not int or not 0 <= self.min_free_bytes <= MAX_BYTES:
+            raise ConfigError(
+                f"min_free_bytes must be a whole number from 0 to {MAX_BYTES:,}, not {self.min_free_bytes!r}",
+                "min_free_bytes",
+            )
+        if type(self.checkpoint_every_s) not in (int, float) or not 0 <= self.checkpoint_every_s <= _MAX_S:
+            raise ConfigError(
+                f"checkpoint_every_s must be a number from 0 to {_MAX_S:,}, not {self.checkpoint_every_s!r}",
+                "checkpoint_every_s",
+            )
+        if self.records not in RECORDS:
+            raise ConfigError(f"records must be 'exact' or 'normalized', not {self.records!r}", "records")
+        check_selection(self.shape)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Make options of keywords; names that are no option are ignored."""
+        return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a limit for parts is set."""
+        return self.part_contacts is not None or self.part_bytes is not None
