@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 from exporter import CheckpointError, ConfigError, SinkError
@@ -87,7 +88,7 @@ async def test_a_part_that_others_had_a_hand_in_goes_no_further(
             await (sink.finish() if step == "finish" else sink.sink.commit())
     assert not file.path.exists()
     assert not file.manifest.exists()
-    checkpoint = load_checkpoint(file.checkpoint)
+    checkpoint = await anyio.to_thread.run_sync(load_checkpoint, file.checkpoint)
     assert checkpoint is not None
     assert (checkpoint.figures.position.pages, checkpoint.part and checkpoint.part.bytes) == (0, 0)
 
