@@ -1,0 +1,256 @@
+"""What every destination promises, one suite for all of them. A new destination is added to `KINDS`, and passes."""
+
+import gzip
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+
+from exporter import Page, SinkError, Summary
+from exporter.destination.async_writer import FileDestination
+from exporter.destination.base import Destination
+from exporter.destination.local import Output
+from exporter.destination.stdout import StdoutDestination
+from exporter.formats.encoder import Encoder
+from exporter.formats.registry import CSV, NDJSON, NDJSON_GZIP, Format
+from exporter.layout.checkpoint import Figures
+from exporter.layout.paths import Place
+from exporter.model import Frame
+from exporter.observe.events import ignore
+from exporter.options import ExportOptions
+from exporter.source.retry import Traffic
+from exporter.state import JobState
+from tests.support.outputs import SETTINGS
+
+DESCRIPTORS: list[int] = []
+
+
+@dataclass
+class Kind:
+    """A kind of destination.
+
+    Attributes:
+        form: what it is given.
+        make: opens one, each time the same.
+        content: everything it has taken, decompressed.
+    """
+
+    form: Format
+    make: Callable[[Path], Destination]
+    content: Callable[[Path], bytes]
+
+
+def _file(form: Format, *, parts: bool = False) -> Kind:
+    def place(folder: Path) -> Place:
+        return Place(folder / ("out" if parts else f"contacts{form.suffix}"), form.suffix, parts=parts)
+
+    def make(folder: Path) -> Destination:
+        settings = replace(SETTINGS, format=form.suffix.removeprefix("."), part_contacts=2 if parts else None)
+        return FileDestination(Output(place(folder), settings, ExportOptions()), ignore)
+
+    def content(folder: Path) -> bytes:
+        path = place(folder).path
+        files = sorted(path.glob("contacts-*")) if parts else [path]
+        whole = b"".join(file.read_bytes() for file in files)
+        return gzip.decompress(whole) if form.compress and whole else whole
+
+    return Kind(form, make, content)
+
+
+def _stdout() -> Kind:
+    def make(folder: Path) -> Destination:
+        DESCRIPTORS.append(os.open(folder / "stdout", os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+        return StdoutDestination(SETTINGS, DESCRIPTORS[-1])
+
+    return Kind(NDJSON, make, lambda folder: (folder / "stdout").read_bytes())
+
+
+KINDS = {
+    "file": _file(NDJSON),
+    "gzip file": _file(NDJSON_GZIP),
+    "CSV file": _file(CSV),
+    "folder": _file(NDJSON, parts=True),
+    "gzip folder": _file(NDJSON_GZIP, parts=True),
+    "stdout": _stdout(),
+}
+RESUMING = [name for name in KINDS if name != "stdout"]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of destination."""
+    return KINDS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def _close_descriptors() -> Iterator[None]:
+    yield
+    while DESCRIPTORS:
+        os.close(DESCRIPTORS.pop())
+
+
+def encoder_of(kind: Kind) -> Encoder:
+    """Return what encodes for a kind."""
+    return Encoder(form=kind.form, columns=("id",) if kind.form.has_rows else ())
+
+
+def pages(first: int, last: int) -> list[Page]:
+    """Make pages of one contact each, so that the last one leads nowhere."""
+    return [
+        Page(number - first + 1, (b'{"id":"%d"}' % number,), None if number == 6 else f"c{number}", 6)
+        for number in range(first, last + 1)
+    ]
+
+
+class Session:
+    """A destination that is written to as a job does it."""
+
+    def __init__(self, kind: Kind, destination: Destination, found: Figures | None) -> None:
+        self.destination, self.encoder = destination, encoder_of(kind)
+        self.state = JobState(Traffic(), found)
+
+    async def start(self) -> None:
+        """Begin."""
+        await self.destination.start(self.state)
+        self.destination.use_encoder(self.encoder)
+
+    async def write(self, first: int, last: int) -> list[Frame]:
+        """Write contacts; return the frames as they were written."""
+        written = []
+        for page in pages(first, last):
+            frame = await self.destination.append(self.encoder.encode(page))
+            self.state.add(page, frame, 1.0)
+            written.append(frame)
+        return written
+
+
+async def opened(kind: Kind, destination: Destination) -> Session:
+    """Open a destination that holds no finished export, and start it."""
+    found = await destination.open()
+    assert not isinstance(found, Summary)
+    session = Session(kind, destination, found)
+    await session.start()
+    return session
+
+
+def expected(kind: Kind, parts: int = 1) -> bytes:
+    """Return what six contacts are in a format; each file has its header."""
+    if kind.form.has_rows:
+        return b'"id"\n' * parts + b"".join(b'"%d"\n' % number for number in range(1, 7))
+    return b"".join(b'{"id":"%d"}\n' % number for number in range(1, 7))
+
+
+async def test_destination_gets_every_frame_once_and_in_order(kind: Kind, tmp_path: Path) -> None:
+    """It tells what it has written of each, and its summary is that of the state."""
+    async with kind.make(tmp_path) as destination:
+        session = await opened(kind, destination)
+        frames = await session.write(1, 6)
+        summary = await destination.finish()
+    content = await anyio.to_thread.run_sync(kind.content, tmp_path)
+    assert content == expected(kind)
+    assert sum(frame.uncompressed_bytes for frame in frames) == len(content)
+    assert (summary.contacts, summary.complete) == (6, True)
+
+
+async def test_destination_writes_nothing_for_an_empty_frame(kind: Kind, tmp_path: Path) -> None:
+    """Neither a header nor a file that only has one."""
+    async with kind.make(tmp_path) as destination:
+        session = await opened(kind, destination)
+        frame = await destination.append(Frame(b"", 0, 0))
+        assert frame.content == b""
+        await session.write(1, 6)
+        await destination.finish()
+    assert await anyio.to_thread.run_sync(kind.content, tmp_path) == expected(kind)
+
+
+async def test_destination_that_is_not_started_has_no_state(kind: Kind, tmp_path: Path) -> None:
+    """Finishing it then is a mistake of the caller's, and no half-made export."""
+    async with kind.make(tmp_path) as destination:
+        await destination.open()
+        with pytest.raises(RuntimeError, match="started before"):
+            await destination.finish()
+
+
+@pytest.mark.parametrize("name", KINDS)
+async def test_capabilities_say_what_it_can(name: str, tmp_path: Path) -> None:
+    """A destination that resumes names its checkpoint."""
+    destination, resumes = KINDS[name].make(tmp_path), name in RESUMING
+    assert destination.capabilities.resumes == resumes
+    assert (destination.checkpoint is not None) == resumes
+    assert destination.capabilities.reads_back == (resumes and not KINDS[name].form.has_rows)
+
+
+@pytest.mark.parametrize("name", RESUMING)
+@pytest.mark.parametrize("stop", [0, 1, 3, 5])
+@pytest.mark.parametrize("ending", ["failure", "silent death"])
+async def test_destination_resumes_where_it_was_committed(name: str, stop: int, ending: str, tmp_path: Path) -> None:
+    """What a failure leaves is committed; what nobody committed is cut off; the result is the same either way."""
+    kind = KINDS[name]
+    committed = 0
+
+    async def first_run() -> None:
+        nonlocal committed
+        async with kind.make(tmp_path) as destination:
+            session = await opened(kind, destination)
+            await session.write(1, stop)
+            committed = stop
+            if ending == "silent death":
+                await session.destination.start(session.state)  # commits
+                await session.write(stop + 1, stop + 1)
+                session.destination._failed = True  # type: ignore[attr-defined] # no commit on the way out, as in a death
+            raise KeyError("the end of the run")
+
+    with pytest.raises(KeyError):
+        await first_run()
+    async with kind.make(tmp_path) as destination:
+        session = await opened(kind, destination)
+        assert session.state.position.contacts == committed
+        await session.write(committed + 1, 6)
+        assert (await destination.finish()).contacts == 6
+    files = len([*tmp_path.glob("out/contacts-*")]) or 1
+    assert await anyio.to_thread.run_sync(kind.content, tmp_path) == expected(kind, files)
+
+
+@pytest.mark.parametrize("name", RESUMING)
+async def test_destination_knows_a_finished_export(name: str, tmp_path: Path) -> None:
+    """Opened again it returns the summary, with the files."""
+    kind = KINDS[name]
+    async with kind.make(tmp_path) as destination:
+        session = await opened(kind, destination)
+        await session.write(1, 6)
+        summary = await destination.finish()
+    async with kind.make(tmp_path) as destination:
+        found = await destination.open()
+    assert found == summary
+    assert all(file.sha256 for file in summary.files)
+
+
+@pytest.mark.parametrize("name", RESUMING)
+async def test_destination_belongs_to_one_process_at_a_time(name: str, tmp_path: Path) -> None:
+    """A second one is refused at once, and the first one goes on."""
+    kind = KINDS[name]
+    async with kind.make(tmp_path) as destination:
+        session = await opened(kind, destination)
+        async with kind.make(tmp_path) as other:
+            with pytest.raises(SinkError):
+                await other.open()
+        await session.write(1, 6)
+        assert (await destination.finish()).contacts == 6
+
+
+@pytest.mark.parametrize("name", [name for name in RESUMING if not KINDS[name].form.has_rows])
+async def test_destination_reads_back_what_it_has(name: str, tmp_path: Path) -> None:
+    """All contacts, those of finished files and those of the file that is being written."""
+    kind = KINDS[name]
+    async with kind.make(tmp_path) as destination:
+        session = await opened(kind, destination)
+        await session.write(1, 5)
+        await destination.start(session.state)  # commits
+
+        def read() -> list[bytes]:
+            return [record for batch in destination.read_back() for record in batch if record]
+
+        assert await anyio.to_thread.run_sync(read) == [b'{"id":"%d"}' % number for number in range(1, 6)]
