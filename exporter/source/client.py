@@ -4,20 +4,19 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Generic, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import anyio
-import stamina
 from stamina.instrumentation import get_on_retry_hooks
 from yarl import URL
 
 from exporter.errors import ConfigError, ContractError, SourceError
 from exporter.observe.events import Requested, Waiting
+from exporter.source.attempts import Attempts
 from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, without_mark
 from exporter.source.connection_errors import Route, proxy_refusal, speaks_tls
 from exporter.source.envelope import BrokenBody
@@ -30,9 +29,6 @@ from exporter.tasks import cancel_and_wait
 from exporter.validation import Home
 
 T = TypeVar("T")
-Query = Callable[[int], Mapping[str, str]]
-"""Builds a request's query, given how many times a page is to be halved after its failures so far."""
-
 _PAGES = frozenset(range(200, 300)) - {202, 204, 205, 206}
 """Successes that can bring a page; the others mean that it is not ready, or not all of it."""
 
@@ -42,24 +38,6 @@ _EXPECTS_TLS = re.compile(rb"HTTPS (port|server)|SSL-enabled server")
 
 # stamina warns of each retry. Who has set up logging sees that; on others' stderr it is noise.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
-
-
-@dataclass(frozen=True, slots=True)
-class Resource(Generic[T]):
-    """What is to be fetched.
-
-    Attributes:
-        path: below the base URL.
-        query: see `Query`.
-        parse: makes the result of the body. Its `BrokenBody` is a failure of
-            the request like any other: a cut answer shows nowhere else.
-        minor: whether the caller can do without it: then less is spent on retries.
-    """
-
-    path: str
-    query: Query
-    parse: Callable[[bytes], Awaitable[T]]
-    minor: bool = False
 
 
 class Client:
@@ -124,21 +102,43 @@ class Client:
         """Send a request before its answer is wanted. It leaves with the loop's next step.
 
         Returns:
-            What `fetch` takes as its first attempt; or else to be cancelled.
+            What `attempts` takes as the first one; or else to be cancelled.
         """
-        sent = asyncio.create_task(self._send(path, query, traffic, self._clock))
+        sent = asyncio.create_task(self.send(path, query, traffic, self._clock))
         self._ahead.add(sent)
         sent.add_done_callback(self._ahead.discard)
         sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may ask for it
         return sent
 
-    async def fetch(self, resource: Resource[T], traffic: Traffic, sent: "asyncio.Task[Answer] | None" = None) -> T:
-        """Get a resource and have it parsed, trying again for as long as that makes sense.
+    def attempts(
+        self, traffic: Traffic, sent: "asyncio.Task[Answer] | None" = None, *, minor: bool = False
+    ) -> Attempts:
+        """Return the attempts at one request, to be iterated over until one succeeds.
 
         Args:
-            resource: what is wanted.
-            traffic: counts what it costs.
+            traffic: counts what they cost.
             sent: the first attempt, where it was sent ahead.
+            minor: whether the caller can do without the response: then less is spent on retries.
+
+        Raises:
+            ConfigError: outside the block, or in another event loop.
+            SourceError: from the iteration; its kind says what to do next.
+        """
+        self.check_open()
+        patience = self._patience.for_minor if minor else self._patience
+        return Attempts(self, Trial(patience, traffic, self._clock), traffic, sent)
+
+    async def fetch(
+        self, path: str, query: Mapping[str, str], parse: Callable[[bytes], T], traffic: Traffic, *, minor: bool = False
+    ) -> T:
+        """Return what a response holds, with retries.
+
+        Args:
+            path: below the base URL.
+            query: the parameters.
+            parse: returns the result; its `BrokenBody` is a failure of the request like any other.
+            traffic: counts what it costs.
+            minor: as for `attempts`.
 
         Raises:
             SourceError: its kind says what to do next.
@@ -146,33 +146,12 @@ class Client:
         Cancellation:
             Ends the request under way at once; nothing is kept.
         """
-        self.check_open()
-        patience = self._patience.for_minor if resource.minor else self._patience
-        trial = Trial(patience, traffic, self._clock)
-        failure: Transient | None = None
-        if sent is not None:
-            try:
-                return await self._parsed(await _answer_of(sent), resource, traffic)
-            except Transient as exc:
-                failure = exc
-        return await self._try(resource, traffic, trial, failure)
+        async for attempt in self.attempts(traffic, minor=minor):
+            with attempt:
+                return parse(await attempt.get(path, query))
+        raise AssertionError("attempts end with a result or an error")
 
-    async def _try(self, resource: Resource[T], traffic: Traffic, trial: Trial, failed: Transient | None) -> T:
-        """Attempt it again and again; the first attempt has `failed` already, if that is given."""
-        try:
-            async for attempt in stamina.retry_context(on=trial.wait_before_next, attempts=None, timeout=None):
-                with attempt:
-                    if failed is not None:
-                        first, failed = failed, None
-                        raise first
-                    query, limit_s = resource.query(trial.halved), trial.limit_s
-                    answer = await self._send(resource.path, query, traffic, trial.begin, limit_s)
-                    return await self._parsed(answer, resource, traffic)
-        except Transient as failure:
-            raise trial.verdict(failure) from failure
-        raise AssertionError("retrying ends with a result or an error")
-
-    async def _send(
+    async def send(
         self,
         path: str,
         query: Mapping[str, str],
@@ -180,6 +159,18 @@ class Client:
         begin: Callable[[], float],
         limit_s: float | None = None,
     ) -> Answer:
+        """Send one request when the rate limit allows it, and read its response.
+
+        Args:
+            path: below the base URL.
+            query: the parameters.
+            traffic: counts it.
+            begin: called when it leaves; returns the time.
+            limit_s: seconds that it may take, None for the time-out of all requests.
+
+        Raises:
+            Transient, SourceError: it failed on its way.
+        """
         url = URL(f"{self.base_url}{path}?{_encoded(query)}", encoded=True)
         if self._connection is not None:
             await self._admit(traffic)
@@ -194,7 +185,7 @@ class Client:
             took_s = round(self._clock() - left_at, 4)
             traffic.observer(Requested("GET", _shape_of(path), None, cause, took_s, 0, None))
             raise
-        request_id = self._request_id(answer)
+        request_id = self.request_id(answer)
         took_s = round(self._clock() - left_at, 4)
         traffic.observer(Requested("GET", _shape_of(path), answer.status, None, took_s, len(answer.body), request_id))
         return answer
@@ -217,20 +208,35 @@ class Client:
             if self._first_answer is not None:
                 self._first_answer.set()
 
-    def _request_id(self, answer: Answer) -> str | None:
+    def request_id(self, answer: Answer) -> str | None:
+        """Return the API's id of a request, safe to print; None where it gave none."""
         return self.redaction.printable(answer.headers.get("X-Request-Id", "")) or None
 
-    async def _parsed(self, answer: Answer, resource: Resource[T], traffic: Traffic) -> T:
+    def body_of(self, answer: Answer, path: str) -> bytes:
+        """Return the body of a success, inflated.
+
+        Raises:
+            Transient, SourceError: it is no success.
+            BrokenBody: it cannot be inflated.
+        """
         if answer.status not in _PAGES:
-            raise self._refusal(answer, resource.path)
-        try:
-            result = await resource.parse(without_mark(inflate(answer.body, answer.encoding)))
-        except BrokenBody as exc:
-            detail, request_id = exc.detail(answer.status), self._request_id(answer)
-            raise Transient(exc.cause, detail, status=answer.status, request_id=request_id) from exc
+            raise self._refusal(answer, path)
+        return without_mark(inflate(answer.body, answer.encoding))
+
+    def record_version(self, answer: Answer, traffic: Traffic) -> None:
+        """Record in which version the API has answered."""
         echoed = answer.headers.get("Intercom-Version", "")
         traffic.version_echoed = echoed if echoed == self._api_version else self.redaction.printable(echoed) or None
-        return result
+
+    async def wait_for(self, sent: "asyncio.Task[Answer]") -> Answer:
+        """Wait for a request that was sent ahead. A task's own `await` could not tell whose cancellation it sees."""
+        try:
+            await asyncio.wait((sent,))
+        finally:
+            sent.cancel()  # unless it has ended
+        if sent.cancelled():
+            raise _closed()
+        return sent.result()
 
     def _refusal(self, answer: Answer, path: str) -> Transient | SourceError:
         route = self._connection.route if self._connection is not None else None
@@ -263,17 +269,6 @@ class Client:
                 await anyio.sleep(wait_s)
             finally:
                 traffic.waiting -= 1
-
-
-async def _answer_of(sent: "asyncio.Task[Answer]") -> Answer:
-    """Wait for a request that was sent ahead. A task's own `await` could not tell whose cancellation it sees."""
-    try:
-        await asyncio.wait((sent,))
-    finally:
-        sent.cancel()  # unless it has ended
-    if sent.cancelled():
-        raise _closed()
-    return sent.result()
 
 
 def _closed() -> ConfigError:

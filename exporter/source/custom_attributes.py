@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from exporter.errors import ApiError, ContractError, CredentialsError
-from exporter.source.client import Client, Resource
+from exporter.source.client import Client
 from exporter.source.envelope import Envelope, parse
 from exporter.source.retry import Traffic
 
@@ -32,11 +32,11 @@ async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] 
         SourceError: it failed in another way than by refusing.
     """
 
-    async def read(body: bytes) -> Envelope:
+    def read(body: bytes) -> Envelope:
         return parse(body, f"{client.base_url}{_PATH}", ("data",))
 
     try:
-        envelope = await client.fetch(Resource(_PATH, lambda _halved: _QUERY, read), traffic)
+        envelope = await client.fetch(_PATH, _QUERY, read, traffic)
     except CredentialsError as refusal:
         if refusal.status != _FORBIDDEN:
             raise

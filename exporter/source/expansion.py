@@ -18,7 +18,7 @@ from exporter.model import Page
 from exporter.options import Expansion, ListName
 from exporter.rawjson.objects import id_and_name
 from exporter.source.body import LARGEST_BODY_BYTES
-from exporter.source.client import Client, Resource
+from exporter.source.client import Client
 from exporter.source.embedded_lists import EMBEDDED, completed, id_of, says_more, with_tag_names
 from exporter.source.envelope import Envelope, parse
 from exporter.source.list_failures import FailureRate
@@ -153,12 +153,11 @@ class Expander:
         raise AssertionError("the last attempt returns or raises")
 
     async def _fetch_list(self, path: str, name: ListName) -> Sequence[bytes]:
-        url = self._client.base_url + path
         items: list[bytes] = []
         guard, cursor = LoopGuard(None), None
         page = size = 0
         while page == 0 or cursor is not None:
-            envelope = await self._client.fetch(_resource(path, url, name, cursor), self._traffic)
+            envelope = await self._fetch_page(path, name, cursor, minor=True)
             items += envelope.records
             guard.count(len(envelope.records), page + 1)
             size += _memory_bytes(envelope.records)
@@ -167,6 +166,14 @@ class Expander:
             page, cursor = page + 1, envelope.next_cursor
             guard.pass_by(cursor, page)
         return items
+
+    async def _fetch_page(self, path: str, name: str, cursor: str | None, *, minor: bool) -> Envelope:
+        url = self._client.base_url + path
+
+        def read(body: bytes) -> Envelope:
+            return parse(body, url, ("data", name))
+
+        return await self._client.fetch(path, _query(url, name, cursor), read, self._traffic, minor=minor)
 
     async def _api_works(self) -> bool:
         """Ask for one contact: what fails beside a list that failed is the API as a whole.
@@ -180,11 +187,8 @@ class Expander:
         url = f"{self._client.base_url}/contacts"
         traffic = Traffic(self._traffic.observer)
 
-        async def read(body: bytes) -> Envelope:
-            return parse(body, url)
-
         try:
-            await self._client.fetch(Resource("/contacts", lambda _halved: {"per_page": "1"}, read), traffic)
+            await self._client.fetch("/contacts", {"per_page": "1"}, lambda body: parse(body, url), traffic)
         finally:
             self._traffic.add(traffic)
         return not traffic.retries
@@ -193,8 +197,7 @@ class Expander:
         """Give the names of all tags, as JSON, by id; fetched once."""
         async with self._naming:
             if self._tag_names is None:
-                url = f"{self._client.base_url}/tags"
-                envelope = await self._client.fetch(_resource("/tags", url, "tags", None), self._traffic)
+                envelope = await self._fetch_page("/tags", "tags", None, minor=False)
                 self._tag_names = dict(filter(None, map(id_and_name, envelope.records)))
         return self._tag_names
 
@@ -210,14 +213,10 @@ def _cause_of(failure: SourceError) -> str:
     return f"http_{failure.status}" if failure.status else "broken_body"
 
 
-def _resource(path: str, url: str, name: str, cursor: str | None) -> Resource[Envelope]:
+def _query(url: str, name: str, cursor: str | None) -> dict[str, str]:
     query = {"per_page": _PER_PAGE[name]} if name in _PER_PAGE else {}
     if cursor is not None and cursor.startswith(f"{url}?"):  # paged by number
-        query |= {key: text for key, text in parse_qsl(cursor.removeprefix(f"{url}?")) if key in ("page", "per_page")}
-    elif cursor is not None:
-        query["starting_after"] = cursor
-
-    async def read(body: bytes) -> Envelope:
-        return parse(body, url, ("data", name))
-
-    return Resource(path, lambda _halved: query, read, minor=path != "/tags")
+        return query | {
+            key: text for key, text in parse_qsl(cursor.removeprefix(f"{url}?")) if key in ("page", "per_page")
+        }
+    return query if cursor is None else query | {"starting_after": cursor}

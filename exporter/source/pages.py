@@ -13,7 +13,7 @@ from exporter.model import Page
 from exporter.observe.events import Observer, ignore
 from exporter.observe.logging import logged
 from exporter.rawjson.contact_keys import content_keys, page_keys
-from exporter.source.client import Client, Resource
+from exporter.source.client import Client
 from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
 from exporter.source.loop_guard import LoopGuard, mark_of
 from exporter.source.rate_limit import PageSize
@@ -104,7 +104,6 @@ class Pages(AsyncItems):
         self._number = 0
         self._taken = 0
         self._ended = False
-        self._resource = Resource(ENDPOINT, self._query, self._parse)
         self._ahead: _Ahead | None = None
 
     def __aiter__(self) -> Self:
@@ -145,13 +144,19 @@ class Pages(AsyncItems):
         if ahead is not None:
             self._size.sent = ahead.per_page
         try:
-            return await self._client.fetch(self._resource, self.traffic, ahead.request if ahead else None)
+            async for attempt in self._client.attempts(self.traffic, ahead.request if ahead else None):
+                with attempt:
+                    query = {} if attempt.is_sent else self._query(attempt.halved)
+                    body = await attempt.get(ENDPOINT, query)
+                    await self._prefetch(body)
+                    return self._read(body)
         except ApiError as refusal:
             if self._cursor is not None and _means_the_cursor(refusal):
                 raise CursorError(
                     str(refusal), status=refusal.status, code=refusal.code, request_id=refusal.request_id
                 ) from None
             raise
+        raise AssertionError("attempts end with a page or an error")
 
     async def aclose(self) -> None:
         """End the iteration."""
@@ -160,8 +165,7 @@ class Pages(AsyncItems):
             with CancelScope(shield=True):
                 await cancel_and_wait(ahead.request)
 
-    async def _parse(self, body: bytes) -> Envelope:
-        await self._go_ahead(body)
+    def _read(self, body: bytes) -> Envelope:
         try:
             envelope = parse(body, self._url)
             if envelope.next_cursor is None and not self._allow_shortfall:
@@ -171,7 +175,7 @@ class Pages(AsyncItems):
             raise
         return envelope
 
-    async def _go_ahead(self, body: bytes) -> None:
+    async def _prefetch(self, body: bytes) -> None:
         """Send the request for the next page, if it is certain to be wanted."""
         if self._taken + self._size.sent >= self.wanted:
             return

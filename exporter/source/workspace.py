@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from exporter.errors import ApiError, CredentialsError
-from exporter.source.client import Client, Resource
+from exporter.source.client import Client
 from exporter.source.envelope import BrokenBody
 from exporter.source.retry import Traffic
 
@@ -48,7 +48,7 @@ async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | N
         SourceError: it failed in a passing way for too long.
     """
     try:
-        app = await client.fetch(Resource(_PATH, lambda _halved: {}, _read), traffic)
+        app = await client.fetch(_PATH, {}, _read, traffic)
     except (ApiError, CredentialsError) as refusal:
         if refusal.status is None:  # the connection failed: nothing was refused
             raise
@@ -61,7 +61,7 @@ async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | N
     )
 
 
-async def _read(body: bytes) -> _App | None:
+def _read(body: bytes) -> _App | None:
     try:
         return msgspec.json.decode(body, type=_Me).app
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
