@@ -9,6 +9,7 @@ from exporter.destination.async_writer import FileDestination
 from exporter.destination.local import Output
 from exporter.destination.stdout import StdoutDestination
 from exporter.errors import ConfigError
+from exporter.formats.facts import PARTS_FORMAT
 from exporter.formats.registry import Format, format_of_name, format_of_stream, format_of_suffix
 from exporter.formats.selection import AS_SENT, Shape
 from exporter.job import Job, encoder_of, settings_of
@@ -136,7 +137,7 @@ def place_of(path: str | os.PathLike[str], options: ExportOptions) -> tuple[Plac
     if not os.fspath(path):
         raise ConfigError("the output has no name: it must end with .ndjson.gz, for one, or be a folder")
     if means_a_folder(path):
-        form = format_of_suffix(f".{options.file_format or 'ndjson.gz'}")
+        form = format_of_suffix(f".{options.file_format or PARTS_FORMAT}")
         return Place(Path(path), form.suffix, parts=True), form
     path = Path(path)
     if options.has_parts:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from exporter import ApiError, ConfigError, Page, SinkError
 from exporter.formats.encoder import Encoder
+from exporter.formats.facts import FormatFacts
 from exporter.formats.registry import NDJSON, NDJSON_GZIP, Format
 from exporter.model import Frame
 from exporter.options import ExportOptions
@@ -185,7 +186,7 @@ async def test_the_first_failure_leaves_as_itself(place: str, consumers: int) ->
     source = Source([1] * 30, fails_at=5 if place == "source" else None)
     failure: Exception = source.failure if place == "source" else SinkError("full")
     failure.__cause__ = cause = OSError("why")
-    form = Format(".x", raising(failure, 5)) if place == "encode" else NDJSON
+    form = Format(FormatFacts("x", "x"), raising(failure, 5)) if place == "encode" else NDJSON
     written = []
 
     async def append(_frame: Frame, page: Page) -> None:

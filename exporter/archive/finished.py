@@ -10,6 +10,7 @@ from exporter.archive.line_checker import Lines
 from exporter.archive.row_checker import CsvCells
 from exporter.errors import ConfigError, SinkError
 from exporter.extras import arrow, zstd
+from exporter.formats.facts import CONVERTED, ZSTD_SUFFIX
 from exporter.layout.data_file import Contents, failure_of, is_unreadable, open_plainly
 from exporter.layout.foreign_files import MARKERS, is_dropping
 from exporter.layout.manifest import decode_manifest
@@ -260,9 +261,9 @@ def look_for_libraries(files: Sequence[tuple[Path, FileSummary]]) -> None:
         MissingExtraError: an optional library is not installed.
     """
     suffixes = {path.suffix for path, _ in files}
-    if ".zst" in suffixes:
+    if ZSTD_SUFFIX in suffixes:
         zstd()
-    if ".parquet" in suffixes:
+    if CONVERTED in suffixes:
         arrow()
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from exporter.archive.line_checker import LONGEST_LINE_BYTES
 from exporter.errors import SinkError
 from exporter.extras import arrow
+from exporter.formats.facts import CONVERTED
 from exporter.layout.data_file import INFLATERS, all_of, is_ours, line_of, open_plainly
 
 _PIECE_BYTES = 256 * 1024
@@ -107,13 +108,13 @@ def _row_group(file: io.FileIO, number: int) -> tuple[list[bytes], int | None]:
 def _read(file: io.FileIO, offset: int, suffix: str) -> tuple[list[bytes], int | None]:
     if suffix in INFLATERS:
         return _member(file, offset, INFLATERS[suffix][0])
-    return _row_group(file, offset) if suffix == ".parquet" else _lines(file, offset)
+    return _row_group(file, offset) if suffix == CONVERTED else _lines(file, offset)
 
 
 def _errors(suffix: str) -> tuple[type[Exception], ...]:
     """What reading damaged files of a format raises."""
     always = (OSError, LookupError, ValueError, TypeError, EOFError)
-    if suffix == ".parquet":
+    if suffix == CONVERTED:
         pa, _ = arrow()
         return (*always, pa.ArrowException)
     return (*always, *INFLATERS[suffix][1]()) if suffix in INFLATERS else always

@@ -12,6 +12,7 @@ from exporter.archive.finished import listed_files, look_for_libraries, manifest
 from exporter.archive.line_checker import Lines
 from exporter.archive.row_checker import CsvLines
 from exporter.errors import ConfigError
+from exporter.formats.facts import facts_of_file
 from exporter.layout.data_file import Contents, failure_of, is_unreadable
 from exporter.layout.paths import Place
 from exporter.model import FileSummary, Summary
@@ -173,7 +174,8 @@ def _summary_at(place: Place, findings: Findings) -> Summary | None:
 
 def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], findings: Findings) -> Lines:
     """Choose what looks at a file's lines, by its format."""
-    if path.name.endswith((".csv", ".csv.gz")):
+    facts = facts_of_file(path.name)
+    if facts is not None and facts.has_rows:
         return CsvLines(take_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
     strict = summary.records == "normalized"
     return Lines(take_ids, _report(path, findings, "line"), with_ids=summary.has_ids, strict=strict)

@@ -14,7 +14,8 @@ from exporter.cli.config import said
 from exporter.cli.conflicts import is_on
 from exporter.cli.paths import REPORT_SUFFIX, expanded, is_file_of
 from exporter.errors import ConfigError
-from exporter.layout.paths import CONVERTED, MANIFEST, Place, old_name
+from exporter.formats.facts import CONVERTED
+from exporter.layout.paths import MANIFEST, Place, old_name
 
 _STDIN, _STDOUT = 0, 1
 _STANDARD = "-"

@@ -13,6 +13,7 @@ from exporter.cli.credentials import TokenSource, read_token
 from exporter.cli.usage import is_option_given
 from exporter.cli.values import DAY_S, YEAR_S, File, Flag, duration, number, size, whole
 from exporter.errors import ConfigError
+from exporter.formats.facts import BY_NAME
 from exporter.validation import (
     MAX_BYTES,
     MAX_CONSUMERS,
@@ -114,7 +115,6 @@ class SourceOptions:
 
 
 _FILES_ONLY = ("--overwrite", "--restart", "--checkpoint-every", "--min-free-disk", "--mkdir")
-_COMPRESSIONS = {"gz": "gzip", "zst": "zstd"}
 
 
 @Parameter(name="*", group=_OUTPUT)
@@ -180,7 +180,7 @@ class OutputOptions:
         """The compression of stdout."""
         if self.output != "-":
             return None
-        return "gzip" if self.gzip else _COMPRESSIONS.get((self.format or "").rpartition(".")[2])
+        return "gzip" if self.gzip else BY_NAME[self.format].compression if self.format else None
 
     @property
     def file_format(self) -> str | None:

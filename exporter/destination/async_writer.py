@@ -16,6 +16,7 @@ from exporter.destination.free_space import NoSpaceError
 from exporter.destination.local import Output
 from exporter.errors import CheckpointError, SinkError
 from exporter.formats.encoder import Encoder
+from exporter.formats.facts import BY_NAME
 from exporter.layout.atomic import writing
 from exporter.layout.checkpoint import Figures
 from exporter.layout.disk_limits import record_in
@@ -26,7 +27,6 @@ from exporter.observe.events import Committed, DiskLimited, Observer
 T = TypeVar("T")
 COMMIT_BYTES = 64_000_000
 _DONE = object()
-_ROWS = "csv"
 
 
 class FileDestination(Destination):
@@ -52,7 +52,7 @@ class FileDestination(Destination):
         self._output = output
         self.checkpoint, self.scratch_folder = output.place.checkpoint, output.place.folder
         # Rows of CSV cannot be read back as contacts.
-        self.capabilities = Capabilities(resumes=True, reads_back=not output.settings.format.startswith(_ROWS))
+        self.capabilities = Capabilities(resumes=True, reads_back=not BY_NAME[output.settings.format].has_rows)
         self._observer = observer
         self._header = Frame(b"", 0, 0)
         self._clock = clock

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from exporter.destination.part import Part
 from exporter.errors import SinkError
+from exporter.formats.facts import GZIP_SUFFIX
 from exporter.layout.atomic import open_private, remove, sync, sync_folder
 from exporter.layout.data_file import Contents
 from exporter.model import FileSummary
@@ -104,7 +105,7 @@ class Conversion:
 
     def _lines(self) -> Iterator[list[bytes]]:
         """Give the journal's lines, some at a time, and prove that they are all that was written."""
-        contents, begun = Contents(self._journal, ".gz"), list[bytes]()
+        contents, begun = Contents(self._journal, GZIP_SUFFIX), list[bytes]()
         size = 0
         for piece in contents.pieces():
             begun.append(piece)

@@ -11,6 +11,7 @@ from exporter.compression import gzip_member, zstd_frame
 from exporter.errors import ConfigError, ContractError
 from exporter.extras import arrow, zstd
 from exporter.formats.csv import MARK, Rows
+from exporter.formats.facts import BY_NAME, SUFFIXES, FormatFacts, facts_of_file
 from exporter.formats.ndjson import lines
 from exporter.formats.selection import AS_SENT, Shape
 from exporter.formats.strict_readers import NO_CHECK, Strictness
@@ -23,18 +24,26 @@ class Format:
     """An output format.
 
     Attributes:
-        suffix: of its files' names.
+        facts: what is known of it.
         compress: makes a page's lines into one member or frame; None leaves them plain.
-        has_rows: whether contacts are rows of a table, and a header is their first.
         convert: begins a file of it, given where and the columns, that is made of lines once all are there.
         requires: imports an optional library that it needs.
     """
 
-    suffix: str
+    facts: FormatFacts
     compress: Callable[[bytes], bytes] | None = None
     requires: Callable[[], object] | None = None
-    has_rows: bool = False
     convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None = None
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its files."""
+        return self.facts.suffix
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether contacts are rows of a table, and a header is their first."""
+        return self.facts.has_rows
 
     def found(self) -> Self:
         """Return itself, once it is sure that it can be written.
@@ -96,22 +105,15 @@ def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:
     return ParquetFile(file, columns)
 
 
-NDJSON = Format(".ndjson")
-NDJSON_GZIP = Format(".ndjson.gz", gzip_member)
-NDJSON_ZSTD = Format(".ndjson.zst", zstd_frame, zstd)
-CSV = Format(".csv", has_rows=True)
-CSV_GZIP = Format(".csv.gz", gzip_member, has_rows=True)
-PARQUET = Format(".parquet", gzip_member, arrow, convert=_parquet)
-_FORMATS = (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)
-_OTHER_SUFFIXES = ((".jsonl", NDJSON), (".jsonl.gz", NDJSON_GZIP), (".jsonl.zst", NDJSON_ZSTD))
+NDJSON = Format(BY_NAME["ndjson"])
+NDJSON_GZIP = Format(BY_NAME["ndjson.gz"], gzip_member)
+NDJSON_ZSTD = Format(BY_NAME["ndjson.zst"], zstd_frame, zstd)
+CSV = Format(BY_NAME["csv"])
+CSV_GZIP = Format(BY_NAME["csv.gz"], gzip_member)
+PARQUET = Format(BY_NAME["parquet"], gzip_member, arrow, convert=_parquet)
+_FORMATS = {form.facts: form for form in (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)}
 _TEXTS = {"compression": (str, NoneType), "file_format": (str, NoneType)}
-_STREAMED = {
-    ("ndjson", None): NDJSON,
-    ("ndjson", "gzip"): NDJSON_GZIP,
-    ("ndjson", "zstd"): NDJSON_ZSTD,
-    ("csv", None): CSV,
-    ("csv", "gzip"): CSV_GZIP,
-}
+_STREAMED = {(facts.kind, facts.compression): form for facts, form in _FORMATS.items() if not facts.is_converted}
 
 
 def format_of_name(name: str) -> Format:
@@ -120,12 +122,10 @@ def format_of_name(name: str) -> Format:
     Raises:
         ConfigError: no format has that suffix.
     """
-    known = (*((form.suffix, form) for form in _FORMATS), *_OTHER_SUFFIXES)
-    for suffix, form in known:
-        if name.endswith(suffix) and name != suffix:
-            return form.found()
-    suffixes = ", ".join(suffix for suffix, _ in known)
-    raise ConfigError(f"the output's name must end with one of {suffixes}: {name!r} does not")
+    facts = facts_of_file(name)
+    if facts is not None and name not in SUFFIXES:
+        return _FORMATS[facts].found()
+    raise ConfigError(f"the output's name must end with one of {', '.join(SUFFIXES)}: {name!r} does not")
 
 
 def format_of_suffix(suffix: str) -> Format:
@@ -134,11 +134,10 @@ def format_of_suffix(suffix: str) -> Format:
     Raises:
         ConfigError: there is none.
     """
-    for form in _FORMATS:
-        if suffix == form.suffix:
-            return form.found()
-    names = ", ".join(form.suffix.removeprefix(".") for form in _FORMATS)
-    raise ConfigError(f"the format must be one of {names}, not {suffix.removeprefix('.')!r}")
+    name = suffix.removeprefix(".")
+    if name in BY_NAME:
+        return _FORMATS[BY_NAME[name]].found()
+    raise ConfigError(f"the format must be one of {', '.join(BY_NAME)}, not {name!r}")
 
 
 def format_of_stream(compression: str | None, file_format: str | None = None) -> Format:

@@ -11,8 +11,9 @@ import msgspec
 import orjson
 
 from exporter.errors import CheckpointError
+from exporter.formats.facts import BY_NAME, CONVERTED
 from exporter.layout.atomic import prepare_file, put_in_place, remove
-from exporter.layout.paths import CONVERTED, pending_path
+from exporter.layout.paths import pending_path
 from exporter.model import FileSummary, Position, Summary, Timeline
 
 CHECKPOINT_VERSION = 1
@@ -84,7 +85,7 @@ class Settings:
         """Why another page size makes other bytes; empty where it does not."""
         if self.part_bytes is not None:
             return "a part holds whole pages, so the bytes depend on --per-page"
-        if self.format.endswith((".gz", ".zst")):
+        if self.format in BY_NAME and BY_NAME[self.format].compression:
             return "each page is compressed by itself, so the bytes depend on --per-page"
         return ""
 
@@ -247,7 +248,7 @@ def _adds_up(checkpoint: Checkpoint) -> bool:
     figures, position = checkpoint.figures, checkpoint.figures.position
     files = (*checkpoint.files, *((checkpoint.part,) if checkpoint.part else ()))
     sums = [("contacts", "contacts"), ("uncompressed_bytes", "uncompressed_bytes")]
-    if checkpoint.settings.format != CONVERTED.removeprefix("."):  # else the position is one in their journals
+    if f".{checkpoint.settings.format}" != CONVERTED:  # else the position is one in their journals
         sums.append(("bytes", "written_bytes"))
     goes_on = position.next_cursor is not None
     return (

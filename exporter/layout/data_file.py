@@ -11,6 +11,7 @@ from typing import Any
 
 from exporter import compression
 from exporter.extras import arrow, zstd
+from exporter.formats.facts import CONVERTED, GZIP_SUFFIX, ZSTD_SUFFIX, facts_of_file
 
 _BATCH = 100
 _LARGEST_CHUNK_BYTES = 1 << 27  # a row group has 32 MB and one contact at most
@@ -19,8 +20,8 @@ _COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _Kind = tuple[Callable[[], Any], Callable[[], tuple[type[Exception], ...]], str]
 INFLATERS: dict[str, _Kind] = {
-    ".gz": (lambda: compression.inflater(compression.GZIP), lambda: compression.ERRORS, "gzip"),
-    ".zst": (lambda: zstd().ZstdDecompressor(), lambda: (zstd().ZstdError,), "zstd"),
+    GZIP_SUFFIX: (lambda: compression.inflater(compression.GZIP), lambda: compression.ERRORS, "gzip"),
+    ZSTD_SUFFIX: (lambda: zstd().ZstdDecompressor(), lambda: (zstd().ZstdError,), "zstd"),
 }
 """By suffix: what begins to inflate, what it raises, and what it is called."""
 
@@ -68,12 +69,13 @@ class Contents:
     @property
     def has_rows(self) -> bool:
         """Whether it has contacts in rows of CSV."""
-        return self.path.name.endswith((".csv", ".csv.gz"))
+        facts = facts_of_file(self.path.name)
+        return facts is not None and facts.has_rows
 
     @property
     def is_table(self) -> bool:
         """Whether it has contacts in columns, not in lines."""
-        return self._suffix == ".parquet"
+        return self._suffix == CONVERTED
 
     def raw(self) -> Iterator[list[bytes]]:
         """Yield the contacts of a table, some at a time."""

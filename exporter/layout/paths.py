@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.formats.facts import BY_NAME, CONVERTED, SUFFIXES
+
 _PARTS_STEM = "contacts"
 
 
@@ -85,13 +87,8 @@ MANIFEST, CHECKPOINT = "_manifest.json", "_checkpoint.json"
 
 _DATA_FILE = re.compile(
     r"(?:_(?=.*\.(?:part|tmp)$))?"
-    rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.(?:ndjson(?:\.gz|\.zst)?|csv(?:\.gz)?|parquet)(?:\.part|\.tmp)?"
+    rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.(?:{'|'.join(map(re.escape, BY_NAME))})(?:\.part|\.tmp)?"
 )
-
-CONVERTED = ".parquet"
-"""The suffix of files that cannot be appended to."""
-
-_FILES = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz", ".parquet")
 
 
 def old_name(path: Path) -> Path:
@@ -124,6 +121,6 @@ def means_a_folder(path: str | os.PathLike[str]) -> bool:
     """Whether an output is a folder of parts: it ends with a slash, or is one already and not called like a file."""
     text = os.fspath(path)
     try:
-        return text.endswith(os.sep) or (not text.endswith(_FILES) and Path(path).is_dir())
+        return text.endswith(os.sep) or (not text.endswith(tuple(SUFFIXES)) and Path(path).is_dir())
     except OSError:  # what is wrong with it, `inspect` will say
         return False

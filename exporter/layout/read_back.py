@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from exporter.formats.facts import GZIP_SUFFIX
 from exporter.layout.data_file import Contents
 from exporter.layout.paths import Place
 
@@ -31,7 +32,7 @@ def _files(place: Place, *, has_part: bool) -> Iterator[tuple[Path, str]]:
         yield place.file(number), place.file(number).suffix
         number += 1
     if has_part:  # of Parquet it is a journal
-        yield place.part(number), ".gz" if place.converts else place.file(number).suffix
+        yield place.part(number), GZIP_SUFFIX if place.converts else place.file(number).suffix
 
 
 def _of_lines(contents: Contents) -> Iterator[list[bytes]]:
