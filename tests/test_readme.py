@@ -33,9 +33,16 @@ def test_the_error_tree_is_the_real_one() -> None:
 
 
 def test_the_exit_codes_are_the_real_ones() -> None:
-    """The table has every code of the command, and no other."""
-    table = TEXT[TEXT.index("| Exit code") :].split("\n\n")[0]
+    """The table of the guide has every code of the command, and no other."""
+    text = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    table = text[text.index("| Exit code") :].split("\n\n")[0]
     codes = {int(code) for row in table.splitlines()[2:] for code in row.split("|")[1].split(",")}
     raised = {code for _kind, code in exits._CODES}
     others = {exits.COMPLETE, exits.BUG, exits.READER_GONE, exits.DIFFERENCES, exits.OUT_OF_TIME}
     assert codes == raised | others | {129, 130, 143}
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    """What goes further is in the documents that it names, and each of them is there."""
+    assert len(TEXT.splitlines()) <= 130
+    assert all((ROOT / name).is_file() for name in re.findall(r"\]\(([\w/.]+\.(?:md|svg))\)", TEXT))
