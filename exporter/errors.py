@@ -7,11 +7,11 @@
     ├── SourceError          the API did not give what was asked for
     │   ├── CredentialsError   401 or 403: get another token
     │   ├── ApiError           any other refusal (4xx, a redirect, TLS, a proxy): change what it names
-    │   │   └── CursorError      a cursor it gave is not accepted any more: begin anew
-    │   ├── ContractError      an answer that cannot be believed: report it
-    │   └── RetriesExhausted   it kept failing in passing ways: try again later
+    │   │   └── CursorError      a cursor it gave is not accepted any more: start over
+    │   ├── ContractError      an invalid response: report it
+    │   └── RetriesExhausted   transient failures outlasted the retry budget: try again later
     ├── SinkError            the destination failed: mend what it names, then run it again
-    └── CheckpointError      an unfinished or finished export cannot be gone on with: begin anew
+    └── CheckpointError      an unfinished or finished export cannot be resumed: start over
 
 What happened is in ``str()``, the figures are in attributes. No message ever
 holds a token or a contact's data.
@@ -118,11 +118,11 @@ class SinkError(ExporterError):
 
 
 class CheckpointError(ExporterError):
-    """What stands at the output cannot be gone on with.
+    """What stands at the output cannot be resumed.
 
     It was made with other settings, it is damaged, or the API does not know
     its cursor any more. What is committed stays as it is; ``restart`` or
-    ``overwrite`` begins anew.
+    ``overwrite`` starts over.
 
     Attributes:
         path: of the checkpoint, manifest or part meant.

@@ -51,8 +51,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
 ) -> Summary:
     """Write every contact of a workspace to a file, to a folder of parts, or to stdout.
 
-    An export to files that was interrupted, by whatever, goes on where its
-    latest checkpoint says; the result is what an uninterrupted one would be.
+    An interrupted export to files resumes where its latest checkpoint says; the
+    result is what an uninterrupted one would be.
 
     Args:
         intercom: the workspace, inside its block.
@@ -67,14 +67,14 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         overwrite: replace a finished export, one with other settings, or a
             foreign file of that name; a file stays until the new one is
             complete, parts go at once. An unfinished export with the same
-            settings goes on all the same.
-        restart: drop an unfinished export.
+            settings is still resumed.
+        restart: discard an unfinished export and start over.
         compression: ``"gzip"``, ``"zstd"`` or None, for standard output only.
         file_format: one of those suffixes without its first dot, for a folder of parts;
             for standard output ``"ndjson"`` or ``"csv"``.
         part_contacts: most contacts in a part. A part holds whole pages, and
             at least one.
-        part_bytes: most bytes in a part, 1 GB without a word; likewise.
+        part_bytes: most bytes in a part; default: 1 GB. A part holds whole pages, and at least one.
         shape: what is written of each contact; exactly what was sent without it.
         expansion: which lists of contacts are completed first. Each consumer
             completes one page at a time: more of them hide its latency.
@@ -86,8 +86,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
             is known to be wrong. Else the last page is asked for again, later, and then a `ContractError` is raised.
         checkpoint_every_s: seconds between two checkpoints, 0 for one a page;
             64 MB call for one too.
-        min_free_bytes: room to leave on the disk.
-        observer: called with each `Event`, from this task's event loop.
+        min_free_bytes: free space that no write takes from the disk.
+        observer: called with each `Event`, in this task's event loop.
 
     Returns:
         The figures of the export, also when it was already finished: then no
@@ -102,7 +102,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
 
     Cancellation:
         The page being written is finished and everything written is committed;
-        calling it again goes on. A silent server or a reader who stopped
+        calling it again resumes. A silent server or a reader who stopped
         reading is not waited for.
 
     Durability:

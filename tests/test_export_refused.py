@@ -51,7 +51,7 @@ def contacts_in(folder: Path) -> int:
 
 @kinds
 async def test_a_cursor_that_died_meanwhile_is_told(tmp_path: Path, kind: str) -> None:
-    """A workspace that does not know the cursor ends the export before anything is mixed; restart begins anew."""
+    """A workspace that does not know the cursor ends the export before anything is mixed; restart starts over."""
     await leave_unfinished(tmp_path, kind)
     data = {path: content for path, content in files_in(tmp_path).items() if path.suffix != ".json"}
     async with serving(seed=2) as (sandbox, intercom):
@@ -147,7 +147,7 @@ async def test_damage_is_seen_before_any_request(tmp_path: Path, kind: str, dama
         case _:
             checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
     async with serving() as (sandbox, intercom):
-        with pytest.raises(exporter.CheckpointError, match="use --restart to begin anew") as caught:
+        with pytest.raises(exporter.CheckpointError, match="use --restart to start over") as caught:
             await export(intercom, tmp_path, kind)
         assert caught.value.path == (checkpoint if damage == "checkpoint" else part)
         assert sandbox.requests == 0
@@ -202,7 +202,7 @@ def stopping_after(pages: int) -> exporter.Observer:
 async def test_standard_output_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """What went into a pipe cannot be gone on with: it begins at the beginning, and leaves no file."""
+    """What went into a pipe cannot be resumed: it begins at the beginning, and leaves no file."""
     monkeypatch.chdir(tmp_path)
     async with serving(faults=["http_401@6"]) as (sandbox, intercom):
         with pytest.raises(exporter.CredentialsError):

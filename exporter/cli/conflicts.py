@@ -47,7 +47,7 @@ class _Given:
 
 
 def keep_closest(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Of options that exclude each other keep the one that was set closest: an option before a variable or a file."""
+    """Of mutually exclusive options keep the one set closest: an option before a variable or a file."""
     given = _given(arguments)
     for group in (_TOKEN_WAYS, _MANNERS):
         names = [name for name in group if name in given]
@@ -67,7 +67,7 @@ def refuse_conflicts(_app: App, _commands: tuple[str, ...], arguments: ArgumentC
     """
     given = _given(arguments)
     if all(name in given for name in _MANNERS):
-        raise ConfigError(f"{given.origin('--quiet')} and {given.origin('--verbose')} exclude each other")
+        raise ConfigError(f"{given.origin('--quiet')} and {given.origin('--verbose')} are mutually exclusive")
     for name, needed in _NEEDS.items():
         if name in given and needed not in given:
             raise ConfigError(f"{given.origin(name)} has no effect without {needed}")

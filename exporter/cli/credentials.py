@@ -59,7 +59,7 @@ async def read_token(source: TokenSource) -> str:
     }
     named = [name for name, value in ways.items() if value is not None]
     if len(named) > 1:
-        raise ConfigError(f"{' and '.join(named)} exclude each other: name one place for the access token")
+        raise ConfigError(f"{' and '.join(named)} are mutually exclusive: name one place for the access token")
     if source.command is not None:
         return await _from_program(source.command)
     return await read_in_thread(partial(_from_here, source))

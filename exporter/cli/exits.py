@@ -226,7 +226,7 @@ def _bug(error: BaseException) -> int:
     while frame and frame.tb_next:
         frame = frame.tb_next
     place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-    complain(f"a bug of this program's: {type(error).__name__} at {place}; please report it")
+    complain(f"internal error: {type(error).__name__} at {place}; please report it")
     return BUG
 
 

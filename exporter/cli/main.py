@@ -76,16 +76,16 @@ async def demo(  # noqa: PLR0913 - one group of options each
     contacts: Annotated[int, whole(0, 10**9)] = 10_000,
     hostile: Flag = False,
 ) -> int:
-    """Do the same against an Intercom made up on the spot: no account, no network.
+    """Run the export against a built-in fake Intercom: no account, no network.
 
     Takes the options of `contacts`; those that name the API have no effect.
 
     Parameters
     ----------
     contacts
-        How many contacts are made up.
+        Number of synthetic contacts.
     hostile
-        Let one contact in a thousand hold values that break careless programs.
+        Give one contact in a thousand values that break careless programs.
     """
     output.check()
     from exporter.cli.exporting import Job, export_and_tell, made_up
@@ -104,16 +104,16 @@ async def check(  # noqa: PLR0913 - one group of options each
     json: Flag = False,
     strict: Flag = False,
 ) -> int:
-    """Look at a workspace, and at the output, before a long run: two or three requests, nothing is written.
+    """Check a workspace and an output before a long run: two or three requests, nothing is written.
 
-    Takes the options of `contacts`. What will go wrong is said in warnings; the estimates are those of one page.
+    Takes the options of `contacts`. Likely problems are listed as warnings; estimates are made from the first page.
 
     Parameters
     ----------
     json
         Print one JSON object instead of lines.
     strict
-        End with 2 if there is a warning.
+        Exit with 2 if there is a warning.
     """
     from exporter.cli.checking import check_and_tell
 
@@ -127,15 +127,15 @@ app.command(schema, config=())
 async def verify(path: PathToExport, /, *, strict: Flag = False, report: ReportOptions = _REPORT) -> int:
     """Recheck a finished export offline against its manifest.
 
-    Sizes, SHA-256, compression, lines, rows or columns. Ends with 7 and a line for each difference. Contacts that are
-    listed twice are counted; they are no difference, since a workspace changes while it is read.
+    Checks sizes, SHA-256, compression, lines, rows or columns. Exits with 7 and prints a line for each difference.
+    Duplicate contacts are counted; they are no difference, since a workspace changes while it is read.
 
     Parameters
     ----------
     path
         The file, or the folder of parts; or its manifest.
     strict
-        End with 7 when contacts are listed twice, too.
+        Also exit with 7 when there are duplicate contacts.
     """
     from exporter.cli.verifying import verify_and_tell
 
@@ -151,19 +151,19 @@ async def report(
     replace: Flag = False,
     report: ReportOptions = _REPORT,
 ) -> int:
-    """Make one HTML page of a finished export: what is in it, and how it came about.
+    """Create an HTML report of a finished export: what it holds, and how the export went.
 
-    Contacts by role, month and country; how filled each field and custom attribute is; contacts that come twice; how
-    the export went. No values of contacts, nothing loaded from anywhere. Needs the extra [report].
+    Contacts by role, month and country; fill rate of each field and custom attribute; duplicates; the course of the
+    export. No values of contacts, no external resources. Needs the extra [report].
 
     Parameters
     ----------
     path
         The file, or the folder of parts; or its manifest.
     html
-        File to write, `PATH.report.html` if nothing is said; `-` is stdout.
+        File to write; default: `PATH.report.html`; `-` is stdout.
     replace
-        Replace a file of that name that is no report.
+        Replace an existing file of that name that is not a report.
     """
     from exporter.cli.reporting import report_and_tell
 
@@ -187,19 +187,19 @@ async def sandbox(  # noqa: PLR0913 - one option each
     print_env: Flag = False,
     config: File = None,
 ) -> int:
-    """Serve a stand-in for Intercom's contacts API on 127.0.0.1, until stopped.
+    """Serve a fake of Intercom's contacts API on 127.0.0.1, until stopped.
 
     The first line on stdout is JSON: base_url and token. The page at base_url lists what is served.
 
     Parameters
     ----------
     contacts
-        How many contacts its workspace has; 10,000 if nothing is said.
+        Number of contacts in its workspace; default: 10,000.
     from_
         A finished export (file, folder of parts or manifest) that is served instead, NDJSON or Parquet: exporting it
         again gives the same bytes.
     seed
-        Which contacts: the same seed, the same contacts.
+        Random seed: the same seed gives the same contacts.
     port
         TCP port; 0 takes a free one.
     token
@@ -242,7 +242,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
     )
 
 
-_settings = App(name="config", help="Look at settings.", config=())
+_settings = App(name="config", help="Inspect settings.", config=())
 app.command(_settings)
 
 

@@ -143,7 +143,7 @@ class Reporter:
         return f" ({_are_kept(self._contacts_kept)}: {_RESUME})"
 
     def stopped(self, name: str, code: int) -> None:
-        """Say that a signal, or the clock, ended it, and how to go on."""
+        """Print that a signal or the time limit ended it, and how to resume."""
         self.close()
         self._tell_failed("Stopped", f"stopped by {name}", code)
         if self._name == "stdout":

@@ -49,7 +49,7 @@ def _print_address(served: Sandbox, *, print_env: bool) -> None:
     variables = {"INTERCOM_ACCESS_TOKEN": served.token, "INTERCOM_EXPORTER_BASE_URL": served.base_url}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     print("\n".join([*lines, f"SANDBOX_PID={os.getpid()}"]), flush=True)  # noqa: T201
-    # $(...) waits for the end of stdout, and the sandbox goes on.
+    # $(...) waits for the end of stdout, and the sandbox keeps running.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _SOURCE = Group.create_ordered("Workspace")
 _OUTPUT = Group.create_ordered("Output")
-CONTACTS = Group.create_ordered("Contacts")
-_REPORT = Group.create_ordered("What is said meanwhile")
+CONTACTS = Group.create_ordered("Record contents")
+_REPORT = Group.create_ordered("Logging and progress")
 _METRICS = Group.create_ordered("Metrics")
 
 
@@ -39,22 +39,22 @@ class SourceOptions:
     """Where the contacts come from."""
 
     region: Literal["us", "eu", "au"] | None = None
-    "The workspace's region; us if nothing is said."
+    "Region of the workspace; default: us."
 
     base_url: Annotated[str | None, Parameter(metavar="URL")] = None
-    "Another address instead of a region's."
+    "Base URL of the API, instead of --region."
 
     token_file: Annotated[str | None, Parameter(allow_leading_hyphen=True, metavar="FILE")] = None
-    "File with the access token, `-` for stdin; else it is taken from INTERCOM_ACCESS_TOKEN."
+    "File with the access token, `-` for stdin; default: the environment variable INTERCOM_ACCESS_TOKEN."
 
     token_command: Annotated[str | None, Parameter(allow_leading_hyphen=True, metavar="COMMAND")] = None
-    "Program that prints the access token on its first line, such as 'pass show intercom'; run without a shell."
+    "Program that prints the access token on its first line, such as 'pass show intercom'; runs without a shell."
 
     token_keyring: Annotated[str | None, Parameter(metavar="ACCOUNT")] = None
-    "Account under which the system's keyring has the access token, for the service intercom-exporter."
+    "Account of the access token in the system's keyring, for the service intercom-exporter."
 
     allow_readable_secrets: Flag = False
-    "Read a token or key file though other users can read it."
+    "Accept a token or key file that other users can read."
 
     api_version: Annotated[str, Parameter(metavar="VERSION")] = "2.14"
     "Version of Intercom's API: 1.0-1.4, 2.0-2.17, Preview, Unstable."
@@ -63,22 +63,22 @@ class SourceOptions:
     "Contacts per request, 1-150."
 
     reserve: Annotated[float, number(0, MAX_RESERVE_PERCENT, "PERCENT")] = 20
-    "Percentage of each rate-limit window that is left to the workspace's other integrations, 0-90."
+    "Percentage of each rate-limit window to leave to the workspace's other integrations, 0-90."
 
     timeout: Annotated[float, duration(0.001, DAY_S)] = 60
-    "How long one request may take, such as 90, 500ms or 1m30s."
+    "Time limit of one request, such as 90, 500ms or 1m30s."
 
     idle_timeout: Annotated[float, duration(0.001, DAY_S)] = 30
-    "How long a request may wait while nothing at all arrives."
+    "Time without any data after which a request times out."
 
     max_retry_time: Annotated[float, duration(0, YEAR_S)] = 90
-    "How long one page may fail and wait before the export gives up (20 attempts at most)."
+    "Retry budget of one page: time for failed attempts and waits (20 attempts at most)."
 
     max_run_retry_time: Annotated[float, duration(0, YEAR_S)] = 6 * 3600
-    "How long all pages of one run together may fail and wait."
+    "Retry budget of one run: the same for all its pages together."
 
     insecure_http: Flag = False
-    "Allow plain http to another host: the token and the contacts can then be read on the way, also by a proxy."
+    "Allow plain http to another host: token and contacts travel unencrypted, and a proxy can read them."
 
     @asynccontextmanager
     async def intercom(self) -> AsyncIterator["Intercom"]:
@@ -93,7 +93,7 @@ class SourceOptions:
             yield intercom
 
     def intercom_at(self, base_url: str | None, token: str, region: str | None = None) -> "Intercom":
-        """Make the client of another API with these options' manners."""
+        """Return a client with these options, for another address and token."""
         from exporter.source.intercom import Intercom
         from exporter.source.retry import Patience
 
@@ -120,7 +120,7 @@ _FILES_ONLY = ("--overwrite", "--restart", "--checkpoint-every", "--min-free-dis
 @Parameter(name="*", group=_OUTPUT)
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """Where they go."""
+    """Where the contacts go."""
 
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True, metavar="PATH")] = "-"
     """File to write: `.ndjson`, `.ndjson.gz`, `.ndjson.zst`, `.csv`, `.csv.gz` or `.parquet`; `.jsonl` is
@@ -128,52 +128,52 @@ class OutputOptions:
     the export's first run, in UTC; an unfinished export of an earlier day is resumed first."""
 
     mkdir: Flag = False
-    "Make the folders above the output that are missing, for their owner alone."
+    "Create missing parent folders of the output, accessible to their owner only."
 
     gzip: Flag = False
     "Compress stdout."
 
     consumers: Annotated[int | None, whole(1, MAX_CONSUMERS)] = None
-    "Tasks that complete lists, encode and write: 2, with --expand 16; the output is the same for any number."
+    "Tasks that expand lists, encode and write; default: 2, with --expand 16. The output does not depend on it."
 
     queue_pages: Annotated[int, whole(1, MAX_QUEUE_PAGES)] = 4
     "Pages that may wait between fetching and encoding."
 
     max_contacts: Annotated[int | None, whole(1, MAX_CONTACTS)] = None
-    "Stop after so many contacts, with a finished output."
+    "Export at most N contacts, then finish normally."
 
     max_duration: Annotated[float | None, duration(0.001, YEAR_S), Parameter(show_default=False)] = None
     "Stop gracefully after this time (90, 15m, 1h30m), with exit code 8; run the same command again to resume."
 
     allow_shortfall: Flag = False
-    "Finish although the list ends far before the API's count of contacts, where that count is known to be wrong."
+    "Finish although the API counts many more contacts than it lists; only if its count is known to be wrong."
 
     overwrite: Flag = False
     "Replace a finished export, one with other settings, or another file of that name."
 
     restart: Flag = False
-    "Discard an unfinished export of that name and start over; with `{date}`, under the name of today."
+    "Discard an unfinished export of that name and start over; with `{date}`, under today's name."
 
     format: Literal["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz", "parquet"] | None = None
-    "Format of stdout (ndjson if not said; no parquet) or of a folder's parts (ndjson.gz); a file's suffix is its own."
+    "Format of stdout (default: ndjson; not parquet) or of parts (default: ndjson.gz); a file's suffix sets its own."
 
     csv_raw: Flag = False
-    "Leave cells of CSV as they are that a spreadsheet would run as formulas; else an apostrophe comes before them."
+    "Do not escape CSV cells that spreadsheets run as formulas; by default an apostrophe is put before them."
 
     csv_bom: Flag = False
-    "Begin CSV with a UTF-8 byte-order mark, by which Excel knows the encoding."
+    "Begin each CSV file with a UTF-8 byte-order mark, so that Excel detects the encoding."
 
     part_contacts: Annotated[int | None, whole(1, MAX_CONTACTS)] = None
-    "Most contacts in a part; it holds whole pages, and at least one."
+    "Maximum contacts per part; a part holds complete pages, at least one."
 
     part_bytes: Annotated[int | None, size(1, MAX_BYTES)] = None
     "Maximum size of a part, such as 500MB or 64MiB; default: 1GB."
 
     checkpoint_every: Annotated[float, duration(0, DAY_S)] = 1.0
-    "Time between two checkpoints; 0 is one a page; 64 MB always cause one."
+    "Time between two checkpoints; 0: one per page. One is also written every 64 MB."
 
     min_free_disk: Annotated[int, size(0, MAX_BYTES)] = 0
-    "Stop gracefully before the disk has less free space than this, such as 2GB."
+    "Stop gracefully before free disk space falls below this, such as 2GB."
 
     @property
     def compression(self) -> str | None:
@@ -221,7 +221,7 @@ class OutputOptions:
         elif idle := next(filter(is_option_given, _FILES_ONLY), None):  # set elsewhere, it may be for other runs
             raise ConfigError(f"{idle} is for files, and the output is stdout: name a file with --output")
         elif self.gzip and self.format not in (None, "ndjson", "ndjson.gz", "csv", "csv.gz"):
-            raise ConfigError(f"--gzip and --format {self.format} exclude each other")
+            raise ConfigError(f"--gzip and --format {self.format} are mutually exclusive")
         elif self.compression and sys.stdout.isatty():
             raise ConfigError("compressed contacts are not for a terminal: name a file with --output, or a pipe")
 
@@ -229,22 +229,22 @@ class OutputOptions:
 @Parameter(name="*", group=_REPORT)
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What is said on stderr meanwhile."""
+    """What is printed to stderr while it runs."""
 
     progress: Literal["auto", "bar", "json", "none"] = "auto"
-    "How progress is shown; auto: two lines on a terminal, else one a minute. json: events, see `schema --of events`."
+    "Progress display; auto: two lines on a terminal, else one line per minute; json: events, see `schema --of events`."
 
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="", show_default=False)] = False
-    "Say nothing but the one line of an error."
+    "Print nothing but the one line of an error."
 
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="", show_default=False)] = False
-    "Say more about errors, and tell each request: method, path, status, seconds, bytes, request id."
+    "Add detail to errors, and log each request: method, path, status, seconds, bytes, request id."
 
     log_format: Literal["text", "json"] = "text"
-    "Form of the lines on stderr; json: one object each, with time, level and message."
+    "Log format on stderr; json: one object per line, with time, level and message."
 
     log_file: File = None
-    "Append the lines that go to stderr to this file as well, each with its time."
+    "Also append the lines of stderr to this file, each with its time."
 
     config: File = None
     """TOML file with settings, such as `region = "eu"`; options and the environment win. See `config show`."""
@@ -253,10 +253,10 @@ class ReportOptions:
 @Parameter(name="*", group=_METRICS)
 @dataclass(frozen=True, kw_only=True)
 class MetricsOptions:
-    """Figures for Prometheus; both need the extra [metrics]."""
+    """Metrics for Prometheus; both options need the extra [metrics]."""
 
     metrics_port: Annotated[int | None, whole(0, 65_535, "PORT")] = None
-    "Serve metrics over HTTP while it runs, on this port; 0 takes a free one."
+    "Serve metrics over HTTP on this port while it runs; 0 picks a free port."
 
     metrics_host: Annotated[str, Parameter(metavar="HOST")] = "127.0.0.1"
     "With --metrics-port: address to serve them at; 0.0.0.0 for other machines."

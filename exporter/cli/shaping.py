@@ -22,17 +22,17 @@ _CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 @Parameter(name="*", group=CONTACTS)
 @dataclass(frozen=True, kw_only=True)
 class ShapeOptions:
-    """What is written of each contact; without any of these exactly what the API sent."""
+    """What is written of each contact; by default exactly what the API sent."""
 
     expand: Annotated[Paths, Parameter(metavar="LISTS")] = ()
-    """Complete these lists, of which a contact embeds ten at most: tags, notes, companies (a request for each list
-    that is cut), subscriptions, segments (a request for each contact); or all."""
+    """Fetch these lists in full (a contact embeds at most ten items): tags, notes, companies (one request per truncated
+    list), subscriptions, segments (one request per contact); or all."""
 
     expand_concurrency: Annotated[int, whole(1, MAX_CONCURRENCY)] = 30
-    "Requests for lists under way at once, 1-100."
+    "Concurrent requests for lists, 1-100."
 
     tag_names: Flag = False
-    "Give tags their names, which contacts do not have: one request."
+    "Add names to tags (contacts carry only their ids): one extra request."
 
     fields: Paths = ()
     "Write only these fields, in this order: id,email,location.country,custom_attributes.plan"

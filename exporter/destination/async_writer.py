@@ -119,7 +119,7 @@ class FileDestination(Destination):
             await self._do(lambda: self._output.append(frame))
             self._uncommitted_bytes += len(frame.content)
             self._written.set()
-        # Who waited for the turn goes on only after the caller has counted the frame: nothing is awaited until then.
+        # Another task gets the turn only after the caller has counted the frame: nothing is awaited until then.
         return frame
 
     async def commit_if_due(self) -> None:
@@ -174,7 +174,7 @@ class FileDestination(Destination):
 
     async def _record(self, work: Callable[[Figures], None]) -> None:
         """Commit, and tell of it."""
-        figures = self.state.figures()  # here, and not in the thread: the requests go on meanwhile
+        figures = self.state.figures()  # here, and not in the thread: requests continue in the meantime
         await self._do(lambda: work(figures))
         await self._recorded(figures)
 

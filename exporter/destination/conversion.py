@@ -1,7 +1,7 @@
 """Files that cannot be appended to: made of a journal of lines, once all of these are on disk.
 
 The journal is what other formats write in the first place, under the name of
-the part: it is committed and gone on with like any other. The file is made
+the part: it is committed and resumed like any other. The file is made
 under a name of its own, and whatever dies meanwhile leaves the journal.
 """
 
@@ -119,5 +119,5 @@ class Conversion:
         intact = contents.failure is None and contents.sha256.hexdigest() == self._expected.sha256
         if not intact or contents.damage or rest:
             raise SinkError(
-                f"{str(self._journal)!r} was changed by another program while it was written", path=self._journal
+                f"{str(self._journal)!r} was modified by another program during the export", path=self._journal
             )

@@ -13,7 +13,7 @@ The order of operations is the whole of it:
    the checkpoint goes.
 
 A run that finds a checkpoint checks the committed bytes, cuts off what is
-behind them, and goes on there.
+behind them, and resumes there.
 """
 
 from collections.abc import Callable, Generator
@@ -51,7 +51,7 @@ class Output:
         settings: what decides its bytes.
         options: how it is begun, and when it stops.
         finished: the summary of the finished export that was found, else None.
-        resumed: the checkpoint to go on from, None when it begins.
+        resumed: the checkpoint that is resumed, None for a new export.
         part: the part that is written, None before its first frame.
         make: makes the files of a format that has to be converted.
     """
@@ -74,7 +74,7 @@ class Output:
 
         Raises:
             ConfigError: something is in the way.
-            CheckpointError: what is there cannot be gone on with.
+            CheckpointError: what is there cannot be resumed.
             SinkError: another process has it, or too little room is left.
         """
         found = self._inspect()
@@ -126,7 +126,7 @@ class Output:
         self.writable()
 
     def _drop(self, checkpoint: Checkpoint) -> None:
-        """Begin anew where a finished file has been damaged before its manifest stood there."""
+        """Start over where a finished file has been damaged before its manifest stood there."""
         self._files, self.resumed = (), None
         if self.part:
             self.part.close()

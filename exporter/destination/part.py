@@ -1,4 +1,4 @@
-"""One data file while it is written: counted, hashed, and checked before it is gone on with."""
+"""One data file while it is written: counted, hashed, and checked before it is resumed."""
 
 import hashlib
 import io
@@ -102,11 +102,11 @@ class Part(io.FileIO):
         """
         sync(self.fileno())
         if not self.has_its_name or os.fstat(self.fileno()).st_size != self._bytes:
-            raise SinkError(f"{str(self.path)!r} was changed by another program while it was written", path=self.path)
+            raise SinkError(f"{str(self.path)!r} was modified by another program during the export", path=self.path)
 
     def _unusable(self, reason: str) -> CheckpointError:
         return CheckpointError(
-            f"{str(self.path)!r} {reason}, so it cannot be gone on with: use --restart to begin anew", path=self.path
+            f"{str(self.path)!r} {reason}, and cannot be resumed: use --restart to start over", path=self.path
         )
 
 
@@ -127,5 +127,5 @@ def check_length(path: Path, length: int) -> None:
 def unusable(path: Path, reason: str) -> CheckpointError:
     """Make the error of a file that the checkpoint speaks of, and that is not as it says."""
     return CheckpointError(
-        f"{str(path)!r} {reason}, so the export cannot be gone on with: use --restart to begin anew", path=path
+        f"{str(path)!r} {reason}, so the export cannot be resumed: use --restart to start over", path=path
     )

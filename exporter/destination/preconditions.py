@@ -30,7 +30,7 @@ def inspect(place: Place, settings: Settings, *, overwrite: bool, restart: bool)
 
     Returns:
         The summary of a finished export with these settings, or the checkpoint
-        of an unfinished one to go on with; None when it is to be begun.
+        of an unfinished one to resume; None when it is to be begun.
 
     Raises:
         ConfigError: the folder is missing, a link or something that is no
@@ -94,7 +94,7 @@ def _usable(place: Place, settings: Settings, checkpoint: Checkpoint | None, *, 
         return None
     raise CheckpointError(
         f"{str(place.path)!r} is an unfinished export with another {differences}: "
-        "go on with the same settings, choose another output, or use --restart"
+        "resume it with the same settings, choose another output, or use --restart"
         f"{_reason(checkpoint.settings, settings)}",
         path=place.checkpoint,
     )

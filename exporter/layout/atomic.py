@@ -32,7 +32,7 @@ def writing(path: Path | None) -> Iterator[None]:
         what = "stdout" if path is None else f"{str(path)!r}"
         reason = exc.strerror or type(exc).__name__
         raise SinkError(
-            f"cannot write to {what}: {reason}; mend that and run the same command again", path=path
+            f"cannot write to {what}: {reason}; fix that and run the same command again", path=path
         ) from exc
 
 

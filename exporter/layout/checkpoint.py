@@ -23,7 +23,7 @@ _MOST = 2**53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What decides an output's bytes: a run goes on only with the same.
+    """What decides an output's bytes: only a run with the same settings resumes.
 
     Attributes:
         base_url: the API's address, or the name it is remembered by.
@@ -185,7 +185,7 @@ class Checkpoint:
         figures: how far it has got.
         files: data files that are written to their ends; the last one may still
             have its part's name.
-        part: the part that goes on: its committed length and the hash of that;
+        part: the part that is resumed: its committed length and the hash of that;
             None before its first byte.
     """
 
@@ -239,12 +239,12 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     raise CheckpointError(
-        f"the checkpoint {str(path)!r} is damaged or of another version: use --restart to begin anew", path=path
+        f"the checkpoint {str(path)!r} is damaged or of another version: use --restart to start over", path=path
     )
 
 
 def _adds_up(checkpoint: Checkpoint) -> bool:
-    """Whether it makes sense: the files together are what the position says, and it is clear how to go on."""
+    """Whether it makes sense: the files together are what the position says, and it is clear where to resume."""
     figures, position = checkpoint.figures, checkpoint.figures.position
     files = (*checkpoint.files, *((checkpoint.part,) if checkpoint.part else ()))
     sums = [("contacts", "contacts"), ("uncompressed_bytes", "uncompressed_bytes")]

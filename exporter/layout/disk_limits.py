@@ -1,7 +1,7 @@
 """What a file system lacks: network and FUSE file systems refuse operations that local disks have.
 
 Such a refusal is no failure of the disk. Where nothing depends on the operation
-the export goes on; what is missing is recorded, and reported once a run.
+the export continues; what is missing is recorded, and reported once a run.
 """
 
 import errno

@@ -77,10 +77,10 @@ class PageWritten:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """An unfinished export goes on: what it had committed is checked and kept.
+    """An unfinished export is resumed: what it had committed is checked and kept.
 
     Attributes:
-        position: where it goes on.
+        position: where it is resumed.
     """
 
     position: Position
@@ -88,7 +88,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Everything up to here is on disk, and a later run goes on from it.
+    """Everything up to here is on disk, and a later run resumes from it.
 
     Attributes:
         position: how far that is.
@@ -128,7 +128,7 @@ class OldVersion:
 
 @dataclass(frozen=True, slots=True)
 class DiskLimited:
-    """The file system of the output lacks operations; the export goes on without them.
+    """The file system of the output lacks operations; the export continues without them.
 
     Attributes:
         limits: any of ``locks``, ``folder_sync``, ``file_sync``, ``modes`` and ``free_space``.

@@ -140,7 +140,7 @@ class Intercom(AsyncBlock):
         the listing may come twice or not at all.
 
         Args:
-            start: a page's ``next_cursor``, to go on there; the beginning without it.
+            start: a page's ``next_cursor``, to resume behind that page; default: the beginning.
             observer: called with each `Requested`, `Retrying` and `Waiting`.
             allow_shortfall: let the list end although the API counts many
                 more contacts. Else its last page is asked for again, later,

@@ -13,8 +13,8 @@ from exporter.cli.telling import events_schema
 Serve = Callable[..., AbstractContextManager[Any]]
 
 REFUSED = [
-    (("demo", "--quiet", "--verbose"), "--quiet and --verbose exclude each other"),
-    (("verify", "x", "-q", "-v"), "-q and -v exclude each other"),
+    (("demo", "--quiet", "--verbose"), "--quiet and --verbose are mutually exclusive"),
+    (("verify", "x", "-q", "-v"), "-q and -v are mutually exclusive"),
     (("demo", "--metrics-host=localhost"), "--metrics-host has no effect without --metrics-port"),
     (("demo", "--expand-concurrency=5"), "--expand-concurrency has no effect without --expand"),
     (("schema", "--of=events", "--format=table"), "--format table is for contacts"),

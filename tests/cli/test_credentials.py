@@ -103,7 +103,7 @@ def test_two_places_at_once_are_refused(command: Any) -> None:
     """Nobody could tell which is meant."""
     done = command.run("contacts", "--token-file", "a", "--token-command", "b")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
-    assert b"exclude each other" in done.stderr
+    assert b"mutually exclusive" in done.stderr
 
 
 def test_what_a_program_leaves_running_is_not_waited_for(command: Any, address: str) -> None:

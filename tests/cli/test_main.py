@@ -53,7 +53,7 @@ USAGE_ERRORS: list[tuple[list[str], str]] = [
     (["demo", "--output", "out/", "--format", "xml"], "ndjson.gz"),
     (["demo", "--output", "missing/out/"], "folder"),
     (["demo", "--part-bytes", "1GB"], "folder"),
-    (["demo", "--gzip", "--format", "ndjson.zst"], "exclude"),
+    (["demo", "--gzip", "--format", "ndjson.zst"], "exclusive"),
     (["demo", "--format", "parquet"], "file"),
     (["demo", "--max-duration", "soon"], "15m"),
     (["demo", "--checkpoint-every", "-1"], "checkpoint-every"),
@@ -246,7 +246,7 @@ def test_a_signal_stops_in_order(serve: Serve, command: Any, number: signal.Sign
 
 
 def test_a_limit_of_time_stops_in_order_too(serve: Serve, command: Any) -> None:
-    """--max-duration ends with 8; the same command goes on, until the whole file is there."""
+    """--max-duration ends with 8; run the same command again to resume, until the whole file is there."""
     with serve("--contacts=1500", "--latency-ms=100") as served:
         codes: list[int] = []
         while (done := command.run("contacts", "-o", "a.ndjson", "--max-duration=0.35s", served=served)).returncode:

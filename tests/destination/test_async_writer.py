@@ -111,7 +111,7 @@ async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: Place) -> N
 
 
 async def test_a_full_part_is_a_commit(sinking: Sinks, parts: Place) -> None:
-    """Beginning the next part says that everything before it is on disk, and the clock begins anew."""
+    """Beginning the next part says that everything before it is on disk, and the clock starts over."""
     now, events = [0.0], list[Event]()
     async with sinking(parts, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
         for at_s in (1.0, 2.0, 3.0, 7.9, 8.0):

@@ -117,7 +117,7 @@ def test_a_full_part_is_on_record_before_it_has_a_name(
 def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
     opened: Opened, plain: Settings, parts: Place, order: list[str], restart: bool
 ) -> None:
-    """An old manifest goes before its files, an old checkpoint after them: whatever dies, the same command goes on."""
+    """An old manifest goes before its files, an old checkpoint after them: whatever dies, the same command resumes."""
     with opened(parts, replace(plain, part_contacts=1)) as export:
         for content in (b"one", b"two", b"three"):
             export.append(content)

@@ -85,7 +85,7 @@ def test_a_file_that_lacks_its_manifest_is_not_replaced_under_its_writer(
 def test_an_export_that_finishes_while_its_lock_is_taken_is_not_taken_for_damage(
     opened: Opened, file: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who comes in the very moment of the last step is told that there is another export, not to begin anew."""
+    """Who comes in the very moment of the last step is told that there is another export, not to start over."""
     with opened(file) as first:
         first.append(b"one")
         first.commit()

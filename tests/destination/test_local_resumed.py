@@ -111,7 +111,7 @@ def test_a_missing_data_file_is_refused(opened: Opened, parts: Place, missing: i
         export.commit()
     path = parts.file(1) if missing == 1 else parts.part(2)
     path.unlink()
-    with pytest.raises(CheckpointError, match="is missing, so the export cannot be gone on with") as caught:
+    with pytest.raises(CheckpointError, match="is missing, so the export cannot be resumed") as caught:
         with opened(parts):
             pass
     assert caught.value.path == path

@@ -152,7 +152,7 @@ def test_another_format_than_the_finished_parts_is_named(parts: Place, plain: Se
 def test_other_settings_than_an_unfinished_exports_are_named(
     place: Place, look: Look, asked: Settings, name: str
 ) -> None:
-    """They are compared with the checkpoint's; both ways out begin anew."""
+    """They are compared with the checkpoint's; both ways out start over."""
     checkpoint = leave(place, asked)
     other = {name: (OTHERS | PART_OTHERS | {"format": "ndjson.gz"})[name]}
     if name == "per_page" and not place.parts:
@@ -186,7 +186,7 @@ def test_an_export_without_a_page_begins_anew_with_other_settings(place: Place, 
 
 
 def test_a_damaged_checkpoint_is_refused(place: Place, look: Look) -> None:
-    """What it said is unknown: only being told to begin anew helps."""
+    """What it said is unknown: only being told to start over helps."""
     make_folder(place)
     place.checkpoint.write_bytes(b"{}")
     with pytest.raises(CheckpointError, match="damaged or of another version") as caught:
@@ -270,7 +270,7 @@ def test_a_manifest_of_another_file_does_not_vouch(file: Place, plain: Settings)
 
 
 def test_a_manifest_without_its_file_is_work_to_do(place: Place, look: Look, asked: Settings) -> None:
-    """Where the file was taken away, the export begins anew."""
+    """Where the file was taken away, the export starts over."""
     finish(place, asked)
     place.file(1).unlink()
     if place.parts:

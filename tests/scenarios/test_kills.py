@@ -77,7 +77,7 @@ def checkpoint_of(tree: Tree) -> Any:
 def test_a_signal_in_the_middle(
     serve: Callable[..., AbstractContextManager[Any]], command: Any, output: str, number: signal.Signals
 ) -> None:
-    """SIGINT and SIGTERM end a run with 130 and 143, everything written is on record, and the same command goes on."""
+    """SIGINT and SIGTERM end a run with 130 and 143, everything written is on record, and the same command resumes."""
     folder, calm = command.folder / "out", command.folder / "calm"
     folder.mkdir()
     calm.mkdir()
