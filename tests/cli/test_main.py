@@ -246,7 +246,7 @@ def test_a_signal_stops_in_order(serve: Serve, command: Any, number: signal.Sign
 
 
 def test_a_limit_of_time_stops_in_order_too(serve: Serve, command: Any) -> None:
-    """--max-duration ends with 8; run the same command again to resume, until the whole file is there."""
+    """--max-duration ends with 8; the same command resumes, until the whole file is there."""
     with serve("--contacts=1500", "--latency-ms=100") as served:
         codes: list[int] = []
         while (done := command.run("contacts", "-o", "a.ndjson", "--max-duration=0.35s", served=served)).returncode:

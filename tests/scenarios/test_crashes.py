@@ -77,7 +77,7 @@ async def test_a_limited_export_dies_at_every_moment(kind: str, tmp_path: Path, 
     ids=["plain", "gzip", "parts", "plain, with power cuts", "parts, with power cuts"],
 )
 async def test_an_overwriting_export_dies_at_every_moment(kind: str, power: bool, tmp_path: Path, say: Say) -> None:
-    """At each moment there is the old export with its manifest, or what run the same command again to resume with."""
+    """At each moment there is the old export with its manifest, or what the same command resumes from."""
     other = {"part_contacts": 10} if kind == "parts" else {"max_contacts": 25}
     async with small_job(kind, tmp_path / "old", contacts=30, **other) as old:
         whole = await undisturbed(old.intercom, kind, tmp_path / "new")

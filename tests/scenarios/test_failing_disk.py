@@ -210,7 +210,7 @@ def check_end(done: subprocess.CompletedProcess[bytes], code: int) -> None:
 
 
 def check_same(command: Any, served: Any, output: str, *options: str) -> None:
-    """Check that run the same command again to resume, and makes what an undisturbed one makes."""
+    """Check that the same command resumes, and makes what an undisturbed one makes."""
     assert command.run("contacts", "-q", "-o", output, *options, served=served).returncode == 0
     (command.folder / "calm").mkdir()
     assert command.run("contacts", "-q", "-o", f"calm/{output}", *options, served=served).returncode == 0
