@@ -72,7 +72,7 @@ async def test_a_part_that_others_had_a_hand_in_goes_no_further(
 ) -> None:
     """Only the very file that was written, as long as it was written, is committed or finished."""
     part = file.part(1)
-    with pytest.raises(SinkError, match="changed by another program"):
+    with pytest.raises(SinkError, match="modified by another program"):
         async with sinking(file) as sink:
             await sink.append(b"written")
             if change in ("replaced", "linked", "deleted"):

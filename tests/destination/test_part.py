@@ -193,7 +193,7 @@ def test_a_part_that_others_had_a_hand_in_is_not_settled(path: Path, change: str
             os.truncate(path, 30)
         elif change == "replaced":
             path.write_bytes(b"WRITTEN")
-        with pytest.raises(SinkError, match="changed by another program") as caught:
+        with pytest.raises(SinkError, match="modified by another program") as caught:
             part.settle()
     assert caught.value.path == path
 
