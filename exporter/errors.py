@@ -10,7 +10,7 @@
     │   │   └── CursorError      a cursor it gave is not accepted any more: start over
     │   ├── ContractError      an invalid response: report it
     │   └── RetriesExhausted   transient failures outlasted the retry budget: try again later
-    ├── SinkError            the destination failed: mend what it names, then run it again
+    ├── SinkError            the destination failed: fix what it names, then run it again
     └── CheckpointError      an unfinished or finished export cannot be resumed: start over
 
 What happened is in ``str()``, the figures are in attributes. No message ever
