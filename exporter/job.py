@@ -228,7 +228,7 @@ class Job:
         async def write(frame: Frame, page: Page) -> None:
             frame = await destination.append(frame)
             self.state.add(page, frame, anyio.current_time() - began_at_s)
-            self._tell_of(page)
+            self._notify_of(page)
             await self._add_keys(page)
             await destination.commit_if_due()
 
@@ -251,7 +251,7 @@ class Job:
             return 0
         return None if limit is None else max(limit - position.contacts, 0)
 
-    def _tell_of(self, page: Page) -> None:
+    def _notify_of(self, page: Page) -> None:
         """Notify the observer of a page that was written, and of what is odd about it."""
         position = self.state.position
         is_first = position.pages == 1 and page.records

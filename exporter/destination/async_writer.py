@@ -61,7 +61,7 @@ class FileDestination(Destination):
         self._failed = False
         self._limits: set[str] = set()
         self._thread = DiskThread(partial(record_in, self._limits))
-        self._limits_told: set[str] = set()
+        self._limits_reported: set[str] = set()
         self._turn = anyio.Lock(fast_acquire=True)  # without a turn of the event loop for each page
         self._written = anyio.Event()  # since the latest commit
 
@@ -173,7 +173,7 @@ class FileDestination(Destination):
         await self._recorded(figures)
 
     async def _record(self, work: Callable[[Figures], None]) -> None:
-        """Commit, and tell of it."""
+        """Commit, and notify the observer."""
         figures = self.state.figures()  # here, and not in the thread: requests continue in the meantime
         await self._do(lambda: work(figures))
         await self._recorded(figures)
@@ -184,8 +184,8 @@ class FileDestination(Destination):
             self._written = anyio.Event()
         if figures.position.pages:
             self._observer(Committed(figures.position))
-        if limits := tuple(sorted(self._limits - self._limits_told)):
-            self._limits_told |= self._limits
+        if limits := tuple(sorted(self._limits - self._limits_reported)):
+            self._limits_reported |= self._limits
             self._observer(DiskLimited(limits))
 
     async def _do_steps(self, steps: Generator[None]) -> None:

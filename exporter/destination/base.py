@@ -102,6 +102,9 @@ class Destination(ABC):
             SinkError: it cannot be written.
         """
 
+    async def commit(self) -> None:
+        """Commit what is written, so that another run can resume there; only where it `resumes`."""
+
     async def commit_if_due(self) -> None:
         """Commit, if the latest commit is a while ago or much has been written since."""
 

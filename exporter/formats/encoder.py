@@ -74,7 +74,8 @@ class Encoder:
 
     def takes_long(self, page: Page) -> bool:
         """Return whether encoding a page takes milliseconds: worth a thread. Joining lines does not."""
-        return bool(self.form.compress or self.shape or self._rows or self.checks(page) or self.strictness(page))
+        is_checked = self.checks(page) or not page.plain or self.records != "exact"
+        return bool(self.form.compress or self.shape or self._rows or is_checked)
 
     def encode(self, page: Page, records: Sequence[bytes] | None = None) -> Frame:
         """Encode a page. Blocks.

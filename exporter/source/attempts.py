@@ -62,14 +62,18 @@ class Attempts:
         trial: decides whether there is another attempt, and when.
         traffic: counts what they cost.
         sent: the first attempt, where it was sent ahead.
+
+    Attributes:
+        sender, trial, traffic: as given.
+        failed: how the first attempt failed, until the next one is due.
     """
 
     def __init__(
         self, sender: Sender, trial: Trial, traffic: Traffic, sent: "asyncio.Task[Answer] | None" = None
     ) -> None:
-        self._sender = sender
-        self._trial = trial
-        self._traffic = traffic
+        self.sender = sender
+        self.trial = trial
+        self.traffic = traffic
         self._sent = sent
         self._is_first = True
         self._retrying: AsyncIterator[AbstractContextManager[object]] | None = None
@@ -81,17 +85,17 @@ class Attempts:
     async def __anext__(self) -> "Attempt":
         if self._is_first:  # nearly all requests succeed at once: stamina is asked only when one does not
             self._is_first = False
-            return Attempt(self, self._sender, self._trial, self._traffic, sent=self._sent)
+            return Attempt(self, sent=self._sent)
         if self.failed is None and self._retrying is None:
             raise StopAsyncIteration
         try:
-            return Attempt(self, self._sender, self._trial, self._traffic, inner=await self._next())
+            return Attempt(self, inner=await self._next())
         except Transient as failure:
-            raise self._trial.verdict(failure) from failure
+            raise self.trial.verdict(failure) from failure
 
     async def _next(self) -> "AbstractContextManager[object]":
         if self._retrying is None:
-            self._retrying = aiter(stamina.retry_context(on=self._trial.wait_before_next, attempts=None, timeout=None))
+            self._retrying = aiter(stamina.retry_context(on=self.trial.wait_before_next, attempts=None, timeout=None))
             failed, self.failed = self.failed, None
             with await anext(self._retrying):
                 if failed is not None:
@@ -106,20 +110,14 @@ class Attempt:
         is_sent: whether its request was sent ahead: then `get` only waits for the response.
     """
 
-    def __init__(  # noqa: PLR0913 - made by `Attempts` alone
+    def __init__(
         self,
         attempts: Attempts,
-        sender: Sender,
-        trial: Trial,
-        traffic: Traffic,
         *,
         sent: "asyncio.Task[Answer] | None" = None,
         inner: "AbstractContextManager[object] | None" = None,
     ) -> None:
         self._attempts = attempts
-        self._sender = sender
-        self._trial = trial
-        self._traffic = traffic
         self._sent = sent
         self._inner = inner
         self._answer: Answer | None = None
@@ -128,7 +126,7 @@ class Attempt:
     @property
     def halved(self) -> int:
         """How many times a page is to be halved for this attempt, after the failures so far."""
-        return self._trial.halved
+        return self._attempts.trial.halved
 
     async def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """Send the request, and return the body of its response, inflated.
@@ -145,11 +143,13 @@ class Attempt:
             Ends the request at once; nothing is kept.
         """
         if self._sent is not None:
-            self._answer = await self._sender.wait_for(self._sent)
+            self._answer = await self._attempts.sender.wait_for(self._sent)
         else:
-            limit_s = self._trial.limit_s
-            self._answer = await self._sender.send(path, query, self._traffic, self._trial.begin, limit_s)
-        return self._sender.body_of(self._answer, path)
+            limit_s = self._attempts.trial.limit_s
+            self._answer = await self._attempts.sender.send(
+                path, query, self._attempts.traffic, self._attempts.trial.begin, limit_s
+            )
+        return self._attempts.sender.body_of(self._answer, path)
 
     def __enter__(self) -> Self:
         if self._inner is not None:
@@ -161,9 +161,9 @@ class Attempt:
     ) -> bool:
         answer, self._answer = self._answer, None
         if error is None and answer is not None:
-            self._sender.record_version(answer, self._traffic)
+            self._attempts.sender.record_version(answer, self._attempts.traffic)
         if isinstance(error, BrokenBody) and answer is not None:  # a truncated response shows nowhere else
-            broken, request_id = error, self._sender.request_id(answer)
+            broken, request_id = error, self._attempts.sender.request_id(answer)
             error = Transient(broken.cause, broken.detail(answer.status), status=answer.status, request_id=request_id)
             error.__cause__ = broken
         if isinstance(error, Transient) and self._inner is None:

@@ -198,7 +198,7 @@ async def test_destination_resumes_where_it_was_committed(name: str, stop: int, 
             await session.write(1, stop)
             committed = stop
             if ending == "silent death":
-                await session.destination.start(session.state)  # commits
+                await destination.commit()
                 await session.write(stop + 1, stop + 1)
                 session.destination._failed = True  # type: ignore[attr-defined] # no commit on the way out, as in a death
             raise KeyError("the end of the run")
@@ -248,7 +248,7 @@ async def test_destination_reads_back_what_it_has(name: str, tmp_path: Path) -> 
     async with kind.make(tmp_path) as destination:
         session = await opened(kind, destination)
         await session.write(1, 5)
-        await destination.start(session.state)  # commits
+        await destination.commit()
 
         def read() -> list[bytes]:
             return [record for batch in destination.read_back() for record in batch if record]
