@@ -33,7 +33,7 @@ from benchmarks.served import Served, replay, serve
 from exporter.compression import gzip_member
 from exporter.formats.ndjson import lines
 from exporter.rawjson.utf8 import first_bad_byte
-from exporter.source.envelope import glimpse, parse
+from exporter.source.envelope import parse, peek_next_cursor
 
 T = TypeVar("T")
 _URL = "https://api.intercom.io/contacts"
@@ -47,7 +47,7 @@ def alone(folder: Path, recording: Recording) -> Iterator[tuple[str, float]]:
     pages = list(islice(_bodies(recording), _SAMPLE))
     records = [parse(page, _URL).records for page in pages]
     frames = [lines(several) for several in records]
-    yield "find the next cursor", _each(glimpse, pages)
+    yield "find the next cursor", _each(peek_next_cursor, pages)
     yield "check UTF-8", (utf8 := _each(first_bad_byte, pages))
     yield "cut the records", _each(lambda page: parse(page, _URL), pages) - utf8
     yield "join the lines", _each(lines, records)

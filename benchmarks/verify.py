@@ -23,15 +23,15 @@ _MASK = 2**64 - 1
 
 def count_ids(count: int) -> None:
     """Count the repetitions among so many ids that have none, and one that has."""
-    from exporter.archive.duplicates import RepeatedIds  # noqa: PLC0415 - only the process that is measured takes it in
+    from exporter.archive.duplicates import DuplicateCounter  # noqa: PLC0415 - only the process that is measured takes it in
 
-    with RepeatedIds(count) as ids:
+    with DuplicateCounter(count) as ids:
         for start in range(0, count, _AT_ONCE):
             numbers = range(start, min(start + _AT_ONCE, count))
             ids.add([b"6a1b2c3d%016x" % (number * _ID_STEP & _MASK) for number in numbers])
         ids.add([b"6a1b2c3d%016x" % 0])
         repeated = ids.count()
-    if repeated.surplus != 1:
+    if repeated.count != 1:
         raise AssertionError(repeated)
 
 

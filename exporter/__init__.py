@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from exporter.archive.replay import Replay
-    from exporter.archive.verify import Verified, Verifying, verify
+    from exporter.archive.verify import VerifyProgress, VerifyResult, verify
     from exporter.errors import (
         ApiError,
         CheckpointError,
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
         SourceError,
     )
     from exporter.exports import export
-    from exporter.formats.selection import Shape
+    from exporter.formats.selection import FieldSelection
     from exporter.model import FileSummary, Page, Position, SourceSummary, Summary, Timeline
     from exporter.observe.events import (
-        AttributesUntold,
+        AttributeNamesUnavailable,
         Committed,
         DiskLimited,
         Event,
         FieldsNotFound,
+        LegacyApiVersion,
         Observer,
-        OldVersion,
         PageWritten,
-        Requested,
+        RateLimited,
+        RequestFinished,
         Resumed,
-        Retrying,
+        RetryScheduled,
         VersionMismatch,
-        Waiting,
     )
     from exporter.observe.prometheus import Metrics
-    from exporter.options import Expansion
-    from exporter.preflight import Checked, check
+    from exporter.options import ListExpansion
+    from exporter.preflight import CheckResult, check
     from exporter.sandbox import Sandbox
     from exporter.source.contacts import Contacts
     from exporter.source.intercom import Intercom
     from exporter.source.pages import Pages
-    from exporter.source.retry import Patience
+    from exporter.source.retry import RetryPolicy
     from exporter.streams import Chunks, stream
 
 __all__ = [
     "ApiError",
-    "AttributesUntold",
-    "Checked",
+    "AttributeNamesUnavailable",
+    "CheckResult",
     "CheckpointError",
     "Chunks",
     "Committed",
@@ -69,35 +69,35 @@ __all__ = [
     "CursorError",
     "DiskLimited",
     "Event",
-    "Expansion",
     "ExporterError",
+    "FieldSelection",
     "FieldsNotFound",
     "FileSummary",
     "Intercom",
+    "LegacyApiVersion",
+    "ListExpansion",
     "Metrics",
     "Observer",
-    "OldVersion",
     "Page",
     "PageWritten",
     "Pages",
-    "Patience",
     "Position",
+    "RateLimited",
     "Replay",
-    "Requested",
+    "RequestFinished",
     "Resumed",
     "RetriesExhausted",
-    "Retrying",
+    "RetryPolicy",
+    "RetryScheduled",
     "Sandbox",
-    "Shape",
     "SinkError",
     "SourceError",
     "SourceSummary",
     "Summary",
     "Timeline",
-    "Verified",
-    "Verifying",
+    "VerifyProgress",
+    "VerifyResult",
     "VersionMismatch",
-    "Waiting",
     "__version__",
     "check",
     "export",
@@ -106,20 +106,20 @@ __all__ = [
 ]
 
 _LATER = {
-    "Checked": "exporter.preflight",
+    "CheckResult": "exporter.preflight",
     "check": "exporter.preflight",
     "Chunks": "exporter.streams",
     "Contacts": "exporter.source.contacts",
-    "Expansion": "exporter.options",
+    "ListExpansion": "exporter.options",
     "Intercom": "exporter.source.intercom",
     "Metrics": "exporter.observe.prometheus",
     "Replay": "exporter.archive.replay",
     "Pages": "exporter.source.pages",
-    "Patience": "exporter.source.retry",
+    "RetryPolicy": "exporter.source.retry",
     "Sandbox": "exporter.sandbox",
-    "Shape": "exporter.formats.selection",
-    "Verified": "exporter.archive.verify",
-    "Verifying": "exporter.archive.verify",
+    "FieldSelection": "exporter.formats.selection",
+    "VerifyResult": "exporter.archive.verify",
+    "VerifyProgress": "exporter.archive.verify",
     "export": "exporter.exports",
     "stream": "exporter.streams",
     "verify": "exporter.archive.verify",
@@ -142,19 +142,19 @@ _LATER |= dict.fromkeys(
 )
 _LATER |= dict.fromkeys(
     (
-        "AttributesUntold",
+        "AttributeNamesUnavailable",
         "Committed",
         "DiskLimited",
         "Event",
         "FieldsNotFound",
         "Observer",
-        "OldVersion",
+        "LegacyApiVersion",
         "PageWritten",
-        "Requested",
+        "RequestFinished",
         "Resumed",
-        "Retrying",
+        "RetryScheduled",
         "VersionMismatch",
-        "Waiting",
+        "RateLimited",
     ),
     "exporter.observe.events",
 )

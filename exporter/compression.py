@@ -51,7 +51,7 @@ def gzip_member(content: bytes) -> bytes:
     return bytes(_deflate.gzip_compress(content, 1)) if _deflate else gzip.compress(content, 1, mtime=0)
 
 
-def gzip_quickly(content: bytes) -> bytes:
+def gzip_fast(content: bytes) -> bytes:
     """Compress for somebody who inflates it at once: which bytes, does not matter."""
     compressed: bytes = _zlib.compress(content, 1, GZIP)
     return compressed

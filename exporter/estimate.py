@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from exporter.formats.registry import Format
 from exporter.model import Frame, Page, Position
-from exporter.options import Expansion
-from exporter.source.expansion import wanted_lists
+from exporter.options import ListExpansion
+from exporter.source.expansion import lists_to_fetch
 from exporter.source.intercom import Intercom
 
 NOTHING_WRITTEN = Position()
-_CONVERTED = 2.5  # a journal, and the table that is made of it, which has the contacts once more
+_CONVERSION_FACTOR = 2.5  # a journal, and the table that is made of it, which has the contacts once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Estimate:
     intercom: Intercom
     page: Page
     latency_s: float
-    expansion: Expansion
+    expansion: ListExpansion
     max_contacts: int | None
     done: Position = NOTHING_WRITTEN
 
@@ -61,7 +61,7 @@ class Estimate:
     def _lists(self) -> float:
         """How many lists are asked for, for each contact."""
         records = self.page.records
-        return sum(len(wanted_lists(self.expansion, record)) for record in records) / len(records) if records else 0
+        return sum(len(lists_to_fetch(self.expansion, record)) for record in records) / len(records) if records else 0
 
     @property
     def requests(self) -> int | None:
@@ -80,11 +80,11 @@ class Estimate:
         allowed = self.intercom.calls_per_s
         return round(max(by_pages, by_lists, self.requests / allowed if allowed else 0), 1)
 
-    def bytes_of(self, form: Format, sample: Frame, opening: Frame) -> int | None:
+    def bytes_of(self, output_format: Format, sample: Frame, header: Frame) -> int | None:
         """How much room it takes, if all contacts are like those of this page."""
         if self.contacts is None or not self.page.records:
             return None
         each = len(sample.content) / len(self.page.records)
-        if form.convert:  # of a journal that is complete the table is still to be made
-            return max(int(each * self.contacts * _CONVERTED) - self.done.written_bytes, 0)
-        return int(each * (self.left or 0)) + (0 if self.done.pages else len(opening.content))
+        if output_format.convert:  # of a journal that is complete the table is still to be made
+            return max(int(each * self.contacts * _CONVERSION_FACTOR) - self.done.written_bytes, 0)
+        return int(each * (self.left or 0)) + (0 if self.done.pages else len(header.content))

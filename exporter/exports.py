@@ -10,15 +10,15 @@ from exporter.destination.local import Output
 from exporter.destination.stdout import StdoutDestination
 from exporter.errors import ConfigError
 from exporter.formats.facts import PARTS_FORMAT
-from exporter.formats.registry import Format, format_of_name, format_of_stream, format_of_suffix
-from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.registry import Format, format_for_name, format_for_stream, format_for_suffix
+from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.job import Job, encoder_of, settings_of
-from exporter.layout.paths import Place, means_a_folder
+from exporter.layout.paths import OutputPaths, is_folder_output
 from exporter.model import Summary
-from exporter.observe.events import Observer, ignore
+from exporter.observe.events import Observer, null_observer
 from exporter.observe.logging import logged
-from exporter.options import NO_EXPANSION, Expansion, ExportOptions
-from exporter.pipeline import in_a_task
+from exporter.options import NO_EXPANSION, ExportOptions, ListExpansion
+from exporter.pipeline import run_in_task
 from exporter.rawjson.normalization import Records
 from exporter.source.intercom import Intercom, check_open
 from exporter.validation import check_path
@@ -39,15 +39,15 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
     file_format: str | None = None,
     part_contacts: int | None = None,
     part_bytes: int | None = None,
-    shape: Shape = AS_SENT,
-    expansion: Expansion = NO_EXPANSION,
+    selection: FieldSelection = EVERY_FIELD,
+    expansion: ListExpansion = NO_EXPANSION,
     csv_raw: bool = False,
     csv_bom: bool = False,
     records: Records = "exact",
     allow_shortfall: bool = False,
     checkpoint_every_s: float = 1.0,
     min_free_bytes: int = 0,
-    observer: Observer = ignore,
+    observer: Observer = null_observer,
 ) -> Summary:
     """Write every contact of a workspace to a file, to a folder of parts, or to stdout.
 
@@ -75,7 +75,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         part_contacts: most contacts in a part. A part holds whole pages, and
             at least one.
         part_bytes: most bytes in a part; default: 1 GB. A part holds whole pages, and at least one.
-        shape: what is written of each contact; exactly what was sent without it.
+        selection: what is written of each contact; exactly what was sent without it.
         expansion: which lists of contacts are completed first. Each consumer
             completes one page at a time: more of them hide its latency.
         csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
@@ -121,29 +121,29 @@ async def export_with(
     if os.fspath(path) == _STDOUT:
         if options.has_parts:
             raise ConfigError("parts are for files: name a folder, such as 'contacts/'")
-        form = format_of_stream(options.compression, options.file_format)
-        job = Job(intercom, options, encoder_of(options, form), observer)
-        return await job.run(StdoutDestination(settings_of(intercom, options, form)))
+        output_format = format_for_stream(options.compression, options.file_format)
+        job = Job(intercom, options, encoder_of(options, output_format), observer)
+        return await job.run(StdoutDestination(settings_of(intercom, options, output_format)))
     if options.compression is not None:
         raise ConfigError("compression is for standard output; a file's suffix picks its format", "compression")
-    place, form = await anyio.to_thread.run_sync(place_of, path, options)
-    job = Job(intercom, options, encoder_of(options, form), observer)
-    output = Output(place, settings_of(intercom, options, form, has_parts=place.parts), options)
-    return await in_a_task(lambda: job.run(FileDestination(output, logged(observer))))
+    paths, output_format = await anyio.to_thread.run_sync(resolve_output, path, options)
+    job = Job(intercom, options, encoder_of(options, output_format), observer)
+    output = Output(paths, settings_of(intercom, options, output_format, has_parts=paths.is_folder), options)
+    return await run_in_task(lambda: job.run(FileDestination(output, logged(observer))))
 
 
-def place_of(path: str | os.PathLike[str], options: ExportOptions) -> tuple[Place, Format]:
+def resolve_output(path: str | os.PathLike[str], options: ExportOptions) -> tuple[OutputPaths, Format]:
     """Decide between one file and a folder of parts, and on the format. Blocks."""
     if not os.fspath(path):
         raise ConfigError("the output has no name: it must end with .ndjson.gz, for one, or be a folder")
-    if means_a_folder(path):
-        form = format_of_suffix(f".{options.file_format or PARTS_FORMAT}")
-        return Place(Path(path), form.suffix, parts=True), form
+    if is_folder_output(path):
+        output_format = format_for_suffix(f".{options.file_format or PARTS_FORMAT}")
+        return OutputPaths(Path(path), output_format.suffix, is_folder=True), output_format
     path = Path(path)
     if options.has_parts:
         raise ConfigError(f"parts need a folder: end the output with a slash, as in '{path.name}/'")
-    form = format_of_name(path.name)
+    output_format = format_for_name(path.name)
     wanted = options.file_format
-    if wanted is not None and format_of_suffix(f".{wanted}") != form:
+    if wanted is not None and format_for_suffix(f".{wanted}") != output_format:
         raise ConfigError(f"the output's suffix picks its format, and {path.name!r} is no {wanted}")
-    return Place(path, form.suffix), form
+    return OutputPaths(path, output_format.suffix), output_format

@@ -15,73 +15,83 @@ from exporter.errors import CheckpointError, ConfigError, CursorError
 from exporter.formats.columns import CUSTOM, RAW, columns_of
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import Format
-from exporter.formats.selection_checks import lacking
-from exporter.layout.checkpoint import Figures, Settings, csv_settings
+from exporter.formats.selection_checks import missing_fields
+from exporter.layout.checkpoint import JobProgress, OutputSettings, csv_settings
 from exporter.model import Frame, Page, Summary
 from exporter.observe.events import (
-    AttributesUntold,
+    AttributeNamesUnavailable,
     Event,
     FieldsNotFound,
+    LegacyApiVersion,
     Observer,
-    OldVersion,
     PageWritten,
     Resumed,
     VersionMismatch,
 )
-from exporter.options import Expansion, ExportOptions
-from exporter.pipeline import one_failure, pump
+from exporter.options import ExportOptions, ListExpansion
+from exporter.pipeline import collapse_exception_groups, run_pipeline
 from exporter.source.intercom import Intercom
 from exporter.source.pages import ENDPOINT, NEW_LISTING, Pages
-from exporter.source.retry import Traffic
+from exporter.source.retry import RequestStats
 from exporter.state import JobState, utc_now
 from exporter.validation import check_callable
 
 _PART_BYTES = 1_000_000_000
 
 
-def encoder_of(options: ExportOptions, form: Format) -> Encoder:
+def encoder_of(options: ExportOptions, output_format: Format) -> Encoder:
     """Return what encodes the pages of an export; its columns are not known yet.
 
     Raises:
         ConfigError: an option is for another format.
     """
     return Encoder(
-        form=form, shape=options.shape, records=options.records, csv_raw=options.csv_raw, csv_bom=options.csv_bom
+        output_format=output_format,
+        selection=options.selection,
+        records=options.records,
+        csv_raw=options.csv_raw,
+        csv_bom=options.csv_bom,
     )
 
 
-def settings_of(intercom: Intercom, options: ExportOptions, form: Format, *, has_parts: bool = False) -> Settings:
+def settings_of(
+    intercom: Intercom, options: ExportOptions, output_format: Format, *, has_parts: bool = False
+) -> OutputSettings:
     """Return what decides an output's bytes.
 
     Args:
         intercom: the workspace.
         options: of the export.
-        form: the output format.
+        output_format: the output format.
         has_parts: whether the output is a folder of parts.
     """
-    shape = options.shape
-    return Settings(
-        base_url=intercom.origin,
+    selection = options.selection
+    return OutputSettings(
+        base_url=intercom.identity,
         endpoint=ENDPOINT,
         api_version=intercom.api_version,
         per_page=intercom.per_page,
-        format=form.suffix.removeprefix("."),
+        format=output_format.suffix.removeprefix("."),
         max_contacts=options.max_contacts,
         part_contacts=options.part_contacts if has_parts else None,
         part_bytes=(options.part_bytes or _PART_BYTES) if has_parts else None,
-        fields=shape.fields,
-        dropped=shape.drop,
-        pseudonymised=shape.pseudonymise,
-        pseudonym_key=shape.key_check,
+        fields=selection.fields,
+        dropped=selection.drop,
+        pseudonymised=selection.pseudonymise,
+        pseudonym_key=selection.key_check,
         expanded=options.expansion.lists,
         tag_names=options.expansion.tag_names,
-        **csv_settings(options.csv_raw if form.has_rows else None, bom=options.csv_bom),
+        **csv_settings(options.csv_raw if output_format.has_rows else None, bom=options.csv_bom),
         records=options.records,
     )
 
 
 async def with_columns(
-    encoder: Encoder, intercom: Intercom, expansion: Expansion, traffic: Traffic, notify: Callable[[Event], None]
+    encoder: Encoder,
+    intercom: Intercom,
+    expansion: ListExpansion,
+    traffic: RequestStats,
+    notify: Callable[[Event], None],
 ) -> Encoder:
     """Find out the columns of a table, unless the encoder has them.
 
@@ -96,20 +106,20 @@ async def with_columns(
         ConfigError: there can be no such columns.
         SourceError: the request for the attributes failed in another way than by a refusal.
     """
-    form, shape, lists = encoder.form, encoder.shape, expansion.tables
+    output_format, selection, lists = encoder.output_format, encoder.selection, expansion.expanded_lists
     columns = encoder.columns
-    if not columns and form.convert:
-        columns = columns_of(shape, lists, in_lists=True)
-    elif not columns and form.has_rows:
-        columns = columns_of(shape, lists)
+    if not columns and output_format.convert:
+        columns = columns_of(selection, lists, in_lists=True)
+    elif not columns and output_format.has_rows:
+        columns = columns_of(selection, lists)
         if CUSTOM in columns:
             attributes = await intercom.attributes(traffic)
             if attributes is None:
-                notify(AttributesUntold())
-            columns = columns_of(shape, lists, attributes)
-    if form.has_rows and not columns:
+                notify(AttributeNamesUnavailable())
+            columns = columns_of(selection, lists, attributes)
+    if output_format.has_rows and not columns:
         raise ConfigError("no column is left: what is chosen is dropped again")
-    if form.convert and RAW in columns:
+    if output_format.convert and RAW in columns:
         raise ConfigError(f"Parquet has the whole contact in a column {RAW!r}: no other can be called so")
     return replace(encoder, columns=columns)
 
@@ -134,9 +144,9 @@ class Job:
         self._encoder = encoder
         self._observer = observer
         self._keys: KeyCount | None = None
-        self._listing(Figures(started_at=utc_now(), runs=0, trail=NEW_LISTING))
+        self._listing(JobProgress(started_at=utc_now(), runs=0, trail=NEW_LISTING))
 
-    def _listing(self, before: Figures) -> None:
+    def _listing(self, before: JobProgress) -> None:
         """Begin a listing where earlier runs of the export ended."""
         self._pages: Pages = self._intercom.resumed_pages(
             before.position,
@@ -145,10 +155,10 @@ class Job:
             self._observer,
             allow_shortfall=self._options.allow_shortfall,
         )
-        self.state = JobState(self._pages.traffic, before, holds_token=self._pages.redaction.finds)
+        self.state = JobState(self._pages.traffic, before, holds_token=self._pages.redaction.finds_token)
         self._notify: Callable[[Event], None] = self._pages.traffic.observer  # which logs, too
 
-    def resume(self, figures: Figures) -> None:
+    def resume(self, figures: JobProgress) -> None:
         """Resume where a checkpoint ends.
 
         Raises:
@@ -157,7 +167,7 @@ class Job:
         self._listing(figures)
         self._notify(Resumed(figures.position))
 
-    def _resume_from(self, figures: Figures, destination: Destination) -> None:
+    def _resume_from(self, figures: JobProgress, destination: Destination) -> None:
         try:
             self.resume(figures)
         except ValueError:
@@ -207,9 +217,9 @@ class Job:
 
     async def _move_while_committing(self, destination: Destination) -> None:
         try:
-            with one_failure():
+            with collapse_exception_groups():
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(destination.keep_committing)
+                    tasks.start_soon(destination.commit_periodically)
                     await self.move(destination)
                     tasks.cancel_scope.cancel()
         except CursorError as exc:
@@ -235,10 +245,10 @@ class Job:
         expansion, traffic = self._options.expansion, self._pages.traffic
         expand = self._intercom.expander(expansion, traffic).expand if expansion else None
         left = self._left()
-        self._pages.wanted = math.inf if left is None else left
+        self._pages.contacts_needed = math.inf if left is None else left
         try:
             if left != 0:
-                await pump(self._pages, self._encoder, write, replace(self._options, max_contacts=left), expand)
+                await run_pipeline(self._pages, self._encoder, write, replace(self._options, max_contacts=left), expand)
         finally:
             await self._pages.aclose()
         if not self.state.position.written_bytes:
@@ -255,7 +265,7 @@ class Job:
         """Notify the observer of a page that was written, and of what is odd about it."""
         position = self.state.position
         is_first = position.pages == 1 and page.records
-        if is_first and (missing := tuple(lacking(self._encoder.shape, self.state.found))):
+        if is_first and (missing := tuple(missing_fields(self._encoder.selection, self.state.found))):
             self._notify(FieldsNotFound(missing))
         if page.number == 1:
             for event in _version_events(self._intercom.api_version, self._pages.traffic.version_echoed):
@@ -277,14 +287,14 @@ class Job:
         """
         if self._keys is not None:
             self.state.duplicates = await to_thread.run_sync(keys.count, from_thread.check_cancelled)
-        elif self._encoder.shape.has_ids and destination.capabilities.reads_back:
+        elif self._encoder.selection.has_ids and destination.capabilities.reads_back:
             count = partial(keys.count_of, destination.read_back(), from_thread.check_cancelled)
             self.state.duplicates = await to_thread.run_sync(count)
 
 
-def _version_events(asked: str, echoed: str | None) -> Iterator[OldVersion | VersionMismatch]:
+def _version_events(asked: str, echoed: str | None) -> Iterator[LegacyApiVersion | VersionMismatch]:
     """Yield what is worth saying about the API version that was asked for, and the one that the API used."""
     if asked.startswith("1."):
-        yield OldVersion(asked)
+        yield LegacyApiVersion(asked)
     if echoed is not None and echoed != asked:
         yield VersionMismatch(asked, echoed)

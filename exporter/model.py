@@ -25,7 +25,7 @@ class Page:
         total_count: contacts the API counted when it answered, None when it
             gave no count. It moves while a listing runs: good for progress,
             no proof of completeness.
-        whole: False when a limit cut contacts off its end: `next_cursor` leads
+        is_truncated: True when a limit cut contacts off its end: `next_cursor` leads
             past contacts that it lacks.
         plain: False when a fast parser refused the page, such as for a lone
             surrogate.
@@ -38,7 +38,7 @@ class Page:
     records: tuple[bytes, ...] = field(repr=False)
     next_cursor: str | None
     total_count: int | None
-    whole: bool = True
+    is_truncated: bool = False
     plain: bool = True
     keys: bytes = field(default=b"", repr=False, compare=False)
     resume: "ResumeToken | None" = field(default=None, repr=False, compare=False)
@@ -69,7 +69,7 @@ class Frame:
     content: bytes = field(repr=False)
     contacts: int
     uncompressed_bytes: int
-    found: frozenset[str] = frozenset()
+    matched_fields: frozenset[str] = frozenset()
     lists_expanded: int = 0
     lists_missing: Mapping[str, int] = field(default_factory=dict)
     schema_checked: int = 0
@@ -78,7 +78,7 @@ class Frame:
     irregular: int = 0
 
 
-def joined(first: Frame, second: Frame) -> Frame:
+def prepend_header(first: Frame, second: Frame) -> Frame:
     """Put what opens a file before the first frame in it."""
     return replace(
         second,
@@ -129,7 +129,7 @@ class Timeline:
     ran_s: float = 0.0
 
     @property
-    def is_possible(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether it can be one of ours: a file may be anybody's."""
         numbers = (*self.contacts, *self.retries, *self.waited_s)
         lengths = {len(self.contacts), len(self.retries), len(self.waited_s)}

@@ -6,7 +6,7 @@ from types import NoneType
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from exporter.errors import ConfigError
-from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.formats.selection_checks import check_selection
 from exporter.rawjson.normalization import RECORDS, Records
 from exporter.validation import (
@@ -28,7 +28,7 @@ _MAX_S = 10**8
 
 
 @dataclass(frozen=True, slots=True)
-class Expansion:
+class ListExpansion:
     """Which lists of a contact are fetched in full.
 
     Attributes:
@@ -58,7 +58,7 @@ class Expansion:
             )
 
     @property
-    def tables(self) -> tuple[str, ...]:
+    def expanded_lists(self) -> tuple[str, ...]:
         """The lists whose items hold more fields than without the expansion."""
         named = ("tags",) if self.tag_names and "tags" not in self.lists else ()
         return (*self.lists, *named)
@@ -68,14 +68,14 @@ class Expansion:
         return bool(self.lists or self.tag_names)
 
 
-NO_EXPANSION = Expansion()
+NO_EXPANSION = ListExpansion()
 _KINDS: dict[str, Kinds] = {
     "overwrite": bool,
     "restart": bool,
     "compression": (str, NoneType),
     "file_format": (str, NoneType),
-    "shape": Shape,
-    "expansion": Expansion,
+    "selection": FieldSelection,
+    "expansion": ListExpansion,
     "csv_raw": bool,
     "csv_bom": bool,
     "allow_shortfall": bool,
@@ -106,7 +106,7 @@ class ExportOptions:
         file_format: of a folder's parts, or of standard output; None for the default.
         part_contacts: most contacts in a part, None without that limit.
         part_bytes: most bytes in a part, None for the default.
-        shape: what is written of each contact.
+        selection: what is written of each contact.
         expansion: which lists of contacts are fetched in full.
         csv_raw: leave CSV cells unescaped that a spreadsheet would run as formulas.
         csv_bom: begin each CSV file with a UTF-8 byte-order mark.
@@ -128,8 +128,8 @@ class ExportOptions:
     file_format: str | None = None
     part_contacts: int | None = None
     part_bytes: int | None = None
-    shape: Shape = AS_SENT
-    expansion: Expansion = NO_EXPANSION
+    selection: FieldSelection = EVERY_FIELD
+    expansion: ListExpansion = NO_EXPANSION
     csv_raw: bool = False
     csv_bom: bool = False
     records: Records = "exact"
@@ -156,7 +156,7 @@ class ExportOptions:
             )
         if self.records not in RECORDS:
             raise ConfigError(f"records must be 'exact' or 'normalized', not {self.records!r}", "records")
-        check_selection(self.shape)
+        check_selection(self.selection)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

@@ -19,15 +19,15 @@ from exporter.formats.encoder import Encoder
 from exporter.model import Frame, Page
 from exporter.options import ExportOptions
 from exporter.rawjson.contact_keys import page_keys
-from exporter.source.expansion import Expanded
+from exporter.source.expansion import ExpandedPage
 
 T = TypeVar("T")
 Append = Callable[[Frame, Page], Awaitable[None]]
-Expand = Callable[[Page], Awaitable[Expanded]]
-Encode = Callable[[Page, Expanded | None], Awaitable[Frame]]
+Expand = Callable[[Page], Awaitable[ExpandedPage]]
+Encode = Callable[[Page, ExpandedPage | None], Awaitable[Frame]]
 
 
-async def pump(
+async def run_pipeline(
     pages: AsyncIterator[Page], encoder: Encoder, append: Append, options: ExportOptions, expand: Expand | None = None
 ) -> None:
     """Move all pages into an output.
@@ -46,13 +46,13 @@ async def pump(
     Cancellation:
         An `append` that shields its write is awaited; everything else stops at once.
     """
-    limited = _Limited(pages, options.max_contacts)
+    limited = _LimitedPages(pages, options.max_contacts)
     failures: list[Exception] = []
     # The page that was asked for ahead of the one that waits for the queue takes the place of one in it.
     send, receive = anyio.create_memory_object_stream[Page](options.queue_pages - 1)
-    turns = _Turns()
+    turns = _OrderGate()
     encode = partial(_encoded, encoder)
-    with one_failure():
+    with collapse_exception_groups():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_produce, limited, send, failures)
             for _ in range(options.consumers):
@@ -67,23 +67,23 @@ async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page
             async for page in pages:
                 await send.send(page)
                 del page  # not to be kept alive by the request for the next one
-        except Exception as failure:  # noqa: BLE001 - raised by `pump`
+        except Exception as failure:  # noqa: BLE001 - raised by `run_pipeline`
             failures.append(failure)
 
 
 async def _consume(
-    receive: MemoryObjectReceiveStream[Page], encode: Encode, turns: "_Turns", append: Append, expand: Expand | None
+    receive: MemoryObjectReceiveStream[Page], encode: Encode, gate: "_OrderGate", append: Append, expand: Expand | None
 ) -> None:
     async with receive:
         async for page in receive:
             frame = await encode(page, await expand(page) if expand else None)
-            await turns.come(page.number)
+            await gate.wait_for(page.number)
             await append(frame, page)
-            turns.next()
+            gate.advance()
             del page, frame
 
 
-async def _encoded(encoder: Encoder, page: Page, expanded: Expanded | None) -> Frame:
+async def _encoded(encoder: Encoder, page: Page, expanded: ExpandedPage | None) -> Frame:
     """Encode a page: what it became by expanding, where that was done."""
     takes_long = encoder.takes_long(page)
     # Popped where it is used: an idle thread keeps what it was given last, and would keep the page.
@@ -97,32 +97,32 @@ async def _encoded(encoder: Encoder, page: Page, expanded: Expanded | None) -> F
     return replace(frame, lists_expanded=expanded.lists, lists_missing=dict(expanded.missing)) if expanded else frame
 
 
-class _Turns:
+class _OrderGate:
     """Lets pages pass in the order of their numbers, from 1."""
 
     def __init__(self) -> None:
         self._number = 1
         self._waiting: dict[int, anyio.Event] = {}
 
-    async def come(self, number: int) -> None:
+    async def wait_for(self, number: int) -> None:
         """Wait for the turn of page `number`."""
         if number != self._number:
             self._waiting[number] = anyio.Event()
             await self._waiting[number].wait()
 
-    def next(self) -> None:
+    def advance(self) -> None:
         """End the turn."""
         self._number += 1
         if event := self._waiting.pop(self._number, None):
             event.set()
 
 
-class _Limited:
+class _LimitedPages:
     """The pages up to a number of contacts."""
 
-    def __init__(self, pages: AsyncIterator[Page], most: int | None) -> None:
+    def __init__(self, pages: AsyncIterator[Page], limit: int | None) -> None:
         self._pages = pages
-        self._left = most
+        self._left = limit
 
     def __aiter__(self) -> Self:
         return self
@@ -134,12 +134,12 @@ class _Limited:
         if self._left is not None:
             if len(page.records) > self._left:
                 records = page.records[: self._left]
-                page = replace(page, records=records, keys=page_keys(records), whole=False)
+                page = replace(page, records=records, keys=page_keys(records), is_truncated=True)
             self._left -= len(page.records)
         return page
 
 
-async def in_a_task(job: Callable[[], Awaitable[T]]) -> T:
+async def run_in_task(job: Callable[[], Awaitable[T]]) -> T:
     """Run a job in a task of its own, and wait for it.
 
     There a cancellation, whether anyio's or a bare ``task.cancel()``, stops
@@ -150,14 +150,14 @@ async def in_a_task(job: Callable[[], Awaitable[T]]) -> T:
     async def run() -> None:
         results.append(await job())
 
-    with one_failure():
+    with collapse_exception_groups():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
     return results[0]
 
 
 @contextmanager
-def one_failure() -> Iterator[None]:
+def collapse_exception_groups() -> Iterator[None]:
     """Let the first failure of a task group leave as itself, not wrapped in a group."""
     try:
         yield

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 import anyio.to_thread
 
 from exporter.destination.free_space import free_bytes
-from exporter.destination.preconditions import inspect
+from exporter.destination.preconditions import find_existing
 from exporter.errors import CheckpointError, ConfigError, SinkError
 from exporter.estimate import NOTHING_WRITTEN, Estimate
-from exporter.exports import place_of
-from exporter.formats.registry import format_of_stream
-from exporter.formats.selection import AS_SENT, Shape
-from exporter.formats.selection_checks import lacking
+from exporter.exports import resolve_output
+from exporter.formats.registry import format_for_stream
+from exporter.formats.selection import EVERY_FIELD, FieldSelection
+from exporter.formats.selection_checks import missing_fields
 from exporter.job import encoder_of, settings_of, with_columns
-from exporter.layout.checkpoint import Settings
-from exporter.layout.paths import Place
+from exporter.layout.checkpoint import OutputSettings
+from exporter.layout.paths import OutputPaths
 from exporter.model import Page, Position, Summary
-from exporter.observe.events import ignore
-from exporter.options import NO_EXPANSION, Expansion, ExportOptions
+from exporter.observe.events import null_observer
+from exporter.options import NO_EXPANSION, ExportOptions, ListExpansion
 from exporter.rawjson.normalization import Records
 from exporter.source.intercom import Intercom, check_open
 from exporter.state import shortfall
@@ -31,7 +31,7 @@ _STDOUT = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CheckResult:
     """What an export is going to be like, as far as one page can tell.
 
     Attributes:
@@ -78,14 +78,14 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     part_contacts: int | None = None,
     part_bytes: int | None = None,
     max_contacts: int | None = None,
-    shape: Shape = AS_SENT,
-    expansion: Expansion = NO_EXPANSION,
+    selection: FieldSelection = EVERY_FIELD,
+    expansion: ListExpansion = NO_EXPANSION,
     csv_raw: bool = False,
     csv_bom: bool = False,
     records: Records = "exact",
     allow_shortfall: bool = False,
     min_free_bytes: int = 0,
-) -> Checked:
+) -> CheckResult:
     """Look at a workspace, and at where its contacts are to go.
 
     The estimates are made of the first page: of how long it took, how large
@@ -99,7 +99,7 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
         part_contacts: most contacts in a part.
         part_bytes: most bytes in a part.
         max_contacts: the limit, None for all contacts.
-        shape: what is to be written of each contact.
+        selection: what is to be written of each contact.
         expansion: which lists are to be completed.
         csv_raw: whether formulas in CSV stay.
         csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
@@ -117,28 +117,28 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     return await check_with(intercom, path, ExportOptions.of(locals()))
 
 
-async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: ExportOptions) -> Checked:
+async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: ExportOptions) -> CheckResult:
     """Do what `check` does, with its keywords in one object."""
     check_open(intercom)
     check_path(path)
     if os.fspath(path) == _STDOUT:
-        place, form = None, format_of_stream(options.compression, options.file_format)
+        paths, output_format = None, format_for_stream(options.compression, options.file_format)
     else:
-        place, form = await anyio.to_thread.run_sync(place_of, path, options)
-    encoder = encoder_of(options, form)
+        paths, output_format = await anyio.to_thread.run_sync(resolve_output, path, options)
+    encoder = encoder_of(options, output_format)
     pages = intercom.pages(allow_shortfall=True)  # what it lacks becomes a warning
     began_at = time.monotonic()
     page = await anext(pages)
     look = Estimate(intercom, page, time.monotonic() - began_at, options.expansion, options.max_contacts)
     workspace = await intercom.workspace(pages.traffic)
-    encoder = await with_columns(encoder, intercom, options.expansion, pages.traffic, ignore)
+    encoder = await with_columns(encoder, intercom, options.expansion, pages.traffic, null_observer)
     sample = await anyio.to_thread.run_sync(encoder.encode, page)
-    output = _Found()
-    if place:
-        settings = settings_of(intercom, options, form, has_parts=place.parts)
-        output = await anyio.to_thread.run_sync(_look_at, place, settings)
+    output = _OutputState()
+    if paths:
+        settings = settings_of(intercom, options, output_format, has_parts=paths.is_folder)
+        output = await anyio.to_thread.run_sync(_inspect_output, paths, settings)
     look = replace(look, done=output.done)
-    checked = Checked(
+    checked = CheckResult(
         workspace=workspace.name if workspace else None,
         workspace_region=workspace.region if workspace else None,
         base_url=intercom.base_url,
@@ -151,21 +151,21 @@ async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: 
         latency_s=round(look.latency_s, 3),
         window_limit=intercom.window_limit,
         estimated_duration_s=look.duration_s,
-        estimated_bytes=look.bytes_of(form, sample, encoder.header),
+        estimated_bytes=look.bytes_of(output_format, sample, encoder.header),
         free_disk_bytes=output.free_bytes,
         warnings=(),
     )
     warnings = (
         *_warnings(checked, look, output.warning),
         *_warnings_of_space(checked, options.min_free_bytes),
-        *_warnings_of_fields(lacking(options.shape, sample.found) if page.records else ()),
+        *_warnings_of_fields(missing_fields(options.selection, sample.matched_fields) if page.records else ()),
         *(() if options.allow_shortfall else _warnings_of_shortfall(page, look)),
     )
     return replace(checked, warnings=warnings)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _OutputState:
     """What the place of an output has.
 
     Attributes:
@@ -179,30 +179,30 @@ class _Found:
     done: Position = NOTHING_WRITTEN
 
 
-def _look_at(place: Place, settings: Settings) -> _Found:
+def _inspect_output(paths: OutputPaths, settings: OutputSettings) -> _OutputState:
     """Inspect the place of the output."""
-    folder = place.folder if place.folder.is_dir() else place.folder.parent
+    folder = paths.folder if paths.folder.is_dir() else paths.folder.parent
     try:
         free = free_bytes(folder)
     except OSError as exc:
-        raise ConfigError(f"the folder of {str(place.path)!r} cannot be used: {exc.strerror}") from exc
+        raise ConfigError(f"the folder of {str(paths.path)!r} cannot be used: {exc.strerror}") from exc
     try:
-        found = inspect(place, settings, overwrite=False, restart=False)
+        found = find_existing(paths, settings, overwrite=False, restart=False)
     except (ConfigError, CheckpointError, SinkError) as trouble:
-        return _Found(free, str(trouble))
+        return _OutputState(free, str(trouble))
     if isinstance(found, Summary):
         done = Position(contacts=found.contacts, reached_end=True)
-        sentence = f"{str(place.path)!r} is complete already: an export will send no request"
-        return _Found(free, sentence, done)
+        sentence = f"{str(paths.path)!r} is complete already: an export will send no request"
+        return _OutputState(free, sentence, done)
     if found:
         done = found.figures.position
         contacts = count(done.contacts, "contact")
-        sentence = f"{str(place.path)!r} is an unfinished export of {contacts}, which an export will resume"
-        return _Found(free, sentence, done)
-    return _Found(free, None if os.access(folder, os.W_OK) else f"nothing can be written in {str(folder)!r}")
+        sentence = f"{str(paths.path)!r} is an unfinished export of {contacts}, which an export will resume"
+        return _OutputState(free, sentence, done)
+    return _OutputState(free, None if os.access(folder, os.W_OK) else f"nothing can be written in {str(folder)!r}")
 
 
-def _warnings(checked: Checked, look: Estimate, found: str | None) -> Iterator[str]:
+def _warnings(checked: CheckResult, look: Estimate, found: str | None) -> Iterator[str]:
     """Say what will go wrong, or otherwise than one may think."""
     if found:
         yield found
@@ -217,7 +217,7 @@ def _warnings(checked: Checked, look: Estimate, found: str | None) -> Iterator[s
         yield "the API announces no rate limit: requests leave as fast as it answers"
 
 
-def _warnings_of_space(checked: Checked, min_free_bytes: int) -> Iterator[str]:
+def _warnings_of_space(checked: CheckResult, min_free_bytes: int) -> Iterator[str]:
     """Compare what is needed, and what is to stay free, with what is free."""
     needed, free = checked.estimated_bytes, checked.free_disk_bytes
     if free is None:
@@ -246,7 +246,7 @@ def _warnings_of_shortfall(page: Page, look: Estimate) -> Iterator[str]:
         )
 
 
-def _warnings_of_version(checked: Checked) -> Iterator[str]:
+def _warnings_of_version(checked: CheckResult) -> Iterator[str]:
     asked, echoed = checked.api_version, checked.api_version_echoed
     if echoed not in (None, asked):
         yield f"asked for API version {asked}, the API answered in {echoed}"

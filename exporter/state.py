@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from exporter._version import __version__
-from exporter.layout.checkpoint import Figures, Settings, summary_settings
+from exporter.layout.checkpoint import JobProgress, OutputSettings, summary_settings
 from exporter.model import FileSummary, Frame, Page, Position, ResumeToken, SourceSummary, Summary
-from exporter.observe.timeline import Pace
+from exporter.observe.timeline import TimelineRecorder
 
 _MAX_DRIFTING_FIELDS = 100
 _WITHHELD_FIELD = "(withheld)"
@@ -43,11 +43,11 @@ class JobState:
     def __init__(
         self,
         traffic: Traffic,
-        before: Figures | None = None,
+        before: JobProgress | None = None,
         *,
         holds_token: Callable[[str], bool] = lambda _name: False,
     ) -> None:
-        before = Figures(started_at=utc_now(), runs=0) if before is None else before
+        before = JobProgress(started_at=utc_now(), runs=0) if before is None else before
         self._before, self._traffic, self._holds_token = before, traffic, holds_token
         self.position, self.columns = before.position, before.columns
         self.found = frozenset(before.found)
@@ -59,7 +59,7 @@ class JobState:
         self._schema_checked = before.schema_checked
         self._drift = {path: dict(kinds) for path, kinds in before.schema_drift.items()}
         self._corrections, self._irregular = Counter(before.corrections), before.irregular_contacts
-        self._pace = Pace(before.timeline)
+        self._pace = TimelineRecorder(before.timeline)
 
     def add(self, page: Page, frame: Frame, ran_s: float) -> None:
         """Count a page that was written.
@@ -76,7 +76,7 @@ class JobState:
             before.contacts + frame.contacts,
             before.written_bytes + len(frame.content),
             before.uncompressed_bytes + frame.uncompressed_bytes,
-            page.whole and page.next_cursor is None,
+            page.next_cursor is None and not page.is_truncated,
         )
         if page.resume is not None:
             self._resume = page.resume
@@ -87,7 +87,7 @@ class JobState:
         self._add_findings(frame)
 
     def _add_findings(self, frame: Frame) -> None:
-        self.found |= frame.found
+        self.found |= frame.matched_fields
         self._lists_expanded += frame.lists_expanded
         if frame.lists_missing:
             self._lists_missing += sum(frame.lists_missing.values())
@@ -119,12 +119,12 @@ class JobState:
             uncompressed_bytes=position.uncompressed_bytes + frame.uncompressed_bytes,
         )
 
-    def figures(self) -> Figures:
+    def progress(self) -> JobProgress:
         """Return how far the export has got and what that took, for a checkpoint."""
         before, traffic = self._before, self._traffic
         # A checkpoint counts what pages that are not written yet have cost: so does the timeline in it.
-        self._pace.catch_up(traffic.retries.total(), traffic.rate_limit_wait_s)
-        return Figures(
+        self._pace.record_traffic(traffic.retries.total(), traffic.rate_limit_wait_s)
+        return JobProgress(
             position=self.position,
             trail=before.trail if self._resume is None else self._resume.dump(),
             started_at=before.started_at,
@@ -147,14 +147,14 @@ class JobState:
             timeline=self._pace.timeline(),
         )
 
-    def summary(self, settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
+    def summary(self, settings: OutputSettings, files: tuple[FileSummary, ...] = ()) -> Summary:
         """Sum up a finished export.
 
         Args:
             settings: of the export.
             files: that were written.
         """
-        figures = self.figures()
+        figures = self.progress()
         position, first, last = figures.position, figures.total_count_first, figures.total_count_last
         missing = shortfall(last, first, position.contacts, settings.per_page) if position.reached_end else None
         return Summary(

@@ -12,19 +12,19 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from exporter.destination.base import Destination
 from exporter.errors import ConfigError
 from exporter.formats.encoder import Encoder
-from exporter.formats.registry import format_of_stream
-from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.registry import format_for_stream
+from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.job import Job, encoder_of
-from exporter.model import Frame, Summary, joined
-from exporter.observe.events import Observer, ignore
-from exporter.options import NO_EXPANSION, Expansion, ExportOptions
+from exporter.model import Frame, Summary, prepend_header
+from exporter.observe.events import Observer, null_observer
+from exporter.options import NO_EXPANSION, ExportOptions, ListExpansion
 from exporter.rawjson.normalization import Records
 from exporter.source.intercom import Intercom, check_open
 from exporter.tasks import cancel_and_wait
 from exporter.validation import AsyncBlock
 
 
-class _Channel(Destination):
+class _ChunkDestination(Destination):
     """Hands each frame to the task that takes the chunks of a stream."""
 
     def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
@@ -36,7 +36,7 @@ class _Channel(Destination):
 
     async def append(self, frame: Frame) -> Frame:
         if self._header and frame.contacts:
-            frame, self._header = joined(self._header, frame), None
+            frame, self._header = prepend_header(self._header, frame), None
         if frame.content:
             await self._send.send(frame.content)
         return frame
@@ -78,13 +78,13 @@ def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     file_format: str | None = None,
     consumers: int = 2,
     queue_pages: int = 4,
-    shape: Shape = AS_SENT,
-    expansion: Expansion = NO_EXPANSION,
+    selection: FieldSelection = EVERY_FIELD,
+    expansion: ListExpansion = NO_EXPANSION,
     csv_raw: bool = False,
     csv_bom: bool = False,
     records: Records = "exact",
     allow_shortfall: bool = False,
-    observer: Observer = ignore,
+    observer: Observer = null_observer,
 ) -> AbstractAsyncContextManager[Chunks]:
     """Stream every contact as bytes of NDJSON or CSV, for a web response or another process.
 
@@ -100,7 +100,7 @@ def stream(  # noqa: PLR0913 - a contract; each is one independent setting
         file_format: ``"ndjson"``, which None means too, or ``"csv"``.
         consumers: tasks that encode; the bytes do not depend on it.
         queue_pages: pages that wait between fetching and encoding.
-        shape: what is written of each contact; exactly what was sent without it.
+        selection: what is written of each contact; exactly what was sent without it.
         expansion: which lists of contacts are completed first.
         csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
         csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
@@ -123,8 +123,8 @@ def stream(  # noqa: PLR0913 - a contract; each is one independent setting
 
     def begin() -> Job:
         check_open(intercom)
-        form = format_of_stream(options.compression, options.file_format)
-        return Job(intercom, options, encoder_of(options, form), observer)
+        output_format = format_for_stream(options.compression, options.file_format)
+        return Job(intercom, options, encoder_of(options, output_format), observer)
 
     return _Stream(_opened(intercom, begin))
 
@@ -167,7 +167,7 @@ async def _opened(intercom: Intercom, begin: Callable[[], Job]) -> AsyncIterator
     async def fill() -> None:
         async with send:
             try:
-                channel = _Channel(send)
+                channel = _ChunkDestination(send)
                 channel.use_encoder(await job.prepare())
                 await job.move(channel)
                 chunks.ending = StopAsyncIteration()
@@ -177,7 +177,7 @@ async def _opened(intercom: Intercom, begin: Callable[[], Job]) -> AsyncIterator
     # A bare task, not a task group: the block may be left in another task than it was entered in,
     # when it stands in a generator that was dropped.
     task = asyncio.create_task(fill())
-    intercom.adopt(task)
+    intercom.track_task(task)
     try:
         with receive, send:  # also when the task is cancelled before its first step
             yield chunks

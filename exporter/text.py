@@ -37,6 +37,6 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def legible(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """Show lone surrogates, which no UTF-8 can hold, as they were escaped."""
     return text.encode(errors="backslashreplace").decode()

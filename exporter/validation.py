@@ -38,7 +38,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
     )
 
 
-class Home:
+class LoopBinding:
     """The event loop that an object belongs to, from entering its block to leaving it.
 
     Args:
@@ -123,18 +123,18 @@ class AsyncItems:
             raise ConfigError(f"{type(self).__name__} is iterated over with 'async for', not with a plain 'for'")
 
 
-def check_kinds(given: Mapping[str, object], kinds: Mapping[str, Kinds]) -> None:
+def check_kinds(arguments: Mapping[str, object], kinds: Mapping[str, Kinds]) -> None:
     """Check the types of arguments.
 
     Args:
-        given: the arguments by name; others than those in `kinds` are ignored.
+        arguments: by name; others than those in `kinds` are ignored.
         kinds: the types that each can have. A truth value is no number.
 
     Raises:
         ConfigError: one has another type. Its value is not quoted: it could be a secret.
     """
     for name, wanted in kinds.items():
-        value, options = given[name], wanted if isinstance(wanted, tuple) else (wanted,)
+        value, options = arguments[name], wanted if isinstance(wanted, tuple) else (wanted,)
         fits = isinstance(value, options) or (float in options and isinstance(value, int))
         if not fits or (isinstance(value, bool) and bool not in options):
             names = " or ".join(_NAMES.get(option, option.__name__) for option in options)
@@ -176,17 +176,17 @@ def _kind_of(value: object) -> str:
     return _NAMES.get(type(value), type(value).__name__)
 
 
-def texts_of(name: str, given: object) -> tuple[str, ...]:
+def texts_of(name: str, value: object) -> tuple[str, ...]:
     """Return several texts as a tuple.
 
     Args:
         name: of the argument.
-        given: what it was given.
+        value: what it was given.
 
     Raises:
         ConfigError: it is one text, whose letters Python would take for several, or holds something else.
     """
-    several = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (None,)
+    several = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (None,)
     if not all(isinstance(one, str) for one in several):
-        raise ConfigError(f"{name} must be a tuple or a list of texts, not {_kind_of(given)}")
+        raise ConfigError(f"{name} must be a tuple or a list of texts, not {_kind_of(value)}")
     return several

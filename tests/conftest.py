@@ -246,8 +246,8 @@ async def sandbox() -> AsyncIterator[exporter.Sandbox]:
 @pytest.fixture
 async def intercom(sandbox: exporter.Sandbox) -> AsyncIterator[exporter.Intercom]:
     """Give a client of that sandbox, quick to try again."""
-    patience = exporter.Patience(first_backoff_s=0.001)
-    async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as client:
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
+    async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as client:
         yield client
 
 

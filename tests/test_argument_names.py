@@ -16,8 +16,8 @@ def _intercom(**settings: Any) -> exporter.Intercom:
     return exporter.Intercom(TOKEN, **settings)
 
 
-def _patience(**settings: Any) -> exporter.Intercom:
-    return _intercom(patience=exporter.Patience(**settings))
+def _retry_policy(**settings: Any) -> exporter.Intercom:
+    return _intercom(retry_policy=exporter.RetryPolicy(**settings))
 
 
 WRONG: list[tuple[Callable[..., Any], str, Any]] = [
@@ -29,10 +29,13 @@ WRONG: list[tuple[Callable[..., Any], str, Any]] = [
     (_intercom, "api_version", "2.99"),
     (_intercom, "region", "mars"),
     (_intercom, "base_url", "ftp://api.intercom.io"),
-    *((_patience, name, 0) for name in ("timeout_s", "idle_s", "attempts", "first_backoff_s")),
-    *((_patience, name, float("nan")) for name in ("retry_time_s", "run_retry_time_s")),
-    (_patience, "timeout_s", float("inf")),
-    *((_patience, "attempts", value) for value in (2.5, 2.0, -1, True, "3", None, float("inf"))),
+    *(
+        (_retry_policy, name, 0)
+        for name in ("request_timeout_s", "idle_timeout_s", "max_attempts", "initial_backoff_s")
+    ),
+    *((_retry_policy, name, float("nan")) for name in ("page_budget_s", "run_budget_s")),
+    (_retry_policy, "request_timeout_s", float("inf")),
+    *((_retry_policy, "max_attempts", value) for value in (2.5, 2.0, -1, True, "3", None, float("inf"))),
     (ExportOptions, "consumers", 0),
     (ExportOptions, "consumers", 10**9),
     (ExportOptions, "queue_pages", 10**9),
@@ -42,10 +45,10 @@ WRONG: list[tuple[Callable[..., Any], str, Any]] = [
     (ExportOptions, "part_bytes", 10**30),
     (ExportOptions, "min_free_bytes", -1),
     (ExportOptions, "checkpoint_every_s", float("inf")),
-    (lambda **settings: exporter.Expansion(("tags",), **settings), "concurrency", 0),
-    (exporter.Expansion, "lists", ("nope",)),
-    (exporter.Shape, "fields", ("a..",)),
-    (lambda **settings: exporter.Shape(pseudonymise=("email",), **settings), "key", b"short"),
+    (lambda **settings: exporter.ListExpansion(("tags",), **settings), "concurrency", 0),
+    (exporter.ListExpansion, "lists", ("nope",)),
+    (exporter.FieldSelection, "fields", ("a..",)),
+    (lambda **settings: exporter.FieldSelection(pseudonymise=("email",), **settings), "key", b"short"),
 ]
 
 

@@ -159,8 +159,8 @@ async def test_foreign_files_are_left_alone(intercom: exporter.Intercom, tmp_pat
 async def test_a_failure_leaves_the_part_and_no_file(tmp_path: Path) -> None:
     """An export that fails leaves a part and its checkpoint, no file under the final name, and the next one goes on."""
     async with exporter.Sandbox(1_000, faults=["http_503@4x3"]) as sandbox:
-        patience = exporter.Patience(attempts=3, first_backoff_s=0.001)
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+        retry_policy = exporter.RetryPolicy(max_attempts=3, initial_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
             with pytest.raises(exporter.RetriesExhausted) as failure:
                 await exporter.export(intercom, tmp_path / "contacts.ndjson")
             assert (failure.value.status, failure.value.attempts) == (503, 3)

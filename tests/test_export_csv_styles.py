@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 import exporter
-from exporter.formats.csv import Rows
+from exporter.formats.csv import CsvEncoder
 
 MARK = b"\xef\xbb\xbf"
 
@@ -19,7 +19,7 @@ MARK = b"\xef\xbb\xbf"
 )
 def test_rows_leave_a_phone_number_as_it_is(phone: str) -> None:
     """It begins like a formula, and is none."""
-    row = Rows(("phone",))._text(phone)
+    row = CsvEncoder(("phone",))._text(phone)
     assert row == f'"{phone}"'.encode()
 
 
@@ -40,7 +40,7 @@ def test_rows_leave_a_phone_number_as_it_is(phone: str) -> None:
 )
 def test_rows_guard_what_only_resembles_a_phone_number(text: str) -> None:
     """Whatever a spreadsheet could calculate gets its apostrophe."""
-    assert Rows(("phone",))._text(text).startswith(b"\"'")
+    assert CsvEncoder(("phone",))._text(text).startswith(b"\"'")
 
 
 async def test_export_csv_bom_marks_each_file_and_is_verified(intercom: exporter.Intercom, tmp_path: Path) -> None:

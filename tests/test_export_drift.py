@@ -71,7 +71,7 @@ def test_of_a_large_workspace_a_sample_is_compared() -> None:
     expected = [*range(1, 101), 112, 128, 144, 160]
     assert checked(Encoder(), range(1, 170)) == expected
     assert checked(Encoder(pages_before=90), range(1, 80)) == expected[90:]
-    assert checked(Encoder(form=CSV, columns=("id",)), range(1, 170)) == [*range(1, 170)]
+    assert checked(Encoder(output_format=CSV, columns=("id",)), range(1, 170)) == [*range(1, 170)]
 
 
 async def test_an_interrupted_export_counts_like_any_other(sandbox: exporter.Sandbox, tmp_path: Path) -> None:

@@ -55,11 +55,15 @@ async def test_export_counts_contacts_that_are_listed_twice(tmp_path: Path, outp
     assert (verified.duplicates, verified.differences, len(verified.warnings)) == (2, (), 1)
 
 
-@pytest.mark.parametrize("shape", [exporter.Shape(fields=("email",)), exporter.Shape(drop=("id",))])
-async def test_export_without_ids_counts_duplicates_until_it_is_resumed(tmp_path: Path, shape: exporter.Shape) -> None:
+@pytest.mark.parametrize(
+    "selection", [exporter.FieldSelection(fields=("email",)), exporter.FieldSelection(drop=("id",))]
+)
+async def test_export_without_ids_counts_duplicates_until_it_is_resumed(
+    tmp_path: Path, selection: exporter.FieldSelection
+) -> None:
     """Ids are known while pages come, and not from files without them: then the count is not given."""
-    whole = await exported(f"{tmp_path}/a.ndjson", shape=shape)
-    resumed = await exported(f"{tmp_path}/b.ndjson", 3, shape=shape)
+    whole = await exported(f"{tmp_path}/a.ndjson", selection=selection)
+    resumed = await exported(f"{tmp_path}/b.ndjson", 3, selection=selection)
     of_table = await exported(f"{tmp_path}/c.csv", 3)
     assert [summary and summary.duplicates for summary in (whole, resumed, of_table)] == [2, None, None]
     assert json.loads((tmp_path / "a.ndjson.manifest.json").read_text())["duplicates"] == 2

@@ -14,23 +14,23 @@ from aiohttp import web
 import exporter
 from exporter.cli.remarks import remarks
 from exporter.options import LISTS, ListName
-from exporter.sandbox import answers
+from exporter.sandbox import responses
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.protocol import Refusal
-from exporter.source.retry import Traffic
+from exporter.source.retry import RequestStats
 
 EMBEDDED: tuple[ListName, ...] = ("tags", "notes", "companies")
-WHOLE = exporter.Expansion(LISTS)
+WHOLE = exporter.ListExpansion(LISTS)
 Served = tuple[exporter.Sandbox, exporter.Intercom]
 
 
 @asynccontextmanager
 async def serving(contacts: int, per_page: int = 50, **options: Any) -> AsyncIterator[Served]:
     """Serve a workspace."""
-    patience = exporter.Patience(attempts=3, first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(max_attempts=3, initial_backoff_s=0.001)
     async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
         async with exporter.Intercom(
-            sandbox.token, base_url=sandbox.base_url, per_page=per_page, reserve_percent=0, patience=patience
+            sandbox.token, base_url=sandbox.base_url, per_page=per_page, reserve_percent=0, retry_policy=retry_policy
         ) as intercom:
             yield sandbox, intercom
 
@@ -58,7 +58,7 @@ async def exported(intercom: exporter.Intercom, path: Path, **options: Any) -> t
 async def test_expanded_lists_are_the_truth(tmp_path: Path) -> None:
     """Every list of every contact is whole, up to 500 tags, 130 notes and companies over several pages."""
     async with serving(10_000, 150, hostile=False) as (sandbox, intercom):
-        expansion = exporter.Expansion(EMBEDDED, concurrency=20)
+        expansion = exporter.ListExpansion(EMBEDDED, concurrency=20)
         summary, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=expansion, consumers=8)
         assert summary.lists_missing == 0
         found = list(map(json.loads, lines))
@@ -81,7 +81,7 @@ async def test_lists_that_are_not_embedded_are_added(tmp_path: Path) -> None:
 async def test_whatever_is_not_expanded_keeps_its_bytes(tmp_path: Path) -> None:
     """Contacts without a cut list are what was sent; of the others only the list changes, hostile ones included."""
     async with serving(1_100, 150) as (sandbox, intercom):
-        _, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(("tags",)))
+        _, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=exporter.ListExpansion(("tags",)))
         changed = 0
         for line, record in zip(lines, sandbox.workspace.records(0, 1_100), strict=True):
             if line == record.replace(b"\r", b" ").replace(b"\n", b" "):
@@ -100,7 +100,7 @@ async def test_output_does_not_depend_on_the_number_of_tasks(tmp_path: Path) -> 
     async with serving(400, 20, latency_ms=2) as (_, intercom):
         for consumers, concurrency in ((1, 1), (2, 10), (8, 100)):
             path = tmp_path / f"{consumers}.ndjson"
-            expansion = exporter.Expansion(EMBEDDED, tag_names=True, concurrency=concurrency)
+            expansion = exporter.ListExpansion(EMBEDDED, tag_names=True, concurrency=concurrency)
             await exporter.export(intercom, path, expansion=expansion, consumers=consumers)
             written.add(path.read_bytes())
     assert len(written) == 1
@@ -109,7 +109,7 @@ async def test_output_does_not_depend_on_the_number_of_tasks(tmp_path: Path) -> 
 async def test_tags_get_their_names(tmp_path: Path) -> None:
     """By one request; whole lists have them already."""
     async with serving(300, hostile=False) as (sandbox, intercom):
-        expansion = exporter.Expansion(("tags",), tag_names=True)
+        expansion = exporter.ListExpansion(("tags",), tag_names=True)
         summary, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=expansion)
         names = {tag["id"]: tag["name"] for tag in sandbox.workspace.tags()}
         tags = [tag for line in lines for tag in (json.loads(line)["tags"] or {"data": ()})["data"]]
@@ -127,7 +127,7 @@ async def test_a_contact_that_is_gone_keeps_what_it_had() -> None:
         b'{"id":7,"tags":{"has_more":true}}',
     )
     async with serving(0) as (_, intercom):
-        expander = intercom.expander(exporter.Expansion(("tags",)), Traffic())
+        expander = intercom.expander(exporter.ListExpansion(("tags",)), RequestStats())
         expanded = await expander.expand(exporter.Page(1, (cut, *odd), None, 4))
     assert tuple(expanded.records) == (cut, *odd)
     assert (expanded.lists, expanded.missing) == (0, {"gone": 2, "no_id": 2})
@@ -137,7 +137,7 @@ async def test_the_manifest_counts_lists_that_are_missing(tmp_path: Path) -> Non
     """Contacts that go between their page and their lists are no reason to fail."""
     async with serving(150, 150, hostile=False, changes=["delete@1x150"]) as (_, intercom):
         before = Workspace(150, hostile=False).records(0, 150)
-        summary, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(EMBEDDED))
+        summary, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=exporter.ListExpansion(EMBEDDED))
     manifest = json.loads((tmp_path / "a.ndjson.manifest.json").read_text())
     assert lines == before
     assert manifest["lists_missing"] == summary.lists_missing > 0
@@ -149,15 +149,15 @@ async def test_the_manifest_counts_lists_that_are_missing(tmp_path: Path) -> Non
 async def test_expanding_never_exceeds_the_window(tmp_path: Path) -> None:
     """However many requests are under way at once, the announced limit is kept."""
     async with serving(160, 80, rate_limit=400) as (sandbox, intercom):
-        expansion = exporter.Expansion(("segments",), concurrency=100)
+        expansion = exporter.ListExpansion(("segments",), concurrency=100)
         await exporter.export(intercom, tmp_path / "a.ndjson", expansion=expansion, consumers=8)
-        assert sandbox.refusals == 0
+        assert sandbox.rate_limited_requests == 0
 
 
 async def test_an_expanding_export_goes_on(tmp_path: Path) -> None:
     """Its figures add up over its runs, and its bytes are those of one run."""
     async with serving(400, 20) as (_, intercom):
-        expansion = exporter.Expansion(EMBEDDED)
+        expansion = exporter.ListExpansion(EMBEDDED)
         whole_summary = await exporter.export(intercom, tmp_path / "whole.ndjson", expansion=expansion)
         with anyio.CancelScope() as scope:
 
@@ -207,9 +207,9 @@ class Failing(exporter.Sandbox):
             case "hang":
                 await asyncio.sleep(3600)
             case "reset":
-                return answers.reset(request)
+                return responses.reset(request)
             case "html":
-                return answers.maintenance({})
+                return responses.maintenance({})
             case "down":
                 if self.down:
                     self.down -= 1
@@ -241,10 +241,12 @@ async def test_export_with_a_list_that_fails_for_ever_keeps_what_the_page_had(
     """A bad list costs itself, not the export; it is counted by its cause."""
     async with Failing(200, hostile=False) as sandbox:
         sandbox.way, sandbox.every = way, 7
-        patience = exporter.Patience(timeout_s=1.5, retry_time_s=10, attempts=2, first_backoff_s=0.001)
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+        retry_policy = exporter.RetryPolicy(
+            request_timeout_s=1.5, page_budget_s=10, max_attempts=2, initial_backoff_s=0.001
+        )
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
             summary, lines = await exported(
-                intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(("segments",))
+                intercom, tmp_path / "a.ndjson", expansion=exporter.ListExpansion(("segments",))
             )
         bad = [number for number in range(200) if int(sandbox.workspace.id_of(number), 16) % 7 == 0]
         for number in range(200):
@@ -271,17 +273,19 @@ async def test_list_of_empty_pages_without_an_end_is_given_up(tmp_path: Path) ->
     """Like any list that cannot be had; the export ends."""
     async with Endless(1, hostile=False) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, reserve_percent=0) as intercom:
-            summary, _ = await exported(intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(("segments",)))
+            summary, _ = await exported(
+                intercom, tmp_path / "a.ndjson", expansion=exporter.ListExpansion(("segments",))
+            )
     assert (summary.lists_missing_causes, sandbox.pages) == ({"broken_body": 1}, 1_001)
 
 
 async def test_export_whose_lists_mostly_fail_ends(tmp_path: Path) -> None:
     """Where none of the first twenty lists can be had, it is no matter of single contacts."""
     async with Failing(150, hostile=False) as sandbox:
-        patience = exporter.Patience(attempts=2, first_backoff_s=0.001)
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+        retry_policy = exporter.RetryPolicy(max_attempts=2, initial_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
             with pytest.raises(exporter.RetriesExhausted, match="500"):
-                await exporter.export(intercom, tmp_path / "a.ndjson", expansion=exporter.Expansion(("segments",)))
+                await exporter.export(intercom, tmp_path / "a.ndjson", expansion=exporter.ListExpansion(("segments",)))
 
 
 class FailingByNumber(exporter.Sandbox):
@@ -317,11 +321,11 @@ async def test_export_with_failing_lists_is_judged_by_their_share_not_by_their_t
     failing = [number for number in range(600) if number % every in remainders]
     async with FailingByNumber(600, hostile=False) as sandbox:
         sandbox.let_fail(failing)
-        patience = exporter.Patience(attempts=2, first_backoff_s=0.02)
+        retry_policy = exporter.RetryPolicy(max_attempts=2, initial_backoff_s=0.02)
         async with exporter.Intercom(
-            sandbox.token, base_url=sandbox.base_url, patience=patience, reserve_percent=0
+            sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy, reserve_percent=0
         ) as intercom:
-            expansion = exporter.Expansion(("segments",), concurrency=concurrency)
+            expansion = exporter.ListExpansion(("segments",), concurrency=concurrency)
             run = exporter.export(intercom, tmp_path / "a.ndjson", expansion=expansion, consumers=consumers)
             if is_green:
                 summary = await run
@@ -336,14 +340,14 @@ async def test_export_while_the_whole_api_is_down_loses_no_list(tmp_path: Path) 
     """Lists that fail while everything fails are asked for again, for as long as a page would be."""
     async with Failing(50, hostile=False) as sandbox:
         sandbox.way = "down"
-        patience = exporter.Patience(attempts=12, first_backoff_s=0.001)
+        retry_policy = exporter.RetryPolicy(max_attempts=12, initial_backoff_s=0.001)
 
         def break_down(event: exporter.Event) -> None:
-            if isinstance(event, exporter.Requested) and event.path == "/contacts" and sandbox.down == 0:
+            if isinstance(event, exporter.RequestFinished) and event.path == "/contacts" and sandbox.down == 0:
                 sandbox.down, sandbox.__dict__["broke"] = (0 if "broke" in sandbox.__dict__ else 10), True
 
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
-            expansion = exporter.Expansion(("segments",), concurrency=1)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
+            expansion = exporter.ListExpansion(("segments",), concurrency=1)
             path = tmp_path / "a.ndjson"
             summary = await exporter.export(intercom, path, expansion=expansion, observer=break_down)
     assert (summary.lists_missing, summary.lists_expanded) == (0, 50)
@@ -362,12 +366,12 @@ class Forbidding(exporter.Sandbox):
 @pytest.mark.parametrize(
     ("expansion", "named"),
     [
-        (exporter.Expansion(("notes", "segments")), "/contacts/{id}/"),
-        (exporter.Expansion(tag_names=True), "/tags: give its app the permission 'Read tags'"),
+        (exporter.ListExpansion(("notes", "segments")), "/contacts/{id}/"),
+        (exporter.ListExpansion(tag_names=True), "/tags: give its app the permission 'Read tags'"),
     ],
 )
 async def test_export_of_a_forbidden_list_names_its_endpoint(
-    tmp_path: Path, expansion: exporter.Expansion, named: str
+    tmp_path: Path, expansion: exporter.ListExpansion, named: str
 ) -> None:
     """What the token may not read is not always contacts."""
     async with Forbidding(50) as sandbox:
@@ -383,4 +387,4 @@ async def test_export_of_a_forbidden_list_names_its_endpoint(
 def test_nonsense_is_refused(arguments: Any) -> None:
     """There is no such list, or no such number of requests."""
     with pytest.raises(exporter.ConfigError):
-        exporter.Expansion(**arguments)
+        exporter.ListExpansion(**arguments)

@@ -47,7 +47,7 @@ async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await writer.drain()
 
 
-async def verified(path: Path) -> exporter.Verified:
+async def verified(path: Path) -> exporter.VerifyResult:
     """Verify an export, in a thread."""
     return await anyio.to_thread.run_sync(exporter.verify, path)
 
@@ -89,10 +89,10 @@ async def test_export_normalized_takes_every_format(raw_server: RawServer, tmp_p
 
 async def test_export_normalized_applies_to_what_fields_leave(raw_server: RawServer, tmp_path: Path) -> None:
     """Only what is written is corrected; pseudonyms are those of an exact export."""
-    shape = exporter.Shape(fields=("id", "name"), pseudonymise=("id",), key=b"sixteen bytes or more")
+    selection = exporter.FieldSelection(fields=("id", "name"), pseudonymise=("id",), key=b"sixteen bytes or more")
     async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
-        summary = await exporter.export(intercom, tmp_path / "n.ndjson", shape=shape, records="normalized")
-        exact = await exporter.export(intercom, tmp_path / "e.ndjson", shape=shape)
+        summary = await exporter.export(intercom, tmp_path / "n.ndjson", selection=selection, records="normalized")
+        exact = await exporter.export(intercom, tmp_path / "e.ndjson", selection=selection)
     assert summary.corrections == {"lone_surrogate": 1}
     assert exact.irregular_contacts == 1
     lines = [json.loads(line) for line in (tmp_path / "n.ndjson").read_text().splitlines()]
@@ -105,7 +105,7 @@ async def test_export_normalized_with_expanded_lists_keeps_them(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """Lists are completed first, and mean the same."""
-    expansion = exporter.Expansion(("tags",))
+    expansion = exporter.ListExpansion(("tags",))
     await exporter.export(intercom, tmp_path / "e.ndjson", expansion=expansion, max_contacts=150)
     await exporter.export(intercom, tmp_path / "n.ndjson", expansion=expansion, max_contacts=150, records="normalized")
     exact = (tmp_path / "e.ndjson").read_bytes().splitlines()
@@ -133,7 +133,7 @@ def test_encoder_checks_for_strict_readers_what_costs_little() -> None:
 
     assert [irregular(number) for number in (1, 2, 5, 6, 101)] == [24, 1, 1, 1, 0]
     assert irregular(101, plain=False) == 24
-    assert not any(Encoder(form=form).strictness(exporter.Page(1, (), None, None)) for form in (CSV, PARQUET))
+    assert not any(Encoder(output_format=form).strictness(exporter.Page(1, (), None, None)) for form in (CSV, PARQUET))
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz", "parts/"])

@@ -23,7 +23,7 @@ async def serving(seed: int = 1, **options: Any) -> AsyncIterator[Served]:
     """Serve twelve pages, at another address each time; outputs remember it by one name."""
     async with exporter.Sandbox(115, seed=seed, **options) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom:
-            intercom.origin = "a sandbox"
+            intercom.identity = "a sandbox"
             yield sandbox, intercom
 
 
@@ -212,5 +212,5 @@ async def test_standard_output_is_not_resumed(
         summary = await exporter.export(intercom, "-", observer=events.append)
         assert (summary.runs, summary.contacts, summary.files, sandbox.requests) == (1, 115, (), 6 + 12)
     assert capfdbinary.readouterr().out.count(b"\n") == 115
-    assert {type(event) for event in events} == {exporter.PageWritten, exporter.Requested}
+    assert {type(event) for event in events} == {exporter.PageWritten, exporter.RequestFinished}
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 import exporter
-from exporter.layout.atomic import prepare_file, remove
+from exporter.layout.atomic import remove, write_temporary
 
 Lines = Callable[[list[bytes]], bytes]
 Served = tuple[exporter.Sandbox, exporter.Intercom]
@@ -41,12 +41,12 @@ def looks(kind: str) -> int:
 @asynccontextmanager
 async def serving(contacts: int = 115, per_page: int = 10, **options: Any) -> AsyncIterator[Served]:
     """Serve the same twelve pages, at another address each time; outputs remember it by one name."""
-    patience = exporter.Patience(attempts=3, first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(max_attempts=3, initial_backoff_s=0.001)
     async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
         async with exporter.Intercom(
-            sandbox.token, base_url=sandbox.base_url, per_page=per_page, patience=patience
+            sandbox.token, base_url=sandbox.base_url, per_page=per_page, retry_policy=retry_policy
         ) as intercom:
-            intercom.origin = "a sandbox"
+            intercom.identity = "a sandbox"
             yield sandbox, intercom
 
 
@@ -232,7 +232,7 @@ async def test_a_limit_holds_over_all_runs(tmp_path: Path, kind: str, limit: int
             assert data_in(tmp_path) == {kind: lines_of(sandbox.workspace.records(0, limit))}
 
 
-@pytest.mark.parametrize("step", ["put_in_place", "prepare_file", "remove"])
+@pytest.mark.parametrize("step", ["replace_durably", "write_temporary", "remove"])
 @kinds
 async def test_an_export_that_died_while_it_was_finished_is_finished(
     tmp_path: Path, kind: str, step: str, monkeypatch: pytest.MonkeyPatch
@@ -272,7 +272,7 @@ async def test_an_overwriting_export_that_died_without_its_manifest_is_finished(
     async with serving() as (sandbox, intercom):
         await export(intercom, tmp_path, "contacts.ndjson", max_contacts=10)
         with monkeypatch.context() as patched:
-            patched.setattr("exporter.destination.local.prepare_file", die)
+            patched.setattr("exporter.destination.local.write_temporary", die)
             with pytest.raises(exporter.SinkError):
                 await export(intercom, tmp_path, "contacts.ndjson", overwrite=True)
         assert [path.name for path in sorted(tmp_path.iterdir())] == [
@@ -292,9 +292,9 @@ async def test_an_export_that_is_being_finished_is_finished(tmp_path: Path, monk
     def slow(path: Path, content: bytes) -> Path:
         named.set()
         assert release.wait(60)
-        return prepare_file(path, content)
+        return write_temporary(path, content)
 
-    monkeypatch.setattr("exporter.destination.local.prepare_file", slow)
+    monkeypatch.setattr("exporter.destination.local.write_temporary", slow)
     async with serving() as (sandbox, intercom):
         task = asyncio.create_task(export(intercom, tmp_path, "contacts.ndjson"))
         assert await asyncio.to_thread(named.wait, 60)

@@ -10,7 +10,7 @@ import pytest
 import exporter
 
 KEY = b"a key of more than sixteen bytes"
-SHAPE = exporter.Shape(
+SHAPE = exporter.FieldSelection(
     fields=("id", "email", "custom_attributes.NPS", "no.such"), drop=("nothing",), pseudonymise=("email",), key=KEY
 )
 
@@ -19,10 +19,10 @@ async def test_each_line_is_the_contact_in_its_shape(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """What is written is what the shape makes of each contact, in order, plain and compressed and streamed."""
-    expected = b"".join(SHAPE.of(record, set()) + b"\n" for record in sandbox.workspace.records(0, 1_000))
-    await exporter.export(intercom, tmp_path / "a.ndjson", shape=SHAPE)
-    await exporter.export(intercom, tmp_path / "a.ndjson.gz", shape=SHAPE)
-    async with exporter.stream(intercom, shape=SHAPE) as chunks:
+    expected = b"".join(SHAPE.apply(record, set()) + b"\n" for record in sandbox.workspace.records(0, 1_000))
+    await exporter.export(intercom, tmp_path / "a.ndjson", selection=SHAPE)
+    await exporter.export(intercom, tmp_path / "a.ndjson.gz", selection=SHAPE)
+    async with exporter.stream(intercom, selection=SHAPE) as chunks:
         streamed = b"".join([chunk async for chunk in chunks])
     assert (tmp_path / "a.ndjson").read_bytes() == expected
     assert gzip.decompress((tmp_path / "a.ndjson.gz").read_bytes()) == expected
@@ -31,7 +31,7 @@ async def test_each_line_is_the_contact_in_its_shape(
 
 async def test_the_manifest_says_what_was_changed(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """Which fields, and which of them no contact has; never the key."""
-    summary = await exporter.export(intercom, tmp_path / "a.ndjson", shape=SHAPE)
+    summary = await exporter.export(intercom, tmp_path / "a.ndjson", selection=SHAPE)
     content = (tmp_path / "a.ndjson.manifest.json").read_text()
     manifest = json.loads(content)
     assert manifest["fields"] == list(SHAPE.fields)
@@ -56,27 +56,27 @@ async def test_a_manifest_of_untouched_contacts_does_not_speak_of_it(
 async def test_pseudonyms_are_the_same_in_two_exports(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """So what was exported twice, or by somebody else with the same key, can be joined."""
     for name in ("a.ndjson", "b.ndjson"):
-        await exporter.export(intercom, tmp_path / name, shape=SHAPE)
+        await exporter.export(intercom, tmp_path / name, selection=SHAPE)
     assert (tmp_path / "a.ndjson").read_bytes() == (tmp_path / "b.ndjson").read_bytes()
 
 
 async def test_a_shaped_export_goes_on(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """It ends as if nothing had interrupted it; fields that were found before count as found."""
-    first_only = exporter.Shape(fields=("id", "custom_attributes.NPS"))
-    await exporter.export(intercom, tmp_path / "whole.ndjson", shape=first_only)
+    first_only = exporter.FieldSelection(fields=("id", "custom_attributes.NPS"))
+    await exporter.export(intercom, tmp_path / "whole.ndjson", selection=first_only)
     with anyio.CancelScope() as scope:
 
         def stop(event: exporter.Event) -> None:
             if isinstance(event, exporter.PageWritten) and event.position.pages == 6:
                 scope.cancel()
 
-        await exporter.export(intercom, tmp_path / "a.ndjson", shape=first_only, observer=stop, consumers=1)
+        await exporter.export(intercom, tmp_path / "a.ndjson", selection=first_only, observer=stop, consumers=1)
     assert scope.cancelled_caught
     assert json.loads((tmp_path / "a.ndjson.checkpoint.json").read_text())["figures"]["found"] == [
         "custom_attributes.NPS",
         "id",
     ]
-    summary = await exporter.export(intercom, tmp_path / "a.ndjson", shape=first_only)
+    summary = await exporter.export(intercom, tmp_path / "a.ndjson", selection=first_only)
     assert summary.runs == 2
     assert summary.unknown_fields == ()
     assert (tmp_path / "a.ndjson").read_bytes() == (tmp_path / "whole.ndjson").read_bytes()
@@ -85,37 +85,39 @@ async def test_a_shaped_export_goes_on(intercom: exporter.Intercom, tmp_path: Pa
 @pytest.mark.parametrize(
     ("other", "word"),
     [
-        (exporter.Shape(), "fields"),
-        (exporter.Shape(fields=("email", "id")), "fields"),
-        (exporter.Shape(fields=SHAPE.fields, drop=("x",)), "dropped"),
-        (exporter.Shape(fields=SHAPE.fields, drop=SHAPE.drop), "pseudonymised"),
+        (exporter.FieldSelection(), "fields"),
+        (exporter.FieldSelection(fields=("email", "id")), "fields"),
+        (exporter.FieldSelection(fields=SHAPE.fields, drop=("x",)), "dropped"),
+        (exporter.FieldSelection(fields=SHAPE.fields, drop=SHAPE.drop), "pseudonymised"),
         (
-            exporter.Shape(fields=SHAPE.fields, drop=SHAPE.drop, pseudonymise=("email",), key=KEY[::-1]),
+            exporter.FieldSelection(fields=SHAPE.fields, drop=SHAPE.drop, pseudonymise=("email",), key=KEY[::-1]),
             "pseudonym key",
         ),
     ],
 )
 async def test_another_shape_is_another_export(
-    intercom: exporter.Intercom, tmp_path: Path, other: exporter.Shape, word: str
+    intercom: exporter.Intercom, tmp_path: Path, other: exporter.FieldSelection, word: str
 ) -> None:
     """Neither a finished nor an unfinished export is taken for one with other fields or another key."""
-    await exporter.export(intercom, tmp_path / "a.ndjson", shape=SHAPE)
+    await exporter.export(intercom, tmp_path / "a.ndjson", selection=SHAPE)
     with pytest.raises(exporter.CheckpointError, match=word):
-        await exporter.export(intercom, tmp_path / "a.ndjson", shape=other)
+        await exporter.export(intercom, tmp_path / "a.ndjson", selection=other)
 
 
 @pytest.mark.parametrize(
-    "shape",
+    "selection",
     [
         SHAPE,
-        exporter.Shape(fields=("email",)),
-        exporter.Shape(drop=("id",)),
-        exporter.Shape(pseudonymise=("id",), key=KEY),
+        exporter.FieldSelection(fields=("email",)),
+        exporter.FieldSelection(drop=("id",)),
+        exporter.FieldSelection(pseudonymise=("id",), key=KEY),
     ],
 )
-async def test_verify_takes_any_shape(intercom: exporter.Intercom, tmp_path: Path, shape: exporter.Shape) -> None:
+async def test_verify_takes_any_shape(
+    intercom: exporter.Intercom, tmp_path: Path, selection: exporter.FieldSelection
+) -> None:
     """Where ids were left out on purpose, nobody misses them."""
-    await exporter.export(intercom, tmp_path / "a.ndjson", shape=shape)
+    await exporter.export(intercom, tmp_path / "a.ndjson", selection=selection)
     verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / "a.ndjson")
     assert verified.differences == ()
 
@@ -123,7 +125,7 @@ async def test_verify_takes_any_shape(intercom: exporter.Intercom, tmp_path: Pat
 async def test_ids_are_still_missed_where_they_belong(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """A line without an id is a difference, if nobody left ids out."""
     path = tmp_path / "a.ndjson"
-    await exporter.export(intercom, path, shape=exporter.Shape(fields=("email",)))
+    await exporter.export(intercom, path, selection=exporter.FieldSelection(fields=("email",)))
     manifest = path.with_name("a.ndjson.manifest.json")
     manifest.write_text(manifest.read_text().replace('"fields": [\n    "email"\n  ],', ""))
     verified = await anyio.to_thread.run_sync(exporter.verify, path)

@@ -20,12 +20,12 @@ import pytest
 
 import exporter
 from exporter.extras import arrow
-from exporter.formats.schema import FIELDS
+from exporter.formats.schema import CONTACT_FIELDS
 from exporter.sandbox import attributes
 
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
 CONTACTS = 1_500
-STAMPS = [field.path for field in FIELDS if field.type == "timestamp"]
+STAMPS = [field.path for field in CONTACT_FIELDS if field.type == "timestamp"]
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ async def test_attributes_that_are_not_told_are_one_column(raw_server: RawServer
     events: list[exporter.Event] = []
     async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.csv", observer=events.append)
-    assert exporter.AttributesUntold() in events
+    assert exporter.AttributeNamesUnavailable() in events
     assert summary.columns[-1] == "custom_attributes"
     row = next(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert (row["id"], row["custom_attributes"]) == ("1", '{"plan":"=pro","n":1.10}')
@@ -186,11 +186,11 @@ async def test_attributes_are_asked_for_only_where_they_are_columns(
     """Chosen fields are columns without a question."""
     _, intercom = workspace
     shapes = {
-        "a": exporter.Shape(fields=("id", "custom_attributes.plan")),
-        "b": exporter.Shape(drop=("custom_attributes",)),
+        "a": exporter.FieldSelection(fields=("id", "custom_attributes.plan")),
+        "b": exporter.FieldSelection(drop=("custom_attributes",)),
     }
-    for name, shape in shapes.items():
-        summary = await exporter.export(intercom, tmp_path / f"{name}.csv", shape=shape)
+    for name, selection in shapes.items():
+        summary = await exporter.export(intercom, tmp_path / f"{name}.csv", selection=selection)
         assert summary.requests == summary.pages
     assert (tmp_path / "a.csv").read_text().splitlines()[0] == '"id","custom_attributes.plan"'
 
@@ -215,7 +215,7 @@ async def test_expanded_lists_are_in_tables(
 ) -> None:
     """Whole, with their names, and with those that contacts do not embed."""
     sandbox, intercom = workspace
-    lists = exporter.Expansion(("tags", "segments"), tag_names=True)
+    lists = exporter.ListExpansion(("tags", "segments"), tag_names=True)
     await exporter.export(intercom, tmp_path / "a.parquet", expansion=lists, consumers=8, max_contacts=300)
     await exporter.export(intercom, tmp_path / "a.csv", expansion=lists, consumers=8, max_contacts=300)
     rows = arrow()[1].read_table(tmp_path / "a.parquet").to_pylist()
@@ -255,7 +255,7 @@ async def test_a_column_cannot_be_called_like_the_whole_contact(
 ) -> None:
     """Parquet has that in `raw`; it is refused before any request."""
     with pytest.raises(exporter.ConfigError, match="raw"):
-        await exporter.export(intercom, tmp_path / "a.parquet", shape=exporter.Shape(fields=("id", "raw")))
+        await exporter.export(intercom, tmp_path / "a.parquet", selection=exporter.FieldSelection(fields=("id", "raw")))
     assert sandbox.requests == 0
 
 
@@ -275,7 +275,7 @@ async def test_any_choice_of_fields_makes_a_table(
     intercom: exporter.Intercom, tmp_path: Path, name: str, fields: tuple[str, ...]
 ) -> None:
     """Though some are parts of others, or not there without their lists being completed."""
-    summary = await exporter.export(intercom, tmp_path / name, shape=exporter.Shape(fields=fields))
+    summary = await exporter.export(intercom, tmp_path / name, selection=exporter.FieldSelection(fields=fields))
     assert summary.columns[0] == "id"
     assert not {"custom_attributes.plan", "tags.data.id", "location.city"} & set(summary.unknown_fields)
     verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / name)
@@ -348,8 +348,8 @@ async def test_columns_that_cannot_be_are_refused(
 ) -> None:
     """None at all, or a name that is no text."""
     with pytest.raises(exporter.ConfigError):
-        shape = exporter.Shape(fields=fields, drop=("phone",))
-        await exporter.export(intercom, tmp_path / "a.csv", shape=shape)
+        selection = exporter.FieldSelection(fields=fields, drop=("phone",))
+        await exporter.export(intercom, tmp_path / "a.csv", selection=selection)
 
 
 @pytest.mark.parametrize(
@@ -379,12 +379,12 @@ DEEP = b'{"id":"1","tags":' + b"[" * 600 + b"]" * 600 + b',"foo":' + b"[" * 600 
 @pytest.mark.parametrize(
     ("name", "options", "held"),
     [
-        ("a.ndjson", {"shape": exporter.Shape(drop=("tags.data.url",))}, False),
-        ("a.ndjson", {"shape": exporter.Shape(fields=("id", "foo.bar"))}, False),
-        ("a.ndjson", {"shape": exporter.Shape(pseudonymise=("tags",), key=b"k" * 16)}, False),
-        ("a.parquet", {"shape": exporter.Shape(fields=("id", "foo.bar"))}, False),
-        ("a.ndjson", {"expansion": exporter.Expansion(tag_names=True)}, True),
-        ("a.csv", {"shape": exporter.Shape(fields=("id", "foo"))}, True),
+        ("a.ndjson", {"selection": exporter.FieldSelection(drop=("tags.data.url",))}, False),
+        ("a.ndjson", {"selection": exporter.FieldSelection(fields=("id", "foo.bar"))}, False),
+        ("a.ndjson", {"selection": exporter.FieldSelection(pseudonymise=("tags",), key=b"k" * 16)}, False),
+        ("a.parquet", {"selection": exporter.FieldSelection(fields=("id", "foo.bar"))}, False),
+        ("a.ndjson", {"expansion": exporter.ListExpansion(tag_names=True)}, True),
+        ("a.csv", {"selection": exporter.FieldSelection(fields=("id", "foo"))}, True),
         ("a.parquet", {}, True),
         ("a.ndjson", {}, True),
     ],

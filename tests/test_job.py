@@ -15,7 +15,7 @@ import exporter
 from exporter.destination.base import Destination
 from exporter.formats.registry import NDJSON, NDJSON_GZIP, Format
 from exporter.job import Job, encoder_of, settings_of
-from exporter.layout.checkpoint import Figures, Settings
+from exporter.layout.checkpoint import JobProgress, OutputSettings
 from exporter.model import Frame
 from exporter.options import ExportOptions
 from exporter.source.loop_guard import LoopGuard
@@ -58,11 +58,11 @@ class Run:
 
     job: Job
     written: Written
-    settings: Settings
+    settings: OutputSettings
 
-    def figures(self) -> Figures:
+    def progress(self) -> JobProgress:
         """Return how far it has got."""
-        return self.job.state.figures()
+        return self.job.state.progress()
 
     async def move(self, written: Written | None = None) -> None:
         """Move all pages that are left."""
@@ -76,21 +76,21 @@ def run_of(intercom: exporter.Intercom, written: Written | None = None, form: Fo
     return Run(job, written, settings_of(intercom, chosen, form))
 
 
-async def figures_after(intercom: exporter.Intercom, pages: int, **figures: Any) -> Figures:
+async def figures_after(intercom: exporter.Intercom, pages: int, **figures: Any) -> JobProgress:
     """Return the figures of a run that stopped after some pages."""
     run = run_of(intercom, max_contacts=150 * pages)
     await run.move()
-    return replace(run.figures(), **figures)
+    return replace(run.progress(), **figures)
 
 
 async def test_a_run_counts_what_it_moves(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines
 ) -> None:
     """Each page is written, counted, told and followed by what comes after a page, in this order."""
-    written, after = Written(), list[Figures]()
+    written, after = Written(), list[JobProgress]()
     run = run_of(intercom, written)
 
-    written.after_page = lambda: after.append(run.figures())
+    written.after_page = lambda: after.append(run.progress())
     await run.move()
     expected = lines_of(sandbox.workspace.records(0, 1_000))
     assert written.content == expected
@@ -106,11 +106,11 @@ async def test_a_run_counts_what_it_moves(
 async def test_the_figures_of_a_first_run(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
     """They begin at nothing, in the first run, and end with all that was sent and heard."""
     run = run_of(intercom)
-    before = run.figures()
-    assert replace(before, started_at="") == Figures(trail=LoopGuard(None).dump(), runs=1)
+    before = run.progress()
+    assert replace(before, started_at="") == JobProgress(trail=LoopGuard(None).dump(), runs=1)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", before.started_at)
     await run.move()
-    after = run.figures()
+    after = run.progress()
     assert (after.requests, after.retries, after.runs) == (sandbox.requests, {}, 1) == (7, {}, 1)
     assert (after.total_count_first, after.total_count_last, after.api_version_echoed) == (1_000, 1_000, "2.14")
     assert after.started_at == before.started_at <= utc_now()
@@ -120,7 +120,7 @@ def test_settings_are_what_decides_the_bytes() -> None:
     """Where from, what, and in which shape; not how it travels."""
     intercom = exporter.Intercom("dG9r", region="eu", api_version="2.10", per_page=50)
     options = ExportOptions(consumers=7, queue_pages=9, max_contacts=5, part_contacts=3, part_bytes=4)
-    assert settings_of(intercom, options, NDJSON_GZIP, has_parts=True) == Settings(
+    assert settings_of(intercom, options, NDJSON_GZIP, has_parts=True) == OutputSettings(
         base_url="https://api.eu.intercom.io",
         endpoint="/contacts",
         api_version="2.10",
@@ -144,11 +144,11 @@ async def test_a_run_goes_on_where_a_checkpoint_ends(
     run = run_of(intercom, written)
     run.job.resume(checkpoint)
     assert written.events == [exporter.Resumed(checkpoint.position)]
-    assert replace(run.figures(), runs=4) == checkpoint
+    assert replace(run.progress(), runs=4) == checkpoint
     await run.move()
     assert written.content == lines_of(sandbox.workspace.records(450, 1_000))
     assert sandbox.requests - requests == 4
-    figures = run.figures()
+    figures = run.progress()
     assert (figures.position.pages, figures.position.contacts, figures.runs) == (7, 1_000, 5)
     assert (figures.started_at, figures.requests) == ("2026-11-22T10:00:00Z", 104)
     assert (figures.retries, figures.rate_limit_wait_s) == ({"http_503": 2, "timeout": 1}, 1.5)
@@ -158,16 +158,16 @@ async def test_a_run_goes_on_where_a_checkpoint_ends(
 async def test_retries_add_up_over_runs(lines_of: Lines) -> None:
     """Causes that came in an earlier run and in this one are counted together."""
     async with exporter.Sandbox(1_000, faults=["http_503@6x2", "http_500@7"]) as sandbox:
-        patience = exporter.Patience(first_backoff_s=0.001)
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+        retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
             checkpoint = await figures_after(intercom, 1, retries={"http_503": 5, "network": 1}, requests=10)
             written = Written()
             run = run_of(intercom, written)
             run.job.resume(checkpoint)
             await run.move()
     assert written.content == lines_of(sandbox.workspace.records(150, 1_000))
-    assert run.figures().retries == {"http_500": 1, "http_503": 7, "network": 1}
-    assert run.figures().requests == 10 + 6 + 3
+    assert run.progress().retries == {"http_500": 1, "http_503": 7, "network": 1}
+    assert run.progress().requests == 10 + 6 + 3
 
 
 async def test_the_guard_goes_along(intercom: exporter.Intercom) -> None:
@@ -176,7 +176,7 @@ async def test_the_guard_goes_along(intercom: exporter.Intercom) -> None:
     await one.move()
     two.job.resume(await figures_after(intercom, 4))
     await two.move()
-    assert two.figures().trail == one.figures().trail
+    assert two.progress().trail == one.progress().trail
 
 
 @pytest.mark.parametrize("damage", [{"trail": ""}, {"trail": "x:y"}, {"position": exporter.Position("\ud800", 3, 450)}])
@@ -214,7 +214,7 @@ async def test_an_end_that_was_reached_is_not_asked_for_again(
     first, written = run_of(intercom), Written()
     await first.move()
     requests, run = sandbox.requests, run_of(intercom, written)
-    run.job.resume(first.figures())
+    run.job.resume(first.progress())
     await run.move()
     assert written.frames == []
     assert sandbox.requests == requests
@@ -231,9 +231,9 @@ async def test_an_empty_workspace_is_an_empty_frame(form: Any) -> None:
         content = written.content
         assert (gzip.decompress(content) if content else content) == b""
         assert bool(content) == (form is NDJSON_GZIP)
-        assert first.figures().position == exporter.Position(None, 1, 0, len(content), 0, reached_end=True)
+        assert first.progress().position == exporter.Position(None, 1, 0, len(content), 0, reached_end=True)
         run = run_of(intercom, written, form=form)
-        run.job.resume(first.figures())
+        run.job.resume(first.progress())
         await run.move()
         assert written.content == content
 
@@ -257,14 +257,14 @@ async def test_a_summary_sums_up(intercom: exporter.Intercom) -> None:
         contacts=1_000,
         total_count_first=1_000,
         total_count_last=1_000,
-        requests=run.figures().requests,
+        requests=run.progress().requests,
         retries={},
         rate_limit_wait_s=0.0,
         part_contacts=7,
         part_bytes=9,
         schema_checked=1_000,
         irregular_contacts=1,
-        timeline=run.figures().timeline,
+        timeline=run.progress().timeline,
         files=files,
     )
     assert summary.started_at < summary.finished_at <= utc_now()
@@ -288,14 +288,14 @@ async def test_another_version_than_the_one_asked_for_is_told_once_a_run(raw_ser
         first, second = Written(), Written()
         run = run_of(intercom, first)
         await run.move()
-        others = [event for event in first.events if not isinstance(event, exporter.Requested)]
+        others = [event for event in first.events if not isinstance(event, exporter.RequestFinished)]
         assert others[0] == exporter.VersionMismatch("2.14", "2.9")
         assert sum(isinstance(event, exporter.VersionMismatch) for event in first.events) == 1
-        assert run.figures().api_version_echoed == "2.9"
+        assert run.progress().api_version_echoed == "2.9"
         again = run_of(intercom, second)
         position = exporter.Position("c1", 1, 1, 10, 10)
-        again.job.resume(replace(run.figures(), position=position))
-        assert again.figures().api_version_echoed == "2.9"
+        again.job.resume(replace(run.progress(), position=position))
+        assert again.progress().api_version_echoed == "2.9"
         await again.move()
-        others = [event for event in second.events if not isinstance(event, exporter.Requested)]
+        others = [event for event in second.events if not isinstance(event, exporter.RequestFinished)]
         assert others[1] == exporter.VersionMismatch("2.14", "2.9")

@@ -18,7 +18,7 @@ from exporter.formats.facts import FormatFacts
 from exporter.formats.registry import NDJSON, NDJSON_GZIP, Format
 from exporter.model import Frame
 from exporter.options import ExportOptions
-from exporter.pipeline import in_a_task, pump
+from exporter.pipeline import run_in_task, run_pipeline
 
 
 class WatchedPage(Page):
@@ -106,10 +106,10 @@ async def test_pages_are_written_once_and_in_order(
         assert page.number == len(written)
         assert source.alive <= queue_pages + consumers + 1
         assert not reached_end
-        reached_end = page.whole and page.next_cursor is None
+        reached_end = page.next_cursor is None and not page.is_truncated
         busy -= 1
 
-    await pump(source, Encoder(), append, ExportOptions(consumers=consumers, queue_pages=queue_pages))
+    await run_pipeline(source, Encoder(), append, ExportOptions(consumers=consumers, queue_pages=queue_pages))
     assert reached_end == bool(sizes)
     assert len(written) == len(sizes)
     assert b"".join(written) == b"".join(expected(sizes))
@@ -124,7 +124,7 @@ async def test_the_bytes_do_not_depend_on_the_consumers(consumers: int) -> None:
     async def append(frame: Frame, _page: Page) -> None:
         written.extend(frame.content)
 
-    await pump(Source(sizes), Encoder(form=NDJSON_GZIP), append, ExportOptions(consumers=consumers))
+    await run_pipeline(Source(sizes), Encoder(output_format=NDJSON_GZIP), append, ExportOptions(consumers=consumers))
     assert gzip.decompress(written) == b"".join(expected(sizes))
     assert bytes(written) == b"".join([NDJSON_GZIP.encode(page).content async for page in Source(sizes)])
 
@@ -138,7 +138,9 @@ async def test_a_stalled_destination_stops_the_requests(consumers: int, queue_pa
         await release.wait()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pump, source, Encoder(), append, ExportOptions(consumers=consumers, queue_pages=queue_pages))
+        tasks.start_soon(
+            run_pipeline, source, Encoder(), append, ExportOptions(consumers=consumers, queue_pages=queue_pages)
+        )
         await settle(lambda: source.asked)
         assert source.asked == source.alive == queue_pages + consumers
         release.set()
@@ -160,7 +162,7 @@ async def test_a_written_page_is_held_by_nobody() -> None:
             done.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pump, silent_pages(), Encoder(), append, ExportOptions(consumers=3))
+        tasks.start_soon(run_pipeline, silent_pages(), Encoder(), append, ExportOptions(consumers=3))
         await done.wait()
         await settle(lambda: source.alive)
         assert (written, source.alive) == ([1, 2, 3, 4, 5], 0)
@@ -196,7 +198,9 @@ async def test_the_first_failure_leaves_as_itself(place: str, consumers: int) ->
 
     before = asyncio.all_tasks()
     with pytest.raises(type(failure)) as caught:
-        await pump(source, Encoder(form=form), append, ExportOptions(consumers=consumers, queue_pages=2))
+        await run_pipeline(
+            source, Encoder(output_format=form), append, ExportOptions(consumers=consumers, queue_pages=2)
+        )
     assert caught.value is failure
     assert caught.value.__cause__ is cause
     assert written == list(range(1, len(written) + 1))
@@ -218,7 +222,7 @@ async def test_a_failure_does_not_wait_for_a_silent_source() -> None:
         raise SinkError("full")
 
     with pytest.raises(SinkError):
-        await pump(pages(), Encoder(), append, ExportOptions())
+        await run_pipeline(pages(), Encoder(), append, ExportOptions())
 
 
 @pytest.mark.parametrize("silent", ["source", "append"])
@@ -241,9 +245,9 @@ async def test_cancelling_ends_it_at_once(silent: str) -> None:
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
             if silent == "source":
-                tasks.start_soon(pump, silent_pages(), Encoder(), append, ExportOptions())
+                tasks.start_soon(run_pipeline, silent_pages(), Encoder(), append, ExportOptions())
             else:
-                tasks.start_soon(pump, source, Encoder(), forever, ExportOptions())
+                tasks.start_soon(run_pipeline, source, Encoder(), forever, ExportOptions())
             await waiting.wait()
             scope.cancel()
     assert scope.cancelled_caught
@@ -257,7 +261,7 @@ async def test_cancelling_a_plain_task_is_a_cancelled_error() -> None:
         waiting.set()
         await asyncio.sleep(60)
 
-    task = asyncio.create_task(pump(Source([1] * 10), Encoder(), append, ExportOptions()))
+    task = asyncio.create_task(run_pipeline(Source([1] * 10), Encoder(), append, ExportOptions()))
     await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -277,7 +281,7 @@ async def test_a_shielded_write_is_finished_when_cancelled() -> None:
         await anyio.lowlevel.checkpoint()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pump, Source([1] * 10), Encoder(), append, ExportOptions())
+        tasks.start_soon(run_pipeline, Source([1] * 10), Encoder(), append, ExportOptions())
         await begun.wait()
         tasks.cancel_scope.cancel()
         release.set()
@@ -290,18 +294,18 @@ async def test_a_limit_cuts_to_the_contact(sizes: list[int], most: int, consumer
     """The first contacts are written, no page behind them is asked for, and a page that was cut says so."""
     source = Source(sizes)
     written: list[bytes] = []
-    whole: list[bool] = []
+    truncated: list[bool] = []
 
     async def append(frame: Frame, page: Page) -> None:
         assert frame.contacts == len(page.records)
         written.append(frame.content)
-        whole.append(page.whole)
+        truncated.append(page.is_truncated)
 
-    await pump(source, Encoder(), append, ExportOptions(consumers=consumers, max_contacts=most))
+    await run_pipeline(source, Encoder(), append, ExportOptions(consumers=consumers, max_contacts=most))
     assert b"".join(written) == b"".join(expected(sizes, most))
     needed = next((n for n in range(1, len(sizes) + 1) if sum(sizes[:n]) >= most), len(sizes))
     assert source.asked == needed
-    assert whole == [True] * (needed - 1) + [sum(sizes[:needed]) <= most]
+    assert truncated == [False] * (needed - 1) + [sum(sizes[:needed]) > most]
 
 
 @pytest.mark.parametrize("name", ["consumers", "queue_pages", "max_contacts"])
@@ -338,9 +342,9 @@ async def test_a_job_in_a_task_gives_its_result_or_its_failure() -> None:
     async def failing_job() -> None:
         raise failure
 
-    assert await in_a_task(job) == 7
+    assert await run_in_task(job) == 7
     with pytest.raises(SinkError) as caught:
-        await in_a_task(failing_job)
+        await run_in_task(failing_job)
     assert caught.value is failure
     assert caught.value.__cause__ is cause
 
@@ -362,7 +366,7 @@ async def test_a_cancellation_stops_short_of_what_a_job_shields(how: str) -> Non
 
     async def run() -> None:
         with scope:
-            await in_a_task(job)
+            await run_in_task(job)
 
     task = asyncio.create_task(run())
     await begun.wait()

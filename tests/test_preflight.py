@@ -46,7 +46,7 @@ async def test_sizes_are_those_of_the_format(intercom: exporter.Intercom, tmp_pa
 
 async def test_lists_and_limits_are_in_the_estimate(intercom: exporter.Intercom) -> None:
     """A request for each contact's segments; no more contacts than are asked for."""
-    segments = await exporter.check(intercom, expansion=exporter.Expansion(("segments",), tag_names=True))
+    segments = await exporter.check(intercom, expansion=exporter.ListExpansion(("segments",), tag_names=True))
     assert segments.requests == 7 + 1_000 + 1
     few = await exporter.check(intercom, max_contacts=200)
     assert (few.contacts, few.pages, few.free_disk_bytes) == (200, 2, None)
@@ -57,7 +57,7 @@ async def test_time_is_that_of_the_answers_or_of_the_rate_limit() -> None:
     async with exporter.Sandbox(15_000, rate_limit=100, latency_ms=20) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, reserve_percent=50) as intercom:
             plain = await exporter.check(intercom)
-            lists = await exporter.check(intercom, expansion=exporter.Expansion(("segments",)))
+            lists = await exporter.check(intercom, expansion=exporter.ListExpansion(("segments",)))
     assert plain.estimated_duration_s is not None
     assert plain.estimated_duration_s >= 100 / 5
     assert plain.window_limit == 100
@@ -68,7 +68,7 @@ async def test_what_stands_there_is_told(intercom: exporter.Intercom, tmp_path: 
     """A finished export, other settings, a foreign file, a missing folder."""
     await exporter.export(intercom, tmp_path / "a.ndjson")
     assert "complete already" in (await exporter.check(intercom, tmp_path / "a.ndjson")).warnings[0]
-    other = await exporter.check(intercom, tmp_path / "a.ndjson", shape=exporter.Shape(fields=("id",)))
+    other = await exporter.check(intercom, tmp_path / "a.ndjson", selection=exporter.FieldSelection(fields=("id",)))
     assert "another fields" in other.warnings[0]
     await exporter.export(intercom, f"{tmp_path}/raw/", file_format="csv", csv_raw=True, part_contacts=300)
     same = await exporter.check(intercom, f"{tmp_path}/raw/", file_format="csv", csv_raw=True, part_contacts=300)

@@ -33,26 +33,30 @@ async def test_compressed_chunks_decompress_to_the_same(
     assert b"".join(received) == lines_of(sandbox.workspace.records(0, 1_000))
 
 
-CHANGED = exporter.Shape(fields=("id", "email", "tags.data.id"), pseudonymise=("email",), key=b"0123456789abcdef")
-EXPANDED = exporter.Expansion(("tags", "notes"), tag_names=True)
+CHANGED = exporter.FieldSelection(
+    fields=("id", "email", "tags.data.id"), pseudonymise=("email",), key=b"0123456789abcdef"
+)
+EXPANDED = exporter.ListExpansion(("tags", "notes"), tag_names=True)
 
 
 @pytest.mark.parametrize(
     ("compression", "file_format"), [(None, None), ("gzip", None), ("zstd", None), (None, "csv"), ("gzip", "csv")]
 )
 @pytest.mark.parametrize(
-    ("shape", "expansion"), [(exporter.Shape(), exporter.Expansion()), (CHANGED, EXPANDED)], ids=["as sent", "changed"]
+    ("selection", "expansion"),
+    [(exporter.FieldSelection(), exporter.ListExpansion()), (CHANGED, EXPANDED)],
+    ids=["as sent", "changed"],
 )
 async def test_stream_of_any_kind_yields_bytes(
     intercom: exporter.Intercom,
     compression: str | None,
     file_format: str | None,
-    shape: exporter.Shape,
-    expansion: exporter.Expansion,
+    selection: exporter.FieldSelection,
+    expansion: exporter.ListExpansion,
 ) -> None:
     """Each chunk is `bytes`: web frameworks look at the type, and take anything else for text."""
     async with exporter.stream(
-        intercom, compression=compression, file_format=file_format, shape=shape, expansion=expansion
+        intercom, compression=compression, file_format=file_format, selection=selection, expansion=expansion
     ) as chunks:
         kinds = {type(chunk) async for chunk in chunks}
     assert kinds == {bytes}
@@ -221,4 +225,4 @@ async def test_an_observer_is_told_of_a_stream(intercom: exporter.Intercom, sand
         async for _chunk in chunks:
             pass
     names = [type(event).__name__ for event in told]
-    assert (names.count("PageWritten"), names.count("Requested")) == (7, sandbox.requests)
+    assert (names.count("PageWritten"), names.count("RequestFinished")) == (7, sandbox.requests)

@@ -226,7 +226,7 @@ def of_any(verb: Callable[..., Any], *arguments: Any, **named: Any) -> Callable[
     return call
 
 
-EXPORT, STREAM, SHAPE, EXPANSION = exporter.export, exporter.stream, exporter.Shape, exporter.Expansion
+EXPORT, STREAM, SHAPE, EXPANSION = exporter.export, exporter.stream, exporter.FieldSelection, exporter.ListExpansion
 MISTAKES: dict[str, tuple[Callable[[Any], Awaitable[object]], str]] = {
     "token for Intercom": (of_any(EXPORT, TOKEN, "a.ndjson"), "must be an exporter.Intercom"),
     "class for Intercom": (of_any(EXPORT, exporter.Intercom, "a.ndjson"), "must be an exporter.Intercom"),
@@ -244,9 +244,12 @@ MISTAKES: dict[str, tuple[Callable[[Any], Awaitable[object]], str]] = {
     "observer of a stream": (of_any(STREAM, ..., observer=[]), "observer must be a function"),
     "observer of pages": (of_any(lambda intercom: intercom.pages(observer=5), ...), "observer must be a function"),
     "observer of verify": (of_any(exporter.verify, "a.ndjson", 5), "observer must be a function"),
-    "shape of an export": (of_any(EXPORT, ..., "a.ndjson", shape=("id",)), "shape must be Shape, not tuple"),
-    "shape of a stream": (of_any(STREAM, ..., shape=None), "shape must be Shape, not None"),
-    "expansion": (of_any(EXPORT, ..., "a.ndjson", expansion="tags"), "expansion must be Expansion, not text"),
+    "selection of an export": (
+        of_any(EXPORT, ..., "a.ndjson", selection=("id",)),
+        "selection must be FieldSelection, not tuple",
+    ),
+    "selection of a stream": (of_any(STREAM, ..., selection=None), "selection must be FieldSelection, not None"),
+    "expansion": (of_any(EXPORT, ..., "a.ndjson", expansion="tags"), "expansion must be ListExpansion, not text"),
     "csv_raw": (of_any(STREAM, ..., file_format="csv", csv_raw="yes"), "csv_raw must be True or False"),
     **{
         f"allow_shortfall={value!r} of {name}": (
@@ -314,8 +317,8 @@ def test_second_metrics_of_a_registry_is_refused() -> None:
 
 async def test_lists_are_as_good_as_tuples(intercom: exporter.Intercom) -> None:
     """Fields and lists may be given in any collection that has an order."""
-    shape: Any = exporter.Shape(fields=["id", "tags.data.id"], drop=["name"])  # type: ignore[arg-type]
-    assert shape == exporter.Shape(fields=("id", "tags.data.id"), drop=("name",))
-    expansion = exporter.Expansion(["tags"])  # type: ignore[arg-type]
-    async with exporter.stream(intercom, shape=shape, expansion=expansion) as chunks:
+    selection: Any = exporter.FieldSelection(fields=["id", "tags.data.id"], drop=["name"])  # type: ignore[arg-type]
+    assert selection == exporter.FieldSelection(fields=("id", "tags.data.id"), drop=("name",))
+    expansion = exporter.ListExpansion(["tags"])  # type: ignore[arg-type]
+    async with exporter.stream(intercom, selection=selection, expansion=expansion) as chunks:
         assert [chunk async for chunk in chunks]

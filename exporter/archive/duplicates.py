@@ -18,31 +18,31 @@ from typing import Self
 
 from exporter.errors import SinkError
 
-LONGEST_ID_BYTES = 64
+MAX_ID_BYTES = 64
 """Ids that are longer are represented by a digest."""
 
 _BUFFERED_IDS = 100_000
 _BUCKETS = 256
 _IDS_OF_SO_MANY_BUCKETS = 100_000_000
-_MOST_BUCKETS = 64 * _BUCKETS  # who expects more than 6.4 billion ids gets larger buckets
-_PIECE_BYTES = 256 * 1024
+_MAX_BUCKETS = 64 * _BUCKETS  # who expects more than 6.4 billion ids gets larger buckets
+_CHUNK_BYTES = 256 * 1024
 _EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class Duplicates:
     """Ids that came more than once.
 
     Attributes:
-        surplus: how many ids had come before.
+        count: how many ids had come before.
         examples: up to three of them.
     """
 
-    surplus: int
+    count: int
     examples: tuple[bytes, ...]
 
 
-class RepeatedIds:
+class DuplicateCounter:
     """Takes ids, and counts those it had been given before. Blocks.
 
     Leaving the block removes what was spilled.
@@ -58,7 +58,7 @@ class RepeatedIds:
         self, expected: int = 0, *, buffered_ids: int = _BUFFERED_IDS, spare_folder: Path | None = None
     ) -> None:
         buckets = _BUCKETS * -(-expected // _IDS_OF_SO_MANY_BUCKETS)
-        self._buckets: list[list[bytes]] = [[] for _ in range(min(max(buckets, _BUCKETS), _MOST_BUCKETS))]
+        self._buckets: list[list[bytes]] = [[] for _ in range(min(max(buckets, _BUCKETS), _MAX_BUCKETS))]
         self._buffered_ids = buffered_ids
         self._spare_folder = spare_folder
         self._buffered = 0
@@ -82,18 +82,18 @@ class RepeatedIds:
         """
         buckets, count = self._buckets, len(self._buckets)
         for given in ids:
-            known = given if len(given) <= LONGEST_ID_BYTES and b"\n" not in given else _digest(given)
+            known = given if len(given) <= MAX_ID_BYTES and b"\n" not in given else _digest(given)
             # Not by the hash's low bits: by those a set chooses places, over which a bucket's ids are to spread.
             buckets[(hash(known) >> 20) % count].append(known)
         self._buffered += len(ids)
         if self._buffered > self._buffered_ids:
             self._spill()
 
-    def count(self, between: Callable[[], None] = lambda: None) -> Repeated:
+    def count(self, on_progress: Callable[[], None] = lambda: None) -> Duplicates:
         """Count the ids that had come before, of all that were added.
 
         Args:
-            between: called now and then meanwhile; what it raises ends the counting.
+            on_progress: called now and then meanwhile; what it raises ends the counting.
 
         Raises:
             SinkError: what was spilled cannot be read.
@@ -101,39 +101,39 @@ class RepeatedIds:
         surplus = 0
         examples: list[bytes] = []
         for number in range(len(self._buckets)):
-            between()
+            on_progress()
             found = self._surplus(number)
             surplus += found
             if found and len(examples) < _EXAMPLES:
                 examples += self._examples(number, _EXAMPLES - len(examples))
-        return Repeated(surplus, tuple(examples))
+        return Duplicates(surplus, tuple(examples))
 
     def _surplus(self, number: int) -> int:
         count = 0
         seen: set[bytes] = set()
-        for ids in self._pieces(number):
+        for ids in self._chunks(number):
             count += len(ids)
             seen.update(ids)
         return count - len(seen)
 
-    def _examples(self, number: int, most: int) -> list[bytes]:
+    def _examples(self, number: int, limit: int) -> list[bytes]:
         seen: set[bytes] = set()
         repeated: dict[bytes, None] = {}
-        for ids in self._pieces(number):
+        for ids in self._chunks(number):
             for known in ids:
                 if known in seen:
                     repeated[known] = None
-                    if len(repeated) == most:
+                    if len(repeated) == limit:
                         return list(repeated)
                 seen.add(known)
         return list(repeated)
 
-    def _pieces(self, number: int) -> Iterator[list[bytes]]:
+    def _chunks(self, number: int) -> Iterator[list[bytes]]:
         """Give a bucket's ids, as many at a time as fit the memory."""
         if self._folder is not None and number in self._spilled:
             with _spilling(), _file(self._folder, number).open("rb") as file:
                 rest = b""
-                while piece := file.read(_PIECE_BYTES):
+                while piece := file.read(_CHUNK_BYTES):
                     *ids, rest = (rest + piece).split(b"\n")
                     yield ids
         yield self._buckets[number]

@@ -4,7 +4,7 @@ from collections import Counter
 
 from exporter.text import one_line
 
-_MOST_OF_A_KIND = 10
+_MAX_PER_KIND = 10
 
 
 class Findings:
@@ -19,17 +19,17 @@ class Findings:
         self._counts: Counter[str] = Counter()
         self.unreadable = 0
 
-    def add(self, sentence: str, kind: str | None = None, most: int = _MOST_OF_A_KIND) -> None:
+    def add(self, sentence: str, kind: str | None = None, limit: int = _MAX_PER_KIND) -> None:
         """Take a sentence.
 
         Args:
             sentence: what differs.
             kind: what many like it are called, to complete "and so many more …"; None where there is only one.
-            most: how many of a kind are kept.
+            limit: how many of a kind are kept.
         """
         kind = sentence if kind is None else kind
         self._counts[kind] += 1
-        if self._counts[kind] <= most:
+        if self._counts[kind] <= limit:
             self._kinds.setdefault(kind, []).append(one_line(sentence))
 
     @property
@@ -37,17 +37,17 @@ class Findings:
         """Whether there are some, and all of them are about what cannot be read."""
         return 0 < self.unreadable == self._counts.total()
 
-    def sentences(self, most: int | None = None) -> tuple[str, ...]:
+    def sentences(self, limit: int | None = None) -> tuple[str, ...]:
         """Give the sentences, those of a kind together.
 
         Args:
-            most: how many; one more says how many are left out. None for all.
+            limit: how many; one more says how many are left out. None for all.
         """
         found: list[str] = []
         for kind, sentences in self._kinds.items():
             found += sentences
             if self._counts[kind] > len(sentences):
                 found.append(one_line(f"and {self._counts[kind] - len(sentences)} more {kind}"))
-        if most is None or len(found) <= most:
+        if limit is None or len(found) <= limit:
             return tuple(found)
-        return (*found[:most], f"and {self._counts.total() - most} more that follow from it")
+        return (*found[:limit], f"and {self._counts.total() - limit} more that follow from it")

@@ -21,7 +21,7 @@ from exporter.rawjson.contact_keys import KEY_BYTES, page_keys
 
 _BUFFERED_KEYS = 50_000
 _KEYS_AT_ONCE = 8_000
-_PIECE_BYTES = _KEYS_AT_ONCE * KEY_BYTES
+_CHUNK_BYTES = _KEYS_AT_ONCE * KEY_BYTES
 _BUCKETS = 256
 _KEY = f"{KEY_BYTES}s"
 _GROUP = Struct(_KEY * 64)  # unpacking many at once takes half the time of one at a time
@@ -79,41 +79,41 @@ class KeyCount:
         except (OSError, SinkError):
             self.close()
 
-    def count(self, between: Callable[[], object] = lambda: None) -> int | None:
+    def count(self, on_progress: Callable[[], object] = lambda: None) -> int | None:
         """Count the keys that had come before, None when that is not known. Blocks, and drops all keys.
 
         Args:
-            between: called now and then meanwhile; what it raises ends the counting.
+            on_progress: called now and then meanwhile; what it raises ends the counting.
         """
         try:
             if self._is_lost:
                 return None
-            rests = _spread(self._buffer) if self._file or len(self._buffer) > _PIECE_BYTES else [self._buffer]
-            return sum(self._surplus(number, rest, between) for number, rest in enumerate(rests))
+            rests = _spread(self._buffer) if self._file or len(self._buffer) > _CHUNK_BYTES else [self._buffer]
+            return sum(self._surplus(number, rest, on_progress) for number, rest in enumerate(rests))
         except OSError:
             return None
         finally:
             self.close()
 
-    def count_of(self, batches: Iterable[Sequence[bytes]], between: Callable[[], object]) -> int | None:
+    def count_of(self, batches: Iterable[Sequence[bytes]], on_progress: Callable[[], object]) -> int | None:
         """Count the contacts that had come before in these batches. Blocks, and drops all keys.
 
         Args:
             batches: JSON of contacts.
-            between: as for `count`.
+            on_progress: as for `count`.
 
         Returns:
             None where the batches cannot be read to their end, or the keys not be kept.
         """
         try:
             for batch in batches:
-                between()
+                on_progress()
                 self.add(page_keys(batch))
                 if self.is_full:
                     self.spill()
         except OSError:
             return None
-        return self.count(between)
+        return self.count(on_progress)
 
     def close(self) -> None:
         """Drop all keys."""
@@ -124,21 +124,21 @@ class KeyCount:
                 self._file.close()
         self._file, self._is_lost = None, True
 
-    def _surplus(self, number: int, rest: bytearray, between: Callable[[], object]) -> int:
+    def _surplus(self, number: int, rest: bytearray, on_progress: Callable[[], object]) -> int:
         """Count those of a bucket, so many distinct keys at a time as fit the memory."""
         count = (len(rest) + sum(run[number + 1] - run[number] for run in self._runs)) // KEY_BYTES
         parts, distinct = count // _KEYS_AT_ONCE + 1, 0
         for part in range(parts):
-            between()
+            on_progress()
             seen: set[bytes] = set()
-            for piece in self._pieces(number, rest):
+            for piece in self._chunks(number, rest):
                 keys = _keys_in(piece)
                 # Not by the hash's low bits: by those a set chooses places.
                 seen.update(keys if parts == 1 else (key for key in keys if (hash(key) >> 20) % parts == part))
             distinct += len(seen)
         return count - distinct
 
-    def _pieces(self, number: int, rest: bytearray) -> Iterator[bytes | bytearray]:
+    def _chunks(self, number: int, rest: bytearray) -> Iterator[bytes | bytearray]:
         """Give the keys of a bucket: those in the file, and the rest of them."""
         if self._file:
             for run in self._runs:
@@ -168,8 +168,8 @@ def _keys_in(piece: bytes | bytearray) -> Iterator[bytes]:
 def _spread(keys: bytearray) -> list[bytearray]:
     """Spread keys over buckets by their last byte; only a few of them at a time are objects."""
     buckets = [bytearray() for _ in range(_BUCKETS)]
-    for start in range(0, len(keys), _PIECE_BYTES):
-        piece = keys[start : start + _PIECE_BYTES]
+    for start in range(0, len(keys), _CHUNK_BYTES):
+        piece = keys[start : start + _CHUNK_BYTES]
         lists: list[list[bytes]] = [[] for _ in buckets]
         add = [each.append for each in lists]
         for key, last in zip(_keys_in(piece), piece[KEY_BYTES - 1 :: KEY_BYTES], strict=True):

@@ -10,7 +10,7 @@ import msgspec
 from exporter.rawjson.normalization import NAMES, normalize
 from exporter.rawjson.utf8 import first_bad_byte
 
-LONGEST_LINE_BYTES = 128 * 1024 * 1024
+MAX_LINE_BYTES = 128 * 1024 * 1024
 """No line of ours is longer: a whole page may have half of that."""
 
 _WINDOW_BYTES = 128 * 1024
@@ -23,11 +23,11 @@ _ESCAPE = re.compile(
 _INTEGER = re.compile(rb"-?[0-9]+")
 
 
-class BadLine(ValueError):  # noqa: N818 - a finding about a line; `str()` completes "the line is …"
+class InvalidLine(ValueError):  # noqa: N818 - a finding about a line; `str()` completes "the line is …"
     """A line is no contact."""
 
 
-class NoId(BadLine):
+class MissingId(InvalidLine):
     """A line is a JSON object without an id."""
 
 
@@ -48,8 +48,8 @@ def contact_id(line: bytes) -> bytes:
         The id as UTF-8, its escapes resolved; of a number its digits.
 
     Raises:
-        NoId: it has none.
-        BadLine: it is something else.
+        MissingId: it has none.
+        InvalidLine: it is something else.
     """
     try:
         contact = _decode(line)
@@ -62,12 +62,12 @@ def contact_id(line: bytes) -> bytes:
             return text
     elif _INTEGER.fullmatch(raw):
         return raw
-    raise NoId("without an id")
+    raise MissingId("without an id")
 
 
 def _contact_id_of_bytes(line: bytes) -> bytes:
     if first_bad_byte(line) is not None:
-        raise BadLine("not UTF-8")
+        raise InvalidLine("not UTF-8")
     return contact_id(line)
 
 
@@ -75,21 +75,21 @@ def _refuse_irregular(line: bytes) -> None:
     """Prove that strict JSON readers take a line as it is.
 
     Raises:
-        BadLine: they refuse or change something in it.
+        InvalidLine: they refuse or change something in it.
     """
     found = Counter[str]()
     normalize(line.rstrip(b"\n"), found)
     if found:
-        raise BadLine(f"not normalized: it has {', '.join(NAMES[kind] for kind in sorted(found))}")
+        raise InvalidLine(f"not normalized: it has {', '.join(NAMES[kind] for kind in sorted(found))}")
 
 
 def _decode_tolerantly(line: bytes) -> _Contact:
     try:
         return _decode(_without_lone_surrogates(line))
     except msgspec.DecodeError:
-        raise BadLine("not one JSON object") from None
+        raise InvalidLine("not one JSON object") from None
     except RecursionError:
-        raise BadLine("nested too deeply to be checked") from None
+        raise InvalidLine("nested too deeply to be checked") from None
 
 
 def _without_lone_surrogates(line: bytes) -> bytes:
@@ -106,11 +106,11 @@ def _without_lone_surrogates(line: bytes) -> bytes:
     return bytes(mended)
 
 
-class Lines:
+class LineChecker:
     """Takes a file's content piece by piece, and hands on the ids of its lines.
 
     Args:
-        take_ids: is given the ids of some lines.
+        on_ids: is given the ids of some lines.
         report: is given the number of a bad line, and what it is.
         with_ids: whether each line must have an id.
         strict: whether strict JSON readers must take each line as it is.
@@ -125,21 +125,21 @@ class Lines:
 
     def __init__(
         self,
-        take_ids: Callable[[list[bytes]], None],
-        report: Callable[[int, str], None],
+        on_ids: Callable[[list[bytes]], None],
+        on_problem: Callable[[int, str], None],
         *,
         with_ids: bool = True,
         strict: bool = False,
     ) -> None:
         self.bytes = 0
         self.count = 0
-        self._take_ids = take_ids
-        self._report = report
+        self._on_ids = on_ids
+        self._on_problem = on_problem
         self._with_ids = with_ids
         self._strict = strict
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._gave_up = False
+        self._stopped = False
 
     def feed(self, content: bytes) -> None:
         """Take the next bytes."""
@@ -149,30 +149,30 @@ class Lines:
     def end(self) -> None:
         """Take note that nothing follows."""
         if self._pending:
-            self._report(self.count + 1, "without a line break at its end")
+            self._on_problem(self.count + 1, "without a line break at its end")
             self._check(b"".join(self._pending))
 
     def _feed(self, piece: bytes) -> None:
         self.bytes += len(piece)
-        if self._gave_up:
+        if self._stopped:
             self.count += piece.count(b"\n")
             return
         end = piece.rfind(b"\n") + 1
         if end:
             block = b"".join((*self._pending, piece[:end]))
-            self._forget()
+            self._clear()
             self._check(block)
         if end < len(piece):
             self._pending.append(piece[end:])
             self._pending_bytes += len(piece) - end
-            if self._pending_bytes > LONGEST_LINE_BYTES:
-                self._forget()
-                self._gave_up = True
-                self._report(
-                    self.count + 1, f"longer than {LONGEST_LINE_BYTES >> 20} MiB, where looking at lines ended"
+            if self._pending_bytes > MAX_LINE_BYTES:
+                self._clear()
+                self._stopped = True
+                self._on_problem(
+                    self.count + 1, f"longer than {MAX_LINE_BYTES >> 20} MiB, where looking at lines ended"
                 )
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self._pending.clear()
         self._pending_bytes = 0
 
@@ -186,7 +186,7 @@ class Lines:
                 ids.append(look(line))
                 if self._strict:
                     _refuse_irregular(line)
-            except BadLine as bad:
-                if self._with_ids or not isinstance(bad, NoId):
-                    self._report(self.count, str(bad))
-        self._take_ids(ids)
+            except InvalidLine as bad:
+                if self._with_ids or not isinstance(bad, MissingId):
+                    self._on_problem(self.count, str(bad))
+        self._on_ids(ids)

@@ -14,15 +14,15 @@ from typing import Any
 
 import orjson
 
-from exporter.archive.finished import Finished
-from exporter.archive.random_access import Place, unit_at
+from exporter.archive.finished import FinishedExport
+from exporter.archive.random_access import Offset, read_chunk
 from exporter.errors import ConfigError, SinkError
-from exporter.rawjson.objects import Members, id_and_name, items_of
+from exporter.rawjson.objects import RawObject, id_and_name, items_of
 from exporter.validation import NoBlock
 
-_APART = 150  # contacts between two places that are remembered, of 24 bytes each: a page of most exports
-_UNITS = 2
-_MOST_NAMES = 10_000
+_INDEX_STRIDE = 150  # contacts between two places that are remembered, of 24 bytes each: a page of most exports
+_CACHED_CHUNKS = 2
+_MAX_NAMES = 10_000
 
 
 class Replay(NoBlock):
@@ -48,7 +48,7 @@ class Replay(NoBlock):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        export = Finished(path)
+        export = FinishedExport(path)
         if export.has_rows:
             raise ConfigError(
                 f"{os.fspath(path)!r} is CSV, which has no contacts as the API sent them: export NDJSON or Parquet"
@@ -58,9 +58,9 @@ class Replay(NoBlock):
         self.id_code = sha256("".join(file.sha256 for _, file in export.files).encode()).hexdigest()[:8]
         self._count = export.summary.contacts
         self._files = [file for file, _ in export.files]
-        self._stamps = list(map(_stamp, self._files))
+        self._signatures = list(map(_file_signature, self._files))
         self._positions, self._numbers, self._offsets = array("Q", [0]), array("Q", [0]), array("Q", [0])
-        self._units: OrderedDict[Place, tuple[list[bytes], Place | None]] = OrderedDict()
+        self._chunks: OrderedDict[Offset, tuple[list[bytes], Offset | None]] = OrderedDict()
         self._index: _Index | None = None
         self._lock, self._index_lock = Lock(), Lock()
 
@@ -90,35 +90,35 @@ class Replay(NoBlock):
     def _records(self, start: int, stop: int) -> list[bytes]:
         nearest = bisect_right(self._positions, start) - 1
         position = self._positions[nearest]
-        place: Place | None = Place(self._numbers[nearest], self._offsets[nearest])
+        offset: Offset | None = Offset(self._numbers[nearest], self._offsets[nearest])
         found: list[bytes] = []
-        while place is not None and position < stop:
-            self._remember(position, place)
-            lines, following = self._unit(place)
+        while offset is not None and position < stop:
+            self._add_index_entry(position, offset)
+            lines, following = self._read_cached(offset)
             found += lines[max(start - position, 0) : stop - position]
-            position, place = position + len(lines), following
-        if place is None and position != self._count:
+            position, offset = position + len(lines), following
+        if offset is None and position != self._count:
             raise SinkError(f"{self.name!r} has {position} contacts, its manifest says {self._count}: verify says more")
         return found
 
-    def _remember(self, position: int, place: Place) -> None:
-        if position >= self._positions[-1] + _APART:
+    def _add_index_entry(self, position: int, offset: Offset) -> None:
+        if position >= self._positions[-1] + _INDEX_STRIDE:
             self._positions.append(position)
-            self._numbers.append(place.file)
-            self._offsets.append(place.offset)
+            self._numbers.append(offset.file)
+            self._offsets.append(offset.offset)
 
-    def _unit(self, place: Place) -> tuple[list[bytes], Place | None]:
+    def _read_cached(self, offset: Offset) -> tuple[list[bytes], Offset | None]:
         """Read what is at a place, unless it was just read."""
-        unit = self._units.pop(place, None) or self._read(place)
-        self._units[place] = unit
-        while len(self._units) > _UNITS:
-            self._units.popitem(last=False)
+        unit = self._chunks.pop(offset, None) or self._read(offset)
+        self._chunks[offset] = unit
+        while len(self._chunks) > _CACHED_CHUNKS:
+            self._chunks.popitem(last=False)
         return unit
 
-    def _read(self, place: Place) -> tuple[list[bytes], Place | None]:
-        if self._files and _stamp(self._files[place.file]) != self._stamps[place.file]:
+    def _read(self, offset: Offset) -> tuple[list[bytes], Offset | None]:
+        if self._files and _file_signature(self._files[offset.file]) != self._signatures[offset.file]:
             raise SinkError(f"{self.name!r} was changed while it is served")
-        return unit_at(self._files, place)
+        return read_chunk(self._files, offset)
 
     def id_of(self, index: int) -> str:
         """Return the id of one contact. Blocks."""
@@ -154,9 +154,9 @@ class Replay(NoBlock):
             return self._index
 
     def _all(self) -> Iterator[list[bytes]]:
-        place: Place | None = Place(0, 0)
-        while place is not None:
-            lines, place = self._read(place)
+        offset: Offset | None = Offset(0, 0)
+        while offset is not None:
+            lines, offset = self._read(offset)
             yield lines
 
 
@@ -172,13 +172,13 @@ class _Index:
         number = 0
         for batch in batches:
             contacts = list(map(_decoded, batch))
-            rows = [(str(contact.get("id")), number + place) for place, contact in enumerate(contacts)]
+            rows = [(str(contact.get("id")), number + offset) for offset, contact in enumerate(contacts)]
             self._numbers.execute("BEGIN")
             self._numbers.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", rows)
             self._numbers.execute("COMMIT")
             number += len(batch)
             for record, contact in zip(batch, contacts, strict=True):
-                self._note(record, contact)
+                self._collect(record, contact)
 
     def __del__(self) -> None:
         self._numbers.close()
@@ -188,12 +188,12 @@ class _Index:
         row = self._numbers.execute("SELECT number FROM ids WHERE id = ?", (contact_id,)).fetchone()
         return None if row is None else int(row[0])
 
-    def _note(self, record: bytes, contact: dict[str, Any]) -> None:
+    def _collect(self, record: bytes, contact: dict[str, Any]) -> None:
         custom = contact.get("custom_attributes")
         for name, value in custom.items() if isinstance(custom, dict) else ():
-            if self.attributes.get(name) is None and len(self.attributes) < _MOST_NAMES:
+            if self.attributes.get(name) is None and len(self.attributes) < _MAX_NAMES:
                 self.attributes[name] = None if value is None else type(value)()  # its type is all that counts
-        if _has_names(contact) and len(self.tags) < _MOST_NAMES:
+        if _has_names(contact) and len(self.tags) < _MAX_NAMES:
             for tag_id, name in filter(None, map(id_and_name, _rows_of(record, "tags"))):
                 self.tags.setdefault(tag_id, b'{"type":"tag","id":%b,"name":%b}' % (orjson.dumps(tag_id), name))
 
@@ -208,13 +208,13 @@ def _has_names(contact: dict[str, Any]) -> bool:
 def _rows_of(record: bytes, name: str) -> list[bytes]:
     """Cut the rows of a list out of a contact."""
     try:
-        value = Members.of(record).values(name)[-1]
-        return items_of(Members.of(value).values("data")[-1])
+        value = RawObject.parse(record).values(name)[-1]
+        return items_of(RawObject.parse(value).values("data")[-1])
     except (IndexError, ValueError):  # it has none, or null
         return []
 
 
-def _stamp(file: Path) -> tuple[int, int, int]:
+def _file_signature(file: Path) -> tuple[int, int, int]:
     """Tell a file from what it was before somebody changed it."""
     try:
         status = file.stat()

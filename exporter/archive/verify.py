@@ -6,26 +6,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exporter.archive.duplicates import Repeated, RepeatedIds
+from exporter.archive.duplicates import DuplicateCounter, Duplicates
 from exporter.archive.findings import Findings
-from exporter.archive.finished import listed_files, look_for_libraries, manifest_at, place_of, shown, unfinished
-from exporter.archive.line_checker import Lines
-from exporter.archive.row_checker import CsvLines
+from exporter.archive.finished import (
+    check_libraries,
+    find_export,
+    listed_files,
+    manifest_at,
+    quote_name,
+    unfinished_hint,
+)
+from exporter.archive.line_checker import LineChecker
+from exporter.archive.row_checker import CsvChecker
 from exporter.errors import ConfigError
 from exporter.formats.facts import facts_of_file
-from exporter.layout.data_file import Contents, failure_of, is_unreadable
-from exporter.layout.paths import Place
+from exporter.layout.data_file import DataFile, describe_os_error, is_unreadable
+from exporter.layout.paths import OutputPaths
 from exporter.model import FileSummary, Summary
 from exporter.text import count, one_line
 from exporter.validation import check_callable, check_path
 
-_MOST_FILES = 1_000
-_TELL_EVERY_S = 0.25
+_MAX_FILES = 1_000
+_NOTIFY_INTERVAL_S = 0.25
 _MAX_DETAILS, _MAX_DETAILS_OF_ALL = 2, 12
 
 
 @dataclass(frozen=True, slots=True)
-class Verifying:
+class VerifyProgress:
     """How far a verification has got.
 
     Attributes:
@@ -40,7 +47,7 @@ class Verifying:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifyResult:
     """What a verification found.
 
     Attributes:
@@ -60,11 +67,11 @@ class Verified:
     warnings: tuple[str, ...] = ()
 
 
-def _ignore(_verifying: Verifying) -> None:
+def _ignore(_verifying: VerifyProgress) -> None:
     """Observe nothing."""
 
 
-def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] = _ignore) -> Verified:
+def verify(path: str | os.PathLike[str], observer: Callable[[VerifyProgress], None] = _ignore) -> VerifyResult:
     """Compare a finished export with its manifest, and look at every line of it. Blocks.
 
     Of an export without ids, by choice of its fields, duplicates cannot be told.
@@ -87,34 +94,34 @@ def verify(path: str | os.PathLike[str], observer: Callable[[Verifying], None] =
     check_callable("observer", observer)
     if not os.fspath(path):
         raise ConfigError("there is no path to verify")
-    place = place_of(Path(path))
+    paths = find_export(Path(path))
     findings = Findings()
-    summary = _summary_at(place, findings)
+    summary = _summary_at(paths, findings)
     if summary is None:
-        return Verified(None, findings.sentences(), 0, findings.are_unreadable)
-    files = listed_files(place, summary, findings)
-    look_for_libraries(files)
+        return VerifyResult(None, findings.sentences(), 0, findings.are_unreadable)
+    files = listed_files(paths, summary, findings)
+    check_libraries(files)
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
-    with RepeatedIds(summary.contacts, spare_folder=place.path.parent) as ids:
+    with DuplicateCounter(summary.contacts, spare_folder=paths.path.parent) as ids:
         for file, expected in files:
             progress.begin(file.name)
             details = Findings()
-            contents, lines = Contents(file), _lines(file, summary, ids.add, details)
+            contents, lines = DataFile(file), _checker_of(file, summary, ids.add, details)
             _read(contents, lines, progress)
             findings.unreadable += contents.is_unreadable
             for difference in _differences(contents, lines, expected):
-                findings.add(f"{shown(file.name)} {difference}", "differences of files", _MOST_FILES)
+                findings.add(f"{quote_name(file.name)} {difference}", "differences of files", _MAX_FILES)
             _add_details(findings, details, is_damaged=contents.sha256.hexdigest() != expected.sha256)
-        repeated = ids.count(progress.tell_if_due)
-    progress.tell()
+        repeated = ids.count(progress.notify_if_due)
+    progress.notify()
     warnings = tuple(_warnings(repeated))
-    return Verified(summary, findings.sentences(), repeated.surplus, findings.are_unreadable, warnings)
+    return VerifyResult(summary, findings.sentences(), repeated.count, findings.are_unreadable, warnings)
 
 
-def _warnings(repeated: Repeated) -> Iterator[str]:
-    if repeated.surplus:
+def _warnings(repeated: Duplicates) -> Iterator[str]:
+    if repeated.count:
         examples = ", ".join(repr(example.decode(errors="backslashreplace")) for example in repeated.examples)
-        number = count(repeated.surplus, "contact")
+        number = count(repeated.count, "contact")
         yield one_line(
             f"{number} with the id of an earlier one, for example {examples}: "
             "the API takes no snapshot, so a contact that changes while the list is read can be listed twice"
@@ -130,11 +137,11 @@ def _add_details(findings: Findings, details: Findings, *, is_damaged: bool) -> 
 class _Progress:
     """How far it has got; an observer is told now and then."""
 
-    def __init__(self, observer: Callable[[Verifying], None], bytes_total: int) -> None:
+    def __init__(self, observer: Callable[[VerifyProgress], None], bytes_total: int) -> None:
         self._observer = observer
-        self._now = Verifying("", 0, bytes_total)
+        self._now = VerifyProgress("", 0, bytes_total)
         self._bytes_before = 0
-        self._told_at_s = time.monotonic()
+        self._notified_at_s = time.monotonic()
 
     def begin(self, name: str) -> None:
         """Take note of the next file."""
@@ -144,27 +151,27 @@ class _Progress:
     def at(self, file_bytes: int) -> None:
         """Take note of how much of the file has been read."""
         self._now = replace(self._now, bytes_read=self._bytes_before + file_bytes)
-        self.tell_if_due()
+        self.notify_if_due()
 
-    def tell_if_due(self) -> None:
+    def notify_if_due(self) -> None:
         """Tell the observer, unless that has just been done."""
-        if time.monotonic() - self._told_at_s >= _TELL_EVERY_S:
-            self.tell()
+        if time.monotonic() - self._notified_at_s >= _NOTIFY_INTERVAL_S:
+            self.notify()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Tell the observer."""
         self._observer(self._now)
-        self._told_at_s = time.monotonic()
+        self._notified_at_s = time.monotonic()
 
 
-def _summary_at(place: Place, findings: Findings) -> Summary | None:
+def _summary_at(paths: OutputPaths, findings: Findings) -> Summary | None:
     try:
-        summary = manifest_at(place)
+        summary = manifest_at(paths)
     except FileNotFoundError:
-        findings.add(f"no manifest: {str(place.path)!r} is not a finished export{unfinished(place)}")
+        findings.add(f"no manifest: {str(paths.path)!r} is not a finished export{unfinished_hint(paths)}")
         return None
     except OSError as exc:
-        findings.add(f"the manifest {failure_of(exc)}")
+        findings.add(f"the manifest {describe_os_error(exc)}")
         findings.unreadable += is_unreadable(exc)
         return None
     if summary is None:
@@ -172,49 +179,49 @@ def _summary_at(place: Place, findings: Findings) -> Summary | None:
     return summary
 
 
-def _lines(path: Path, summary: Summary, take_ids: Callable[[list[bytes]], None], findings: Findings) -> Lines:
+def _checker_of(path: Path, summary: Summary, on_ids: Callable[[list[bytes]], None], findings: Findings) -> LineChecker:
     """Choose what looks at a file's lines, by its format."""
     facts = facts_of_file(path.name)
     if facts is not None and facts.has_rows:
-        return CsvLines(take_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
+        return CsvChecker(on_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
     strict = summary.records == "normalized"
-    return Lines(take_ids, _report(path, findings, "line"), with_ids=summary.has_ids, strict=strict)
+    return LineChecker(on_ids, _report(path, findings, "line"), with_ids=summary.has_ids, strict=strict)
 
 
 def _report(path: Path, findings: Findings, unit: str) -> Callable[[int, str], None]:
-    name = shown(path.name)
+    name = quote_name(path.name)
 
     def report(number: int, what: str) -> None:
-        place = f"{unit} {number}" if number else "the header"
-        findings.add(f"{place} of {name} is {what}", f"{unit}s of {name} that are {what}")
+        paths = f"{unit} {number}" if number else "the header"
+        findings.add(f"{paths} of {name} is {what}", f"{unit}s of {name} that are {what}")
 
     return report
 
 
-def _read(contents: Contents, lines: Lines, progress: _Progress) -> None:
+def _read(contents: DataFile, lines: LineChecker, progress: _Progress) -> None:
     """Read a file once, and all its lines."""
     if contents.is_table:
         _read_table(contents, lines, progress)
         return
-    for piece in contents.pieces():
+    for piece in contents.chunks():
         lines.feed(piece)
         progress.at(contents.bytes)
-    if not (contents.failure or contents.damage):
+    if not (contents.failure or contents.corruption):
         lines.end()
 
 
-def _read_table(contents: Contents, lines: Lines, progress: _Progress) -> None:
+def _read_table(contents: DataFile, lines: LineChecker, progress: _Progress) -> None:
     """Read a file, and then the contacts in it."""
-    for _ in contents.pieces():
+    for _ in contents.chunks():
         progress.at(contents.bytes)
     if not contents.failure:
-        for records in contents.raw():
+        for records in contents.raw_records():
             for record in records:
                 lines.feed(record + b"\n")
-            progress.tell_if_due()
+            progress.notify_if_due()
 
 
-def _differences(contents: Contents, lines: Lines, expected: FileSummary) -> Iterator[str]:
+def _differences(contents: DataFile, lines: LineChecker, expected: FileSummary) -> Iterator[str]:
     if contents.failure:
         yield contents.failure
         return
@@ -222,8 +229,8 @@ def _differences(contents: Contents, lines: Lines, expected: FileSummary) -> Ite
         yield f"has {contents.bytes} bytes, the manifest says {expected.bytes}"
     if contents.sha256.hexdigest() != expected.sha256:
         yield "has another SHA-256 than the manifest says"
-    if contents.damage:
-        yield contents.damage
+    if contents.corruption:
+        yield contents.corruption
         return
     if lines.bytes != expected.uncompressed_bytes:
         yield f"has {lines.bytes} bytes of {lines.unit}s, the manifest says {expected.uncompressed_bytes}"

@@ -17,7 +17,7 @@ from exporter.cli.shaping import ShapeOptions
 from exporter.cli.signals import until_signal
 from exporter.cli.telling import events_for
 from exporter.errors import ConfigError, ExporterError
-from exporter.preflight import Checked, check_with
+from exporter.preflight import CheckResult, check_with
 from exporter.text import count, duration, one_line, size
 
 
@@ -56,12 +56,12 @@ def _stopped(name: str, _code: int) -> None:
     exits.complain(f"stopped by {name}: nothing was written", "warning")
 
 
-def _json(checked: Checked) -> str:
+def _json(checked: CheckResult) -> str:
     """Give it as one JSON object."""
     return orjson.dumps(asdict(checked), option=orjson.OPT_INDENT_2).decode()
 
 
-def _text(checked: Checked, output: str) -> str:
+def _text(checked: CheckResult, output: str) -> str:
     """Give it as lines, a fact each.
 
     Args:
@@ -72,7 +72,7 @@ def _text(checked: Checked, output: str) -> str:
     return "\n".join([*facts, *(f"warning:    {one_line(warning)}" for warning in checked.warnings)])
 
 
-def _facts(checked: Checked, output: str) -> Iterator[tuple[str, str]]:
+def _facts(checked: CheckResult, output: str) -> Iterator[tuple[str, str]]:
     region = f", region {checked.workspace_region}" if checked.workspace_region else ""
     yield "workspace:", f"{checked.workspace}{region}" if checked.workspace else "not told to this token"
     echoed = checked.api_version_echoed or "not told"

@@ -41,7 +41,9 @@ def made_up(source: SourceOptions, contacts: int, *, hostile: bool) -> Workspace
             Sandbox(contacts, hostile=hostile) as sandbox,
             source.intercom_at(sandbox.base_url, sandbox.token) as intercom,
         ):
-            intercom.origin = f"demo:{contacts}{':hostile' if hostile else ''}"  # its address is another one each time
+            intercom.identity = (
+                f"demo:{contacts}{':hostile' if hostile else ''}"  # its address is another one each time
+            )
             yield intercom
 
     return opened

@@ -4,7 +4,7 @@ import orjson
 
 from exporter.cli.telling import events_schema
 from exporter.errors import ConfigError
-from exporter.formats.schema import FIELDS, Field, json_schema
+from exporter.formats.schema import CONTACT_FIELDS, Field, json_schema
 
 _HEADINGS = ("field", "type", "null", "since", "meaning")
 
@@ -28,11 +28,11 @@ def shown(of: str, form: str | None) -> str:
 
 def table() -> str:
     """Lay the fields out in columns."""
-    rows = [_HEADINGS, *map(_row, FIELDS)]
+    rows = [_HEADINGS, *map(_row, CONTACT_FIELDS)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def _row(field: Field) -> tuple[str, ...]:
     meaning = field.meaning if field.documented else f"{field.meaning} (seen, not documented)"
-    return field.path, field.type, "yes" if field.nullable else "no", field.since or "?", meaning
+    return field.path, field.type, "yes" if field.nullable else "no", field.since_version or "?", meaning

@@ -15,7 +15,7 @@ from exporter.cli.conflicts import is_on
 from exporter.cli.paths import REPORT_SUFFIX, expanded, is_file_of
 from exporter.errors import ConfigError
 from exporter.formats.facts import CONVERTED
-from exporter.layout.paths import MANIFEST, Place, old_name
+from exporter.layout.paths import MANIFEST, OutputPaths, old_name
 
 _STDIN, _STDOUT = 0, 1
 _STANDARD = "-"
@@ -60,8 +60,8 @@ def _uses_of(name: str, command: str, arguments: ArgumentCollection) -> Iterator
     output = said(arguments, "--output") or _STANDARD
     if output != _STANDARD and _is_of_output(name, output):
         yield f"a file of the export to {output!r}"
-    is_written = said(arguments, "--html") == _STANDARD or (command in _WRITING and output == _STANDARD)
-    if is_written and _is_open_as(_STDOUT, name):
+    all_data_written = said(arguments, "--html") == _STANDARD or (command in _WRITING and output == _STANDARD)
+    if all_data_written and _is_open_as(_STDOUT, name):
         yield "stdout"
     if (export := said(arguments, _PATH)) is not None and _is_of_export(name, export, said(arguments, "--html")):
         yield f"a file of the export {export!r}, or its report"
@@ -72,8 +72,8 @@ def _is_of_output(name: str, output: str) -> bool:
     with suppress(OSError, ValueError):  # one of the names cannot be a file's: what uses it will say so
         if is_file_of(output, os.path.realpath(name)):
             return True
-        place = Place(Path(expanded(output)), CONVERTED)
-        return any(_are_same(name, path) for path in (place.path, place.part(1), place.unnamed(1), *place.services))
+        place = OutputPaths(Path(expanded(output)), CONVERTED)
+        return any(_are_same(name, path) for path in (place.path, place.part(1), place.staging(1), *place.services))
     return False
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from exporter.cli import exits
 from exporter.cli.settings import ReportOptions
 from exporter.cli.telling import Events, facts_of
-from exporter.observe.events import NAMES, Event, Retrying, Waiting
+from exporter.observe.events import EVENT_NAMES, Event, RateLimited, RetryScheduled
 from exporter.observe.logging import logger
 from exporter.text import count, one_line
 
@@ -56,7 +56,7 @@ class Throttle:
 
     def skips(self, event: Event | None) -> bool:
         """Return whether no line is printed about an event; it is counted then."""
-        if not isinstance(event, Retrying | Waiting):
+        if not isinstance(event, RetryScheduled | RateLimited):
             return False
         now_s = self._clock()
         self._allowance = min(self._allowance + (now_s - self._at_s) / _LINE_EVERY_S, _FIRST_LINES)
@@ -64,7 +64,7 @@ class Throttle:
         if self._allowance >= 1:
             self._allowance -= 1
             return False
-        self._skipped[event.cause if isinstance(event, Retrying) else "rate limit"] += 1
+        self._skipped[event.cause if isinstance(event, RetryScheduled) else "rate limit"] += 1
         return True
 
     def skipped(self) -> str:
@@ -105,6 +105,6 @@ class _Handler(logging.Handler):
         if self._throttle:
             if self._throttle.skips(event):
                 return
-            more = self._throttle.skipped() if isinstance(event, Retrying | Waiting) else ""
-        facts = {} if event is None else {"event": NAMES[type(event)], **facts_of(event)}
+            more = self._throttle.skipped() if isinstance(event, RetryScheduled | RateLimited) else ""
+        facts = {} if event is None else {"event": EVENT_NAMES[type(event)], **facts_of(event)}
         exits.complain(f"{record.getMessage()}{more}", record.levelname.lower(), **facts)

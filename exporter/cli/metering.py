@@ -12,8 +12,8 @@ from exporter.cli.exits import BUG, COMPLETE
 from exporter.cli.settings import MetricsOptions
 from exporter.errors import ConfigError
 from exporter.extras import prometheus_client
-from exporter.layout.data_file import open_plainly
-from exporter.observe.events import Observer, ignore
+from exporter.layout.data_file import open_regular
+from exporter.observe.events import Observer, null_observer
 from exporter.observe.logging import logger
 from exporter.observe.prometheus import Metrics
 
@@ -37,7 +37,7 @@ class Meter:
 
     exit_code = BUG
 
-    def __init__(self, observer: Observer = ignore) -> None:
+    def __init__(self, observer: Observer = null_observer) -> None:
         self.observer = observer
 
 
@@ -56,7 +56,7 @@ def metered(options: MetricsOptions, output: str, *, quiet: bool) -> Iterator[Me
     # A name need not be text; a label has to be.
     name = "stdout" if output == "-" else output.encode(errors="backslashreplace").decode()
     registry = prometheus_client().CollectorRegistry()
-    meter = Meter(Metrics(registry).of(name))
+    meter = Meter(Metrics(registry).observer(name))
     ending = _Ending(registry, name)
     with _served(options, registry), _kept(options.metrics_file, registry, ending):
         try:
@@ -159,7 +159,7 @@ class _TextFile:
         from prometheus_client.parser import text_string_to_metric_families
 
         try:
-            with open_plainly(self._path) as file:
+            with open_regular(self._path) as file:
                 text = file.read(_LARGEST_FILE_BYTES).decode()
             samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
         except (OSError, ValueError, KeyError, IndexError):

@@ -14,7 +14,7 @@ from exporter.destination.preconditions import finished_summary
 from exporter.errors import CheckpointError, ConfigError
 from exporter.layout.atomic import sync_folder
 from exporter.layout.checkpoint import Checkpoint, load_checkpoint
-from exporter.layout.paths import Place, means_a_folder, standing
+from exporter.layout.paths import OutputPaths, is_folder_output, standing
 
 REPORT_SUFFIX = ".report.html"
 """Of the name of a report, behind that of its export."""
@@ -69,7 +69,7 @@ def naming_resumed(pattern: str, output: str) -> Iterator[None]:
 def is_file_of(output: str, path: str) -> bool:
     """Return whether an export to this output, begun at any time, would have a file at a path from the root."""
     pieces = _FIELD.split(os.path.realpath(output))
-    endings = "(/.*)?" if means_a_folder(output) else r"(\.part|\.checkpoint\.json|\.manifest\.json)?(\.tmp)?"
+    endings = "(/.*)?" if is_folder_output(output) else r"(\.part|\.checkpoint\.json|\.manifest\.json)?(\.tmp)?"
     return re.fullmatch(f"{_expression_of(pieces)}{endings}", path, re.DOTALL) is not None
 
 
@@ -100,7 +100,7 @@ class _Pattern:
         pieces = _FIELD.split(str(Path(output)))  # as `glob` spells what it finds
         self._slash = output[len(output.rstrip(os.sep)) :]
         self._glob = "".join(_DIGITS.get(piece) or escape(piece) for piece in pieces)
-        self._is_folder = means_a_folder(output)
+        self._is_folder = is_folder_output(output)
         self._names = re.compile(_expression_of(pieces), re.DOTALL)
 
     def latest_unfinished(self) -> str | None:
@@ -121,9 +121,9 @@ class _Pattern:
                 if _is_plain(standing(place, place.manifest)) and (summary := finished_summary(place)):
                     yield _began(name, summary.started_at)
 
-    def _found(self, kind: str) -> Iterator[tuple[Place, re.Match[str]]]:
+    def _found(self, kind: str) -> Iterator[tuple[OutputPaths, re.Match[str]]]:
         """Find the outputs that have a checkpoint or a manifest, under names with possible dates."""
-        place = Place(Path(self._glob), "", parts=self._is_folder)
+        place = OutputPaths(Path(self._glob), "", is_folder=self._is_folder)
         for path in map(str, place.names_of(getattr(place, kind))):
             for found in glob(path):  # noqa: PTH207 - a pattern that may begin at the root
                 output = found.removesuffix(path.removeprefix(self._glob))
@@ -160,7 +160,7 @@ def _began(name: re.Match[str], started_at: str) -> _Began:
     return fields.get("date", started_at[: len("2026-11-26")]), fields.get("time", "")
 
 
-def _resumable(place: Place) -> Checkpoint | None:
+def _resumable(place: OutputPaths) -> Checkpoint | None:
     """Return the checkpoint of an export that has a page and is not finished."""
     path = standing(place, place.checkpoint)
     try:
@@ -173,12 +173,12 @@ def _resumable(place: Place) -> Checkpoint | None:
     return None if _stands_finished(place, checkpoint) else checkpoint
 
 
-def _stands_finished(place: Place, checkpoint: Checkpoint) -> bool:
+def _stands_finished(place: OutputPaths, checkpoint: Checkpoint) -> bool:
     """Return whether an output is finished, or another file has its name: neither is ever replaced on another day."""
     if any(map(os.path.lexists, place.names_of(place.manifest))):
-        return place.parts or checkpoint.is_written or os.path.lexists(place.path)
-    is_this = checkpoint.is_written and not os.path.lexists(place.unnamed(1))
-    return not place.parts and os.path.lexists(place.path) and not is_this
+        return place.is_folder or checkpoint.all_data_written or os.path.lexists(place.path)
+    is_this = checkpoint.all_data_written and not os.path.lexists(place.staging(1))
+    return not place.is_folder and os.path.lexists(place.path) and not is_this
 
 
 def _is_plain(path: Path) -> bool:

@@ -14,7 +14,16 @@ from exporter.cli.telling import Events, events_for, facts_of
 from exporter.cli.usage import sentence_of
 from exporter.errors import ExporterError
 from exporter.model import Summary
-from exporter.observe.events import NAMES, Committed, Event, PageWritten, Requested, Resumed, Retrying, Waiting
+from exporter.observe.events import (
+    EVENT_NAMES,
+    Committed,
+    Event,
+    PageWritten,
+    RateLimited,
+    RequestFinished,
+    Resumed,
+    RetryScheduled,
+)
 from exporter.text import count, duration, one_line, size
 
 _LOG_EVERY_S = 60
@@ -61,8 +70,8 @@ class Reporter:
     def __call__(self, event: Event) -> None:
         """Take note of an event; lines about it are the log's."""
         self._note(event)
-        if self._events and (self._options.verbose or not isinstance(event, Requested)):
-            self._events.tell(NAMES[type(event)], **facts_of(event))
+        if self._events and (self._options.verbose or not isinstance(event, RequestFinished)):
+            self._events.tell(EVENT_NAMES[type(event)], **facts_of(event))
 
     def _note(self, event: Event) -> None:
         """Keep what is shown."""
@@ -77,10 +86,10 @@ class Reporter:
             status.contacts_before = status.contacts
         elif isinstance(event, Committed):
             self._contacts_kept, status.saved_at_s = event.position.contacts, time.monotonic()
-        elif isinstance(event, Retrying):
+        elif isinstance(event, RetryScheduled):
             status.retries += 1
             self._pause("next attempt", event.wait_s)
-        elif isinstance(event, Waiting):
+        elif isinstance(event, RateLimited):
             self._pause("rate limit resets", event.wait_s)
 
     def _pause(self, what: str, wait_s: float) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio.to_thread
 from anyio import from_thread
 
-from exporter.archive.finished import Damaged, Finished
-from exporter.archive.report.page import MARK, page, template_engine
-from exporter.archive.report.reading import opened, read
+from exporter.archive.finished import DamagedExport, FinishedExport
+from exporter.archive.report.page import REPORT_MARKER, render_report, template_engine
+from exporter.archive.report.scan import open_export, scan_export
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.paths import REPORT_SUFFIX
@@ -20,9 +20,9 @@ from exporter.cli.signals import until_signal
 from exporter.cli.status import progress_line
 from exporter.cli.telling import events_for
 from exporter.errors import ConfigError, ExporterError
-from exporter.layout.atomic import put_in_place, remove, sync, write_all, writing
-from exporter.layout.data_file import open_plainly
-from exporter.layout.paths import Place
+from exporter.layout.atomic import os_errors_as_sink_errors, remove, replace_durably, sync, write_all
+from exporter.layout.data_file import open_regular
+from exporter.layout.paths import OutputPaths
 from exporter.text import one_line
 
 _STDOUT = "-"
@@ -36,13 +36,13 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
 
     def job_in_thread() -> Path | None:
         template_engine()
-        export = opened(path)
+        export = open_export(path)
         target = None if html == _STDOUT else _target(export, html, replace=replace)
         done.total = sum(file.bytes for file in export.summary.files)
-        tally, duplicates = read(export, done.at)
-        content = page(export.path, export.summary, tally, duplicates).encode(errors="backslashreplace")
+        tally, duplicates = scan_export(export, done.at)
+        content = render_report(export.path, export.summary, tally, duplicates).encode(errors="backslashreplace")
         done.close()
-        with writing(target):
+        with os_errors_as_sink_errors(target):
             if target is None:
                 sys.stdout.buffer.write(content)
             else:
@@ -57,7 +57,7 @@ async def report_and_tell(path: str, html: str | None, options: ReportOptions, *
 
     try:
         return await until_signal(job, _stopped)
-    except Damaged as damage:
+    except DamagedExport as damage:
         done.close()
         exits.complain(str(damage))
         return exits.DIFFERENCES
@@ -102,7 +102,7 @@ class _Progress:
         return [progress_line("MB read", megabytes, self.total // 1_000_000, width)]
 
 
-def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
+def _target(export: FinishedExport, html: str | None, *, replace: bool) -> Path:
     """Decide where the report goes, and refuse to replace what is none."""
     if html is not None and "\0" in html:
         raise ConfigError("the report cannot be written: there is no such name")
@@ -111,7 +111,7 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
         raise ConfigError(f"the folder of {str(target)!r} is not there")
     if target.parent.resolve() == export.path.resolve() or _holds_parts(target.parent):
         raise ConfigError("a report does not belong into the folder of an export: name another place with --html")
-    if target.parent.resolve() / target.name in export.own_files:
+    if target.parent.resolve() / target.name in export.all_files:
         raise ConfigError(f"{str(target)!r} is a file of the export itself: choose another name with --html")
     if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
         raise ConfigError(f"{str(target)!r} is there, and is no regular file: choose another name")
@@ -122,7 +122,7 @@ def _target(export: Finished, html: str | None, *, replace: bool) -> Path:
 
 def _holds_parts(folder: Path) -> bool:
     """Whether a folder is that of an export, finished or not: whatever else is in it would be refused."""
-    place = Place(folder, "", parts=True)
+    place = OutputPaths(folder, "", is_folder=True)
     return any(map(os.path.lexists, place.services))
 
 
@@ -135,7 +135,7 @@ def _write(target: Path, content: bytes) -> None:
             sync(descriptor)
         finally:
             os.close(descriptor)
-        put_in_place(Path(name), target)
+        replace_durably(Path(name), target)
     except BaseException:
         remove(Path(name))
         raise
@@ -143,8 +143,8 @@ def _write(target: Path, content: bytes) -> None:
 
 def _is_report(path: Path) -> bool:
     try:
-        with open_plainly(path) as file:
-            return MARK.encode() in file.read(200)
+        with open_regular(path) as file:
+            return REPORT_MARKER.encode() in file.read(200)
     except OSError as exc:
         raise ConfigError(
             f"{str(path)!r} is there, and cannot be read ({exc.strerror}): choose another name, or use --replace"

@@ -95,7 +95,7 @@ class SourceOptions:
     def intercom_at(self, base_url: str | None, token: str, region: str | None = None) -> "Intercom":
         """Return a client with these options, for another address and token."""
         from exporter.source.intercom import Intercom
-        from exporter.source.retry import Patience
+        from exporter.source.retry import RetryPolicy
 
         return Intercom(
             token,
@@ -104,11 +104,11 @@ class SourceOptions:
             api_version=self.api_version,
             per_page=self.per_page,
             reserve_percent=self.reserve,
-            patience=Patience(
-                timeout_s=self.timeout,
-                idle_s=self.idle_timeout,
-                retry_time_s=self.max_retry_time,
-                run_retry_time_s=self.max_run_retry_time,
+            retry_policy=RetryPolicy(
+                request_timeout_s=self.timeout,
+                idle_timeout_s=self.idle_timeout,
+                page_budget_s=self.max_retry_time,
+                run_budget_s=self.max_run_retry_time,
             ),
             insecure_http=self.insecure_http,
         )
@@ -194,7 +194,7 @@ class OutputOptions:
             ConfigError: the name has no format, or a folder cannot be made.
         """
         from exporter.cli.paths import dated, expanded, make_parents
-        from exporter.exports import place_of
+        from exporter.exports import resolve_output
         from exporter.options import ExportOptions
 
         now = datetime.now(UTC)
@@ -203,7 +203,7 @@ class OutputOptions:
         named = replace(self, output=output, overwrite=self.overwrite and output == dated(self.output, now))
         if self.mkdir and self.output != "-":
             parts = ExportOptions(file_format=self.format, part_contacts=self.part_contacts, part_bytes=self.part_bytes)
-            place_of(named.output, parts)
+            resolve_output(named.output, parts)
             make_parents(named.output)
         return named
 

@@ -13,8 +13,8 @@ from exporter.errors import ConfigError
 from exporter.validation import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
-    from exporter.formats.selection import Shape
-    from exporter.options import Expansion, ExportOptions, ListName
+    from exporter.formats.selection import FieldSelection
+    from exporter.options import ExportOptions, ListExpansion, ListName
 
 _CONSUMERS, _EXPANDING_CONSUMERS = 2, 16
 
@@ -50,7 +50,7 @@ class ShapeOptions:
     """exact: each contact's bytes are the API's. normalized: what strict JSON readers refuse or change (repeated keys,
     lone surrogates, integers beyond 64 bits, numbers that a double cannot hold) is corrected and counted."""
 
-    def export_options(self, output: OutputOptions, shape: "Shape") -> "ExportOptions":
+    def export_options(self, output: OutputOptions, shape: "FieldSelection") -> "ExportOptions":
         """Return the settings of an export in one object.
 
         Args:
@@ -73,7 +73,7 @@ class ShapeOptions:
             file_format=output.file_format,
             part_contacts=output.part_contacts,
             part_bytes=output.part_bytes,
-            shape=shape,
+            selection=shape,
             expansion=self.expansion(),
             csv_raw=output.csv_raw,
             csv_bom=output.csv_bom,
@@ -83,19 +83,19 @@ class ShapeOptions:
             min_free_bytes=output.min_free_disk,
         )
 
-    def expansion(self) -> "Expansion":
+    def expansion(self) -> "ListExpansion":
         """Make the expansion these options describe.
 
         Raises:
             ConfigError: there is no such list.
         """
-        from exporter.options import LISTS, Expansion
+        from exporter.options import LISTS, ListExpansion
 
         # Whether they are names of lists, it looks itself.
         named = cast("tuple[ListName, ...]", tuple(dict.fromkeys(self.expand)))
-        return Expansion(LISTS if named == ("all",) else named, self.tag_names, self.expand_concurrency)
+        return ListExpansion(LISTS if named == ("all",) else named, self.tag_names, self.expand_concurrency)
 
-    def shape(self, *, allow_readable_secrets: bool = False) -> "Shape":
+    def shape(self, *, allow_readable_secrets: bool = False) -> "FieldSelection":
         """Make the shape these options describe.
 
         Args:
@@ -104,11 +104,11 @@ class ShapeOptions:
         Raises:
             ConfigError: they make no sense together, or the key cannot be read.
         """
-        from exporter.formats.selection import Shape
+        from exporter.formats.selection import FieldSelection
 
         if self.pseudonymise and self.key_file is None:
             raise ConfigError("--pseudonymise needs a key: name a file with --key-file")
         if self.key_file is not None and not self.pseudonymise:
             raise ConfigError("--key-file is for --pseudonymise: name the fields too")
         key = read_key(Path(self.key_file), allow_readable=allow_readable_secrets) if self.key_file else b""
-        return Shape(fields=self.fields, drop=self.drop, pseudonymise=self.pseudonymise, key=key)
+        return FieldSelection(fields=self.fields, drop=self.drop, pseudonymise=self.pseudonymise, key=key)

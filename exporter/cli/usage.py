@@ -20,10 +20,10 @@ from exporter.errors import ConfigError, ExporterError
 _MAYBE_A_TOKEN = re.compile(rf"[^\s\"']*{TOKENS_BEGIN}[^\s\"']*")
 
 _OPTIONS = {
-    "timeout_s": "--timeout",
-    "idle_s": "--idle-timeout",
-    "retry_time_s": "--max-retry-time",
-    "run_retry_time_s": "--max-run-retry-time",
+    "request_timeout_s": "--timeout",
+    "idle_timeout_s": "--idle-timeout",
+    "page_budget_s": "--max-retry-time",
+    "run_budget_s": "--max-run-retry-time",
     "reserve_percent": "--reserve",
     "insecure_http=True": "--insecure-http",
     "checkpoint_every_s": "--checkpoint-every",

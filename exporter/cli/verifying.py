@@ -5,7 +5,7 @@ from dataclasses import asdict
 import anyio.to_thread
 from anyio import from_thread
 
-from exporter.archive.verify import Verified, Verifying, verify
+from exporter.archive.verify import VerifyProgress, VerifyResult, verify
 from exporter.cli import exits
 from exporter.cli.bar import Bar, wants_bar
 from exporter.cli.exits import complain
@@ -19,11 +19,11 @@ from exporter.text import count, size
 
 async def verify_and_tell(path: str, options: ReportOptions, *, strict: bool = False) -> int:
     """Verify an export; give the exit code."""
-    now = Verifying("", 0, 0)
+    now = VerifyProgress("", 0, 0)
     bar = Bar(lambda width: [_progress(now, width)]) if wants_bar(options) else None
     events = events_for(options)
 
-    def observe(event: Verifying) -> None:
+    def observe(event: VerifyProgress) -> None:
         nonlocal now
         now = event
         from_thread.check_cancelled()
@@ -51,7 +51,7 @@ async def verify_and_tell(path: str, options: ReportOptions, *, strict: bool = F
         return exits.fail(error, verbose=options.verbose)
 
 
-def _code_of(verified: Verified, *, strict: bool) -> int:
+def _code_of(verified: VerifyResult, *, strict: bool) -> int:
     if verified.unreadable:
         return exits.DESTINATION
     is_refused = verified.differences or (strict and verified.duplicates)
@@ -62,11 +62,11 @@ def _stopped(name: str, _code: int) -> None:
     complain(f"stopped by {name}: nothing was changed", "warning")
 
 
-def _progress(now: Verifying, width: int) -> str:
+def _progress(now: VerifyProgress, width: int) -> str:
     return progress_line("MB checked", now.bytes_read // 1_000_000, now.bytes_total // 1_000_000, width)
 
 
-def _tell(path: str, verified: Verified, *, quiet: bool) -> None:
+def _tell(path: str, verified: VerifyResult, *, quiet: bool) -> None:
     for difference in verified.differences:
         complain(difference)
     for warning in () if quiet else verified.warnings:

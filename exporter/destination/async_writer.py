@@ -10,18 +10,18 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 
-from exporter.destination.base import Capabilities, Destination, Found, State
+from exporter.destination.base import Capabilities, Contents, Destination, State
 from exporter.destination.disk_thread import DiskThread
 from exporter.destination.free_space import NoSpaceError
 from exporter.destination.local import Output
 from exporter.errors import CheckpointError, SinkError
 from exporter.formats.encoder import Encoder
 from exporter.formats.facts import BY_NAME
-from exporter.layout.atomic import writing
-from exporter.layout.checkpoint import Figures
+from exporter.layout.atomic import os_errors_as_sink_errors
+from exporter.layout.checkpoint import JobProgress
 from exporter.layout.disk_limits import record_in
 from exporter.layout.read_back import read_back
-from exporter.model import Frame, Summary, joined
+from exporter.model import Frame, Summary, prepend_header
 from exporter.observe.events import Committed, DiskLimited, Observer
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class FileDestination(Destination):
 
     def __init__(self, output: Output, observer: Observer, clock: Callable[[], float] = anyio.current_time) -> None:
         self._output = output
-        self.checkpoint, self.scratch_folder = output.place.checkpoint, output.place.folder
+        self.checkpoint, self.scratch_folder = output.paths.checkpoint, output.paths.folder
         # Rows of CSV cannot be read back as contacts.
         self.capabilities = Capabilities(resumes=True, reads_back=not BY_NAME[output.settings.format].has_rows)
         self._observer = observer
@@ -62,8 +62,8 @@ class FileDestination(Destination):
         self._limits: set[str] = set()
         self._thread = DiskThread(partial(record_in, self._limits))
         self._limits_reported: set[str] = set()
-        self._turn = anyio.Lock(fast_acquire=True)  # without a turn of the event loop for each page
-        self._written = anyio.Event()  # since the latest commit
+        self._thread_lock = anyio.Lock(fast_acquire=True)  # without a turn of the event loop for each page
+        self._dirty = anyio.Event()  # since the latest commit
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -74,12 +74,12 @@ class FileDestination(Destination):
                 with suppress(Exception):  # what ended the block is what counts, and the checkpoint before is good
                     await self.commit()
         finally:
-            with writing(self._output.place.path):
+            with os_errors_as_sink_errors(self._output.paths.path):
                 await self._thread.end(self._output.close)
 
-    async def open(self) -> Found:
+    async def open(self) -> Contents:
         """Take the output for this process, and find out what is there."""
-        await self._do_steps(self._output.open())
+        await self._run_steps(self._output.open())
         return self._output.finished or (self._output.resumed.figures if self._output.resumed else None)
 
     async def start(self, state: State) -> None:
@@ -90,7 +90,7 @@ class FileDestination(Destination):
     def use_encoder(self, encoder: Encoder) -> None:
         """Take the header of each file, and what makes the files of a format that has to be converted."""
         self._header = encoder.header
-        self._output.make = encoder.converter
+        self._output.open_writer = encoder.converter
 
     def check_free_space(self, needed: int = 0) -> None:
         """Check that a temporary file beside the output leaves the minimum of free space."""
@@ -98,7 +98,7 @@ class FileDestination(Destination):
 
     def read_back(self) -> Iterator[list[bytes]]:
         """Yield all contacts that are written, some at a time. Blocks; not of CSV."""
-        return read_back(self._output.place, has_part=self._output.part is not None)
+        return read_back(self._output.paths, has_part=self._output.part is not None)
 
     async def append(self, frame: Frame) -> Frame:
         """Write a frame at the end, in a new part if it has no room in this one.
@@ -111,14 +111,14 @@ class FileDestination(Destination):
         """
         if not frame.content:
             return frame
-        async with self._turn:
+        async with self._thread_lock:
             if not self._output.has_room(frame):
                 await self._rotate()
-            if frame.contacts and self._output.begins_a_file:
-                frame = joined(self._header, frame)
-            await self._do(lambda: self._output.append(frame))
+            if frame.contacts and self._output.at_file_start:
+                frame = prepend_header(self._header, frame)
+            await self._run_in_thread(lambda: self._output.append(frame))
             self._uncommitted_bytes += len(frame.content)
-            self._written.set()
+            self._dirty.set()
         # Another task gets the turn only after the caller has counted the frame: nothing is awaited until then.
         return frame
 
@@ -137,15 +137,15 @@ class FileDestination(Destination):
             When this returns it is on disk, and so is the checkpoint that says so.
         """
         with anyio.CancelScope(shield=True):
-            async with self._turn:
+            async with self._thread_lock:
                 if not self._failed:  # while this one waited: after that nothing on the disk can be relied on
-                    await self._record(self._output.commit)
+                    await self._commit_with(self._output.commit)
 
-    async def keep_committing(self) -> None:
+    async def commit_periodically(self) -> None:
         """Commit what is written when it is time, for as long as no page comes; to be cancelled at the end."""
         every_s = self._output.options.checkpoint_every_s
         while every_s:  # else each page commits
-            await self._written.wait()
+            await self._dirty.wait()
             await anyio.sleep(max(self._committed_at + every_s - self._clock(), every_s / 10))
             await self.commit_if_due()
 
@@ -159,53 +159,55 @@ class FileDestination(Destination):
             All files and the manifest are on disk when this returns; the
             checkpoint is gone.
         """
-        state, figures = self.state, self.state.figures()
-        if self._output.make and self._output.has_a_part:  # that takes a while, and may be cancelled
-            async with self._turn:
-                await self._do_steps(self._output.rotate(figures))
+        state, figures = self.state, self.state.progress()
+        if self._output.open_writer and self._output.has_open_part:  # that takes a while, and may be cancelled
+            async with self._thread_lock:
+                await self._run_steps(self._output.rotate(figures))
         settings = self._output.settings
-        return await self._do(lambda: self._output.finish(figures, lambda files: state.summary(settings, files)))
+        return await self._run_in_thread(
+            lambda: self._output.finish(figures, lambda files: state.summary(settings, files))
+        )
 
     async def _rotate(self) -> None:
         """Finish a part. Where a file is made of it that takes a while: a cancellation leaves it as it was before."""
-        figures = self.state.figures()
-        await self._do_steps(self._output.rotate(figures))
-        await self._recorded(figures)
+        figures = self.state.progress()
+        await self._run_steps(self._output.rotate(figures))
+        await self._after_commit(figures)
 
-    async def _record(self, work: Callable[[Figures], None]) -> None:
+    async def _commit_with(self, work: Callable[[JobProgress], None]) -> None:
         """Commit, and notify the observer."""
-        figures = self.state.figures()  # here, and not in the thread: requests continue in the meantime
-        await self._do(lambda: work(figures))
-        await self._recorded(figures)
+        figures = self.state.progress()  # here, and not in the thread: requests continue in the meantime
+        await self._run_in_thread(lambda: work(figures))
+        await self._after_commit(figures)
 
-    async def _recorded(self, figures: Figures) -> None:
+    async def _after_commit(self, figures: JobProgress) -> None:
         self._uncommitted_bytes, self._committed_at = 0, self._clock()
-        if self._written.is_set():  # else somebody may be waiting for it
-            self._written = anyio.Event()
+        if self._dirty.is_set():  # else somebody may be waiting for it
+            self._dirty = anyio.Event()
         if figures.position.pages:
             self._observer(Committed(figures.position))
         if limits := tuple(sorted(self._limits - self._limits_reported)):
             self._limits_reported |= self._limits
             self._observer(DiskLimited(limits))
 
-    async def _do_steps(self, steps: Generator[None]) -> None:
+    async def _run_steps(self, steps: Generator[None]) -> None:
         """Do work that a cancellation may end between two pieces of it; then it lets go of what it holds."""
         try:
-            while await self._do(lambda: next(steps, _DONE)) is not _DONE:
+            while await self._run_in_thread(lambda: next(steps, _DONE)) is not _DONE:
                 await anyio.lowlevel.checkpoint()
         finally:
-            await self._do(steps.close)
+            await self._run_in_thread(steps.close)
 
-    async def _do(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         """Do some of the output's work in a thread, to its end."""
-        with self._watched():
+        with self._translating_errors():
             return await self._thread.run(work)
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Translate failures of the disk, and remember that there was one, or that it is not known how work ended."""
         try:
-            with writing(self._output.place.path):
+            with os_errors_as_sink_errors(self._output.paths.path):
                 yield
         except NoSpaceError:  # the disk is well: what was written can be committed
             raise

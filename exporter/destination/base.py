@@ -10,20 +10,20 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from exporter.formats.encoder import Encoder
-from exporter.layout.checkpoint import Figures, Settings
+from exporter.layout.checkpoint import JobProgress, OutputSettings
 from exporter.model import FileSummary, Frame, Summary
 
-Found = Summary | Figures | None
+Contents = Summary | JobProgress | None
 """What a destination holds: a finished export, the figures of an unfinished one, or none."""
 
 
 class State(Protocol):
     """What a job has written, the latest frame included."""
 
-    def figures(self) -> Figures:
+    def progress(self) -> JobProgress:
         """Return it for a checkpoint."""
 
-    def summary(self, settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
+    def summary(self, settings: OutputSettings, files: tuple[FileSummary, ...] = ()) -> Summary:
         """Sum it up."""
 
 
@@ -67,7 +67,7 @@ class Destination(ABC):
     ) -> None:
         """Close it."""
 
-    async def open(self) -> Found:
+    async def open(self) -> Contents:
         """Take it for this process, and find out what it holds.
 
         Raises:
@@ -108,7 +108,7 @@ class Destination(ABC):
     async def commit_if_due(self) -> None:
         """Commit, if the latest commit is a while ago or much has been written since."""
 
-    async def keep_committing(self) -> None:
+    async def commit_periodically(self) -> None:
         """Commit what is written when it is time, for as long as no frame comes; to be cancelled at the end."""
 
     @abstractmethod

@@ -16,14 +16,14 @@ from exporter.destination.part import Part
 from exporter.errors import SinkError
 from exporter.formats.facts import GZIP_SUFFIX
 from exporter.layout.atomic import open_private, remove, sync, sync_folder
-from exporter.layout.data_file import Contents
+from exporter.layout.data_file import DataFile
 from exporter.model import FileSummary
 
 _STEP_BYTES = 1 << 20
 _BUFFER_BYTES = 1 << 20
 
 
-class Table(Protocol):
+class TableWriter(Protocol):
     """What writes such a file, from front to back."""
 
     def add(self, records: Sequence[bytes]) -> None:
@@ -32,11 +32,11 @@ class Table(Protocol):
     def close(self) -> None:
         """Write the end of the file."""
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Let go of a file that will not be finished. Never raises."""
 
 
-Make = Callable[[io.BufferedIOBase], Table]
+OpenWriter = Callable[[io.BufferedIOBase], TableWriter]
 
 
 class Conversion:
@@ -58,17 +58,17 @@ class Conversion:
         journal: Path,
         expected: FileSummary,
         path: Path,
-        make: Make,
+        open_writer: OpenWriter,
         check_free_space: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self.made: FileSummary | None = None
+        self.result: FileSummary | None = None
         self._journal = journal
         self._expected = expected
         self._path = path
-        self._make = make
+        self._open_writer = open_writer
         self._check_free_space = check_free_space
 
-    def steps(self) -> Generator[None]:
+    def run_stepwise(self) -> Generator[None]:
         """Do it, a piece of work at each step.
 
         Raises:
@@ -81,33 +81,33 @@ class Conversion:
         part = Part(open_private(self._path), self._path, self._check_free_space)
         file = io.BufferedWriter(part, _BUFFER_BYTES)
         try:
-            part.begin()
-            table = self._make(file)
+            part.make_empty()
+            table = self._open_writer(file)
             try:
                 for lines in self._lines():
                     table.add(lines)
                     yield
                 table.close()
             finally:
-                table.abandon()
+                table.discard()
             file.flush()
             sync(part.fileno())
             sync_folder(self._path.parent)  # a checkpoint never speaks of a name that could still be lost
-            if not part.has_its_name:
+            if not part.is_still_linked:
                 raise SinkError(f"{str(self._path)!r} was removed by another program", path=self._path)
-            self.made = replace(self._expected, bytes=part.tell(), sha256=part.summary("").sha256)
+            self.result = replace(self._expected, bytes=part.tell(), sha256=part.summary("").sha256)
         finally:
             with suppress(OSError):  # what is left in the buffer is of no use
                 file.close()
-            if self.made is None:  # it would only take room
+            if self.result is None:  # it would only take room
                 with suppress(OSError):
                     remove(self._path)
 
     def _lines(self) -> Iterator[list[bytes]]:
         """Give the journal's lines, some at a time, and prove that they are all that was written."""
-        contents, begun = Contents(self._journal, GZIP_SUFFIX), list[bytes]()
+        contents, begun = DataFile(self._journal, GZIP_SUFFIX), list[bytes]()
         size = 0
-        for piece in contents.pieces():
+        for piece in contents.chunks():
             begun.append(piece)
             size += len(piece)
             if size >= _STEP_BYTES and b"\n" in piece:
@@ -117,7 +117,7 @@ class Conversion:
         *lines, rest = b"".join(begun).split(b"\n")
         yield lines
         intact = contents.failure is None and contents.sha256.hexdigest() == self._expected.sha256
-        if not intact or contents.damage or rest:
+        if not intact or contents.corruption or rest:
             raise SinkError(
                 f"{str(self._journal)!r} was modified by another program during the export", path=self._journal
             )

@@ -14,19 +14,19 @@ from exporter.errors import SinkError
 from exporter.layout.atomic import PROBE, open_private
 from exporter.layout.checkpoint import Checkpoint
 from exporter.layout.disk_limits import LOCKS, tolerating
-from exporter.layout.paths import Place
+from exporter.layout.paths import OutputPaths
 
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def lock_output(place: Place, found: Checkpoint | None) -> int:
+def lock_output(paths: OutputPaths, found: Checkpoint | None) -> int:
     """Take an output for this process.
 
     A folder is locked as such; a single file by its part or, once that has its
     name, by itself.
 
     Args:
-        place: the output.
+        paths: the output.
         found: the checkpoint that stands there.
 
     Returns:
@@ -36,9 +36,9 @@ def lock_output(place: Place, found: Checkpoint | None) -> int:
         SinkError: another process has it.
         FileNotFoundError: a file is not there of which the checkpoint speaks.
     """
-    if place.parts:
-        return open_locked_folder(place.path)
-    part, file = place.part(1), place.file(1)
+    if paths.is_folder:
+        return open_locked_folder(paths.path)
+    part, file = paths.part(1), paths.file(1)
     if found and found.files and not part.exists():
         return open_locked(file, create=False)
     has_bytes = found is not None and found.figures.position.written_bytes > 0
@@ -50,7 +50,7 @@ def lock_output(place: Place, found: Checkpoint | None) -> int:
             part.unlink(missing_ok=True)
         raise
     try:
-        _refuse_locked(file)  # by an export that has given it its name, but not its manifest yet
+        _check_unlocked(file)  # by an export that has given it its name, but not its manifest yet
     except BaseException:
         if not has_bytes and not os.fstat(descriptor).st_size:  # it would be taken for that export's data
             part.unlink(missing_ok=True)
@@ -59,14 +59,14 @@ def lock_output(place: Place, found: Checkpoint | None) -> int:
     return descriptor
 
 
-def refuse_locked_output(place: Place) -> None:
+def check_unlocked(paths: OutputPaths) -> None:
     """Refuse an output that another process has; it is not taken.
 
     Raises:
         SinkError: one has it.
     """
-    for path in (place.path,) if place.parts else (place.part(1), place.file(1)):
-        _refuse_locked(path)
+    for path in (paths.path,) if paths.is_folder else (paths.part(1), paths.file(1)):
+        _check_unlocked(path)
 
 
 def open_locked(path: Path, *, create: bool = True) -> int:
@@ -75,7 +75,7 @@ def open_locked(path: Path, *, create: bool = True) -> int:
     Raises:
         SinkError: another process has it.
     """
-    return _locked(open_private(path, create=create), path)
+    return _lock(open_private(path, create=create), path)
 
 
 def open_locked_folder(path: Path) -> int:
@@ -85,18 +85,18 @@ def open_locked_folder(path: Path) -> int:
         SinkError: another process has it.
     """
     try:
-        return _locked(_open_for_reading(path, os.O_DIRECTORY), path)
+        return _lock(_open_for_reading(path, os.O_DIRECTORY), path)
     except OSError as exc:
         if exc.errno != errno.EBADF:
             raise
     return open_locked(_lock_file(path))
 
 
-def release(locks: list[int], place: Place) -> None:
+def release(locks: list[int], paths: OutputPaths) -> None:
     """Close the locks of an output, the first one last."""
-    if locks and place.parts and os.path.lexists(_lock_file(place.path)):
+    if locks and paths.is_folder and os.path.lexists(_lock_file(paths.path)):
         with suppress(OSError):
-            _lock_file(place.path).unlink()
+            _lock_file(paths.path).unlink()
     while locks:
         os.close(locks.pop())
 
@@ -105,24 +105,24 @@ def _lock_file(folder: Path) -> Path:
     return folder / f"{PROBE}lock"
 
 
-def _refuse_locked(path: Path) -> None:
+def _check_unlocked(path: Path) -> None:
     if path.is_dir():
-        release([open_locked_folder(path)], Place(path, "", parts=True))
+        release([open_locked_folder(path)], OutputPaths(path, "", is_folder=True))
     elif path.exists():
         try:
-            os.close(_locked(_open_for_reading(path), path))
+            os.close(_lock(_open_for_reading(path), path))
         except OSError as exc:
             if exc.errno != errno.EBADF:
                 raise
             with suppress(PermissionError):  # no export is writing what cannot be written to
-                os.close(_locked(os.open(path, _FLAGS | os.O_RDWR), path))
+                os.close(_lock(os.open(path, _FLAGS | os.O_RDWR), path))
 
 
 def _open_for_reading(path: Path, more_flags: int = 0) -> int:
     return os.open(path, os.O_RDONLY | _FLAGS | more_flags)
 
 
-def _locked(descriptor: int, path: Path) -> int:
+def _lock(descriptor: int, path: Path) -> int:
     """Lock what has been opened; close it when that fails."""
     try:
         with tolerating(LOCKS):

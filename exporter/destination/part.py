@@ -20,7 +20,7 @@ class Part(io.FileIO):
 
     Args:
         descriptor: of the file, open for reading and writing, empty or to be
-            checked by `go_on`; closed with this object.
+            checked by `resume`; closed with this object.
         path: its name meanwhile.
         check_free_space: called before each write with its bytes; may refuse it.
     """
@@ -32,11 +32,11 @@ class Part(io.FileIO):
         self._sha256 = hashlib.sha256()
         self._contacts = self._bytes = self._uncompressed_bytes = 0
 
-    def begin(self) -> None:
+    def make_empty(self) -> None:
         """Empty it."""
         os.ftruncate(self.fileno(), 0)
 
-    def go_on(self, committed: FileSummary) -> Generator[None]:
+    def resume(self, committed: FileSummary) -> Generator[None]:
         """Check the committed bytes, a piece at each step, and cut off what is behind them.
 
         Raises:
@@ -44,13 +44,13 @@ class Part(io.FileIO):
         """
         size = os.fstat(self.fileno()).st_size
         if size < committed.bytes:
-            raise self._unusable(f"has {size:,} bytes instead of {committed.bytes:,}")
+            raise self._cannot_resume(f"has {size:,} bytes instead of {committed.bytes:,}")
         for at in range(0, committed.bytes, _READ_BYTES):
             self._sha256.update(os.pread(self.fileno(), min(_READ_BYTES, committed.bytes - at), at))
             if (at + _READ_BYTES) % _STEP_BYTES == 0:
                 yield
         if self._sha256.hexdigest() != committed.sha256:
-            raise self._unusable("was changed since it was written")
+            raise self._cannot_resume("was changed since it was written")
         if size > committed.bytes:
             os.ftruncate(self.fileno(), committed.bytes)
         self._contacts, self._bytes = committed.contacts, committed.bytes
@@ -74,11 +74,11 @@ class Part(io.FileIO):
         """Whether nothing is in it yet."""
         return not self._bytes
 
-    def has_room(self, frame: Frame, most_contacts: int | None, most_bytes: int | None) -> bool:
+    def has_room(self, frame: Frame, max_contacts: int | None, max_bytes: int | None) -> bool:
         """Whether a frame still fits; the first one always does."""
         return not self._bytes or (
-            (most_contacts is None or self._contacts + frame.contacts <= most_contacts)
-            and (most_bytes is None or self._bytes + len(frame.content) <= most_bytes)
+            (max_contacts is None or self._contacts + frame.contacts <= max_contacts)
+            and (max_bytes is None or self._bytes + len(frame.content) <= max_bytes)
         )
 
     def summary(self, name: str) -> FileSummary:
@@ -87,24 +87,24 @@ class Part(io.FileIO):
         return FileSummary(name, self._bytes, sha256, self._contacts, self._uncompressed_bytes)
 
     @property
-    def has_its_name(self) -> bool:
+    def is_still_linked(self) -> bool:
         """Whether nobody has removed it, or put something else in its place."""
         try:
             return os.path.samestat(os.fstat(self.fileno()), self.path.lstat())
         except FileNotFoundError:
             return False
 
-    def settle(self) -> None:
+    def sync_and_check(self) -> None:
         """Bring it to the disk.
 
         Raises:
             SinkError: somebody else has had a hand in it.
         """
         sync(self.fileno())
-        if not self.has_its_name or os.fstat(self.fileno()).st_size != self._bytes:
+        if not self.is_still_linked or os.fstat(self.fileno()).st_size != self._bytes:
             raise SinkError(f"{str(self.path)!r} was modified by another program during the export", path=self.path)
 
-    def _unusable(self, reason: str) -> CheckpointError:
+    def _cannot_resume(self, reason: str) -> CheckpointError:
         return CheckpointError(
             f"{str(self.path)!r} {reason}, and cannot be resumed: use --restart to start over", path=self.path
         )
@@ -119,12 +119,12 @@ def check_length(path: Path, length: int) -> None:
     try:
         changed = path.stat().st_size != length
     except FileNotFoundError:
-        raise unusable(path, "is missing") from None
+        raise cannot_resume(path, "is missing") from None
     if changed:
-        raise unusable(path, "was changed since it was written")
+        raise cannot_resume(path, "was changed since it was written")
 
 
-def unusable(path: Path, reason: str) -> CheckpointError:
+def cannot_resume(path: Path, reason: str) -> CheckpointError:
     """Make the error of a file that the checkpoint speaks of, and that is not as it says."""
     return CheckpointError(
         f"{str(path)!r} {reason}, so the export cannot be resumed: use --restart to start over", path=path

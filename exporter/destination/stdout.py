@@ -4,9 +4,9 @@ import anyio.to_thread
 
 from exporter.destination.base import Destination
 from exporter.formats.encoder import Encoder
-from exporter.layout.atomic import write_all, writing
-from exporter.layout.checkpoint import Settings
-from exporter.model import Frame, Summary, joined
+from exporter.layout.atomic import os_errors_as_sink_errors, write_all
+from exporter.layout.checkpoint import OutputSettings
+from exporter.model import Frame, Summary, prepend_header
 
 
 class StdoutDestination(Destination):
@@ -21,7 +21,7 @@ class StdoutDestination(Destination):
         is left behind in its thread, and how much of it went out is unknown.
     """
 
-    def __init__(self, settings: Settings, descriptor: int = 1) -> None:
+    def __init__(self, settings: OutputSettings, descriptor: int = 1) -> None:
         self._settings = settings
         self._descriptor = descriptor
         self._header: Frame | None = None
@@ -37,12 +37,12 @@ class StdoutDestination(Destination):
             SinkError: its ``__cause__`` is `BrokenPipeError` when the reader went away.
         """
         if self._header and frame.contacts:
-            frame, self._header = joined(self._header, frame), None
+            frame, self._header = prepend_header(self._header, frame), None
         await self._write(frame.content)
         return frame
 
     async def _write(self, content: bytes) -> None:
-        with writing(None):
+        with os_errors_as_sink_errors(None):
             await anyio.to_thread.run_sync(write_all, self._descriptor, content, abandon_on_cancel=True)
 
     async def finish(self) -> Summary:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from exporter.formats.schema import Field, fields_with
-from exporter.formats.selection import Shape
+from exporter.formats.selection import FieldSelection
 
 RAW = "raw"
 """The column of Parquet that has the whole contact."""
@@ -13,7 +13,11 @@ CUSTOM = "custom_attributes"
 
 
 def columns_of(
-    shape: Shape, lists: Sequence[str] = (), attributes: Sequence[str] | None = None, *, in_lists: bool = False
+    selection: FieldSelection,
+    lists: Sequence[str] = (),
+    attributes: Sequence[str] | None = None,
+    *,
+    in_lists: bool = False,
 ) -> tuple[str, ...]:
     """Give the paths of a table's columns.
 
@@ -21,38 +25,38 @@ def columns_of(
     the custom attributes. A chosen object stands for everything in it.
 
     Args:
-        shape: which fields are written.
+        selection: which fields are written.
         lists: those that are completed.
         attributes: the names of the custom attributes; all of them are in one column where there are none.
         in_lists: whether what is in the items of lists has columns of its own; else a list is one.
     """
     fields = fields_with(lists)
     own = [f"{CUSTOM}.{name}" for name in attributes] if attributes else [CUSTOM]
-    if shape.fields:
-        found = [path for chosen in shape.fields for path in _meant(chosen, fields, own, in_lists=in_lists)]
+    if selection.fields:
+        found = [path for chosen in selection.fields for path in _columns_for(chosen, fields, own, in_lists=in_lists)]
     else:
         found = [*(path for path in _leaves(fields, in_lists=in_lists) if path != CUSTOM), *own]
-    kept = [path for path in dict.fromkeys(found) if not any(_is_left_out(path, drop) for drop in shape.drop)]
-    return tuple(path for path in kept if not any(_is_in(path, other) for other in kept))
+    kept = [path for path in dict.fromkeys(found) if not any(_is_dropped(path, drop) for drop in selection.drop)]
+    return tuple(path for path in kept if not any(_is_covered_by(path, other) for other in kept))
 
 
-def is_within(path: str, other: str) -> bool:
+def is_subpath(path: str, other: str) -> bool:
     """Whether a field is another one, or a part of it."""
     return path == other or path.startswith(f"{other}.")
 
 
-def _is_in(path: str, other: str) -> bool:
+def _is_covered_by(path: str, other: str) -> bool:
     """Whether a column is a part of another one; of custom attributes only all of them together have parts."""
     if path.startswith(f"{CUSTOM}."):
         return other == CUSTOM
-    return path != other and is_within(path, other)
+    return path != other and is_subpath(path, other)
 
 
-def _is_left_out(path: str, drop: str) -> bool:
+def _is_dropped(path: str, drop: str) -> bool:
     """Whether a column goes with a field that is dropped: the name of a custom attribute is no path."""
     if path.startswith(f"{CUSTOM}."):
         return drop in (path, CUSTOM)
-    return is_within(path, drop)
+    return is_subpath(path, drop)
 
 
 def _leaves(fields: Iterable[Field], *, in_lists: bool) -> Iterator[str]:
@@ -67,11 +71,11 @@ def _leaves(fields: Iterable[Field], *, in_lists: bool) -> Iterator[str]:
             yield field.path
 
 
-def _meant(chosen: str, fields: Sequence[Field], own: Sequence[str], *, in_lists: bool) -> Iterator[str]:
+def _columns_for(chosen: str, fields: Sequence[Field], custom: Sequence[str], *, in_lists: bool) -> Iterator[str]:
     """Give the columns that a chosen path means."""
     if chosen == CUSTOM:
-        yield from own
+        yield from custom
         return
-    within = [path for path in _leaves(fields, in_lists=in_lists) if is_within(path, chosen)]
-    around = [field.path for field in fields if field.type == "list" and is_within(chosen, field.path)]
+    within = [path for path in _leaves(fields, in_lists=in_lists) if is_subpath(path, chosen)]
+    around = [field.path for field in fields if field.type == "list" and is_subpath(chosen, field.path)]
     yield from within or (around if around and not in_lists else [chosen])

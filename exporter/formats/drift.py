@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from exporter.formats.columns import is_within
-from exporter.formats.schema import FIELDS, Field
-from exporter.rawjson.objects import Members, items_of
+from exporter.formats.columns import is_subpath
+from exporter.formats.schema import CONTACT_FIELDS, Field
+from exporter.rawjson.objects import RawObject, items_of
 
 Drift = Counter[tuple[str, str]]
 """In how many contacts a field, named by its path, was of another kind than the schema says.
@@ -28,14 +28,14 @@ TYPES: dict[str, Any] = {
     "integer": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
     "timestamp": Annotated[int, msgspec.Meta(ge=FIRST_TIMESTAMP, le=LAST_TIMESTAMP)],
 }
-_KNOWN = {field.path: field for field in FIELDS}
-_MOST_LOOKS = 50
+_KNOWN = {field.path: field for field in CONTACT_FIELDS}
+_MAX_EXEMPT_PATHS = 50
 _NAME = re.compile(r'[^"\\\x00-\x1f]+')  # what msgspec takes for the name of a member
-_LONGEST_PATH = 100
+_MAX_PATH_CHARACTERS = 100
 _WHOLE_CONTACT = "(contact)"
 
 
-class DriftCheck:
+class DriftDetector:
     """Looks at contacts as they come.
 
     What is as the schema says is seen at the speed of a parser. Fields that once
@@ -44,9 +44,9 @@ class DriftCheck:
     """
 
     def __init__(self) -> None:
-        self._view = _View(())
+        self._view = _SchemaDecoder(())
 
-    def of(self, records: Sequence[bytes]) -> Drift:
+    def check(self, records: Sequence[bytes]) -> Drift:
         """Count what is not as the schema has it.
 
         Args:
@@ -55,10 +55,10 @@ class DriftCheck:
         found: Drift = Counter()
         for record in records:
             try:
-                misfits = set(self._view.misfits(record))
+                misfits = set(self._view.mismatches(record))
             except (msgspec.DecodeError, RecursionError):  # why, the slower look tells: it may be a lone surrogate
-                misfits = set(_misfits_in(record))
-                self._view = self._view.with_looks_at(misfits)
+                misfits = set(_mismatches_in(record))
+                self._view = self._view.exempting(misfits)
             found.update(misfits)
         return found
 
@@ -67,22 +67,22 @@ class _Anything(msgspec.Struct):
     """An object of whose members nothing is known."""
 
 
-class _View:
+class _SchemaDecoder:
     """The schema as types for the parser, but for some fields that are looked at one by one.
 
     Args:
         looks: the paths of those fields, known or not.
     """
 
-    def __init__(self, looks: Sequence[str]) -> None:
-        self._looks = looks
-        unknown = (Field(path, "string", "") for path in looks if path not in _KNOWN)
-        self._fields = (*FIELDS, *unknown)
+    def __init__(self, exempt_paths: Sequence[str]) -> None:
+        self._exempt_paths = exempt_paths
+        unknown = (Field(path, "string", "") for path in exempt_paths if path not in _KNOWN)
+        self._fields = (*CONTACT_FIELDS, *unknown)
         self._attributes = {field.path: f"member_{number}" for number, field in enumerate(self._fields)}
         self._decode = msgspec.json.Decoder(self._object("")).decode
-        self._steps = [(path, [self._attributes[above] for above in _way_to(path)]) for path in looks]
+        self._steps = [(path, [self._attributes[above] for above in _ancestors(path)]) for path in exempt_paths]
 
-    def misfits(self, record: bytes) -> Iterator[tuple[str, str]]:
+    def mismatches(self, record: bytes) -> Iterator[tuple[str, str]]:
         """Find what does not fit.
 
         Raises:
@@ -92,19 +92,19 @@ class _View:
         for path, steps in self._steps:
             for value in _values(contact, steps):
                 if path in _KNOWN:
-                    yield from _misfits_of(value, _KNOWN[path])
+                    yield from _mismatches_of(value, _KNOWN[path])
                 else:
                     yield path, "unknown"
 
-    def with_looks_at(self, misfits: Iterable[tuple[str, str]]) -> "_View":
+    def exempting(self, mismatches: Iterable[tuple[str, str]]) -> "_SchemaDecoder":
         """Make one that looks at these too, as long as they are not too many."""
-        looks = list(self._looks)
-        for path, kind in sorted(misfits):
+        looks = list(self._exempt_paths)
+        for path, kind in sorted(mismatches):
             above = path.rpartition(".")[0]
-            can_be = path in _KNOWN or (kind == "unknown" and _NAME.fullmatch(path) and (not above or _below(above)))
-            if can_be and len(looks) < _MOST_LOOKS and not any(is_within(path, look) for look in looks):
-                looks = [*(look for look in looks if not is_within(look, path)), path]
-        return _View(looks) if looks != self._looks else self
+            can_be = path in _KNOWN or (kind == "unknown" and _NAME.fullmatch(path) and (not above or _children(above)))
+            if can_be and len(looks) < _MAX_EXEMPT_PATHS and not any(is_subpath(path, look) for look in looks):
+                looks = [*(look for look in looks if not is_subpath(look, path)), path]
+        return _SchemaDecoder(looks) if looks != self._exempt_paths else self
 
     def _object(self, parent: str) -> Any:
         """Make the type of an object in which nothing else is allowed."""
@@ -116,7 +116,7 @@ class _View:
         return msgspec.defstruct("Object", members, forbid_unknown_fields=True, gc=False) if members else _Anything
 
     def _type_of(self, field: Field) -> Any:
-        if field.path in self._looks:
+        if field.path in self._exempt_paths:
             return msgspec.Raw
         if field.type == "object":
             kind = self._object(field.path)
@@ -124,12 +124,12 @@ class _View:
             kind = list[self._object(field.path)]  # type: ignore[misc]
         else:
             kind = TYPES[field.type]
-        for other in field.also:
+        for other in field.alternative_types:
             kind |= TYPES[other]
         return kind | None if field.nullable else kind
 
 
-def _way_to(path: str) -> list[str]:
+def _ancestors(path: str) -> list[str]:
     """Give the paths of the fields that lead to one, itself included."""
     keys = path.split(".")
     return [".".join(keys[:length]) for length in range(1, len(keys) + 1)]
@@ -150,42 +150,42 @@ def _values(value: Any, steps: Sequence[str]) -> Iterator[bytes]:
 
 
 @cache
-def _below(parent: str) -> dict[str, Field]:
-    return {field.name: field for field in FIELDS if field.parent == parent}
+def _children(parent: str) -> dict[str, Field]:
+    return {field.name: field for field in CONTACT_FIELDS if field.parent == parent}
 
 
-def _misfits_in(record: bytes) -> Iterator[tuple[str, str]]:
+def _mismatches_in(record: bytes) -> Iterator[tuple[str, str]]:
     try:
-        yield from _misfits(record, "")
+        yield from _mismatches(record, "")
     except ValueError:
         yield _WHOLE_CONTACT, "too_deep"
 
 
-def _misfits(value: bytes, parent: str) -> Iterator[tuple[str, str]]:
+def _mismatches(value: bytes, parent: str) -> Iterator[tuple[str, str]]:
     """Find what does not fit in an object."""
-    members, known = Members.of(value), _below(parent)
-    for key, places in members.places.items():
+    members, known = RawObject.parse(value), _children(parent)
+    for key, places in members.positions.items():
         if key in known:  # of a repeated one the last counts, as to any parser
-            yield from _misfits_of(members.value(places[-1]), known[key])
+            yield from _mismatches_of(members.value(places[-1]), known[key])
         else:
-            yield shown(f"{parent}.{key}" if parent else key), "unknown"
+            yield truncate_path(f"{parent}.{key}" if parent else key), "unknown"
 
 
-def _misfits_of(value: bytes, field: Field) -> Iterator[tuple[str, str]]:
+def _mismatches_of(value: bytes, field: Field) -> Iterator[tuple[str, str]]:
     """Find what does not fit in the value of a field."""
     kind = _kind_of(value)
     if kind == "null" and field.nullable:
         return
-    if kind not in ("integer" if field.type == "timestamp" else field.type, *field.also):
+    if kind not in ("integer" if field.type == "timestamp" else field.type, *field.alternative_types):
         yield field.path, kind
     elif kind == "integer" and not _in_range(value, field):
         yield field.path, "out_of_range"
-    elif kind == "object" and _below(field.path):
-        yield from _misfits(value, field.path)
+    elif kind == "object" and _children(field.path):
+        yield from _mismatches(value, field.path)
     elif kind == "list":
         for item in items_of(value):
             if (kind := _kind_of(item)) == "object":
-                yield from _misfits(item, field.path)
+                yield from _mismatches(item, field.path)
             else:
                 yield field.path, f"list of {kind}"
 
@@ -206,7 +206,7 @@ def _in_range(value: bytes, field: Field) -> bool:
     return True
 
 
-def shown(path: str) -> str:
+def truncate_path(path: str) -> str:
     """Make a path that anybody may have made up fit for a manifest."""
-    path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    path = path if len(path) <= _MAX_PATH_CHARACTERS else f"{path[:_MAX_PATH_CHARACTERS]}…"
     return path.encode(errors="backslashreplace").decode()

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exporter.errors import ConfigError
-from exporter.formats.csv import Rows
-from exporter.formats.drift import DriftCheck
+from exporter.formats.csv import CsvEncoder
+from exporter.formats.drift import DriftDetector
 from exporter.formats.registry import NDJSON, Format
-from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.formats.strict_readers import NO_CHECK, Strictness
 from exporter.model import Frame, Page
 from exporter.rawjson.normalization import Records
@@ -25,8 +25,8 @@ class Encoder:
     """Turns pages into frames, and gives what stands in a file before and without them.
 
     Attributes:
-        form: the output format.
-        shape: what is written of each contact.
+        output_format: the output format.
+        selection: what is written of each contact.
         records: ``exact`` or ``normalized``.
         csv_raw: whether formulas in CSV stay unescaped.
         csv_bom: whether each CSV file begins with a UTF-8 byte-order mark.
@@ -37,45 +37,45 @@ class Encoder:
         ConfigError: an option is for another format.
     """
 
-    form: Format = NDJSON
-    shape: Shape = AS_SENT
+    output_format: Format = NDJSON
+    selection: FieldSelection = EVERY_FIELD
     records: Records = "exact"
     csv_raw: bool = False
     csv_bom: bool = False
     columns: tuple[str, ...] = ()
     pages_before: int = 0
-    _rows: Rows | None = field(init=False, repr=False, compare=False)
-    _drift: DriftCheck = field(init=False, repr=False, compare=False, default_factory=DriftCheck)
+    _rows: CsvEncoder | None = field(init=False, repr=False, compare=False)
+    _drift: DriftDetector = field(init=False, repr=False, compare=False, default_factory=DriftDetector)
 
     def __post_init__(self) -> None:
         for name in ("csv_raw", "csv_bom"):
-            if getattr(self, name) and not self.form.has_rows:
+            if getattr(self, name) and not self.output_format.has_rows:
                 raise ConfigError(f"{name} is for CSV, and the output has another format", name)
         rows = None
-        if self.form.has_rows and self.columns:
-            rows = Rows(self.columns, raw=self.csv_raw, chosen=bool(self.shape.fields))
+        if self.output_format.has_rows and self.columns:
+            rows = CsvEncoder(self.columns, raw=self.csv_raw, chosen=bool(self.selection.fields))
         object.__setattr__(self, "_rows", rows)
 
     @property
     def header(self) -> Frame:
         """What stands at the beginning of each file: nothing, or a table's header."""
-        return self.form.header(self._rows, bom=self.csv_bom)
+        return self.output_format.header(self._rows, bom=self.csv_bom)
 
     @property
     def empty_file(self) -> Frame:
         """No contact at all, as a valid file: of a table its header."""
-        return self.form.empty(self._rows, bom=self.csv_bom)
+        return self.output_format.empty(self._rows, bom=self.csv_bom)
 
     @property
     def converter(self) -> Make | None:
         """What begins a file that is made of lines once all are there; None where the lines are the file."""
-        convert, columns = self.form.convert, self.columns
+        convert, columns = self.output_format.convert, self.columns
         return None if convert is None else lambda file: convert(file, columns)
 
     def takes_long(self, page: Page) -> bool:
         """Return whether encoding a page takes milliseconds: worth a thread. Joining lines does not."""
         is_checked = self.checks(page) or not page.plain or self.records != "exact"
-        return bool(self.form.compress or self.shape or self._rows or is_checked)
+        return bool(self.output_format.compress or self.selection or self._rows or is_checked)
 
     def encode(self, page: Page, records: Sequence[bytes] | None = None) -> Frame:
         """Encode a page. Blocks.
@@ -88,9 +88,9 @@ class Encoder:
             ContractError: a contact is nested too deeply, or there are too many.
         """
         written = page if records is None else replace(page, records=tuple(records))
-        frame = self.form.encode(written, self.shape, self._rows, self.strictness(page))
+        frame = self.output_format.encode(written, self.selection, self._rows, self.strictness(page))
         if self.checks(page):
-            drift = Counter(frame.schema_drift) + self._drift.of(page.records)
+            drift = Counter(frame.schema_drift) + self._drift.check(page.records)
             frame = replace(frame, schema_checked=len(page.records), schema_drift=drift)
         return frame
 
@@ -113,7 +113,7 @@ class Encoder:
         number = self.pages_before + page.number
         if self.records != "exact":
             return Strictness(normalized=True)
-        if self.form.has_rows or self.form.convert or not (self.checks(page) or not page.plain):
+        if self.output_format.has_rows or self.output_format.convert or not (self.checks(page) or not page.plain):
             return NO_CHECK
         if number <= _WHOLLY_CHECKED or not page.plain:
             return Strictness(every=1)

@@ -15,7 +15,7 @@ import msgspec
 
 from exporter.extras import arrow
 from exporter.formats.columns import RAW
-from exporter.formats.parquet_schema import Node, fitted, text, tree_of
+from exporter.formats.parquet_schema import ColumnNode, build_tree, decode_lenient, text
 from exporter.formats.selection import value_at
 
 GROUP_CONTACTS, GROUP_BYTES = 10_000, 32_000_000
@@ -38,7 +38,7 @@ class ParquetFile:
 
     def __init__(self, file: io.BufferedIOBase, columns: Sequence[str]) -> None:
         self._pa, parquet = arrow()
-        self._top = tree_of(columns)
+        self._top = build_tree(columns)
         self._decode = self._top.decoder().decode
         fields = [self._pa.field(node.name, self._type(node)) for node in self._top.children]
         self._schema = self._pa.schema([*fields, self._pa.field(RAW, self._pa.string())])
@@ -61,40 +61,40 @@ class ParquetFile:
             self._bytes += len(record)
             self._pending_bytes += len(record)
             if self._contacts == GROUP_CONTACTS or self._bytes >= GROUP_BYTES:
-                self._write()
+                self._flush_row_group()
             elif len(self._pending) == _BATCH or self._pending_bytes >= _BATCH_BYTES:
-                self._make_batch()
+                self._flush_batch()
 
     def close(self) -> None:
         """Write what is left, and the end of the file."""
         if self._contacts:
-            self._write()
+            self._flush_row_group()
         self._writer.close()
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Let go of the file, whatever state it is in. Never raises."""
         with suppress(Exception):
             self._writer.close()
         self._writer.is_open = False  # else it tries again when it is collected, and complains
 
-    def _write(self) -> None:
+    def _flush_row_group(self) -> None:
         """Write a row group."""
-        self._make_batch()
+        self._flush_batch()
         self._writer.write_table(self._pa.Table.from_batches(self._batches, self._schema), GROUP_CONTACTS)
         self._batches.clear()
         self._contacts = self._bytes = 0
         self._pa.default_memory_pool().release_unused()
 
-    def _make_batch(self) -> None:
+    def _flush_batch(self) -> None:
         """Make columns of the contacts that came since the last batch."""
         if not self._pending:
             return
         contacts = [self._decoded(record) for record in self._pending]
         arrays = self._members(self._top, contacts)
-        for place, node in enumerate(self._top.children):
-            if node.kind == "path":
+        for position, node in enumerate(self._top.children):
+            if node.kind == "json":
                 values = [text(value_at(record, node.name)) for record in self._pending]
-                arrays.insert(place, self._pa.array(values, self._pa.string()))
+                arrays.insert(position, self._pa.array(values, self._pa.string()))
         raw = self._pa.array(self._pending, self._pa.binary()).cast(self._pa.string())
         self._batches.append(self._pa.RecordBatch.from_arrays([*arrays, raw], schema=self._schema))
         self._pending.clear()
@@ -104,17 +104,17 @@ class ParquetFile:
         try:
             return self._decode(record)
         except (msgspec.DecodeError, RecursionError):
-            return fitted(record, self._top)
+            return decode_lenient(record, self._top)
 
-    def _members(self, node: Node, objects: Sequence[Any]) -> list[Any]:
+    def _members(self, node: ColumnNode, objects: Sequence[Any]) -> list[Any]:
         """Make an array of each member of objects, some of which may be missing."""
-        children = [child for child in node.children if child.kind != "path"]
+        children = [child for child in node.children if child.kind != "json"]
         nothing = (None,) * len(children)
         rows = [nothing if one is None else msgspec.structs.astuple(one) for one in objects]
         columns = list(zip(*rows, strict=True)) or [()] * len(children)
         return [self._array(child, column) for child, column in zip(children, columns, strict=True)]
 
-    def _array(self, node: Node, values: Sequence[Any]) -> Any:
+    def _array(self, node: ColumnNode, values: Sequence[Any]) -> Any:
         match node.kind:
             case "object":
                 return self._structs(node, values)
@@ -129,12 +129,12 @@ class ParquetFile:
             case "timestamp":
                 seconds = self._pa.array(values, self._pa.int64())
                 return seconds.cast(self._pa.timestamp("s", tz="UTC")).cast(self._type(node))
-            case "either":
+            case "union":
                 return self._pa.array([None if value is None else str(value) for value in values], self._pa.string())
             case _:
                 return self._pa.array(values, self._type(node))
 
-    def _structs(self, node: Node, objects: Sequence[Any]) -> Any:
+    def _structs(self, node: ColumnNode, objects: Sequence[Any]) -> Any:
         fields = list(self._struct(node))
         missing = self._pa.array([one is None for one in objects], self._pa.bool_())
         return self._pa.StructArray.from_arrays(self._members(node, objects), fields=fields, mask=missing)
@@ -146,10 +146,10 @@ class ParquetFile:
         offsets = [None if value is None else start for value, start in zip(values, starts, strict=False)]
         return self._pa.array([*offsets, starts[-1]], self._pa.int32())
 
-    def _struct(self, node: Node) -> Iterator[Any]:
+    def _struct(self, node: ColumnNode) -> Iterator[Any]:
         return (self._pa.field(child.name, self._type(child)) for child in node.children)
 
-    def _type(self, node: Node) -> Any:
+    def _type(self, node: ColumnNode) -> Any:
         """Give a column's type."""
         pa = self._pa
         match node.kind:
@@ -165,7 +165,7 @@ class ParquetFile:
                 return {"integer": pa.int64(), "boolean": pa.bool_()}.get(kind, pa.string())
 
 
-def _leaves(node: Node, before: str = "") -> Iterator[str]:
+def _leaves(node: ColumnNode, before: str = "") -> Iterator[str]:
     """Give the names of the columns that a file really has, as Parquet spells them."""
     for child in node.children:
         path = f"{before}{child.name}"

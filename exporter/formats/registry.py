@@ -10,10 +10,10 @@ from typing import Any, Self
 from exporter.compression import gzip_member, zstd_frame
 from exporter.errors import ConfigError, ContractError
 from exporter.extras import arrow, zstd
-from exporter.formats.csv import MARK, Rows
+from exporter.formats.csv import BYTE_ORDER_MARK, CsvEncoder
 from exporter.formats.facts import BY_NAME, SUFFIXES, FormatFacts, facts_of_file
 from exporter.formats.ndjson import lines
-from exporter.formats.selection import AS_SENT, Shape
+from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.formats.strict_readers import NO_CHECK, Strictness
 from exporter.model import Frame, Page
 from exporter.validation import check_kinds
@@ -45,7 +45,7 @@ class Format:
         """Whether contacts are rows of a table, and a header is their first."""
         return self.facts.has_rows
 
-    def found(self) -> Self:
+    def checked(self) -> Self:
         """Return itself, once it is sure that it can be written.
 
         Raises:
@@ -56,13 +56,17 @@ class Format:
         return self
 
     def encode(
-        self, page: Page, shape: Shape = AS_SENT, rows: Rows | None = None, strictness: Strictness = NO_CHECK
+        self,
+        page: Page,
+        selection: FieldSelection = EVERY_FIELD,
+        rows: CsvEncoder | None = None,
+        strictness: Strictness = NO_CHECK,
     ) -> Frame:
         """Encode one page, each contact in its shape. A page without contacts gives an empty frame.
 
         Args:
             page: the contacts.
-            shape: what is written of each.
+            selection: what is written of each.
             rows: makes them the rows of a table.
             strictness: normalizes what is written, or counts what strict readers refuse.
 
@@ -71,9 +75,11 @@ class Format:
         """
         found, lacking = set[str](), Counter[tuple[str, str]]()
         try:
-            records: Sequence[bytes] = [shape.of(record, found) for record in page.records] if shape else page.records
+            records: Sequence[bytes] = (
+                [selection.apply(record, found) for record in page.records] if selection else page.records
+            )
             records = strictness.of(records) if strictness else records
-            plain = rows.of(records, lacking) if rows else lines(records)
+            plain = rows.encode(records, lacking) if rows else lines(records)
         except (ValueError, RecursionError):  # they are JSON, so it is the only thing that can be wrong
             raise ContractError(
                 "a contact is nested too deeply to be taken apart: NDJSON without a choice of fields can hold it"
@@ -89,12 +95,12 @@ class Format:
             irregular=strictness.irregular,
         )
 
-    def header(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
+    def header(self, rows: CsvEncoder | None = None, *, bom: bool = False) -> Frame:
         """Encode what stands at the beginning of each file: nothing, or a table's header."""
-        plain = (MARK if bom else b"") + rows.header if rows else b""
+        plain = (BYTE_ORDER_MARK if bom else b"") + rows.header if rows else b""
         return Frame(self.compress(plain) if self.compress and plain else plain, 0, len(plain))
 
-    def empty(self, rows: Rows | None = None, *, bom: bool = False) -> Frame:
+    def empty(self, rows: CsvEncoder | None = None, *, bom: bool = False) -> Frame:
         """Encode no contact at all, into a file that is valid all the same: of a table its header."""
         return self.header(rows, bom=bom) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
 
@@ -111,12 +117,18 @@ NDJSON_ZSTD = Format(BY_NAME["ndjson.zst"], zstd_frame, zstd)
 CSV = Format(BY_NAME["csv"])
 CSV_GZIP = Format(BY_NAME["csv.gz"], gzip_member)
 PARQUET = Format(BY_NAME["parquet"], gzip_member, arrow, convert=_parquet)
-_FORMATS = {form.facts: form for form in (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)}
+_FORMATS = {
+    output_format.facts: output_format for output_format in (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)
+}
 _TEXTS = {"compression": (str, NoneType), "file_format": (str, NoneType)}
-_STREAMED = {(facts.kind, facts.compression): form for facts, form in _FORMATS.items() if not facts.is_converted}
+_STREAMED = {
+    (facts.kind, facts.compression): output_format
+    for facts, output_format in _FORMATS.items()
+    if not facts.is_converted
+}
 
 
-def format_of_name(name: str) -> Format:
+def format_for_name(name: str) -> Format:
     """Choose the format by a file name's suffix.
 
     Raises:
@@ -124,11 +136,11 @@ def format_of_name(name: str) -> Format:
     """
     facts = facts_of_file(name)
     if facts is not None and name not in SUFFIXES:
-        return _FORMATS[facts].found()
+        return _FORMATS[facts].checked()
     raise ConfigError(f"the output's name must end with one of {', '.join(SUFFIXES)}: {name!r} does not")
 
 
-def format_of_suffix(suffix: str) -> Format:
+def format_for_suffix(suffix: str) -> Format:
     """Find the format with a suffix.
 
     Raises:
@@ -136,11 +148,11 @@ def format_of_suffix(suffix: str) -> Format:
     """
     name = suffix.removeprefix(".")
     if name in BY_NAME:
-        return _FORMATS[BY_NAME[name]].found()
+        return _FORMATS[BY_NAME[name]].checked()
     raise ConfigError(f"the format must be one of {', '.join(BY_NAME)}, not {name!r}")
 
 
-def format_of_stream(compression: str | None, file_format: str | None = None) -> Format:
+def format_for_stream(compression: str | None, file_format: str | None = None) -> Format:
     """Choose the format of a stream.
 
     Args:
@@ -158,4 +170,4 @@ def format_of_stream(compression: str | None, file_format: str | None = None) ->
         raise ConfigError(f"the format of a stream must be 'ndjson' or 'csv', not {file_format!r}")
     if (file_format, compression) not in _STREAMED:
         raise ConfigError(f"compression must be 'gzip', 'zstd' (of ndjson) or None, not {compression!r}")
-    return _STREAMED[file_format, compression].found()
+    return _STREAMED[file_format, compression].checked()

@@ -35,8 +35,8 @@ class Field:
     meaning: str
     nullable: bool = False
     documented: bool = True
-    since: str | None = "2.0"
-    also: tuple[Type, ...] = ()
+    since_version: str | None = "2.0"
+    alternative_types: tuple[Type, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ def _fields() -> Iterator[Field]:
     yield from _engagement()
     yield from _devices()
     yield from _nested()
-    yield from _seen()
+    yield from _observed_fields()
 
 
 def _identity() -> Iterator[Field]:
@@ -64,11 +64,11 @@ def _identity() -> Iterator[Field]:
     yield Field("external_id", "string", "the id you gave it", nullable=True)
     yield Field("role", "string", "user or lead")
     yield Field("email", "string", "email address", nullable=True)
-    yield Field("email_domain", "string", "what follows the @ of its email", nullable=True, since=None)
+    yield Field("email_domain", "string", "what follows the @ of its email", nullable=True, since_version=None)
     yield Field("phone", "string", "phone number", nullable=True)
     yield Field("name", "string", "full name", nullable=True)
     owner = "id of the admin who owns it; a string on some contacts"
-    yield Field("owner_id", "integer", owner, nullable=True, also=("string",))
+    yield Field("owner_id", "integer", owner, nullable=True, alternative_types=("string",))
 
 
 def _engagement() -> Iterator[Field]:
@@ -137,7 +137,7 @@ def _embedded(name: str, kind: str, *, documented: bool = True) -> Iterator[Fiel
 
 def _expanded(name: str) -> Iterator[Field]:
     def field(path: str, kind: Type, meaning: str) -> Field:
-        return Field(f"{name}.{path}".rstrip("."), kind, meaning, nullable=True, documented=False, since=None)
+        return Field(f"{name}.{path}".rstrip("."), kind, meaning, nullable=True, documented=False, since_version=None)
 
     match name:
         case "tags":
@@ -162,9 +162,9 @@ def _expanded(name: str) -> Iterator[Field]:
             yield field("total_count", "integer", "how many there are")
 
 
-def _seen() -> Iterator[Field]:
+def _observed_fields() -> Iterator[Field]:
     def seen(path: str, kind: Type, meaning: str) -> Field:
-        return Field(path, kind, meaning, nullable=True, documented=False, since=None)
+        return Field(path, kind, meaning, nullable=True, documented=False, since_version=None)
 
     yield seen("unsubscribed_from_sms", "boolean", "it wants no text messages")
     yield seen("sms_consent", "boolean", "it agreed to text messages")
@@ -189,7 +189,7 @@ def _seen() -> Iterator[Field]:
     yield seen("location.country_code", "string", "country in three letters")
 
 
-FIELDS: tuple[Field, ...] = tuple(_fields())
+CONTACT_FIELDS: tuple[Field, ...] = tuple(_fields())
 """Every field that is known, those of the reference first."""
 
 
@@ -199,7 +199,7 @@ def fields_with(lists: Iterable[str]) -> tuple[Field, ...]:
     Args:
         lists: names of the completed lists: tags, notes, companies, subscriptions, segments.
     """
-    return (*FIELDS, *(field for name in lists for field in _expanded(name)))
+    return (*CONTACT_FIELDS, *(field for name in lists for field in _expanded(name)))
 
 
 BY_PATH = {field.path: field for field in fields_with(("tags", "notes", "companies", "subscriptions", "segments"))}
@@ -218,7 +218,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Intercom contact",
         "type": "object",
-        "properties": _properties("", FIELDS),
+        "properties": _properties("", CONTACT_FIELDS),
     }
 
 
@@ -227,7 +227,7 @@ def _properties(parent: str, fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def _schema_of(field: Field, fields: Sequence[Field]) -> dict[str, Any]:
-    types = [_JSON_TYPES.get(kind, kind) for kind in (field.type, *field.also)] + ["null"] * field.nullable
+    types = [_JSON_TYPES.get(kind, kind) for kind in (field.type, *field.alternative_types)] + ["null"] * field.nullable
     schema: dict[str, Any] = {"type": types if len(types) > 1 else types[0], "description": field.meaning}
     if field.type == "timestamp":
         schema["format"] = "unix-time"

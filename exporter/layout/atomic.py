@@ -16,7 +16,7 @@ from pathlib import Path
 
 from exporter.errors import SinkError
 from exporter.layout.disk_limits import FILE_SYNC, FOLDER_SYNC, MODES, record, recording, tolerating
-from exporter.layout.paths import pending_path
+from exporter.layout.paths import temporary_path
 
 _PRIVATE, _OTHERS = 0o600, 0o077
 PROBE = ".intercom-exporter-"
@@ -24,7 +24,7 @@ PROBE = ".intercom-exporter-"
 
 
 @contextmanager
-def writing(path: Path | None) -> Iterator[None]:
+def os_errors_as_sink_errors(path: Path | None) -> Iterator[None]:
     """Turn an `OSError` of the block into a `SinkError` that names the destination."""
     try:
         yield
@@ -84,7 +84,7 @@ def _make_private(descriptor: int) -> None:
         record(MODES)
 
 
-def put_in_place(pending: Path, path: Path) -> None:
+def replace_durably(pending: Path, path: Path) -> None:
     """Give a file that is on disk its name, in place of what had it.
 
     Durability:
@@ -95,13 +95,13 @@ def put_in_place(pending: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def prepare_file(path: Path, content: bytes) -> Path:
+def write_temporary(path: Path, content: bytes) -> Path:
     """Write what is to stand at `path` beside it, to be renamed later.
 
     Durability:
         The content is on disk, under the name returned.
     """
-    pending = pending_path(path)
+    pending = temporary_path(path)
     descriptor = open_private(pending)
     try:
         os.ftruncate(descriptor, 0)

@@ -12,17 +12,17 @@ import orjson
 
 from exporter.errors import CheckpointError
 from exporter.formats.facts import BY_NAME, CONVERTED
-from exporter.layout.atomic import prepare_file, put_in_place, remove
-from exporter.layout.paths import pending_path
+from exporter.layout.atomic import remove, replace_durably, write_temporary
+from exporter.layout.paths import temporary_path
 from exporter.model import FileSummary, Position, Summary, Timeline
 
 CHECKPOINT_VERSION = 1
-_LARGEST_BYTES = 1 << 26
+_MAX_BYTES = 1 << 26
 _MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class OutputSettings:
     """What decides an output's bytes: only a run with the same settings resumes.
 
     Attributes:
@@ -65,7 +65,7 @@ class Settings:
     csv_phones: bool = False
     records: str = "exact"
 
-    def differences(self, other: "Settings") -> str:
+    def differences(self, other: "OutputSettings") -> str:
         """Name the settings that differ, for a sentence; empty when none does.
 
         The page size is none of them where the bytes do not depend on it.
@@ -97,13 +97,13 @@ _NOT_SUMMED = ("base_url", "endpoint", "api_version", "per_page", "format")
 """Settings that a summary has in its source, or in its files' names."""
 
 
-def summary_settings(settings: Settings) -> dict[str, Any]:
+def summary_settings(settings: OutputSettings) -> dict[str, Any]:
     """Return settings under the names that a summary, and so a manifest, has for them."""
-    names = (one.name for one in dataclasses.fields(Settings) if one.name not in _NOT_SUMMED)
+    names = (one.name for one in dataclasses.fields(OutputSettings) if one.name not in _NOT_SUMMED)
     return {_SUMMARY_NAMES.get(name, name): getattr(settings, name) for name in names}
 
 
-def settings_of(summary: Summary, file_format: str) -> Settings:
+def settings_of(summary: Summary, file_format: str) -> OutputSettings:
     """Return the settings that a finished export was made with.
 
     Args:
@@ -111,8 +111,8 @@ def settings_of(summary: Summary, file_format: str) -> Settings:
         file_format: the suffix of its files without the dot.
     """
     source = summary.source
-    names = (one.name for one in dataclasses.fields(Settings) if one.name not in _NOT_SUMMED)
-    return Settings(
+    names = (one.name for one in dataclasses.fields(OutputSettings) if one.name not in _NOT_SUMMED)
+    return OutputSettings(
         base_url=source.base_url,
         endpoint=source.endpoint,
         api_version=source.api_version,
@@ -128,7 +128,7 @@ def csv_settings(raw: bool | None, *, bom: bool) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class JobProgress:
     """How far an export has got and what that took, all its runs together.
 
     Attributes:
@@ -189,13 +189,13 @@ class Checkpoint:
             None before its first byte.
     """
 
-    settings: Settings
-    figures: Figures
+    settings: OutputSettings
+    figures: JobProgress
     files: tuple[FileSummary, ...] = ()
     part: FileSummary | None = None
 
     @property
-    def is_written(self) -> bool:
+    def all_data_written(self) -> bool:
         """Whether nothing is to be appended any more: what is missing are names and the manifest."""
         position, limit = self.figures.position, self.settings.max_contacts
         return position.reached_end or (limit is not None and position.contacts >= limit)
@@ -212,9 +212,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
     figures["figures"]["timeline"] = orjson.Fragment(orjson.dumps(figures["figures"]["timeline"]))  # on one line
     content = orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
-        put_in_place(prepare_file(path, content), path)
+        replace_durably(write_temporary(path, content), path)
     except OSError:
-        remove(pending_path(path))
+        remove(temporary_path(path))
         raise
     return len(content)
 
@@ -227,14 +227,14 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST_BYTES).removeprefix(codecs.BOM_UTF8)  # an editor may have saved it again
+            content = file.read(_MAX_BYTES).removeprefix(codecs.BOM_UTF8)  # an editor may have saved it again
     except FileNotFoundError:
         return None
     try:
         version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("checkpoint_version")
         if version is not None and bytes(version) == b"%d" % CHECKPOINT_VERSION:
             checkpoint = msgspec.json.decode(content, type=Checkpoint)
-            if _adds_up(checkpoint):
+            if _is_consistent(checkpoint):
                 return checkpoint
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
@@ -243,7 +243,7 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     )
 
 
-def _adds_up(checkpoint: Checkpoint) -> bool:
+def _is_consistent(checkpoint: Checkpoint) -> bool:
     """Whether it makes sense: the files together are what the position says, and it is clear where to resume."""
     figures, position = checkpoint.figures, checkpoint.figures.position
     files = (*checkpoint.files, *((checkpoint.part,) if checkpoint.part else ()))
@@ -252,19 +252,19 @@ def _adds_up(checkpoint: Checkpoint) -> bool:
         sums.append(("bytes", "written_bytes"))
     goes_on = position.next_cursor is not None
     return (
-        all(map(_counts, (figures, position, *files)))
+        all(map(_in_range, (figures, position, *files)))
         and all(sum(getattr(file, mine) for file in files) == getattr(position, whole) for mine, whole in sums)
         and not (position.reached_end and goes_on)
-        and ((position.pages > 0 and checkpoint.is_written) or goes_on == (position.pages > 0))
+        and ((position.pages > 0 and checkpoint.all_data_written) or goes_on == (position.pages > 0))
         and figures.runs >= 1
-        and figures.timeline.is_possible
+        and figures.timeline.is_valid
     )
 
 
-def _counts(figures: Figures | Position | FileSummary) -> bool:
+def _in_range(figures: JobProgress | Position | FileSummary) -> bool:
     """Whether all its numbers are such as can be counted to."""
     values = [getattr(figures, name) for name in figures.__slots__]
-    if isinstance(figures, Figures):
+    if isinstance(figures, JobProgress):
         values += (*figures.retries.values(), *figures.lists_missing_causes.values(), *figures.corrections.values())
         values += (count for kinds in figures.schema_drift.values() for count in kinds.values())
     return all(0 <= value < _MOST for value in values if isinstance(value, int | float))

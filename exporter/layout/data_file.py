@@ -14,8 +14,8 @@ from exporter.extras import arrow, zstd
 from exporter.formats.facts import CONVERTED, GZIP_SUFFIX, ZSTD_SUFFIX, facts_of_file
 
 _BATCH = 100
-_LARGEST_CHUNK_BYTES = 1 << 27  # a row group has 32 MB and one contact at most
-_PIECE_BYTES = 128 * 1024
+_MAX_CHUNK_BYTES = 1 << 27  # a row group has 32 MB and one contact at most
+_CHUNK_BYTES = 128 * 1024
 _COMPRESSED_BYTES = 32 * 1024  # a byte of deflate becomes 1,032 at most: a bomb inflates 34 MB at a time
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _Kind = tuple[Callable[[], Any], Callable[[], tuple[type[Exception], ...]], str]
@@ -26,7 +26,7 @@ INFLATERS: dict[str, _Kind] = {
 """By suffix: what begins to inflate, what it raises, and what it is called."""
 
 
-class Contents:
+class DataFile:
     """A data file, read once from its beginning to its end, never through a link.
 
     Args:
@@ -47,24 +47,24 @@ class Contents:
         self.sha256 = hashlib.sha256()
         self.failure: str | None = None
         self.is_unreadable = False
-        self.damage: str | None = None
+        self.corruption: str | None = None
         self.path = path
         self._suffix = path.suffix if suffix is None else suffix
         self._is_compressed = self._suffix in INFLATERS
         self._inflater: Any = None
 
-    def pieces(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """Give its content, inflated, in small pieces and as far as that can be had; a piece may be empty."""
         try:
-            with open_plainly(self.path) as file:
-                while chunk := file.read(_COMPRESSED_BYTES if self._is_compressed else _PIECE_BYTES):
+            with open_regular(self.path) as file:
+                while chunk := file.read(_COMPRESSED_BYTES if self._is_compressed else _CHUNK_BYTES):
                     self.bytes += len(chunk)
                     self.sha256.update(chunk)
                     yield from self._inflated(chunk) if self._is_compressed else (chunk,)
         except OSError as exc:
-            self.failure, self.is_unreadable = failure_of(exc), is_unreadable(exc)
-        if self._inflater is not None and self.damage is None:
-            self.damage = "is truncated"
+            self.failure, self.is_unreadable = describe_os_error(exc), is_unreadable(exc)
+        if self._inflater is not None and self.corruption is None:
+            self.corruption = "is truncated"
 
     @property
     def has_rows(self) -> bool:
@@ -77,40 +77,40 @@ class Contents:
         """Whether it has contacts in columns, not in lines."""
         return self._suffix == CONVERTED
 
-    def raw(self) -> Iterator[list[bytes]]:
+    def raw_records(self) -> Iterator[list[bytes]]:
         """Yield the contacts of a table, some at a time."""
         pa, parquet = arrow()
         try:
-            with open_plainly(self.path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
-                if not is_ours(table, pa.string()):
+            with open_regular(self.path) as file, parquet.ParquetFile(file, pre_buffer=False) as table:
+                if not has_raw_column(table, pa.string()):
                     raise LookupError  # noqa: TRY301 - not what is looked for, like a missing column
                 for batch in table.iter_batches(_BATCH, columns=["raw"], use_threads=False):
                     yield [line_of(text) for text in batch.column(0).to_pylist()]
         except (pa.ArrowException, OSError, LookupError, TypeError, UnicodeError):
-            self.damage = "is damaged, or no Parquet with contacts"
+            self.corruption = "is damaged, or no Parquet with contacts"
 
     def _inflated(self, chunk: bytes) -> Iterator[bytes]:
         """Inflate a piece of one member or frame after the other."""
         begin, errors, what = INFLATERS[self._suffix]
-        rest = chunk if self.damage is None else b""
+        rest = chunk if self.corruption is None else b""
         try:
             while rest:
                 inflater = self._inflater or begin()
-                yield from all_of(inflater, rest)
+                yield from inflate_chunks(inflater, rest)
                 self._inflater, rest = (None, inflater.unused_data) if inflater.eof else (inflater, b"")
         except errors():
-            self.damage = f"is damaged, or followed by something that is not {what}"
+            self.corruption = f"is damaged, or followed by something that is not {what}"
 
 
-def is_ours(table: Any, text: Any) -> bool:
+def has_raw_column(table: Any, text: Any) -> bool:
     """Whether the contacts in a table are such as we write: text, plain, and not more of it than fits in memory."""
     if table.schema_arrow.field("raw").type != text:
         return False
     metadata = table.metadata
-    place = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == "raw")
-    chunks = (metadata.row_group(number).column(place) for number in range(metadata.num_row_groups))
+    column = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == "raw")
+    chunks = (metadata.row_group(number).column(column) for number in range(metadata.num_row_groups))
     return all(
-        set(chunk.encodings) <= {"PLAIN", "RLE"} and chunk.total_uncompressed_size <= _LARGEST_CHUNK_BYTES
+        set(chunk.encodings) <= {"PLAIN", "RLE"} and chunk.total_uncompressed_size <= _MAX_CHUNK_BYTES
         for chunk in chunks
     )
 
@@ -122,19 +122,19 @@ def line_of(record: str) -> bytes:
     return record.encode()
 
 
-def all_of(inflater: Any, content: bytes) -> Iterator[bytes]:
+def inflate_chunks(inflater: Any, content: bytes) -> Iterator[bytes]:
     """Give what a piece inflates to, in pieces that are small, though a bomb be large."""
     if hasattr(inflater, "needs_input"):  # zstd has no bound of its own
-        yield inflater.decompress(content, _PIECE_BYTES)
+        yield inflater.decompress(content, _CHUNK_BYTES)
         while not (inflater.eof or inflater.needs_input):
-            yield inflater.decompress(b"", _PIECE_BYTES)
+            yield inflater.decompress(b"", _CHUNK_BYTES)
         return
     inflated = inflater.decompress(content)
-    for at in range(0, len(inflated), _PIECE_BYTES):
-        yield inflated[at : at + _PIECE_BYTES]
+    for at in range(0, len(inflated), _CHUNK_BYTES):
+        yield inflated[at : at + _CHUNK_BYTES]
 
 
-def open_plainly(path: Path) -> io.FileIO:
+def open_regular(path: Path) -> io.FileIO:
     """Open a regular file for reading, never through a link.
 
     Raises:
@@ -152,7 +152,7 @@ def is_unreadable(exc: OSError) -> bool:
     return exc.errno not in (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)
 
 
-def failure_of(exc: OSError) -> str:
+def describe_os_error(exc: OSError) -> str:
     """Say why a file could not be read; completes "the file …"."""
     if isinstance(exc, FileNotFoundError):
         return "is missing"

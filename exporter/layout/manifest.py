@@ -11,8 +11,8 @@ from exporter.model import FileSummary, SourceSummary, Summary
 
 MANIFEST_VERSION = 1
 _MOST = 2**53
-_LONGEST_NAME_BYTES = 255
-_ONLY_WHERE_SET = (
+_MAX_NAME_BYTES = 255
+_OMITTED_WHEN_DEFAULT = (
     *("limited_to_contacts", "shortfall", "part_contacts", "part_bytes"),
     *("fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"),
     *("expanded", "tag_names", "lists_expanded", "lists_missing", "lists_missing_causes"),
@@ -28,7 +28,7 @@ NOT_LISTED = "archived, deleted and merged contacts are not listed by the API"
 def encode_manifest(summary: Summary) -> bytes:
     """Write a summary as a manifest's JSON."""
     figures: dict[str, Any] = dataclasses.asdict(summary)
-    for name in _ONLY_WHERE_SET:
+    for name in _OMITTED_WHEN_DEFAULT:
         if figures[name] == _UNSET[name]:
             del figures[name]
     figures["retries"] = dict(sorted(summary.retries.items()))
@@ -49,10 +49,10 @@ def decode_manifest(content: bytes) -> Summary | None:
         summary = msgspec.json.decode(content, type=Summary)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return summary if _is_possible(summary) else None
+    return summary if _is_valid(summary) else None
 
 
-def _is_possible(summary: Summary) -> bool:
+def _is_valid(summary: Summary) -> bool:
     """Whether all its numbers are such as can be counted to, and its names such as a file can have."""
     figures: list[SourceSummary | Summary | FileSummary] = [summary.source, summary, *summary.files]
     numbers = [
@@ -62,7 +62,7 @@ def _is_possible(summary: Summary) -> bool:
     numbers += (count for kinds in summary.schema_drift.values() for count in kinds.values())
     names = [file.name for file in summary.files]
     return (
-        summary.timeline.is_possible
+        summary.timeline.is_valid
         and all(0 <= number < _MOST for number in numbers)
-        and all(len(name.encode(errors="surrogatepass")) <= _LONGEST_NAME_BYTES for name in names)
+        and all(len(name.encode(errors="surrogatepass")) <= _MAX_NAME_BYTES for name in names)
     )

@@ -17,7 +17,7 @@ _PARTS_STEM = "contacts"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OutputPaths:
     """The names of an output's files.
 
     Attributes:
@@ -28,55 +28,55 @@ class Place:
 
     path: Path
     suffix: str
-    parts: bool = False
+    is_folder: bool = False
 
     @property
     def folder(self) -> Path:
         """The folder that holds all of them."""
-        return self.path if self.parts else self.path.parent
+        return self.path if self.is_folder else self.path.parent
 
     def file(self, number: int) -> Path:
         """Name a finished data file, counted from 1; a single file is number 1."""
-        return self.path / f"{_PARTS_STEM}-{number:05}{self.suffix}" if self.parts else self.path
+        return self.path / f"{_PARTS_STEM}-{number:05}{self.suffix}" if self.is_folder else self.path
 
     def part(self, number: int) -> Path:
         """Name a data file while it is written."""
         return part_path(self._hidden(number))
 
     @property
-    def converts(self) -> bool:
+    def is_converted(self) -> bool:
         """Whether a part is only a journal of lines, of which the data file is made once it is full."""
         return self.suffix == CONVERTED
 
-    def unnamed(self, number: int) -> Path:
+    def staging(self, number: int) -> Path:
         """Name a data file that is finished, but for its name."""
-        return pending_path(self._hidden(number)) if self.converts else self.part(number)
+        return temporary_path(self._hidden(number)) if self.is_converted else self.part(number)
 
     def _hidden(self, number: int) -> Path:
         """Name a data file so that readers of a folder skip it."""
-        return self.path / f"_{self.file(number).name}" if self.parts else self.path
+        return self.path / f"_{self.file(number).name}" if self.is_folder else self.path
 
     @property
     def checkpoint(self) -> Path:
         """The file that says how far an unfinished export has got."""
-        return self.path / CHECKPOINT if self.parts else self.path.with_name(f"{self.path.name}.checkpoint.json")
+        return self.path / CHECKPOINT if self.is_folder else self.path.with_name(f"{self.path.name}.checkpoint.json")
 
     @property
     def manifest(self) -> Path:
         """The file that vouches for a finished export."""
-        return self.path / MANIFEST if self.parts else manifest_path(self.path)
+        return self.path / MANIFEST if self.is_folder else manifest_path(self.path)
 
     def names_of(self, path: Path) -> tuple[Path, ...]:
         """Return all names that versions gave the manifest or the checkpoint, the oldest first."""
-        return (old_name(path), path) if self.parts else (path,)
+        return (old_name(path), path) if self.is_folder else (path,)
 
     @property
     def services(self) -> set[Path]:
         """The files besides the data, each with its temporary name, under the names of all versions."""
         names = {*self.names_of(self.manifest), *self.names_of(self.checkpoint)}
-        return names | set(map(pending_path, names))
+        return names | set(map(temporary_path, names))
 
-    def number_of(self, name: str) -> int | None:
+    def part_number(self, name: str) -> int | None:
         """Give the number of the data file or part that a name in a folder of parts means, None for other names."""
         match = _DATA_FILE.fullmatch(name)
         return int(match[1]) if match else None
@@ -96,10 +96,10 @@ def old_name(path: Path) -> Path:
     return path.with_name(path.name.removeprefix("_"))
 
 
-def standing(place: Place, path: Path) -> Path:
+def standing(paths: OutputPaths, path: Path) -> Path:
     """Return under which name a file of a folder of parts is there: its own, unless there is only the old one."""
     old = old_name(path)
-    return old if place.parts and not os.path.lexists(path) and os.path.lexists(old) else path
+    return old if paths.is_folder and not os.path.lexists(path) and os.path.lexists(old) else path
 
 
 def manifest_path(path: Path) -> Path:
@@ -112,15 +112,15 @@ def part_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def pending_path(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """Name a small file while it is prepared."""
     return path.with_name(f"{path.name}.tmp")
 
 
-def means_a_folder(path: str | os.PathLike[str]) -> bool:
+def is_folder_output(path: str | os.PathLike[str]) -> bool:
     """Whether an output is a folder of parts: it ends with a slash, or is one already and not called like a file."""
     text = os.fspath(path)
     try:
         return text.endswith(os.sep) or (not text.endswith(tuple(SUFFIXES)) and Path(path).is_dir())
-    except OSError:  # what is wrong with it, `inspect` will say
+    except OSError:  # what is wrong with it, `find_existing` will say
         return False

@@ -4,39 +4,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.formats.facts import GZIP_SUFFIX
-from exporter.layout.data_file import Contents
-from exporter.layout.paths import Place
+from exporter.layout.data_file import DataFile
+from exporter.layout.paths import OutputPaths
 
 
-def read_back(place: Place, *, has_part: bool) -> Iterator[list[bytes]]:
+def read_back(paths: OutputPaths, *, has_part: bool) -> Iterator[list[bytes]]:
     """Yield all contacts that are written, some at a time. Blocks. Not of CSV.
 
     Args:
-        place: where the output is.
+        paths: where the output is.
         has_part: whether its last part is not finished.
 
     Raises:
         OSError: a file cannot be read to its end.
     """
-    for path, suffix in _files(place, has_part=has_part):
-        contents = Contents(path, suffix)
-        yield from contents.raw() if contents.is_table else _of_lines(contents)
-        if contents.failure or contents.damage:
-            raise OSError(contents.failure or contents.damage)
+    for path, suffix in _files(paths, has_part=has_part):
+        contents = DataFile(path, suffix)
+        yield from contents.raw_records() if contents.is_table else _of_lines(contents)
+        if contents.failure or contents.corruption:
+            raise OSError(contents.failure or contents.corruption)
 
 
-def _files(place: Place, *, has_part: bool) -> Iterator[tuple[Path, str]]:
+def _files(paths: OutputPaths, *, has_part: bool) -> Iterator[tuple[Path, str]]:
     """Yield the files, and what the content of each is known by."""
     number = 1
-    while place.file(number).exists() if place.parts else not has_part and number == 1:
-        yield place.file(number), place.file(number).suffix
+    while paths.file(number).exists() if paths.is_folder else not has_part and number == 1:
+        yield paths.file(number), paths.file(number).suffix
         number += 1
     if has_part:  # of Parquet it is a journal
-        yield place.part(number), GZIP_SUFFIX if place.converts else place.file(number).suffix
+        yield paths.part(number), GZIP_SUFFIX if paths.is_converted else paths.file(number).suffix
 
 
-def _of_lines(contents: Contents) -> Iterator[list[bytes]]:
+def _of_lines(contents: DataFile) -> Iterator[list[bytes]]:
     rest = b""
-    for piece in contents.pieces():
+    for piece in contents.chunks():
         *lines, rest = (rest + piece).split(b"\n") if b"\n" in piece else [rest + piece]
         yield lines

@@ -8,7 +8,7 @@ from exporter.model import Position
 
 
 @dataclass(frozen=True, slots=True)
-class Requested:
+class RequestFinished:
     """A request has ended, well or not; one that was cancelled is not told of.
 
     Attributes:
@@ -31,7 +31,7 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class RetryScheduled:
     """A request failed in a passing way and will be sent again.
 
     Attributes:
@@ -48,7 +48,7 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class RateLimited:
     """Our share of the API's rate-limit window is used up.
 
     Attributes:
@@ -106,24 +106,24 @@ class VersionMismatch:
         echoed: the version the API named.
     """
 
-    asked: str
-    echoed: str
+    requested: str
+    reported: str
 
 
 @dataclass(frozen=True, slots=True)
-class AttributesUntold:
+class AttributeNamesUnavailable:
     """The API does not tell this token the names of custom attributes: a table has them in one column, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
-class OldVersion:
+class LegacyApiVersion:
     """The version asked for is one of 1.x: it lists leads alone, 10,000 of them at most.
 
     Attributes:
         asked: the version.
     """
 
-    asked: str
+    requested: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +149,13 @@ class FieldsNotFound:
 
 
 Event: TypeAlias = (
-    AttributesUntold
+    AttributeNamesUnavailable
     | DiskLimited
     | FieldsNotFound
-    | OldVersion
-    | Requested
-    | Retrying
-    | Waiting
+    | LegacyApiVersion
+    | RequestFinished
+    | RetryScheduled
+    | RateLimited
     | PageWritten
     | Resumed
     | Committed
@@ -163,21 +163,21 @@ Event: TypeAlias = (
 )
 Observer: TypeAlias = Callable[[Event], None]
 
-NAMES: dict[type, str] = {
-    AttributesUntold: "attributes_untold",
+EVENT_NAMES: dict[type, str] = {
+    AttributeNamesUnavailable: "attribute_names_unavailable",
     DiskLimited: "disk_limited",
     FieldsNotFound: "fields_not_found",
     PageWritten: "page",
-    Requested: "request",
+    RequestFinished: "request",
     Resumed: "resumed",
     Committed: "checkpoint",
-    Retrying: "retry",
-    Waiting: "waiting",
+    RetryScheduled: "retry",
+    RateLimited: "waiting",
     VersionMismatch: "version_mismatch",
-    OldVersion: "old_version",
+    LegacyApiVersion: "legacy_api_version",
 }
 """What the events are called outside of Python."""
 
 
-def ignore(_event: Event) -> None:
+def null_observer(_event: Event) -> None:
     """Observe nothing: the default observer."""

@@ -10,17 +10,17 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.observe.events import (
-    AttributesUntold,
+    AttributeNamesUnavailable,
     DiskLimited,
     Event,
     FieldsNotFound,
+    LegacyApiVersion,
     Observer,
-    OldVersion,
-    Requested,
+    RateLimited,
+    RequestFinished,
     Resumed,
-    Retrying,
+    RetryScheduled,
     VersionMismatch,
-    Waiting,
 )
 from exporter.text import count
 
@@ -63,17 +63,17 @@ def _without_cursor(event: Event) -> Event:
     return event
 
 
-def _request(event: Requested) -> str:
+def _request(event: RequestFinished) -> str:
     answer = event.cause if event.status is None else event.status
     named = f", request {event.request_id}" if event.request_id else ""
     return f"{event.method} {event.path} {answer} in {event.duration_s:.3f} s, {event.bytes:,} bytes{named}"
 
 
-def _retry(event: Retrying) -> str:
+def _retry(event: RetryScheduled) -> str:
     return f"{event.detail}; attempt {event.attempt + 1} follows in {event.wait_s:.1f} s"
 
 
-def _wait(event: Waiting) -> str:
+def _wait(event: RateLimited) -> str:
     return f"waiting {event.wait_s:.1f} s for the API's next window (limit {event.window_limit:,})"
 
 
@@ -85,12 +85,12 @@ def _not_found(event: FieldsNotFound) -> str:
     return f"no contact of the first page has {', '.join(map(repr, event.fields))}: are the names right?"
 
 
-def _old_version(event: OldVersion) -> str:
-    return f"version {event.asked} of the API lists leads alone, and at most 10,000: 2.x lists all contacts"
+def _old_version(event: LegacyApiVersion) -> str:
+    return f"version {event.requested} of the API lists leads alone, and at most 10,000: 2.x lists all contacts"
 
 
 def _other_version(event: VersionMismatch) -> str:
-    return f"asked for API version {event.asked}, the API answered in {event.echoed}"
+    return f"asked for API version {event.requested}, the API answered in {event.reported}"
 
 
 def _limited(event: DiskLimited) -> str:
@@ -98,13 +98,13 @@ def _limited(event: DiskLimited) -> str:
 
 
 _TOLD: dict[type, tuple[int, Callable[[Any], str | None]]] = {
-    Requested: (logging.DEBUG, _request),
-    Waiting: (logging.INFO, _wait),
+    RequestFinished: (logging.DEBUG, _request),
+    RateLimited: (logging.INFO, _wait),
     Resumed: (logging.INFO, _going_on),
-    Retrying: (logging.WARNING, _retry),
-    OldVersion: (logging.WARNING, _old_version),
+    RetryScheduled: (logging.WARNING, _retry),
+    LegacyApiVersion: (logging.WARNING, _old_version),
     FieldsNotFound: (logging.WARNING, _not_found),
     VersionMismatch: (logging.WARNING, _other_version),
     DiskLimited: (logging.WARNING, _limited),
-    AttributesUntold: (logging.WARNING, lambda _event: _UNTOLD),
+    AttributeNamesUnavailable: (logging.WARNING, lambda _event: _UNTOLD),
 }

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from exporter.errors import ConfigError
 from exporter.extras import prometheus_client
 from exporter.model import Position
-from exporter.observe.events import Committed, Event, Observer, PageWritten, Requested, Resumed, Retrying, Waiting
+from exporter.observe.events import (
+    Committed,
+    Event,
+    Observer,
+    PageWritten,
+    RateLimited,
+    RequestFinished,
+    Resumed,
+    RetryScheduled,
+)
 from exporter.validation import check_callable
 
 if TYPE_CHECKING:
@@ -68,7 +77,7 @@ class Metrics:
         self.calls = gauge("rate_limit_calls", "Calls in a rate-limit window.")
         self.checkpoint_at = gauge("last_checkpoint_timestamp_seconds", "When the latest checkpoint was written.")
 
-    def of(self, output: str) -> Observer:
+    def observer(self, output: str) -> Observer:
         """Return an observer that counts what happens to an output.
 
         Args:
@@ -92,15 +101,15 @@ class _Observer:
         match event:
             case PageWritten():
                 self._count(event)
-            case Requested():
+            case RequestFinished():
                 metrics.requests.labels(output, event.path, str(event.status or event.cause)).inc()
                 metrics.request_duration.labels(output, event.path).observe(event.duration_s)
                 metrics.received_bytes.labels(output).inc(event.bytes)
-            case Retrying():
+            case RetryScheduled():
                 metrics.retries.labels(output, event.cause).inc()
                 if event.cause == "http_429":
                     metrics.rate_limit_wait.labels(output).inc(event.wait_s)
-            case Waiting():
+            case RateLimited():
                 metrics.rate_limit_wait.labels(output).inc(event.wait_s)
             case Committed():
                 metrics.checkpoint_at.labels(output).set(metrics.clock())

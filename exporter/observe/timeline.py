@@ -4,11 +4,11 @@ from typing import TypeVar
 
 from exporter.model import Timeline
 
-MOST_SLICES = 120
+MAX_SLICES = 120
 Number = TypeVar("Number", int, float)
 
 
-class Pace:
+class TimelineRecorder:
     """Counts what happens in slices of time, which get longer when there would be too many.
 
     Args:
@@ -35,11 +35,11 @@ class Pace:
             waited_s: seconds waited for the rate limit in this run so far.
         """
         self._ran_s = self._began_at_s + max(at_s, 0.0)
-        place = self._place(self._ran_s)  # which may make the slices anew
+        place = self._slice_index(self._ran_s)  # which may make the slices anew
         self._contacts[place] += contacts
-        self.catch_up(retries, waited_s)
+        self.record_traffic(retries, waited_s)
 
-    def catch_up(self, retries: int, waited_s: float) -> None:
+    def record_traffic(self, retries: int, waited_s: float) -> None:
         """Count what was repeated and waited for since the latest page, into the slice of that page.
 
         Args:
@@ -48,7 +48,7 @@ class Pace:
         """
         if (retries, waited_s) == (self._retries_before, self._waited_before_s):
             return
-        place = self._place(self._ran_s)
+        place = self._slice_index(self._ran_s)
         self._retries[place] += retries - self._retries_before
         self._waited_s[place] += waited_s - self._waited_before_s
         self._retries_before, self._waited_before_s = retries, waited_s
@@ -63,13 +63,13 @@ class Pace:
             round(self._ran_s, 3),
         )
 
-    def _place(self, at_s: float) -> int:
+    def _slice_index(self, at_s: float) -> int:
         """Find the slice of a moment, with room made for it."""
-        while (place := int(at_s / self._slice_s)) >= MOST_SLICES:
+        while (place := int(at_s / self._slice_s)) >= MAX_SLICES:
             self._slice_s *= 2
-            self._contacts = _folded(self._contacts)
-            self._retries = _folded(self._retries)
-            self._waited_s = _folded(self._waited_s)
+            self._contacts = _merge_pairs(self._contacts)
+            self._retries = _merge_pairs(self._retries)
+            self._waited_s = _merge_pairs(self._waited_s)
         missing = place + 1 - len(self._contacts)
         self._contacts += [0] * missing
         self._retries += [0] * missing
@@ -77,6 +77,6 @@ class Pace:
         return place
 
 
-def _folded(numbers: list[Number]) -> list[Number]:
+def _merge_pairs(numbers: list[Number]) -> list[Number]:
     """Add up each two neighbours."""
     return [sum(numbers[at : at + 2]) for at in range(0, len(numbers), 2)]

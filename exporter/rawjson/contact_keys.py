@@ -7,7 +7,7 @@ from operator import itemgetter
 
 import msgspec
 
-from exporter.rawjson.objects import Members, text_of
+from exporter.rawjson.objects import RawObject, decode_string
 
 KEY_BYTES = 12
 """Length of a key. Equal ids have equal keys; those of two that differ are equal in 1 case of 2^96."""
@@ -72,16 +72,16 @@ def _key(record: bytes) -> bytes:
     try:
         value = bytes(_decode(record).id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = _id_slowly(record)
+        value = _id_slow(record)
     if value.startswith(b'"'):
-        return _key_of(text_of(value))
+        return _key_of(decode_string(value))
     return _key_of(value.decode()) if _INTEGER.fullmatch(value) else b""
 
 
-def _id_slowly(record: bytes) -> bytes:
+def _id_slow(record: bytes) -> bytes:
     """Return the id's JSON of a record that a fast parser refuses, such as one with a lone surrogate."""
     try:
-        return Members.of(record).last("id") or b""
+        return RawObject.parse(record).last("id") or b""
     except (ValueError, RecursionError):
         return b""
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from exporter.rawjson.scanner import cut_items, cut_members
+from exporter.rawjson.scanner import split_items, split_members
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
@@ -20,7 +20,7 @@ _SHAPES = 256  # contacts of one workspace come in few sets of keys
 _ORDINARY_BYTES = 16 * 1024  # the keys of what is larger are not kept: they could be of any length
 
 
-class Layout:
+class ObjectLayout:
     """What objects with the same keys in the same order have in common.
 
     Attributes:
@@ -30,16 +30,16 @@ class Layout:
         steps: for whoever looks up paths in such objects: what was found out already, by what was asked.
     """
 
-    __slots__ = ("before", "extras", "places", "steps")
+    __slots__ = ("offsets", "overheads", "path_cache", "positions")
 
-    def __init__(self, places: Mapping[str, tuple[int, ...]], extras: tuple[int, ...]) -> None:
-        self.places = places
-        self.extras = extras
-        self.before = tuple(accumulate(extras, initial=1))
-        self.steps: dict[Any, Any] = {}
+    def __init__(self, positions: Mapping[str, tuple[int, ...]], overheads: tuple[int, ...]) -> None:
+        self.positions = positions
+        self.overheads = overheads
+        self.offsets = tuple(accumulate(overheads, initial=1))
+        self.path_cache: dict[Any, Any] = {}
 
 
-class Members:
+class RawObject:
     """A JSON object without white space between its tokens, and where each of its members lies.
 
     Args:
@@ -50,14 +50,14 @@ class Members:
 
     __slots__ = ("_starts", "layout", "sizes", "text")
 
-    def __init__(self, text: bytes, layout: Layout, sizes: list[int]) -> None:
+    def __init__(self, text: bytes, layout: ObjectLayout, sizes: list[int]) -> None:
         self.text = text
         self.layout = layout
         self.sizes = sizes
         self._starts: list[int] | None = None
 
     @classmethod
-    def of(cls, value: bytes) -> "Members":
+    def parse(cls, value: bytes) -> "RawObject":
         """Find the members of an object. What stands between them, white space, is lost; nothing within them is.
 
         Raises:
@@ -67,65 +67,65 @@ class Members:
             found = _object.decode(value)
             layout = (_layout if len(value) <= _ORDINARY_BYTES else _layout.__wrapped__)(tuple(found))
         except _REFUSED:  # a lone surrogate, for one
-            return cls._slowly(value)
+            return cls._parse_slow(value)
         sizes = list(map(len, found.values()))
         # The keys were decoded, and of repeated ones the last is left. Any other spelling than the one that is
         # counted here is longer: what is as long is the same.
-        same = layout.before[-1] + sum(sizes) + (not sizes) == len(value)
-        return cls(value, layout, sizes) if same else cls._slowly(value)
+        same = layout.offsets[-1] + sum(sizes) + (not sizes) == len(value)
+        return cls(value, layout, sizes) if same else cls._parse_slow(value)
 
     @classmethod
-    def _slowly(cls, value: bytes) -> "Members":
-        members = cut_members(value.decode())
+    def _parse_slow(cls, value: bytes) -> "RawObject":
+        members = split_members(value.decode())
         found: dict[str, list[int]] = {}
-        for place, (key, _) in enumerate(members):
-            found.setdefault(text_of(key), []).append(place)
+        for position, (key, _) in enumerate(members):
+            found.setdefault(decode_string(key), []).append(position)
         places = {key: tuple(where) for key, where in found.items()}
         text = join_members(b"%b:%b" % member for member in members)
-        layout = Layout(places, tuple(len(key) + 2 for key, _ in members))
+        layout = ObjectLayout(places, tuple(len(key) + 2 for key, _ in members))
         return cls(text, layout, [len(content) for _, content in members])
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     @property
-    def places(self) -> Mapping[str, tuple[int, ...]]:
+    def positions(self) -> Mapping[str, tuple[int, ...]]:
         """By key, which members have it, from 0; more than one where it is repeated."""
-        return self.layout.places
+        return self.layout.positions
 
-    def _start(self, place: int) -> int:
+    def _start(self, position: int) -> int:
         """Return where a member begins, or where one more would."""
         if len(self.sizes) <= _MANY:
-            return self.layout.before[place] + sum(self.sizes[:place])
+            return self.layout.offsets[position] + sum(self.sizes[:position])
         if self._starts is None:  # of many members somebody may want many
-            self._starts = list(accumulate(map(add, self.sizes, self.layout.extras), initial=1))
-        return self._starts[place]
+            self._starts = list(accumulate(map(add, self.sizes, self.layout.overheads), initial=1))
+        return self._starts[position]
 
-    def member(self, place: int) -> bytes:
+    def member(self, position: int) -> bytes:
         """Return a member as it stands."""
-        start = self._start(place)
-        return self.text[start : start + self.layout.extras[place] - 1 + self.sizes[place]]
+        start = self._start(position)
+        return self.text[start : start + self.layout.overheads[position] - 1 + self.sizes[position]]
 
-    def value(self, place: int) -> bytes:
+    def value(self, position: int) -> bytes:
         """Return a member's value as it stands."""
-        start = self._start(place) + self.layout.extras[place] - 1
-        return self.text[start : start + self.sizes[place]]
+        start = self._start(position) + self.layout.overheads[position] - 1
+        return self.text[start : start + self.sizes[position]]
 
-    def with_value(self, place: int, value: bytes) -> bytes:
+    def with_value(self, position: int, value: bytes) -> bytes:
         """Return a member with another value."""
-        start = self._start(place)
-        return self.text[start : start + self.layout.extras[place] - 1] + value
+        start = self._start(position)
+        return self.text[start : start + self.layout.overheads[position] - 1] + value
 
     def values(self, key: str) -> list[bytes]:
         """Return the values below a key: one, or none, or several where it is repeated."""
-        return [self.value(place) for place in self.layout.places.get(key, ())]
+        return [self.value(position) for position in self.layout.positions.get(key, ())]
 
     def last(self, key: str) -> bytes | None:
         """Return the value below a key, the last one where it is repeated, as parsers do; None without it."""
-        places = self.layout.places.get(key)
+        places = self.layout.positions.get(key)
         return self.value(places[-1]) if places else None
 
-    def patched(self, pieces: Mapping[int, bytes | None], *more: bytes) -> bytes:
+    def replace_members(self, pieces: Mapping[int, bytes | None], *more: bytes) -> bytes:
         """Put the object together again.
 
         Args:
@@ -133,22 +133,22 @@ class Members:
             more: members that come behind all of them.
         """
         kept, at = [], 0
-        for place in sorted(pieces):
-            if place > at:
-                kept.append(self.text[self._start(at) : self._start(place) - 1])
-            if (piece := pieces[place]) is not None:
+        for position in sorted(pieces):
+            if position > at:
+                kept.append(self.text[self._start(at) : self._start(position) - 1])
+            if (piece := pieces[position]) is not None:
                 kept.append(piece)
-            at = place + 1
+            at = position + 1
         if at < len(self.sizes):
             kept.append(self.text[self._start(at) : -1])
         return b"{" + b",".join((*kept, *more)) + b"}"
 
 
 @lru_cache(_SHAPES)
-def _layout(keys: tuple[str, ...]) -> Layout:
+def _layout(keys: tuple[str, ...]) -> ObjectLayout:
     """Make the layout of objects that have each key once, spelled as orjson spells it."""
     extras = tuple(len(orjson.dumps(key)) + 2 for key in keys)
-    return Layout({key: (place,) for place, key in enumerate(keys)}, extras)
+    return ObjectLayout({key: (position,) for position, key in enumerate(keys)}, extras)
 
 
 def join_members(members: Iterable[bytes]) -> bytes:
@@ -165,7 +165,7 @@ def items_of(value: bytes) -> list[bytes]:
     try:
         return list(map(bytes, _array.decode(value)))
     except _REFUSED:
-        return cut_items(value.decode())
+        return split_items(value.decode())
 
 
 def join_items(items: Iterable[bytes]) -> bytes:
@@ -173,7 +173,7 @@ def join_items(items: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(items) + b"]"
 
 
-def text_of(string: bytes) -> str:
+def decode_string(string: bytes) -> str:
     """Decode a JSON string; a lone surrogate stays one."""
     try:
         return str(orjson.loads(string))
@@ -183,11 +183,11 @@ def text_of(string: bytes) -> str:
 
 def text_or_digits(value: bytes) -> str:
     """Return a JSON string decoded, or the digits of a JSON number."""
-    return text_of(value) if value.startswith(b'"') else value.decode()
+    return decode_string(value) if value.startswith(b'"') else value.decode()
 
 
 def id_and_name(item: bytes) -> tuple[str, bytes] | None:
     """Return the id of an object, and the JSON of its name; None if it lacks one of them."""
-    members = Members.of(item)
+    members = RawObject.parse(item)
     ids, names = members.values("id"), members.values("name")
     return (text_or_digits(ids[-1]), names[-1]) if ids and names else None

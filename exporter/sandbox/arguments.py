@@ -5,9 +5,9 @@ from types import NoneType
 from typing import Protocol
 
 from exporter.errors import ConfigError
+from exporter.sandbox.backend import SandboxBackend
 from exporter.sandbox.changes import Changes
 from exporter.sandbox.protocol import WINDOW_S
-from exporter.sandbox.served import Served
 from exporter.validation import Kinds, check_callable, check_kinds
 
 _KINDS: dict[str, Kinds] = {
@@ -31,7 +31,7 @@ def check_types(given: Mapping[str, object]) -> None:
     """
     check_kinds(given, _KINDS)
     check_callable("clock", given["clock"])
-    if given["replay"] is not None and not isinstance(given["replay"], Served):
+    if given["replay"] is not None and not isinstance(given["replay"], SandboxBackend):
         raise ConfigError("replay must be an exporter.Replay, such as exporter.Replay('contacts.ndjson.gz')")
 
 
@@ -55,7 +55,7 @@ def check(sandbox: Arguments, *, replayed: bool) -> None:
     token = sandbox.token
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError("the sandbox's token must be printable ASCII without spaces")
-    if sandbox.changes.planned and replayed:
+    if sandbox.changes.scheduled and replayed:
         raise ConfigError("a finished export does not change while it is served")
     if not 0 <= sandbox.port < 2**16:
         raise ConfigError(f"port {sandbox.port} is not a number from 0 to 65535")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from exporter.errors import ConfigError
-from exporter.sandbox import spelling
+from exporter.sandbox import schedule
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.values import Dice
 
@@ -44,12 +44,12 @@ class Change:
             ConfigError: it is spelled otherwise, the name is unknown, or a
                 number is zero.
         """
-        found = spelling.read(text)
+        found = schedule.parse(text)
         for name in NAMES:
             if found and found[0] == name:
                 return cls(name, **found[1])
         raise ConfigError(
-            f"changes has {text!r}, which cannot be read: {spelling.FORMS}; names: {', '.join(NAMES)}", "changes"
+            f"changes has {text!r}, which cannot be read: {schedule.SYNTAX_HELP}; names: {', '.join(NAMES)}", "changes"
         )
 
     def is_due(self, page: int, served: int) -> bool:
@@ -76,24 +76,24 @@ class Changes:
         ConfigError: one of them cannot be read.
     """
 
-    def __init__(self, workspace: Workspace, spelled: spelling.Spelled = ()) -> None:
-        self.planned = tuple(map(Change.parse, spelling.several(spelled)))
+    def __init__(self, workspace: Workspace, spelled: schedule.ScheduleSpec = ()) -> None:
+        self.scheduled = tuple(map(Change.parse, schedule.as_list(spelled)))
         self.served = 0
         self._workspace = workspace
         self._dice = Dice(f"changes:{workspace.seed}")
         self._done: set[Change] = set()
 
-    def after(self, page: int) -> None:
+    def apply_after_page(self, page: int) -> None:
         """Count one page served, and make the changes that are due after it."""
         self.served += 1
-        due = [change for change in self.planned if change.is_due(page, self.served) and change not in self._done]
+        due = [change for change in self.scheduled if change.is_due(page, self.served) and change not in self._done]
         self._done.update(change for change in due if change.page is not None)
         for change in due:
             for _ in range(change.times):
                 if len(self._workspace) >= _NEEDS.get(change.name, 0):
-                    self.make(change.name)
+                    self.apply(change.name)
 
-    def make(self, name: ChangeName, position: int | None = None, to: int | None = None) -> str:
+    def apply(self, name: ChangeName, position: int | None = None, to: int | None = None) -> str:
         """Make one change now.
 
         Args:
@@ -118,19 +118,19 @@ class Changes:
             case "delete":
                 return self._workspace.delete(self._draw(size) if position is None else position)
             case "update":
-                place = self._draw(size) if position is None else position
-                return self._workspace.update(place, self._other(place, size) if to is None else to)
+                position = self._draw(size) if position is None else position
+                return self._workspace.update(position, self._other(position, size) if to is None else to)
             case "merge":
-                place = self._draw(size) if position is None else position
-                return self._workspace.merge(place, self._other(place, size) if to is None else to)
+                position = self._draw(size) if position is None else position
+                return self._workspace.merge(position, self._other(position, size) if to is None else to)
         raise ConfigError(f"there is no change {name!r}: {', '.join(NAMES)}")
 
     def _draw(self, places: int) -> int:
         # In an empty workspace there is none: 0 is refused there as any other would be.
         return self._dice.randrange(places or 1)
 
-    def _other(self, place: int, size: int) -> int:
+    def _other(self, position: int, size: int) -> int:
         if size <= 1:
-            return place
+            return position
         drawn = self._draw(size - 1)
-        return drawn + (drawn >= place)
+        return drawn + (drawn >= position)

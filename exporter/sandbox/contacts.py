@@ -8,7 +8,7 @@ from exporter.errors import ConfigError
 from exporter.sandbox import hostile as hostility
 from exporter.sandbox import nested
 from exporter.sandbox.attributes import definitions
-from exporter.sandbox.templates import STEP_S, Template, build, revise
+from exporter.sandbox.templates import STEP_S, Template, build, updated
 
 EPOCH = 1_420_070_400
 """``created_at`` of the first contact, about: 2015-01-01T00:00:00Z."""
@@ -20,7 +20,7 @@ _ID_BACK = pow(_ID_STEP, -1, 2**64)
 _HEX_STEP = 0xDA942042E4DD58B5
 _MASK = 2**64 - 1
 _ID_DIGITS = 24
-_MOST = 2**63 - 1  # what len() can say
+_MAX_CONTACTS = 2**63 - 1  # what len() can say
 _OWNERS = 10_000_000  # beyond those of the templates: an update always gives another one
 _YEAR_S = 365 * 86400  # longer than the life of any template: an update always is the latest
 
@@ -52,7 +52,7 @@ class Workspace:
     """
 
     def __init__(self, contacts: int, seed: int = 1, hostile: bool = False) -> None:
-        if not 0 <= contacts <= _MOST:
+        if not 0 <= contacts <= _MAX_CONTACTS:
             raise ConfigError(f"a workspace cannot have {contacts} contacts: give a number from 0")
         self._serials: range | array[int] = range(contacts)  # by number: what makes a contact who it is
         self._next_serial = contacts
@@ -176,8 +176,8 @@ class Workspace:
         """
         if index != len(self):
             self._serial(index)
-        serial = self._tick()
-        self._written_down().insert(index, serial)
+        serial = self._next_change()
+        self._materialise().insert(index, serial)
         return self._id(serial).decode()
 
     def update(self, index: int, to: int) -> str:
@@ -192,8 +192,8 @@ class Workspace:
         """
         serial = self._serial(index)
         self._serial(to)
-        self._revisions[serial] = self._tick()
-        serials = self._written_down()
+        self._revisions[serial] = self._next_change()
+        serials = self._materialise()
         serials.insert(to, serials.pop(index))
         return self._id(serial).decode()
 
@@ -204,9 +204,9 @@ class Workspace:
             IndexError: there is no contact of that number.
         """
         serial = self._serial(index)
-        self._tick()
+        self._next_change()
         self._revisions.pop(serial, None)
-        self._written_down().pop(index)
+        self._materialise().pop(index)
         return self._id(serial).decode()
 
     def merge(self, index: int, into: int) -> str:
@@ -228,14 +228,14 @@ class Workspace:
         self._merged[serial] = survivor
         return contact_id
 
-    def _tick(self) -> int:
+    def _next_change(self) -> int:
         """Count a change; return the serial it takes: nobody's so far, and as late in time as the change."""
         serial = self._next_serial
         self._next_serial += 1
         self.changes += 1
         return serial
 
-    def _written_down(self) -> "array[int]":
+    def _materialise(self) -> "array[int]":
         if isinstance(self._serials, range):
             self._serials = array("Q", self._serials)
         return self._serials
@@ -264,7 +264,7 @@ class Workspace:
         if revision is None:
             return record
         owner = (b'"%d"' if text_owners else b"%d") % (_OWNERS + revision)
-        return revise(record, owner, EPOCH + revision * STEP_S + _YEAR_S)
+        return updated(record, owner, EPOCH + revision * STEP_S + _YEAR_S)
 
     def _render(self, serial: int, text_owners: bool = False) -> bytes:
         template = self._template(serial)
@@ -277,4 +277,4 @@ class Workspace:
         )
         text = template.text_owners if text_owners else template.text
         record = text % template.pick(own)
-        return hostility.spoil(record, serial) if self.hostile and hostility.is_hostile(serial) else record
+        return hostility.make_hostile(record, serial) if self.hostile and hostility.is_hostile(serial) else record

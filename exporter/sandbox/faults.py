@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from exporter.errors import ConfigError
-from exporter.sandbox import spelling
+from exporter.sandbox import schedule
 
 NAMES = (
     *("http_500", "http_503", "http_429"),
@@ -49,10 +49,10 @@ class Fault:
             ConfigError: it is spelled otherwise, the name is unknown, or a
                 number is zero.
         """
-        found = spelling.read(text)
+        found = schedule.parse(text)
         if found is None or (found[0] not in NAMES and not _STATUS.fullmatch(found[0])):
             raise ConfigError(
-                f"faults has {text!r}, which cannot be read: {spelling.FORMS}; "
+                f"faults has {text!r}, which cannot be read: {schedule.SYNTAX_HELP}; "
                 f"names: {', '.join(NAMES)}, or http_ and any status from 400 to 599",
                 "faults",
             )
@@ -69,20 +69,20 @@ class FaultPlan:
     faults: tuple[Fault, ...] = ()
     requests: int = 0
     """Requests decided on so far."""
-    _struck: dict[Fault, int] = field(default_factory=dict)
+    _injected: dict[Fault, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, faults: spelling.Spelled) -> "FaultPlan":
+    def of(cls, faults: schedule.ScheduleSpec) -> "FaultPlan":
         """Build a plan from spelled faults, or from a mapping of name to EVERY.
 
         Raises:
             ConfigError: one of them cannot be read.
         """
-        read = map(Fault.parse, spelling.several(faults))
+        read = map(Fault.parse, schedule.as_list(faults))
         # A fault for one page is more precise than one for every Nth request: it goes first.
         return cls(tuple(sorted(read, key=lambda fault: fault.page is None)))
 
-    def decide(self, page: int) -> Fault | None:
+    def next_fault(self, page: int) -> Fault | None:
         """Count one request for a page; return the fault that strikes it, if any.
 
         Only the first one that applies strikes; the others keep their turns.
@@ -90,15 +90,15 @@ class FaultPlan:
         self.requests += 1
         for fault in self.faults:
             if self._due(fault, page):
-                self._struck[fault] = self.struck(fault) + 1
+                self._injected[fault] = self.injected_count(fault) + 1
                 return fault
         return None
 
-    def struck(self, fault: Fault) -> int:
+    def injected_count(self, fault: Fault) -> int:
         """Count how often a fault has struck."""
-        return self._struck.get(fault, 0)
+        return self._injected.get(fault, 0)
 
     def _due(self, fault: Fault, page: int) -> bool:
         if fault.every is not None:
             return self.requests % fault.every == 0
-        return fault.page == page and (fault.times is None or self.struck(fault) < fault.times)
+        return fault.page == page and (fault.times is None or self.injected_count(fault) < fault.times)

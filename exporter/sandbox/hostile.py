@@ -27,7 +27,7 @@ def kind_of(index: int) -> str:
     return KINDS[index // EVERY % len(KINDS)].__name__.removeprefix("_")
 
 
-def spoil(record: bytes, index: int) -> bytes:
+def make_hostile(record: bytes, index: int) -> bytes:
     """Return the hostile form of contact number ``index``.
 
     Args:

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from exporter.sandbox.served import Served
+from exporter.sandbox.backend import SandboxBackend
 
 ENDPOINTS = {
     "GET /contacts": "all contacts, by the page: <code>per_page</code>, <code>starting_after</code>, <code>page</code>",
@@ -30,7 +30,7 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
-def page(workspace: Served) -> bytes:
+def page(workspace: SandboxBackend) -> bytes:
     """Return the page. It holds no token: every program on this machine can read it."""
     rows = "\n".join(f"<tr><td><code>{name}</code></td><td>{what}</td></tr>" for name, what in ENDPOINTS.items())
     return _PAGE.format(name=escape(workspace.name), contacts=len(workspace), rows=rows).encode()

@@ -86,8 +86,8 @@ def applied_tags(references: References, created_at: int) -> list[dict[str, Any]
     """Return every tag of a contact, with when and by whom it was applied."""
     by = {"type": "admin", "id": ADMIN["id"]}
     return [
-        {**tag(number), "applied_at": created_at + 60 * place, "applied_by": by}
-        for place, number in enumerate(references.tags)
+        {**tag(number), "applied_at": created_at + 60 * position, "applied_by": by}
+        for position, number in enumerate(references.tags)
     ]
 
 
@@ -103,19 +103,19 @@ def notes(references: References, contact: str, number: int, created_at: int) ->
     return [
         {
             "type": "note",
-            "id": note_id(str(number), place),
-            "created_at": created_at + 3600 * place,
+            "id": note_id(str(number), position),
+            "created_at": created_at + 3600 * position,
             "contact": {"type": "contact", "id": contact},
             "author": ADMIN,
-            "body": f"<p>{_word(values.PHRASES, number + place)}</p>",
+            "body": f"<p>{_word(values.PHRASES, number + position)}</p>",
         }
-        for place in range(references.notes)
+        for position in range(references.notes)
     ]
 
 
-def note_id(number: str, place: int) -> str:
+def note_id(number: str, position: int) -> str:
     """Return the id of a contact's note: the contact's number, then the note's place in three digits."""
-    return f"{number}{place:03}"
+    return f"{number}{position:03}"
 
 
 def companies(references: References) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from exporter.sandbox.attributes import described
+from exporter.sandbox.backend import Row, SandboxBackend
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.nested import ADMIN, NESTED
 from exporter.sandbox.protocol import (
@@ -16,9 +17,8 @@ from exporter.sandbox.protocol import (
     count_of,
     page_size,
 )
-from exporter.sandbox.served import Row, Served
 
-_OLD_MOST = 10_000
+_OLD_MAX_CONTACTS = 10_000
 
 
 class Listing:
@@ -33,7 +33,7 @@ class Listing:
         cursors: reads and writes this list's cursors.
     """
 
-    def __init__(self, workspace: Served, version: str = DEFAULT_VERSION) -> None:
+    def __init__(self, workspace: SandboxBackend, version: str = DEFAULT_VERSION) -> None:
         self.workspace = workspace
         self._version = version
         self.cursors = Cursors(f"contacts:{workspace.id_code}")
@@ -82,7 +82,7 @@ class OldListing:
         workspace: where the contacts come from.
     """
 
-    def __init__(self, workspace: Served) -> None:
+    def __init__(self, workspace: SandboxBackend) -> None:
         self.workspace = workspace
 
     def locate(self, query: Mapping[str, str]) -> tuple[int, int]:
@@ -92,26 +92,28 @@ class OldListing:
             Refusal: 400, one of its parameters is wrong, or leads beyond contact 10,000.
         """
         per_page = page_size(query)
-        position = (count_of(query, "page", default=1, most=UNLIMITED) - 1) * per_page
-        if position >= _OLD_MOST:
-            raise Refusal(400, "parameter_invalid", f"pages end with contact {_OLD_MOST}")
+        position = (count_of(query, "page", default=1, maximum=UNLIMITED) - 1) * per_page
+        if position >= _OLD_MAX_CONTACTS:
+            raise Refusal(400, "parameter_invalid", f"pages end with contact {_OLD_MAX_CONTACTS}")
         return position, per_page
 
     def body(self, position: int, per_page: int, *, loop: bool = False, url: str = "") -> bytes:
         """Return one page; see `Listing.body`."""
         total, page = len(self.workspace), position // per_page + 1
-        end = min(position + per_page, _OLD_MOST)
+        end = min(position + per_page, _OLD_MAX_CONTACTS)
         following = f"{url}?per_page={per_page}&page={page if loop else page + 1}"
-        pages = _pages_of(total, page, per_page) | {"next": following if loop or end < min(total, _OLD_MOST) else None}
+        pages = _pages_of(total, page, per_page) | {
+            "next": following if loop or end < min(total, _OLD_MAX_CONTACTS) else None
+        }
         return b'{"type":"contact.list","pages":%b,"contacts":[%b],"total_count":%d,"limited":%b}' % (
             compact(pages),
             b",".join(self.workspace.records(position, end)),
             total,
-            compact(total > _OLD_MOST),
+            compact(total > _OLD_MAX_CONTACTS),
         )
 
 
-def nested_body(workspace: Served, index: int, name: str, query: Mapping[str, str], url: str) -> bytes:
+def nested_body(workspace: SandboxBackend, index: int, name: str, query: Mapping[str, str], url: str) -> bytes:
     """Return one of a contact's nested lists, in the envelope its endpoint uses.
 
     Args:
@@ -137,14 +139,14 @@ def nested_body(workspace: Served, index: int, name: str, query: Mapping[str, st
             return _list(rows)
 
 
-def records(workspace: Served, start: int, stop: int, version: str) -> list[bytes]:
+def records(workspace: SandboxBackend, start: int, stop: int, version: str) -> list[bytes]:
     """Return contacts as a version of the API has them; those that were recorded are as they were."""
     if version in SINCE_2_16 and isinstance(workspace, Workspace):
         return workspace.records(start, stop, text_owners=True)
     return workspace.records(start, stop)
 
 
-def contact_index(workspace: Served, contact_id: str, version: str) -> int:
+def contact_index(workspace: SandboxBackend, contact_id: str, version: str) -> int:
     """Return a contact's number.
 
     Raises:
@@ -161,7 +163,7 @@ def contact_index(workspace: Served, contact_id: str, version: str) -> int:
     raise Refusal(404, "not_found", "User Not Found")
 
 
-def me_body(workspace: Served, _query: Mapping[str, str]) -> bytes:
+def me_body(workspace: SandboxBackend, _query: Mapping[str, str]) -> bytes:
     """Return ``GET /me``: the admin the token belongs to, and the workspace as ``app``."""
     app = {
         "type": "app",
@@ -175,12 +177,12 @@ def me_body(workspace: Served, _query: Mapping[str, str]) -> bytes:
     return compact({**ADMIN, "email_verified": True, "app": app, "has_inbox_seat": True})
 
 
-def tags_body(workspace: Served, _query: Mapping[str, str]) -> bytes:
+def tags_body(workspace: SandboxBackend, _query: Mapping[str, str]) -> bytes:
     """Return ``GET /tags``: every tag with its name, unpaged."""
     return _list(workspace.tags())
 
 
-def data_attributes_body(workspace: Served, query: Mapping[str, str]) -> bytes:
+def data_attributes_body(workspace: SandboxBackend, query: Mapping[str, str]) -> bytes:
     """Return ``GET /data_attributes``, unpaged; archived ones only where they are asked for.
 
     Raises:
@@ -196,7 +198,7 @@ def data_attributes_body(workspace: Served, query: Mapping[str, str]) -> bytes:
     return compact({"type": "list", "data": rows})
 
 
-UNPAGED: dict[str, Callable[[Served, Mapping[str, str]], bytes]] = {
+UNPAGED: dict[str, Callable[[SandboxBackend, Mapping[str, str]], bytes]] = {
     "/me": me_body,
     "/tags": tags_body,
     "/data_attributes": data_attributes_body,
@@ -212,7 +214,7 @@ def _start(query: Mapping[str, str], cursors: Cursors, per_page: int) -> int:
     """
     if cursor := query.get("starting_after", ""):
         return cursors.read(cursor)
-    return (count_of(query, "page", default=1, most=UNLIMITED) - 1) * per_page
+    return (count_of(query, "page", default=1, maximum=UNLIMITED) - 1) * per_page
 
 
 def _by_cursor(rows: Sequence[Row], cursors: Cursors, query: Mapping[str, str]) -> bytes:
@@ -226,7 +228,7 @@ def _by_cursor(rows: Sequence[Row], cursors: Cursors, query: Mapping[str, str]) 
 
 def _by_number(rows: Sequence[Row], query: Mapping[str, str], url: str) -> bytes:
     per_page = page_size(query)
-    page = count_of(query, "page", default=1, most=UNLIMITED)
+    page = count_of(query, "page", default=1, maximum=UNLIMITED)
     pages = _pages_of(len(rows), page, per_page)
     if page * per_page < len(rows):
         pages["next"] = f"{url}?per_page={per_page}&page={page + 1}"

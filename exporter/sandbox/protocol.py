@@ -157,18 +157,18 @@ def page_size(query: Mapping[str, str]) -> int:
     Raises:
         Refusal: 400 ``parameter_invalid``, it is no number from 1 to 150.
     """
-    return count_of(query, "per_page", default=DEFAULT_PER_PAGE, most=MAX_PER_PAGE)
+    return count_of(query, "per_page", default=DEFAULT_PER_PAGE, maximum=MAX_PER_PAGE)
 
 
-def count_of(query: Mapping[str, str], name: str, *, default: int, most: int) -> int:
+def count_of(query: Mapping[str, str], name: str, *, default: int, maximum: int) -> int:
     """Return a number from a query.
 
     Raises:
         Refusal: 400 ``parameter_invalid``, it is no number from 1 to ``most``.
     """
     text = query.get(name, str(default))
-    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= most:
-        raise Refusal(400, "parameter_invalid", f"{name} must be a number between 1 and {most}")
+    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= maximum:
+        raise Refusal(400, "parameter_invalid", f"{name} must be a number between 1 and {maximum}")
     return int(text)
 
 

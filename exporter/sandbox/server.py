@@ -14,15 +14,15 @@ import anyio.to_thread
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.compression import gzip_quickly
+from exporter.compression import gzip_fast
 from exporter.errors import ConfigError, SinkError
-from exporter.sandbox import answers, arguments, index, pages
+from exporter.sandbox import arguments, index, pages, responses
+from exporter.sandbox.backend import SandboxBackend
 from exporter.sandbox.changes import ChangeName, Changes
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault, FaultPlan
 from exporter.sandbox.protocol import SINCE_2_16, UNLIMITED, RateWindow, Refusal, accepts_gzip, token_of, version_of
-from exporter.sandbox.served import Served
-from exporter.sandbox.spelling import Spelled
+from exporter.sandbox.schedule import ScheduleSpec
 from exporter.validation import AsyncBlock, running_loop
 
 _HOST = "127.0.0.1"
@@ -40,7 +40,7 @@ class Sandbox(AsyncBlock):
 
     The arguments are attributes too, besides ``base_url`` (while it runs),
     ``workspace`` (the truth it serves, as it is now), ``requests`` (requests for
-    ``GET /contacts`` so far, however they ended) and ``refusals`` (answers 429
+    ``GET /contacts`` so far, however they ended) and ``rate_limited_requests`` (responses 429
     of the rate limit, without those of ``http_429``).
 
     Args:
@@ -79,24 +79,24 @@ class Sandbox(AsyncBlock):
         token: str | None = None,
         latency_ms: float = 0,
         rate_limit: int | None = None,
-        faults: Spelled = (),
-        changes: Spelled = (),
+        faults: ScheduleSpec = (),
+        changes: ScheduleSpec = (),
         gzip: bool = True,
         hostile: bool = False,
         slow_s: float = 3.0,
-        replay: Served | None = None,
+        replay: SandboxBackend | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         arguments.check_types(locals())
         self.workspace = Workspace(contacts if replay is None else 0, seed, hostile)
-        self._served: Served = self.workspace if replay is None else replay
+        self._served: SandboxBackend = self.workspace if replay is None else replay
         self.contacts, self.seed, self.port = len(self._served), seed, port
         self.latency_ms, self.slow_s = latency_ms, slow_s
         self.rate_limit, self.gzip, self.hostile = rate_limit, gzip, hostile
         self.token = token_of(seed if replay is None else None) if token is None else token
         self.faults = FaultPlan.of(faults)
         self.changes = Changes(self.workspace, changes)
-        self.requests = self.refusals = 0
+        self.requests = self.rate_limited_requests = 0
         self._clock = clock
         arguments.check(self, replayed=replay is not None)
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
@@ -132,13 +132,13 @@ class Sandbox(AsyncBlock):
             IndexError: there is no such position.
             ConfigError: there is no such change.
         """
-        return self.changes.make(name, position, to)
+        return self.changes.apply(name, position, to)
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise ConfigError("this sandbox is running already")
         running_loop()
-        application = web.Application(middlewares=[self._answer])
+        application = web.Application(middlewares=[self._middleware])
         application.router.add_get("/contacts", self._contacts, allow_head=False)
         application.router.add_get("/contacts/{id}", self._contact, allow_head=False)
         application.router.add_get("/contacts/{id}/{list}", self._contact, allow_head=False)
@@ -173,7 +173,7 @@ class Sandbox(AsyncBlock):
         await asyncio.sleep(0)
 
     @web.middleware
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Do what every answer needs: count, check, wait, and the headers common to all."""
         if request.method == "GET" and request.path == "/contacts":
             self.requests += 1
@@ -185,17 +185,17 @@ class Sandbox(AsyncBlock):
         }
         request[_HEADERS] = headers
         if request.method == "GET" and request.path == "/":  # for a browser, which has no token
-            return answers.whole(HTTPStatus.OK, index.page(self._served), answers.HTML, headers)
+            return responses.whole(HTTPStatus.OK, index.page(self._served), responses.HTML, headers)
         try:
-            await self._admit(request, headers)
+            await self._authorise(request, headers)
             return await handler(request)
         except (Refusal, SinkError) as trouble:
             refusal = trouble if isinstance(trouble, Refusal) else Refusal(500, "server_error", str(trouble))
             headers |= refusal.headers
             body = refusal.envelope(headers["X-Request-Id"])
-            return answers.whole(refusal.status, body, answers.JSON, headers)
+            return responses.whole(refusal.status, body, responses.JSON, headers)
 
-    async def _admit(self, request: web.Request, headers: dict[str, str]) -> None:
+    async def _authorise(self, request: web.Request, headers: dict[str, str]) -> None:
         """Check token, version and rate limit in this order, noting what the answer shall say of them."""
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {self.token}".encode()):
@@ -204,24 +204,24 @@ class Sandbox(AsyncBlock):
         call = self._window.call()
         headers |= call.headers()
         if not call.allowed:
-            self.refusals += 1
-            raise answers.rate_limited(call.limit)
+            self.rate_limited_requests += 1
+            raise responses.rate_limited(call.limit)
         if self.latency_ms:
             await asyncio.sleep(self.latency_ms / 1000)
 
     async def _contacts(self, request: web.Request) -> web.StreamResponse:
         position, per_page = self._listing(request).locate(request.query)
-        fault = self.faults.decide(position // per_page + 1)
+        fault = self.faults.next_fault(position // per_page + 1)
         if fault is None:
             return await self._page(request, position, per_page)
         if fault.name == "truncate":
-            body = await self._made(lambda: self._listing(request).body(position, per_page))
+            body = await self._build_body(lambda: self._listing(request).body(position, per_page))
             return await self._truncate(request, body, fault)
         if fault.name == "slow":
             await asyncio.sleep(self.slow_s)
         if fault.name in {"slow", "cursor_loop"}:
             return await self._page(request, position, per_page, loop=fault.name == "cursor_loop")
-        return self._instead(request, fault)
+        return self._fault_response(request, fault)
 
     def _listing(self, request: web.Request) -> pages.Listing | pages.OldListing:
         version = request[_HEADERS]["Intercom-Version"]
@@ -230,31 +230,31 @@ class Sandbox(AsyncBlock):
     async def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
         """Answer with a page; once it is made, the workspace changes if it is time."""
         listing, url = self._listing(request), f"{self.base_url}/contacts"
-        body = await self._made(lambda: listing.body(position, per_page, loop=loop, url=url))
-        self.changes.after(position // per_page + 1)
+        body = await self._build_body(lambda: listing.body(position, per_page, loop=loop, url=url))
+        self.changes.apply_after_page(position // per_page + 1)
         return self._json(request, body)
 
     async def _truncate(self, request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
         """Cut a page in half: by turns with the connection closed too early, and inside an honest length."""
         encoded, headers = self._encoded(request, body), request[_HEADERS]
-        if self.faults.struck(fault) % 2:
-            return await answers.unfinished(request, encoded, headers)
-        return answers.whole(HTTPStatus.OK, answers.half(encoded), answers.JSON, headers)
+        if self.faults.injected_count(fault) % 2:
+            return await responses.unfinished(request, encoded, headers)
+        return responses.whole(HTTPStatus.OK, responses.half(encoded), responses.JSON, headers)
 
-    def _instead(self, request: web.Request, fault: Fault) -> web.Response:
+    def _fault_response(self, request: web.Request, fault: Fault) -> web.Response:
         """Answer with something else than the page."""
         headers = request[_HEADERS]
         match fault.name, fault.status:
             case "reset", _:
-                return answers.reset(request)
+                return responses.reset(request)
             case "empty_200", _:
-                return answers.whole(HTTPStatus.OK, b"", answers.JSON, headers)
+                return responses.whole(HTTPStatus.OK, b"", responses.JSON, headers)
             case _, HTTPStatus.TOO_MANY_REQUESTS:
-                raise answers.rate_limited(self._window.limit, self._window.spent())
+                raise responses.rate_limited(self._window.limit, self._window.spent())
             case _, int(status):
-                return answers.failure(status, headers)
+                return responses.failure(status, headers)
             case _:
-                return answers.maintenance(headers)
+                return responses.maintenance(headers)
 
     async def _contact(self, request: web.Request) -> web.Response:
         """Answer with one contact, or with one of its lists."""
@@ -268,16 +268,16 @@ class Sandbox(AsyncBlock):
                 return pages.records(self._served, number, number + 1, version)[0]
             return pages.nested_body(self._served, number, name, request.query, url)
 
-        return self._json(request, await self._made(body))
+        return self._json(request, await self._build_body(body))
 
     async def _unpaged(self, request: web.Request) -> web.Response:
         body = pages.UNPAGED[request.path]
-        return self._json(request, await self._made(lambda: body(self._served, request.query)))
+        return self._json(request, await self._build_body(lambda: body(self._served, request.query)))
 
     async def _unknown(self, request: web.Request) -> web.Response:
         raise Refusal(HTTPStatus.NOT_FOUND, "not_found", index.not_served(request.method, request.path))
 
-    async def _made(self, body: Callable[[], bytes]) -> bytes:
+    async def _build_body(self, body: Callable[[], bytes]) -> bytes:
         """Make a body: in a thread, if it has to be read from files."""
         if self._served is self.workspace:
             return body()
@@ -285,11 +285,11 @@ class Sandbox(AsyncBlock):
 
     def _json(self, request: web.Request, body: bytes) -> web.Response:
         encoded, headers = self._encoded(request, body), request[_HEADERS]
-        return answers.whole(HTTPStatus.OK, encoded, answers.JSON, headers)
+        return responses.whole(HTTPStatus.OK, encoded, responses.JSON, headers)
 
     def _encoded(self, request: web.Request, body: bytes) -> bytes:
         """Return a body as it travels: compressed if both sides like it, and saying so in the headers."""
         if not self.gzip or not accepts_gzip(request.headers.get("Accept-Encoding", "")):
             return body
         request[_HEADERS]["Content-Encoding"] = "gzip"
-        return gzip_quickly(body)
+        return gzip_fast(body)

@@ -19,7 +19,7 @@ STEP_S = 30
 
 ID, NUMBER, HEX = "<<0>>", "<<1>>", "<<2>>"
 _STAMPS = 3
-_HOLE = re.compile(r'"<<@(\d+)>>"|<<(\d)>>')
+_PLACEHOLDER = re.compile(r'"<<@(\d+)>>"|<<(\d)>>')
 # All stand before the custom attributes, where a contact may spell anything.
 _OWNER = re.compile(rb'("owner_id":)(\d+)')
 _REVISED = re.compile(rb'("owner_id"\s*:\s*)[\w"]+(.*?"updated_at"\s*:\s*)\d+', re.DOTALL)
@@ -60,14 +60,14 @@ def build(seed: int, number: int, workspace_id: str) -> Template:
     }
     # One in eight escapes everything beyond ASCII, as some of the API's writers do.
     text = json.dumps(contact, ensure_ascii=number % 8 == 0, separators=(",", ":"))
-    holes = [int(stamp or plain) for stamp, plain in _HOLE.findall(text)]
-    text = _HOLE.sub(lambda hole: "%d" if hole[1] else "%b", text.replace("%", "%%"))
+    holes = [int(stamp or plain) for stamp, plain in _PLACEHOLDER.findall(text)]
+    text = _PLACEHOLDER.sub(lambda hole: "%d" if hole[1] else "%b", text.replace("%", "%%"))
     encoded = text.encode()
     text_owners = _OWNER.sub(rb'\1"\2"', encoded, count=1)
     return Template(encoded, text_owners, itemgetter(*holes), tuple(stamps.delays), references)
 
 
-def revise(record: bytes, owner_id: bytes, updated_at: int) -> bytes:
+def updated(record: bytes, owner_id: bytes, updated_at: int) -> bytes:
     """Return a contact as it is once somebody gave it another owner.
 
     Args:
@@ -92,7 +92,7 @@ class _Stamps:
         self.delays.append(self._birth_s + int(share * self._life_s))
         return f"<<@{_STAMPS + len(self.delays) - 1}>>"
 
-    def maybe(self, low: float, high: float, chance: float = 0.7) -> str | None:
+    def optional(self, low: float, high: float, chance: float = 0.7) -> str | None:
         return self.at(self._dice.uniform(low, high)) if self._dice.likely(chance) else None
 
 
@@ -140,12 +140,12 @@ def _engagement(dice: values.Dice, stamps: _Stamps) -> dict[str, Any]:
         "unsubscribed_from_sms": dice.likely(0.1),
         "sms_consent": dice.likely(0.2),
         "created_at": stamps.at(0),
-        "signed_up_at": stamps.maybe(0, 0.1),
-        "last_contacted_at": stamps.maybe(0.1, 0.6),
-        "last_email_opened_at": stamps.maybe(0.2, 0.7, 0.5),
-        "last_email_clicked_at": stamps.maybe(0.7, 0.8, 0.3),
-        "last_replied_at": stamps.maybe(0.2, 0.9, 0.5),
-        "last_seen_at": stamps.maybe(0.9, 1),
+        "signed_up_at": stamps.optional(0, 0.1),
+        "last_contacted_at": stamps.optional(0.1, 0.6),
+        "last_email_opened_at": stamps.optional(0.2, 0.7, 0.5),
+        "last_email_clicked_at": stamps.optional(0.7, 0.8, 0.3),
+        "last_replied_at": stamps.optional(0.2, 0.9, 0.5),
+        "last_seen_at": stamps.optional(0.9, 1),
         "updated_at": stamps.at(1),
     }
 
@@ -182,7 +182,7 @@ def _lists(dice: values.Dice, number: int, refs: nested.References) -> dict[str,
             "data": [{"type": "social_profile", "name": name, "url": url} for name, url in profiles],
         },
         "tags": _embedded("tags", map(nested.tag_id, refs.tags)) if refs.tags or number % 2 else None,
-        "notes": _embedded("notes", (nested.note_id(NUMBER, place) for place in range(refs.notes))),
+        "notes": _embedded("notes", (nested.note_id(NUMBER, position) for position in range(refs.notes))),
         "companies": _embedded("companies", map(nested.company_id, refs.companies)),
         "opted_out_subscription_types": _embedded("subscriptions", map(nested.subscription_id, refs.opted_out)),
         "opted_in_subscription_types": _embedded("subscriptions", map(nested.subscription_id, refs.opted_in)),

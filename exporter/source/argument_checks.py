@@ -3,42 +3,42 @@
 import math
 
 from exporter.errors import ConfigError
-from exporter.source.retry import Patience
+from exporter.source.retry import RetryPolicy
 
 _MAX_WAIT_S = 10**8
 _MIN_S = 0.001
 _BYTE_ORDER_MARK = "\ufeff"
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"  # env files and word processors put them around a token
 _RANGES: dict[str, tuple[float, float]] = {
-    "timeout_s": (_MIN_S, _MAX_WAIT_S),
-    "idle_s": (_MIN_S, _MAX_WAIT_S),
-    "retry_time_s": (0, math.inf),
-    "run_retry_time_s": (0, math.inf),
-    "first_backoff_s": (_MIN_S, _MAX_WAIT_S),
+    "request_timeout_s": (_MIN_S, _MAX_WAIT_S),
+    "idle_timeout_s": (_MIN_S, _MAX_WAIT_S),
+    "page_budget_s": (0, math.inf),
+    "run_budget_s": (0, math.inf),
+    "initial_backoff_s": (_MIN_S, _MAX_WAIT_S),
 }
 
 
-def is_within(value: object, least: float, most: float) -> bool:
+def is_within(value: object, minimum: float, maximum: float) -> bool:
     """Return whether a value is a number in a range; NaN is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+    return isinstance(value, int | float) and not isinstance(value, bool) and minimum <= value <= maximum
 
 
-def checked_patience(patience: object) -> Patience:
-    """Return a `Patience` whose figures are all within their ranges.
+def checked_retry_policy(policy: object) -> RetryPolicy:
+    """Return a `RetryPolicy` whose fields are all within their ranges.
 
     Raises:
         ConfigError: one is not.
     """
-    if not isinstance(patience, Patience):
-        raise ConfigError("patience must be a Patience", "patience")
-    if type(patience.attempts) is not int or patience.attempts < 1:
-        raise ConfigError(f"attempts must be a whole number from 1 up, not {patience.attempts!r}", "attempts")
+    if not isinstance(policy, RetryPolicy):
+        raise ConfigError("retry_policy must be a RetryPolicy", "retry_policy")
+    if type(policy.max_attempts) is not int or policy.max_attempts < 1:
+        raise ConfigError(f"max_attempts must be a whole number from 1 up, not {policy.max_attempts!r}", "max_attempts")
     for name, (least, most) in _RANGES.items():
-        value = getattr(patience, name)
+        value = getattr(policy, name)
         if not is_within(value, least, most):
             limit = "up" if most == math.inf else f"to {most:,}"
             raise ConfigError(f"{name} must be a number from {least:g} {limit}, not {value!r}", name)
-    return patience
+    return policy
 
 
 def checked_token(token: object) -> str:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import stamina
 
-from exporter.source.envelope import BrokenBody
-from exporter.source.retry import Traffic, Transient, Trial
+from exporter.source.envelope import MalformedBody
+from exporter.source.retry import RequestStats, RetryState, Transient
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractContextManager
 
-    from exporter.source.session import Answer
+    from exporter.source.session import Response
 
 
 class Sender(Protocol):
@@ -31,22 +31,22 @@ class Sender(Protocol):
         self,
         path: str,
         query: Mapping[str, str],
-        traffic: Traffic,
-        begin: "Callable[[], float]",
+        traffic: RequestStats,
+        start: "Callable[[], float]",
         limit_s: float | None = None,
-    ) -> "Answer":
+    ) -> "Response":
         """Send a request and read its response."""
 
-    async def wait_for(self, sent: "asyncio.Task[Answer]") -> "Answer":
+    async def wait_for(self, sent: "asyncio.Task[Response]") -> "Response":
         """Wait for the response of a request that was sent already."""
 
-    def body_of(self, answer: "Answer", path: str) -> bytes:
+    def body_of(self, response: "Response", path: str) -> bytes:
         """Return the body of a success, inflated."""
 
-    def request_id(self, answer: "Answer") -> str | None:
+    def request_id(self, response: "Response") -> str | None:
         """Return the API's id of a request."""
 
-    def record_version(self, answer: "Answer", traffic: Traffic) -> None:
+    def record_version(self, response: "Response", traffic: RequestStats) -> None:
         """Record in which version the API has answered."""
 
 
@@ -69,10 +69,10 @@ class Attempts:
     """
 
     def __init__(
-        self, sender: Sender, trial: Trial, traffic: Traffic, sent: "asyncio.Task[Answer] | None" = None
+        self, sender: Sender, state: RetryState, traffic: RequestStats, sent: "asyncio.Task[Response] | None" = None
     ) -> None:
         self.sender = sender
-        self.trial = trial
+        self.state = state
         self.traffic = traffic
         self._sent = sent
         self._is_first = True
@@ -91,11 +91,11 @@ class Attempts:
         try:
             return Attempt(self, inner=await self._next())
         except Transient as failure:
-            raise self.trial.verdict(failure) from failure
+            raise self.state.final_error(failure) from failure
 
     async def _next(self) -> "AbstractContextManager[object]":
         if self._retrying is None:
-            self._retrying = aiter(stamina.retry_context(on=self.trial.wait_before_next, attempts=None, timeout=None))
+            self._retrying = aiter(stamina.retry_context(on=self.state.back_off, attempts=None, timeout=None))
             failed, self.failed = self.failed, None
             with await anext(self._retrying):
                 if failed is not None:
@@ -114,19 +114,19 @@ class Attempt:
         self,
         attempts: Attempts,
         *,
-        sent: "asyncio.Task[Answer] | None" = None,
+        sent: "asyncio.Task[Response] | None" = None,
         inner: "AbstractContextManager[object] | None" = None,
     ) -> None:
         self._attempts = attempts
         self._sent = sent
         self._inner = inner
-        self._answer: Answer | None = None
+        self._response: Response | None = None
         self.is_sent = sent is not None
 
     @property
     def halved(self) -> int:
         """How many times a page is to be halved for this attempt, after the failures so far."""
-        return self._attempts.trial.halved
+        return self._attempts.state.halved
 
     async def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """Send the request, and return the body of its response, inflated.
@@ -143,13 +143,13 @@ class Attempt:
             Ends the request at once; nothing is kept.
         """
         if self._sent is not None:
-            self._answer = await self._attempts.sender.wait_for(self._sent)
+            self._response = await self._attempts.sender.wait_for(self._sent)
         else:
-            limit_s = self._attempts.trial.limit_s
-            self._answer = await self._attempts.sender.send(
-                path, query, self._attempts.traffic, self._attempts.trial.begin, limit_s
+            limit_s = self._attempts.state.limit_s
+            self._response = await self._attempts.sender.send(
+                path, query, self._attempts.traffic, self._attempts.state.start_attempt, limit_s
             )
-        return self._attempts.sender.body_of(self._answer, path)
+        return self._attempts.sender.body_of(self._response, path)
 
     def __enter__(self) -> Self:
         if self._inner is not None:
@@ -159,12 +159,14 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        answer, self._answer = self._answer, None
-        if error is None and answer is not None:
-            self._attempts.sender.record_version(answer, self._attempts.traffic)
-        if isinstance(error, BrokenBody) and answer is not None:  # a truncated response shows nowhere else
-            broken, request_id = error, self._attempts.sender.request_id(answer)
-            error = Transient(broken.cause, broken.detail(answer.status), status=answer.status, request_id=request_id)
+        response, self._response = self._response, None
+        if error is None and response is not None:
+            self._attempts.sender.record_version(response, self._attempts.traffic)
+        if isinstance(error, MalformedBody) and response is not None:  # a truncated response shows nowhere else
+            broken, request_id = error, self._attempts.sender.request_id(response)
+            error = Transient(
+                broken.cause, broken.detail(response.status), status=response.status, request_id=request_id
+            )
             error.__cause__ = broken
         if isinstance(error, Transient) and self._inner is None:
             self._attempts.failed = error

@@ -1,8 +1,9 @@
 """The API's address: by region or by URL, and never one that gives the token away."""
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from exporter.errors import ConfigError
 
@@ -17,7 +18,7 @@ _NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?", re.ASCII)
 _MAX_HOST_CHARACTERS = 254  # of DNS, with a dot at the end
 
 
-def address(region: str | None, base_url: str | None, *, insecure_http: bool) -> str:
+def resolve_base_url(region: str | None, base_url: str | None, *, insecure_http: bool) -> str:
     """Choose and check the API's address.
 
     Raises:
@@ -92,3 +93,14 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def path_template(path: str) -> str:
+    """Return a path with ``{id}`` for the id in it, as in ``/contacts/{id}/tags``: an id is personal data."""
+    first, *rest = path.removeprefix("/").split("/")
+    return "/".join(["", first, *(["{id}", *rest[1:]] if rest else [])])
+
+
+def encode_query(query: Mapping[str, str]) -> str:
+    """Encode a query, every reserved character included: a cursor may hold ``+``, ``/``, ``=`` and newlines."""
+    return "&".join([f"{quote(name, '')}={quote(value, '')}" for name, value in query.items()])

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from exporter import compression
 from exporter.errors import ContractError
-from exporter.source.envelope import BrokenBody
+from exporter.source.envelope import MalformedBody
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
 
-LARGEST_BODY_BYTES = 64 * 1024 * 1024
-LARGEST_MESSAGE_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_BYTES = 64 * 1024
 
 _DEFLATE_METHOD = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_ENCODINGS = 2
 _MAX_FURTHER_MEMBERS = 1_000
-_PIECE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 async def read_body(content: "StreamReader") -> bytes:
@@ -36,98 +36,98 @@ async def read_body(content: "StreamReader") -> bytes:
     size = 0
     async for chunk in content.iter_any():
         size += len(chunk)
-        if size > LARGEST_BODY_BYTES:
+        if size > MAX_BODY_BYTES:
             raise _too_large()
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-async def read_beginning(content: "StreamReader", beginning: bytearray) -> None:
+async def read_prefix(content: "StreamReader", prefix: bytearray) -> None:
     """Read as much of a body into `beginning` as a message could need."""
     async for chunk in content.iter_any():
-        beginning += chunk
-        if len(beginning) > LARGEST_MESSAGE_BYTES:
+        prefix += chunk
+        if len(prefix) > MAX_MESSAGE_BYTES:
             return
 
 
-def inflate(body: bytes, content_encoding: str, most_bytes: int | None = None) -> bytes:
+def inflate(body: bytes, content_encoding: str, max_bytes: int | None = None) -> bytes:
     """Undo a response's ``Content-Encoding``: gzip, deflate, none, or two of them one after the other.
 
     Args:
         body: as it came.
         content_encoding: the header.
-        most_bytes: what it may inflate to, 64 MiB if not given.
+        max_bytes: what it may inflate to, 64 MiB if not given.
 
     Raises:
-        BrokenBody: the body is truncated, damaged, followed by something, or
+        MalformedBody: the body is truncated, damaged, followed by something, or
             in an encoding that was not asked for.
-        ContractError: it inflates to more than `most_bytes`.
+        ContractError: it inflates to more than `max_bytes`.
     """
-    most_bytes = LARGEST_BODY_BYTES if most_bytes is None else most_bytes
+    max_bytes = MAX_BODY_BYTES if max_bytes is None else max_bytes
     names = [name.strip().lower() for name in content_encoding.split(",")]
     encodings = [name for name in names if name not in ("", "identity")]
     if len(encodings) > _MAX_ENCODINGS:
-        raise BrokenBody("in more content encodings than are undone")
+        raise MalformedBody("in more content encodings than are undone")
     for encoding in reversed(encodings):
-        body = _undo(encoding, body, most_bytes)
+        body = _undo(encoding, body, max_bytes)
     return body
 
 
-def without_mark(body: bytes) -> bytes:
+def without_byte_order_mark(body: bytes) -> bytes:
     """Return a body without a byte-order mark, which some gateways put before JSON."""
     return body.removeprefix(BOM_UTF8)
 
 
-def _undo(encoding: str, body: bytes, most_bytes: int) -> bytes:
+def _undo(encoding: str, body: bytes, max_bytes: int) -> bytes:
     if encoding in ("gzip", "x-gzip"):
         container = compression.GZIP
     elif encoding == "deflate":  # means zlib, but some servers send bare deflate
         container = compression.ZLIB if body and body[0] & 0x0F == _DEFLATE_METHOD else compression.BARE_DEFLATE
     else:
-        raise BrokenBody("in a content encoding that was not asked for")
+        raise MalformedBody("in a content encoding that was not asked for")
     if container == compression.GZIP and not body.startswith(_GZIP_MAGIC[: len(body)]):
-        raise BrokenBody("not in the content encoding that it names")
+        raise MalformedBody("not in the content encoding that it names")
     inflater = compression.inflater(container)
-    inflated = _inflate_some(inflater, body, most_bytes)
+    inflated = _inflate_some(inflater, body, max_bytes)
     if not inflater.eof:
-        raise BrokenBody("its compressed body is truncated")
+        raise MalformedBody("its compressed body is truncated")
     if inflater.unused_data and container == compression.GZIP:
-        return b"".join([inflated, *_further_members(inflater.unused_data, most_bytes - len(inflated))])
+        return b"".join([inflated, *_further_members(inflater.unused_data, max_bytes - len(inflated))])
     if inflater.unused_data:
-        raise BrokenBody("something follows its compressed body")
+        raise MalformedBody("something follows its compressed body")
     return inflated
 
 
-def _further_members(body: bytes, most_bytes: int) -> Iterator[bytes]:
+def _further_members(body: bytes, max_bytes: int) -> Iterator[bytes]:
     """Inflate the gzip members behind a first one, in pieces that keep many small members from being costly."""
     position = members = 0
     while position < len(body):
         if not body.startswith(_GZIP_MAGIC, position):
-            raise BrokenBody("something follows its compressed body")
+            raise MalformedBody("something follows its compressed body")
         members += 1
         if members > _MAX_FURTHER_MEMBERS:
-            raise BrokenBody(f"its compressed body has more than {_MAX_FURTHER_MEMBERS + 1:,} gzip members")
+            raise MalformedBody(f"its compressed body has more than {_MAX_FURTHER_MEMBERS + 1:,} gzip members")
         inflater = compression.inflater(compression.GZIP)
         while not inflater.eof:
-            if not (piece := body[position : position + _PIECE_BYTES]):
-                raise BrokenBody("its compressed body is truncated")
-            inflated = _inflate_some(inflater, piece, most_bytes)
-            most_bytes -= len(inflated)
+            if not (piece := body[position : position + _CHUNK_BYTES]):
+                raise MalformedBody("its compressed body is truncated")
+            inflated = _inflate_some(inflater, piece, max_bytes)
+            max_bytes -= len(inflated)
             position += len(piece) - len(inflater.unused_data)
             yield inflated
 
 
-def _inflate_some(inflater: compression.Inflater, body: bytes, most_bytes: int) -> bytes:
+def _inflate_some(inflater: compression.Inflater, body: bytes, max_bytes: int) -> bytes:
     try:
-        inflated = inflater.decompress(body, most_bytes + 1)
+        inflated = inflater.decompress(body, max_bytes + 1)
     except compression.ERRORS:
-        raise BrokenBody("its content encoding is damaged") from None
-    if len(inflated) > most_bytes:
+        raise MalformedBody("its content encoding is damaged") from None
+    if len(inflated) > max_bytes:
         raise _too_large()
     return inflated
 
 
 def _too_large() -> ContractError:
     return ContractError(
-        f"the API sent a response of more than {LARGEST_BODY_BYTES >> 20} MiB: ask for fewer contacts a page"
+        f"the API sent a response of more than {MAX_BODY_BYTES >> 20} MiB: ask for fewer contacts a page"
     )

@@ -8,25 +8,25 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ssl import SSLContext
 from typing import TypeVar
-from urllib.parse import quote
 
 import anyio
 from stamina.instrumentation import get_on_retry_hooks
 from yarl import URL
 
 from exporter.errors import ConfigError, ContractError, SourceError
-from exporter.observe.events import Requested, Waiting
+from exporter.observe.events import RateLimited, RequestFinished
 from exporter.source.attempts import Attempts
-from exporter.source.body import LARGEST_MESSAGE_BYTES, inflate, without_mark
+from exporter.source.base_url import encode_query, path_template
+from exporter.source.body import MAX_MESSAGE_BYTES, inflate, without_byte_order_mark
 from exporter.source.connection_errors import Route, proxy_refusal, speaks_tls
-from exporter.source.envelope import BrokenBody
-from exporter.source.rate_limit import Window, announced
+from exporter.source.envelope import MalformedBody
+from exporter.source.rate_limit import RateLimiter, parse_rate_limit
 from exporter.source.redaction import Redaction
-from exporter.source.responses import Asked, refusal
-from exporter.source.retry import Patience, Traffic, Transient, Trial
-from exporter.source.session import Answer, Connection, look_around
+from exporter.source.responses import RequestContext, error_from_response
+from exporter.source.retry import RequestStats, RetryPolicy, RetryState, Transient
+from exporter.source.session import Connection, Response, detect_proxy
 from exporter.tasks import cancel_and_wait
-from exporter.validation import Home
+from exporter.validation import LoopBinding
 
 T = TypeVar("T")
 _PAGES = frozenset(range(200, 300)) - {202, 204, 205, 206}
@@ -47,7 +47,7 @@ class Client:
         base_url: the API's address, without a slash at its end.
         token: the access token.
         api_version: sent as ``Intercom-Version``.
-        patience: time-outs and retries.
+        retry_policy: time-outs and retries.
         window: the rate-limit window that all requests share.
 
     Attributes:
@@ -56,18 +56,20 @@ class Client:
         check_open: raises a `ConfigError` outside the block, and in another event loop than its own.
     """
 
-    def __init__(self, base_url: str, token: str, api_version: str, patience: Patience, window: Window) -> None:
+    def __init__(
+        self, base_url: str, token: str, api_version: str, retry_policy: RetryPolicy, rate_limiter: RateLimiter
+    ) -> None:
         self.base_url = base_url
         self._token, self.redaction = token, Redaction(token)
         self._api_version = api_version
-        self._patience = patience
-        self.window = window
+        self._retry_policy = retry_policy
+        self.rate_limiter = rate_limiter
         self._clock: Callable[[], float] = time.monotonic  # until it is open
-        self._home = Home("Intercom")
+        self._home = LoopBinding("Intercom")
         self.check_open = self._home.check
         self._connection: Connection | None = None
-        self._first_answer: anyio.Event | None = None
-        self._ahead: set[asyncio.Task[Answer]] = set()
+        self._first_response: anyio.Event | None = None
+        self._prefetched: set[asyncio.Task[Response]] = set()
 
     @property
     def is_open(self) -> bool:
@@ -82,36 +84,36 @@ class Client:
         """
         with self._home.entering():
             self._clock = asyncio.get_running_loop().time  # which a host may run at another pace
-            route, authorities = await anyio.to_thread.run_sync(self._look_around)
-            self._connection = Connection(self._token, self._api_version, self._patience, route, authorities)
+            route, authorities = await anyio.to_thread.run_sync(self._detect_proxy)
+            self._connection = Connection(self._token, self._api_version, self._retry_policy, route, authorities)
 
-    def _look_around(self) -> tuple[Route, SSLContext | bool]:
+    def _detect_proxy(self) -> tuple[Route, SSLContext | bool]:
         """Do what would block later, in the midst of requests."""
         get_on_retry_hooks()  # imports whatever stamina tells of retries, where that is installed
-        return look_around(self.base_url)
+        return detect_proxy(self.base_url)
 
     async def close(self) -> None:
         """Close the session and its connections; requests under way fail."""
         connection, self._connection = self._connection, None
         self._home.leave()
-        await cancel_and_wait(*self._ahead)
+        await cancel_and_wait(*self._prefetched)
         if connection is not None:
             await connection.close()
 
-    def send_ahead(self, path: str, query: Mapping[str, str], traffic: Traffic) -> "asyncio.Task[Answer]":
+    def prefetch(self, path: str, query: Mapping[str, str], traffic: RequestStats) -> "asyncio.Task[Response]":
         """Send a request before its answer is wanted. It leaves with the loop's next step.
 
         Returns:
             What `attempts` takes as the first one; or else to be cancelled.
         """
         sent = asyncio.create_task(self.send(path, query, traffic, self._clock))
-        self._ahead.add(sent)
-        sent.add_done_callback(self._ahead.discard)
+        self._prefetched.add(sent)
+        sent.add_done_callback(self._prefetched.discard)
         sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may ask for it
         return sent
 
     def attempts(
-        self, traffic: Traffic, sent: "asyncio.Task[Answer] | None" = None, *, minor: bool = False
+        self, traffic: RequestStats, sent: "asyncio.Task[Response] | None" = None, *, minor: bool = False
     ) -> Attempts:
         """Return the attempts at one request, to be iterated over until one succeeds.
 
@@ -125,18 +127,24 @@ class Client:
             SourceError: from the iteration; its kind says what to do next.
         """
         self.check_open()
-        patience = self._patience.for_minor if minor else self._patience
-        return Attempts(self, Trial(patience, traffic, self._clock), traffic, sent)
+        retry_policy = self._retry_policy.for_minor if minor else self._retry_policy
+        return Attempts(self, RetryState(retry_policy, traffic, self._clock), traffic, sent)
 
     async def fetch(
-        self, path: str, query: Mapping[str, str], parse: Callable[[bytes], T], traffic: Traffic, *, minor: bool = False
+        self,
+        path: str,
+        query: Mapping[str, str],
+        parse: Callable[[bytes], T],
+        traffic: RequestStats,
+        *,
+        minor: bool = False,
     ) -> T:
         """Return what a response holds, with retries.
 
         Args:
             path: below the base URL.
             query: the parameters.
-            parse: returns the result; its `BrokenBody` is a failure of the request like any other.
+            parse: returns the result; its `MalformedBody` is a failure of the request like any other.
             traffic: counts what it costs.
             minor: as for `attempts`.
 
@@ -155,80 +163,82 @@ class Client:
         self,
         path: str,
         query: Mapping[str, str],
-        traffic: Traffic,
-        begin: Callable[[], float],
+        traffic: RequestStats,
+        start: Callable[[], float],
         limit_s: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send one request when the rate limit allows it, and read its response.
 
         Args:
             path: below the base URL.
             query: the parameters.
             traffic: counts it.
-            begin: called when it leaves; returns the time.
+            start: called when it leaves; returns the time.
             limit_s: seconds that it may take, None for the time-out of all requests.
 
         Raises:
             Transient, SourceError: it failed on its way.
         """
-        url = URL(f"{self.base_url}{path}?{_encoded(query)}", encoded=True)
+        url = URL(f"{self.base_url}{path}?{encode_query(query)}", encoded=True)
         if self._connection is not None:
-            await self._admit(traffic)
+            await self._acquire_slot(traffic)
         if self._connection is None:  # it may have been closed meanwhile
             raise _closed()
-        left_at = begin()
+        sent_at = start()
         traffic.requests += 1
         try:
-            answer = await self._exchange(self._connection, url, left_at, limit_s)
+            response = await self._exchange(self._connection, url, sent_at, limit_s)
         except (Transient, SourceError) as failure:
             cause = _cause_of(failure)
-            took_s = round(self._clock() - left_at, 4)
-            traffic.observer(Requested("GET", _shape_of(path), None, cause, took_s, 0, None))
+            took_s = round(self._clock() - sent_at, 4)
+            traffic.observer(RequestFinished("GET", path_template(path), None, cause, took_s, 0, None))
             raise
-        request_id = self.request_id(answer)
-        took_s = round(self._clock() - left_at, 4)
-        traffic.observer(Requested("GET", _shape_of(path), answer.status, None, took_s, len(answer.body), request_id))
-        return answer
+        request_id = self.request_id(response)
+        took_s = round(self._clock() - sent_at, 4)
+        traffic.observer(
+            RequestFinished("GET", path_template(path), response.status, None, took_s, len(response.body), request_id)
+        )
+        return response
 
-    async def _exchange(self, connection: Connection, url: URL, left_at: float, limit_s: float | None) -> Answer:
+    async def _exchange(self, connection: Connection, url: URL, sent_at: float, limit_s: float | None) -> Response:
         """Send a request and read its answer, and tell the window of both."""
-        heard_at = left_at
-        announcement = None
+        received_at = sent_at
+        announced = None
 
         def on_head(headers: Mapping[str, str]) -> None:
-            nonlocal heard_at, announcement
-            heard_at = self._clock()
-            announcement = announced(headers)
+            nonlocal received_at, announced
+            received_at = self._clock()
+            announced = parse_rate_limit(headers)
 
-        self.window.sent()
+        self.rate_limiter.on_request()
         try:
             return await connection.exchange(url, on_head, limit_s)
         finally:
-            self.window.answered(announcement, heard_at)
-            if self._first_answer is not None:
-                self._first_answer.set()
+            self.rate_limiter.on_response(announced, received_at)
+            if self._first_response is not None:
+                self._first_response.set()
 
-    def request_id(self, answer: Answer) -> str | None:
+    def request_id(self, response: Response) -> str | None:
         """Return the API's id of a request, safe to print; None where it gave none."""
-        return self.redaction.printable(answer.headers.get("X-Request-Id", "")) or None
+        return self.redaction.printable(response.headers.get("X-Request-Id", "")) or None
 
-    def body_of(self, answer: Answer, path: str) -> bytes:
+    def body_of(self, response: Response, path: str) -> bytes:
         """Return the body of a success, inflated.
 
         Raises:
             Transient, SourceError: it is no success.
-            BrokenBody: it cannot be inflated.
+            MalformedBody: it cannot be inflated.
         """
-        if answer.status not in _PAGES:
-            raise self._refusal(answer, path)
-        return without_mark(inflate(answer.body, answer.encoding))
+        if response.status not in _PAGES:
+            raise self._error_of(response, path)
+        return without_byte_order_mark(inflate(response.body, response.encoding))
 
-    def record_version(self, answer: Answer, traffic: Traffic) -> None:
+    def record_version(self, response: Response, traffic: RequestStats) -> None:
         """Record in which version the API has answered."""
-        echoed = answer.headers.get("Intercom-Version", "")
+        echoed = response.headers.get("Intercom-Version", "")
         traffic.version_echoed = echoed if echoed == self._api_version else self.redaction.printable(echoed) or None
 
-    async def wait_for(self, sent: "asyncio.Task[Answer]") -> Answer:
+    async def wait_for(self, sent: "asyncio.Task[Response]") -> Response:
         """Wait for a request that was sent ahead. A task's own `await` could not tell whose cancellation it sees."""
         try:
             await asyncio.wait((sent,))
@@ -238,31 +248,33 @@ class Client:
             raise _closed()
         return sent.result()
 
-    def _refusal(self, answer: Answer, path: str) -> Transient | SourceError:
+    def _error_of(self, response: Response, path: str) -> Transient | SourceError:
         route = self._connection.route if self._connection is not None else None
-        if route and answer.status == _PROXY_AUTHENTICATION:
-            return proxy_refusal(answer.status, route)
-        if route and not route.tls and answer.status == _BAD_REQUEST and _EXPECTS_TLS.search(answer.body):
+        if route and response.status == _PROXY_AUTHENTICATION:
+            return proxy_refusal(response.status, route)
+        if route and not route.tls and response.status == _BAD_REQUEST and _EXPECTS_TLS.search(response.body):
             return speaks_tls(route)
         body = b""
-        with suppress(BrokenBody, ContractError):  # a message, if one can be had
-            body = without_mark(inflate(answer.body, answer.encoding, LARGEST_MESSAGE_BYTES))
-        asked = Asked(self.base_url, _shape_of(path), self.redaction, route.answerer if route else "the API")
-        return refusal(answer.status, answer.headers, body, asked)
+        with suppress(MalformedBody, ContractError):  # a message, if one can be had
+            body = without_byte_order_mark(inflate(response.body, response.encoding, MAX_MESSAGE_BYTES))
+        asked = RequestContext(
+            self.base_url, path_template(path), self.redaction, route.answerer if route else "the API"
+        )
+        return error_from_response(response.status, response.headers, body, asked)
 
-    async def _admit(self, traffic: Traffic) -> None:
+    async def _acquire_slot(self, traffic: RequestStats) -> None:
         """Wait until a request may leave.
 
         The very first leaves alone: until its answer nobody knows how many may follow.
         """
-        if self._first_answer is None:
-            self._first_answer = anyio.Event()
+        if self._first_response is None:
+            self._first_response = anyio.Event()
             return
-        if not self._first_answer.is_set():  # where nothing is to be waited for, a request leaves in one step
-            await self._first_answer.wait()
-        while (wait_s := self.window.wait_s(self._clock())) > 0:
+        if not self._first_response.is_set():  # where nothing is to be waited for, a request leaves in one step
+            await self._first_response.wait()
+        while (wait_s := self.rate_limiter.wait_s(self._clock())) > 0:
             if not traffic.waiting:  # of several requests that wait side by side the first tells, and counts
-                traffic.observer(Waiting(wait_s, self.window.limit or 0))
+                traffic.observer(RateLimited(wait_s, self.rate_limiter.limit or 0))
                 traffic.rate_limit_wait_s += wait_s
             traffic.waiting += 1
             try:
@@ -275,18 +287,7 @@ def _closed() -> ConfigError:
     return ConfigError("this Intercom is closed: use it inside its 'async with' block")
 
 
-def _shape_of(path: str) -> str:
-    """Give a path without the id in it, ``/contacts/ID/tags``: it is somebody's."""
-    first, *rest = path.removeprefix("/").split("/")
-    return "/".join(["", first, *(["{id}", *rest[1:]] if rest else [])])
-
-
 def _cause_of(failure: Transient | SourceError) -> str:
     if isinstance(failure, Transient):
         return failure.cause
     return "too_large" if isinstance(failure, ContractError) else "network"
-
-
-def _encoded(query: Mapping[str, str]) -> str:
-    """Encode a query to the last character: a cursor may hold + / = and newlines."""
-    return "&".join([f"{quote(name, '')}={quote(value, '')}" for name, value in query.items()])

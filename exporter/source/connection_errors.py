@@ -122,7 +122,7 @@ def failure_of(error: Exception, route: Route) -> Failure:
         return _malformed(error.__cause__, peer)
     failure = Transient("network", f"the connection failed: {_reason(error, peer)}")
     if at_proxy:
-        _expect_little(failure, route)
+        _with_few_attempts(failure, route)
     return failure
 
 
@@ -158,7 +158,7 @@ def proxy_refusal(status: int, route: Route) -> Failure:
         )
     if is_transient(status):
         failure = Transient("network", f"the connection failed: {proxy} cannot connect to {route.host} ({status})")
-        return _expect_little(failure, route)
+        return _with_few_attempts(failure, route)
     if status == _FORBIDDEN:
         return _permanent(
             f"{proxy} does not allow connections to {route.host} (403): have it allowed, or list the host in NO_PROXY"
@@ -170,7 +170,7 @@ def _permanent(reason: str) -> ApiError:
     return ApiError(f"the connection failed: {reason}")
 
 
-def _expect_little(failure: Transient, route: Route) -> Transient:
+def _with_few_attempts(failure: Transient, route: Route) -> Transient:
     """Make it a matter of a few attempts, unless there was a response before."""
     if not route.worked:
         failure.attempts = _FEW
@@ -193,7 +193,7 @@ def _from_proxy(error: BaseException | None, route: Route) -> Failure:
     if isinstance(error, aiohttp.ClientResponseError):
         return _malformed(error.__cause__, proxy)
     reason = _reason(error, proxy) if isinstance(error, Exception) else f"{proxy} closed it"
-    return _expect_little(Transient("network", f"the connection failed: {reason}"), route)
+    return _with_few_attempts(Transient("network", f"the connection failed: {reason}"), route)
 
 
 def _unresolved(error: aiohttp.ClientConnectorDNSError, route: Route) -> Failure:
@@ -205,7 +205,7 @@ def _unresolved(error: aiohttp.ClientConnectorDNSError, route: Route) -> Failure
     failure = Transient("network", f"the connection failed: {host} is unknown: check {check}")
     if not route.worked:
         failure.lasting = ApiError
-    return _expect_little(failure, route)
+    return _with_few_attempts(failure, route)
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:

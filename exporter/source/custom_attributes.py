@@ -12,7 +12,7 @@ import msgspec
 from exporter.errors import ApiError, ContractError, CredentialsError
 from exporter.source.client import Client
 from exporter.source.envelope import Envelope, parse
-from exporter.source.retry import Traffic
+from exporter.source.retry import RequestStats
 
 _PATH = "/data_attributes"
 _QUERY = {"model": "contact", "include_archived": "true"}
@@ -21,7 +21,7 @@ _FORBIDDEN = 403
 _MOST, _MOST_CHARACTERS = 2_000, 200_000  # a workspace may have a few hundred; each would be a column
 
 
-async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] | None:
+async def fetch_attributes(client: Client, traffic: RequestStats) -> tuple[str, ...] | None:
     """Fetch the names of a workspace's custom attributes, in the API's order.
 
     Returns:
@@ -48,7 +48,7 @@ async def fetch_attributes(client: Client, traffic: Traffic) -> tuple[str, ...] 
     names = _names(envelope.records)
     if len(names) > _MOST or sum(map(len, names)) > _MOST_CHARACTERS:
         raise ContractError(f"the API names {len(names):,} attributes, which make no table: choose some with --fields")
-    if any(map(client.redaction.finds, names)):  # columns stand in headers, manifests and events
+    if any(map(client.redaction.finds_token, names)):  # columns stand in headers, manifests and events
         raise ContractError("the API names an attribute after the access token: choose others with --fields")
     return names
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from exporter.rawjson.objects import Members, items_of, join_items, text_or_digits
+from exporter.rawjson.objects import RawObject, items_of, join_items, text_or_digits
 
 EMBEDDED = ("tags", "notes", "companies")
 """The lists that a contact embeds."""
@@ -20,48 +20,48 @@ _HAS_MORE = re.compile(rb'"has_more"\s*:\s*true')
 
 def id_of(record: bytes) -> str:
     """Return a contact's id; empty if it has none that could be a part of a path."""
-    values = Members.of(record).values("id")
+    values = RawObject.parse(record).values("id")
     contact_id = text_or_digits(values[-1]) if values else ""
     return contact_id if contact_id.isascii() and contact_id.isalnum() else ""
 
 
-def says_more(record: bytes) -> list[str]:
+def truncated_lists(record: bytes) -> list[str]:
     """Return the embedded lists of a contact that say that they are not whole."""
     if not _HAS_MORE.search(record):  # most contacts have none, and are not taken apart
         return []
-    members = Members.of(record)
-    return [name for name in EMBEDDED if any(map(_is_cut, members.values(name)))]
+    members = RawObject.parse(record)
+    return [name for name in EMBEDDED if any(map(_is_truncated, members.values(name)))]
 
 
-def _is_cut(value: bytes) -> bool:
-    return value.startswith(b"{") and b"true" in Members.of(value).values("has_more")
+def _is_truncated(value: bytes) -> bool:
+    return value.startswith(b"{") and b"true" in RawObject.parse(value).values("has_more")
 
 
-def completed(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
+def with_full_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
     """Put a whole list into a contact: in the place of the one that it has, else behind its last member."""
-    members = Members.of(record)
+    members = RawObject.parse(record)
     pieces: dict[int, bytes | None] = {}
-    for place in members.places.get(name, ()):
-        value = members.value(place)
-        whole = _whole(value, items) if value.startswith(b"{") else _made(record, name, items)
-        pieces[place] = members.with_value(place, whole)
-    more = [] if pieces else [b'"%b":%b' % (name.encode(), _made(record, name, items))]
-    return members.patched(pieces, *more)
+    for position in members.positions.get(name, ()):
+        value = members.value(position)
+        whole = _fill_list(value, items) if value.startswith(b"{") else _new_list(record, name, items)
+        pieces[position] = members.with_value(position, whole)
+    more = [] if pieces else [b'"%b":%b' % (name.encode(), _new_list(record, name, items))]
+    return members.replace_members(pieces, *more)
 
 
-def _whole(value: bytes, items: Sequence[bytes]) -> bytes:
+def _fill_list(value: bytes, items: Sequence[bytes]) -> bytes:
     """Complete an embedded list."""
-    members = Members.of(value)
+    members = RawObject.parse(value)
     pieces: dict[int, bytes | None] = {}
     more = []
     for key, content in (("data", join_items(items)), ("has_more", b"false")):
-        places = members.places.get(key, ())
-        pieces |= {place: members.with_value(place, content) for place in places}
+        places = members.positions.get(key, ())
+        pieces |= {position: members.with_value(position, content) for position in places}
         more += [] if places else [b'"%b":%b' % (key.encode(), content)]
-    return members.patched(pieces, *more)
+    return members.replace_members(pieces, *more)
 
 
-def _made(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
+def _new_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
     """Make a list like those that the API embeds."""
     url = orjson.dumps(f"/contacts/{id_of(record)}/{name}")
     return b'{"type":"list","data":%b,"url":%b,"total_count":%d,"has_more":false}' % (
@@ -78,30 +78,32 @@ def with_tag_names(record: bytes, names: Mapping[str, bytes]) -> bytes:
         record: the contact.
         names: JSON of the names, by the tags' ids.
     """
-    members = Members.of(record)
+    members = RawObject.parse(record)
     pieces: dict[int, bytes | None] = {}
-    for place in members.places.get("tags", ()):
-        value = members.value(place)
-        named = _named_list(value, names) if value.startswith(b"{") else value
+    for position in members.positions.get("tags", ()):
+        value = members.value(position)
+        named = _with_names(value, names) if value.startswith(b"{") else value
         if named != value:
-            pieces[place] = members.with_value(place, named)
-    return members.patched(pieces) if pieces else record
+            pieces[position] = members.with_value(position, named)
+    return members.replace_members(pieces) if pieces else record
 
 
-def _named_list(value: bytes, names: Mapping[str, bytes]) -> bytes:
-    members = Members.of(value)
+def _with_names(value: bytes, names: Mapping[str, bytes]) -> bytes:
+    members = RawObject.parse(value)
     pieces: dict[int, bytes | None] = {}
-    for place in members.places.get("data", ()):
-        tags = members.value(place)
+    for position in members.positions.get("data", ()):
+        tags = members.value(position)
         if tags.startswith(b"["):
-            pieces[place] = members.with_value(place, join_items([_named(tag, names) for tag in items_of(tags)]))
-    return members.patched(pieces)
+            pieces[position] = members.with_value(
+                position, join_items([_with_name(tag, names) for tag in items_of(tags)])
+            )
+    return members.replace_members(pieces)
 
 
-def _named(tag: bytes, names: Mapping[str, bytes]) -> bytes:
+def _with_name(tag: bytes, names: Mapping[str, bytes]) -> bytes:
     if not tag.startswith(b"{"):
         return tag
-    members = Members.of(tag)
+    members = RawObject.parse(tag)
     ids = members.values("id")
     name = names.get(text_or_digits(ids[-1])) if ids and not members.values("name") else None
-    return tag if name is None else members.patched({}, b'"name":%b' % name)
+    return tag if name is None else members.replace_members({}, b'"name":%b' % name)

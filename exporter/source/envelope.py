@@ -15,20 +15,20 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import msgspec
 
-from exporter.rawjson.scanner import cut_object, refuse_constant, refuse_repetition
+from exporter.rawjson.scanner import reject_constant, reject_duplicates, split_object
 from exporter.rawjson.utf8 import first_bad_byte
 
-_LONGEST_CURSOR = 1 << 21
+_MAX_CURSOR_CHARACTERS = 1 << 21
 _LARGE_BYTES = 1 << 20
-_MOST_COMMAS = 500_000  # what is between two of them becomes an object: this bounds what a small answer can cost
+_MAX_COMMAS = 500_000  # what is between two of them becomes an object: this bounds what a small answer can cost
 CONTACTS = ("data", "contacts")  # 1.x names the list after what is in it
-_GLIMPSED_BYTES = 2048  # before or behind the list of contacts there is less than that
+_PEEKED_BYTES = 2048  # before or behind the list of contacts there is less than that
 _CURSOR = re.compile(rb'"starting_after"\s*:\s*("(?:[^"\\]|\\.)+")')
 _first_byte = itemgetter(0)
-_MOST_CONTACTS = 2**53 - 1  # what a checkpoint takes, and any reader of a manifest
+_MAX_CONTACTS = 2**53 - 1  # what a checkpoint takes, and any reader of a manifest
 
 
-class BrokenBody(ValueError):  # noqa: N818 - a finding about the body, judged by who asked for it
+class MalformedBody(ValueError):  # noqa: N818 - a finding about the body, judged by who asked for it
     """The body is not a page of contacts: cut, not UTF-8, not JSON, or of another shape.
 
     Attributes:
@@ -78,35 +78,35 @@ def parse(body: bytes, listing_url: str, keys: tuple[str, ...] = CONTACTS) -> En
         keys: under which the list may be; one of them has it.
 
     Raises:
-        BrokenBody: anything but a well-formed page. The message names the
+        MalformedBody: anything but a well-formed page. The message names the
             fault and never quotes the page.
     """
-    if len(body) > _LARGE_BYTES and body.count(b",") > _MOST_COMMAS:
-        raise BrokenBody("of more parts than any page of contacts has")
+    if len(body) > _LARGE_BYTES and body.count(b",") > _MAX_COMMAS:
+        raise MalformedBody("of more parts than any page of contacts has")
     _check_utf8(body)  # Raw lets anything through
-    quickly = _cut_quickly(body, keys)
-    records, rest = quickly or _cut_slowly(body, keys)
+    quickly = _split_fast(body, keys)
+    records, rest = quickly or _split_slow(body, keys)
     if bytes(map(_first_byte, records)) != b"{" * len(records):
-        raise BrokenBody("the list holds something that is not an object")
+        raise MalformedBody("the list holds something that is not an object")
     total_count = rest.get("total_count")
-    counted = type(total_count) is int and 0 <= total_count <= _MOST_CONTACTS
+    counted = type(total_count) is int and 0 <= total_count <= _MAX_CONTACTS
     cursor = _next_cursor(rest.get("pages"), listing_url)
     return Envelope(records, cursor, total_count if counted else None, plain=quickly is not None or not records)
 
 
-def glimpse(body: bytes) -> str | None:
+def peek_next_cursor(body: bytes) -> str | None:
     """Find what looks like the next cursor of a page, without reading its contacts.
 
     A guess, made to save time: what is true only `parse` can say.
     """
-    for piece in (body[-_GLIMPSED_BYTES:], body[:_GLIMPSED_BYTES]):
+    for piece in (body[-_PEEKED_BYTES:], body[:_PEEKED_BYTES]):
         for quoted in reversed(_CURSOR.findall(piece)):
             with suppress(ValueError):
-                return _sendable(json.loads(quoted))
+                return _checked_cursor(json.loads(quoted))
     return None
 
 
-def _cut_quickly(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], dict[str, Any]] | None:
+def _split_fast(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], dict[str, Any]] | None:
     """Cut a page as the API writes it: one list, its items separated by a bare comma.
 
     What is left without the items is a small document of its own. It is read
@@ -131,11 +131,11 @@ def _cut_quickly(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...],
     return records, _with_one_list(rest, keys)
 
 
-def _cut_slowly(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], dict[str, Any]]:
+def _split_slow(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], dict[str, Any]]:
     try:
-        found = cut_object(body.decode(), keys)
+        found = split_object(body.decode(), keys)
     except ValueError as exc:
-        raise BrokenBody(f"not JSON, or truncated: {_reason(exc)}") from None
+        raise MalformedBody(f"not JSON, or truncated: {_reason(exc)}") from None
     rest: dict[str, Any] = {}
     records: tuple[bytes, ...] = ()
     for key, value in found.items():
@@ -150,23 +150,23 @@ def _with_one_list(rest: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any
     """Check that the envelope has one list."""
     lists = [rest[key] for key in keys if rest.get(key) is not None]
     if lists != [[]]:  # the items have been taken out
-        raise BrokenBody(f"two lists of {keys[-1]} in it" if len(lists) > 1 else f"no list of {keys[-1]} in it")
+        raise MalformedBody(f"two lists of {keys[-1]} in it" if len(lists) > 1 else f"no list of {keys[-1]} in it")
     return rest
 
 
 def _read(document: bytes) -> Any:
     """Decode a small part of a page, strictly."""
     try:
-        return json.loads(document, object_pairs_hook=refuse_repetition, parse_constant=refuse_constant)
+        return json.loads(document, object_pairs_hook=reject_duplicates, parse_constant=reject_constant)
     except (ValueError, RecursionError) as exc:
         reason = _reason(exc) if isinstance(exc, ValueError) else "nested too deeply"
-        raise BrokenBody(f"its envelope cannot be read: {reason}") from None
+        raise MalformedBody(f"its envelope cannot be read: {reason}") from None
 
 
 def _check_utf8(body: bytes) -> None:
     bad = first_bad_byte(body)
     if bad is not None:
-        raise BrokenBody(f"not UTF-8 at byte {bad}")
+        raise MalformedBody(f"not UTF-8 at byte {bad}")
 
 
 def _reason(exc: ValueError) -> str:
@@ -183,7 +183,7 @@ def _next_cursor(pages: Any, listing_url: str) -> str | None:
     if pages is None:
         return None
     if not isinstance(pages, dict):
-        raise BrokenBody("'pages' is not an object")
+        raise MalformedBody("'pages' is not an object")
     following = pages.get("next")
     if isinstance(following, str):
         return _cursor_of_url(following, listing_url)
@@ -192,9 +192,9 @@ def _next_cursor(pages: Any, listing_url: str) -> str | None:
         if type(following) is int:
             following = str(following)
         if isinstance(following, str):
-            return _sendable(following) or None
+            return _checked_cursor(following) or None
     if following is not None:
-        raise BrokenBody("'pages.next' is neither an object, a URL nor null")
+        raise MalformedBody("'pages.next' is neither an object, a URL nor null")
     return None
 
 
@@ -207,24 +207,24 @@ def _cursor_of_url(url: str, listing_url: str) -> str | None:
     if not url:
         return None
     try:
-        target = urlsplit(urljoin(listing_url, _sendable(url)))
+        target = urlsplit(urljoin(listing_url, _checked_cursor(url)))
         query = parse_qs(target.query)
     except ValueError:
-        raise BrokenBody("'pages.next' is not a usable URL") from None
+        raise MalformedBody("'pages.next' is not a usable URL") from None
     if target._replace(query="", fragment="").geturl() != listing_url:
-        raise BrokenBody("'pages.next' leads away from the listing")
+        raise MalformedBody("'pages.next' leads away from the listing")
     if "starting_after" in query:
         return query["starting_after"][-1]
     if "page" in query:
         return f"{listing_url}?page={query['page'][-1]}"
-    raise BrokenBody("'pages.next' names neither a cursor nor a page")
+    raise MalformedBody("'pages.next' names neither a cursor nor a page")
 
 
-def _sendable(text: str) -> str:
+def _checked_cursor(text: str) -> str:
     if not is_sendable(text):
-        raise BrokenBody("the cursor is not Unicode text")
-    if len(text) > _LONGEST_CURSOR:
-        raise BrokenBody("the cursor is too long for a request")
+        raise MalformedBody("the cursor is not Unicode text")
+    if len(text) > _MAX_CURSOR_CHARACTERS:
+        raise MalformedBody("the cursor is too long for a request")
     return text
 
 

@@ -15,15 +15,15 @@ import anyio
 
 from exporter.errors import ApiError, ContractError, CredentialsError, SourceError
 from exporter.model import Page
-from exporter.options import Expansion, ListName
+from exporter.options import ListExpansion, ListName
 from exporter.rawjson.objects import id_and_name
-from exporter.source.body import LARGEST_BODY_BYTES
+from exporter.source.body import MAX_BODY_BYTES
 from exporter.source.client import Client
-from exporter.source.embedded_lists import EMBEDDED, completed, id_of, says_more, with_tag_names
+from exporter.source.embedded_lists import EMBEDDED, id_of, truncated_lists, with_full_list, with_tag_names
 from exporter.source.envelope import Envelope, parse
 from exporter.source.list_failures import FailureRate
 from exporter.source.loop_guard import LoopGuard
-from exporter.source.retry import Traffic, Transient
+from exporter.source.retry import RequestStats, Transient
 
 _PER_PAGE = {"notes": "150", "companies": "50"}
 _GONE = (404, 410)
@@ -31,14 +31,14 @@ _ROUNDS = 3
 _ITEM_BYTES = 64  # of memory, besides an item's bytes
 
 
-def wanted_lists(expansion: Expansion, record: bytes) -> list[ListName]:
+def lists_to_fetch(expansion: ListExpansion, record: bytes) -> list[ListName]:
     """Return the names of a contact's lists that are to be fetched."""
-    more = says_more(record)
+    more = truncated_lists(record)
     return [name for name in expansion.lists if name not in EMBEDDED or name in more]
 
 
 @dataclass(slots=True)
-class Expanded:
+class ExpandedPage:
     """What was done to a page.
 
     Attributes:
@@ -61,16 +61,16 @@ class Expander:
         traffic: counts what that costs.
     """
 
-    def __init__(self, client: Client, expansion: Expansion, traffic: Traffic) -> None:
+    def __init__(self, client: Client, expansion: ListExpansion, traffic: RequestStats) -> None:
         self._client = client
         self._expansion = expansion
         self._traffic = traffic
-        self._room = anyio.Semaphore(expansion.concurrency)
-        self._naming = anyio.Lock()
+        self._slots = anyio.Semaphore(expansion.concurrency)
+        self._tag_names_lock = anyio.Lock()
         self._tag_names: dict[str, bytes] | None = None
         self._rate = FailureRate()
 
-    async def expand(self, page: Page) -> Expanded:
+    async def expand(self, page: Page) -> ExpandedPage:
         """Complete the lists of a page's contacts; all else in them keeps its bytes.
 
         Raises:
@@ -83,14 +83,14 @@ class Expander:
                 "a contact is nested too deeply to be taken apart: without completed lists it can be exported"
             ) from None
 
-    async def _expand(self, page: Page) -> Expanded:
-        expanded = Expanded(list(page.records))
+    async def _expand(self, page: Page) -> ExpandedPage:
+        expanded = ExpandedPage(list(page.records))
         found = await self._fetch_all(page.records)
-        for place, name, members in sorted(found, key=lambda one: (one[0], self._expansion.lists.index(one[1]))):
+        for position, name, members in sorted(found, key=lambda one: (one[0], self._expansion.lists.index(one[1]))):
             if isinstance(members, str):
                 expanded.missing[members] += 1
             else:
-                expanded.records[place] = completed(expanded.records[place], name, members)
+                expanded.records[position] = with_full_list(expanded.records[position], name, members)
                 expanded.lists += 1
         if self._expansion.tag_names:
             tag_names = await self._names()
@@ -103,22 +103,22 @@ class Expander:
         Returns:
             For each the place of its contact, its name, and its items or the cause why they cannot be had.
         """
-        wanted = [wanted_lists(self._expansion, record) for record in records]
-        places = self._rate.begin(sum(map(len, wanted)))
+        wanted = [lists_to_fetch(self._expansion, record) for record in records]
+        places = self._rate.start(sum(map(len, wanted)))
         found: list[tuple[int, ListName, Sequence[bytes] | str]] = []
 
-        async def fetch(place: int, name: ListName, place_in_run: int) -> None:
-            async with self._room:
-                items = await self._fetch(id_of(records[place]), name, place_in_run)
-            found.append((place, name, items))
+        async def fetch(position: int, name: ListName, place_in_run: int) -> None:
+            async with self._slots:
+                items = await self._fetch(id_of(records[position]), name, place_in_run)
+            found.append((position, name, items))
 
         async with anyio.create_task_group() as tasks:
-            for place, names in enumerate(wanted):
+            for position, names in enumerate(wanted):
                 for name in names:
-                    tasks.start_soon(fetch, place, name, next(places))
+                    tasks.start_soon(fetch, position, name, next(places))
         return found
 
-    async def _fetch(self, contact_id: str, name: ListName, place: int) -> Sequence[bytes] | str:
+    async def _fetch(self, contact_id: str, name: ListName, position: int) -> Sequence[bytes] | str:
         """Fetch a whole list; return the cause where that cannot be done.
 
         Raises:
@@ -126,10 +126,10 @@ class Expander:
         """
         result = await self._attempt(contact_id, name) if contact_id else "no_id"
         if isinstance(result, SourceError):
-            if self._rate.end(place, failed=True):
+            if self._rate.end(position, failed=True):
                 raise result
             return _cause_of(result)
-        self._rate.end(place, failed=False)
+        self._rate.end(position, failed=False)
         return result
 
     async def _attempt(self, contact_id: str, name: ListName) -> Sequence[bytes] | str | SourceError:
@@ -159,12 +159,12 @@ class Expander:
         while page == 0 or cursor is not None:
             envelope = await self._fetch_page(path, name, cursor, minor=True)
             items += envelope.records
-            guard.count(len(envelope.records), page + 1)
+            guard.record_size(len(envelope.records), page + 1)
             size += _memory_bytes(envelope.records)
-            if size > LARGEST_BODY_BYTES:
-                raise ContractError(f"the API sent a list of {name} of more than {LARGEST_BODY_BYTES >> 20} MiB")
+            if size > MAX_BODY_BYTES:
+                raise ContractError(f"the API sent a list of {name} of more than {MAX_BODY_BYTES >> 20} MiB")
             page, cursor = page + 1, envelope.next_cursor
-            guard.pass_by(cursor, page)
+            guard.record_cursor(cursor, page)
         return items
 
     async def _fetch_page(self, path: str, name: str, cursor: str | None, *, minor: bool) -> Envelope:
@@ -185,7 +185,7 @@ class Expander:
             SourceError: the API fails for longer than the retry budget of a page.
         """
         url = f"{self._client.base_url}/contacts"
-        traffic = Traffic(self._traffic.observer)
+        traffic = RequestStats(self._traffic.observer)
 
         try:
             await self._client.fetch("/contacts", {"per_page": "1"}, lambda body: parse(body, url), traffic)
@@ -195,7 +195,7 @@ class Expander:
 
     async def _names(self) -> dict[str, bytes]:
         """Give the names of all tags, as JSON, by id; fetched once."""
-        async with self._naming:
+        async with self._tag_names_lock:
             if self._tag_names is None:
                 envelope = await self._fetch_page("/tags", "tags", None, minor=False)
                 self._tag_names = dict(filter(None, map(id_and_name, envelope.records)))

@@ -8,10 +8,10 @@ from anyio import CancelScope
 
 from exporter.errors import ConfigError
 from exporter.model import Position
-from exporter.observe.events import Observer, ignore
-from exporter.options import Expansion
-from exporter.source.argument_checks import checked_patience, checked_token, is_within
-from exporter.source.base_url import address
+from exporter.observe.events import Observer, null_observer
+from exporter.options import ListExpansion
+from exporter.source.argument_checks import checked_retry_policy, checked_token, is_within
+from exporter.source.base_url import resolve_base_url
 from exporter.source.client import Client
 from exporter.source.contacts import Contacts
 from exporter.source.custom_attributes import fetch_attributes
@@ -19,8 +19,8 @@ from exporter.source.envelope import is_sendable
 from exporter.source.expansion import Expander
 from exporter.source.loop_guard import LoopGuard
 from exporter.source.pages import Pages, ResumePoint
-from exporter.source.rate_limit import Window
-from exporter.source.retry import Patience, Traffic
+from exporter.source.rate_limit import RateLimiter
+from exporter.source.retry import RequestStats, RetryPolicy
 from exporter.source.workspace import WorkspaceName, fetch_workspace
 from exporter.tasks import cancel_and_wait
 from exporter.validation import MAX_PER_PAGE, MAX_RESERVE_PERCENT, AsyncBlock, check_callable, check_kinds
@@ -49,7 +49,7 @@ class Intercom(AsyncBlock):
         per_page: contacts per page, 1 to 150, the API's maximum.
         reserve_percent: how much of each rate-limit window is left to the
             workspace's other integrations, 0 to 90.
-        patience: time-outs and retry budgets.
+        retry_policy: time-outs and retry budgets.
         insecure_http: allow plain http to hosts other than this machine; a proxy can then read the token.
 
     Attributes:
@@ -72,7 +72,7 @@ class Intercom(AsyncBlock):
         api_version: str = "2.14",
         per_page: int = MAX_PER_PAGE,
         reserve_percent: float = 20,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         insecure_http: bool = False,
     ) -> None:
         check_kinds({"api_version": api_version, "insecure_http": insecure_http}, _KINDS)
@@ -87,16 +87,16 @@ class Intercom(AsyncBlock):
                 f"reserve_percent must be a number from 0 to {MAX_RESERVE_PERCENT}, not {reserve_percent!r}",
                 "reserve_percent",
             )
-        self.base_url = address(region, base_url, insecure_http=insecure_http)
-        self.origin = self.base_url
+        self.base_url = resolve_base_url(region, base_url, insecure_http=insecure_http)
+        self.identity = self.base_url
         self.api_version = api_version
         self.per_page = per_page
         self._client = Client(
             self.base_url,
             checked_token(token),
             api_version,
-            checked_patience(patience or Patience()),
-            Window(reserve_percent),
+            checked_retry_policy(retry_policy or RetryPolicy()),
+            RateLimiter(reserve_percent),
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -116,7 +116,7 @@ class Intercom(AsyncBlock):
         """
         self._client.check_open()
 
-    def adopt(self, task: asyncio.Task[None]) -> None:
+    def track_task(self, task: asyncio.Task[None]) -> None:
         """Cancel a task at the end of the block, should it still run then."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -132,7 +132,9 @@ class Intercom(AsyncBlock):
             await cancel_and_wait(*self._tasks)
             await self._client.close()
 
-    def pages(self, start: str | None = None, *, observer: Observer = ignore, allow_shortfall: bool = False) -> Pages:
+    def pages(
+        self, start: str | None = None, *, observer: Observer = null_observer, allow_shortfall: bool = False
+    ) -> Pages:
         """List the workspace's contacts, a page at a time: the exact road.
 
         Archived, deleted and merged contacts are not listed by the API. It
@@ -141,7 +143,7 @@ class Intercom(AsyncBlock):
 
         Args:
             start: a page's ``next_cursor``, to resume behind that page; default: the beginning.
-            observer: called with each `Requested`, `Retrying` and `Waiting`.
+            observer: called with each `RequestFinished`, `RetryScheduled` and `RateLimited`.
             allow_shortfall: let the list end although the API counts many
                 more contacts. Else its last page is asked for again, later,
                 and then a `ContractError` is raised.
@@ -182,7 +184,7 @@ class Intercom(AsyncBlock):
         point = ResumePoint(cursor, LoopGuard.load(guard), position.contacts, counted_first)
         return Pages(self._client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
 
-    def expander(self, expansion: Expansion, traffic: Traffic) -> Expander:
+    def expander(self, expansion: ListExpansion, traffic: RequestStats) -> Expander:
         """Make what completes the lists of contacts.
 
         Args:
@@ -194,19 +196,19 @@ class Intercom(AsyncBlock):
     @property
     def window_limit(self) -> int | None:
         """Calls that the API allows in a window of ten seconds, all its users together; None until it says so."""
-        return self._client.window.limit
+        return self._client.rate_limiter.limit
 
     @property
     def window(self) -> tuple[int, int] | None:
         """Calls that are left in the API's rate-limit window, and of how many; None until it says so."""
-        return self._client.window.left
+        return self._client.rate_limiter.remaining
 
     @property
     def calls_per_s(self) -> float | None:
         """Calls a second that it allows us, what is left to others taken off; None until it says so."""
-        return self._client.window.calls_per_s
+        return self._client.rate_limiter.calls_per_s
 
-    async def workspace(self, traffic: Traffic) -> WorkspaceName | None:
+    async def workspace(self, traffic: RequestStats) -> WorkspaceName | None:
         """Ask what the workspace is called; None where the token may not.
 
         Args:
@@ -217,7 +219,7 @@ class Intercom(AsyncBlock):
         """
         return await fetch_workspace(self._client, traffic)
 
-    async def attributes(self, traffic: Traffic) -> tuple[str, ...] | None:
+    async def attributes(self, traffic: RequestStats) -> tuple[str, ...] | None:
         """Name the custom attributes that contacts can have; None where the API does not tell.
 
         Args:

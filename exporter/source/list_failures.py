@@ -35,20 +35,20 @@ class FailureRate:
         self._start = _Stretch(_FIRST)
         self._stretches: dict[int, _Stretch] = {}  # those that have not ended
 
-    def begin(self, lists: int) -> Iterator[int]:
+    def start(self, lists: int) -> Iterator[int]:
         """Return the places of lists that are about to be asked for."""
         first, self._begun = self._begun, self._begun + lists
         return iter(range(first, self._begun))
 
-    def end(self, place: int, *, failed: bool) -> bool:
+    def end(self, position: int, *, failed: bool) -> bool:
         """Count the result of one list.
 
         Returns:
             Whether too many fail: all of the first 20, or more than half of one stretch of 200.
         """
-        number = place // _STRETCH
+        number = position // _STRETCH
         stretch = self._stretches.setdefault(number, _Stretch(_STRETCH))
-        for one in (stretch, self._start) if place < _FIRST else (stretch,):
+        for one in (stretch, self._start) if position < _FIRST else (stretch,):
             one.ended += 1
             one.failed += failed
         if stretch.ended == stretch.size:

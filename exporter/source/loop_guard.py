@@ -63,9 +63,9 @@ class LoopGuard:
         self._steps, self._steps_to_anchor = 0, 1
         self._empty_pages = 0
         self.repeats = Repeats()
-        self.pass_by(start, 0)
+        self.record_cursor(start, 0)
 
-    def pass_by(self, cursor: str | None, page: int) -> None:
+    def record_cursor(self, cursor: str | None, page: int) -> None:
         """Take note of the next cursor that `page` named.
 
         Raises:
@@ -73,8 +73,8 @@ class LoopGuard:
         """
         if cursor is None:
             return
-        mark = _mark(cursor.encode())
-        if self._knows(mark):
+        mark = _fingerprint(cursor.encode())
+        if self._has_seen(mark):
             raise ContractError(
                 f"the API's cursor goes in a circle: page {page} leads back to a page that was already read"
             )
@@ -83,12 +83,12 @@ class LoopGuard:
         if self._steps == self._steps_to_anchor:
             self._anchor, self._steps, self._steps_to_anchor = mark, 0, self._steps_to_anchor * 2
 
-    def knows(self, cursor: str) -> bool:
+    def has_seen(self, cursor: str) -> bool:
         """Whether a cursor has been there before."""
-        return self._knows(_mark(cursor.encode()))
+        return self._has_seen(_fingerprint(cursor.encode()))
 
-    def see(self, mark: bytes, page: int) -> None:
-        """Record the mark of a page, as `mark_of` makes it: the first one has no cursor by which it could be known.
+    def record_page(self, mark: bytes, page: int) -> None:
+        """Record the fingerprint of a page: the first page has no cursor by which it could be recognised.
 
         Raises:
             ContractError: it is the first page once more.
@@ -99,7 +99,7 @@ class LoopGuard:
             raise ContractError(f"the API's cursor goes in a circle: page {page} is the first one once more")
         self._first = self._first or mark
 
-    def count(self, items: int, page: int) -> None:
+    def record_size(self, items: int, page: int) -> None:
         """Record how many items a page has: pages without any, under ever new cursors, have no end either.
 
         Raises:
@@ -140,7 +140,7 @@ class LoopGuard:
             guard._remember(marks[at : at + _MARK_BYTES])
         return guard
 
-    def _knows(self, mark: bytes) -> bool:
+    def _has_seen(self, mark: bytes) -> bool:
         return mark in self._known or mark == self._anchor
 
     def _remember(self, mark: bytes) -> None:
@@ -156,10 +156,10 @@ class LoopGuard:
                 self._blocks, self._forgotten_bytes = self._blocks[1:], 0
 
 
-def mark_of(records: Sequence[bytes]) -> bytes:
+def fingerprint_of(records: Sequence[bytes]) -> bytes:
     """Return by what a page is known again, nothing for one contact alone: that may come twice."""
-    return _mark(b"\n".join((b"%d" % len(records), records[0], records[-1]))) if len(records) > 1 else b""
+    return _fingerprint(b"\n".join((b"%d" % len(records), records[0], records[-1]))) if len(records) > 1 else b""
 
 
-def _mark(content: bytes) -> bytes:
+def _fingerprint(content: bytes) -> bytes:
     return blake2b(content, digest_size=_MARK_BYTES).digest()

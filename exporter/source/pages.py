@@ -10,21 +10,21 @@ from anyio import CancelScope
 
 from exporter.errors import ApiError, CursorError
 from exporter.model import Page
-from exporter.observe.events import Observer, ignore
+from exporter.observe.events import Observer, null_observer
 from exporter.observe.logging import logged
 from exporter.rawjson.contact_keys import content_keys, page_keys
 from exporter.source.client import Client
-from exporter.source.envelope import BrokenBody, Envelope, glimpse, parse
-from exporter.source.loop_guard import LoopGuard, mark_of
+from exporter.source.envelope import Envelope, MalformedBody, parse, peek_next_cursor
+from exporter.source.loop_guard import LoopGuard, fingerprint_of
 from exporter.source.rate_limit import PageSize
-from exporter.source.retry import Traffic
+from exporter.source.retry import RequestStats
 from exporter.source.shortfall import ShortList
 from exporter.state import shortfall
 from exporter.tasks import cancel_and_wait
 from exporter.validation import AsyncItems
 
 if TYPE_CHECKING:
-    from exporter.source.session import Answer
+    from exporter.source.session import Response
 
 ENDPOINT = "/contacts"
 NEW_LISTING = LoopGuard(None).dump()
@@ -48,17 +48,17 @@ class ResumePoint:
 
     cursor: str | None = None
     guard: LoopGuard | None = None
-    listed: int | None = None
+    contacts_seen: int | None = None
     counted_first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Ahead:
+class _Prefetch:
     """The request for the page at a cursor that was only glimpsed so far."""
 
     cursor: str
     per_page: int
-    request: "asyncio.Task[Answer]"
+    request: "asyncio.Task[Response]"
 
 
 class Pages(AsyncItems):
@@ -86,15 +86,15 @@ class Pages(AsyncItems):
         client: Client,
         per_page: int,
         start: ResumePoint = ResumePoint(),
-        observer: Observer = ignore,
+        observer: Observer = null_observer,
         *,
         allow_shortfall: bool = False,
     ) -> None:
-        self.traffic = Traffic(logged(observer))
+        self.traffic = RequestStats(logged(observer))
         self._guard = start.guard or LoopGuard(start.cursor)
-        self._listed = 0 if start.cursor is None else start.listed
+        self._contacts_seen = 0 if start.cursor is None else start.contacts_seen
         self._counted_first = start.counted_first
-        self.wanted: float = 0
+        self.contacts_needed: float = 0
         self._allow_shortfall = allow_shortfall
         self.redaction = client.redaction
         self._client = client
@@ -102,9 +102,9 @@ class Pages(AsyncItems):
         self._size = PageSize(per_page)
         self._cursor = start.cursor
         self._number = 0
-        self._taken = 0
+        self._contacts_taken = 0
         self._ended = False
-        self._ahead: _Ahead | None = None
+        self._prefetched: _Prefetch | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -114,24 +114,24 @@ class Pages(AsyncItems):
             raise StopAsyncIteration
         try:
             envelope = await self._fetch()
-            cursor = self._own(envelope.next_cursor)
-            keys, mark = page_keys(envelope.records), mark_of(envelope.records)
+            cursor = self._with_page_size(envelope.next_cursor)
+            keys, mark = page_keys(envelope.records), fingerprint_of(envelope.records)
             sample = self._guard.repeats.sample_of(keys or content_keys(envelope.records))
-            self._guard.count(len(envelope.records), self._number + 1)
-            self._guard.see(mark, self._number + 1)
-            self._guard.repeats.see(sample, self._number + 1)
-            self._guard.pass_by(cursor, self._number + 1)
+            self._guard.record_size(len(envelope.records), self._number + 1)
+            self._guard.record_page(mark, self._number + 1)
+            self._guard.repeats.record(sample, self._number + 1)
+            self._guard.record_cursor(cursor, self._number + 1)
         except BaseException:
-            self._take_back()
+            self._cancel_prefetch()
             raise
-        if self._ahead is not None and self._ahead.cursor != cursor:
-            self._take_back()
+        if self._prefetched is not None and self._prefetched.cursor != cursor:
+            self._cancel_prefetch()
         self._number += 1
-        self._taken += len(envelope.records)
-        if self._listed == 0 and self._number == 1:
+        self._contacts_taken += len(envelope.records)
+        if self._contacts_seen == 0 and self._number == 1:
             self._counted_first = envelope.total_count
-        if self._listed is not None:
-            self._listed += len(envelope.records)
+        if self._contacts_seen is not None:
+            self._contacts_seen += len(envelope.records)
         self._cursor = cursor
         self._ended = cursor is None
         self._size.succeeded()
@@ -140,18 +140,18 @@ class Pages(AsyncItems):
         return Page(self._number, envelope.records, cursor, counted, plain=plain, keys=keys, resume=resume)
 
     async def _fetch(self) -> Envelope:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            self._size.sent = ahead.per_page
+        prefetched, self._prefetched = self._prefetched, None
+        if prefetched is not None:
+            self._size.sent = prefetched.per_page
         try:
-            async for attempt in self._client.attempts(self.traffic, ahead.request if ahead else None):
+            async for attempt in self._client.attempts(self.traffic, prefetched.request if prefetched else None):
                 with attempt:
                     query = {} if attempt.is_sent else self._query(attempt.halved)
                     body = await attempt.get(ENDPOINT, query)
                     await self._prefetch(body)
                     return self._read(body)
         except ApiError as refusal:
-            if self._cursor is not None and _means_the_cursor(refusal):
+            if self._cursor is not None and _is_cursor_error(refusal):
                 raise CursorError(
                     str(refusal), status=refusal.status, code=refusal.code, request_id=refusal.request_id
                 ) from None
@@ -161,50 +161,50 @@ class Pages(AsyncItems):
     async def aclose(self) -> None:
         """End the iteration."""
         self._ended = True
-        if (ahead := self._take_back()) is not None:
+        if (prefetched := self._cancel_prefetch()) is not None:
             with CancelScope(shield=True):
-                await cancel_and_wait(ahead.request)
+                await cancel_and_wait(prefetched.request)
 
     def _read(self, body: bytes) -> Envelope:
         try:
             envelope = parse(body, self._url)
             if envelope.next_cursor is None and not self._allow_shortfall:
-                self._check_end(envelope)
-        except BrokenBody:
-            self._take_back()
+                self._check_not_truncated(envelope)
+        except MalformedBody:
+            self._cancel_prefetch()
             raise
         return envelope
 
     async def _prefetch(self, body: bytes) -> None:
         """Send the request for the next page, if it is certain to be wanted."""
-        if self._taken + self._size.sent >= self.wanted:
+        if self._contacts_taken + self._size.sent >= self.contacts_needed:
             return
-        cursor = glimpse(body)
-        if cursor is None or self._guard.knows(cursor):
+        cursor = peek_next_cursor(body)
+        if cursor is None or self._guard.has_seen(cursor):
             return
         per_page = self._size.for_next()
-        request = self._client.send_ahead(ENDPOINT, _query(cursor, per_page), self.traffic)
-        self._ahead = _Ahead(cursor, per_page, request)
+        request = self._client.prefetch(ENDPOINT, _query(cursor, per_page), self.traffic)
+        self._prefetched = _Prefetch(cursor, per_page, request)
         await asyncio.sleep(0)  # it leaves now: reading this page keeps the loop busy
 
-    def _take_back(self) -> _Ahead | None:
+    def _cancel_prefetch(self) -> _Prefetch | None:
         """Cancel the request that was sent ahead."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.request.cancel()
-        return ahead
+        prefetched, self._prefetched = self._prefetched, None
+        if prefetched is not None:
+            prefetched.request.cancel()
+        return prefetched
 
-    def _check_end(self, envelope: Envelope) -> None:
+    def _check_not_truncated(self, envelope: Envelope) -> None:
         """Doubt the last page of a listing in which many contacts are missing, and an empty one a little earlier.
 
         Raises:
             ShortList: the page has to be asked for again.
         """
-        taken = self._taken + len(envelope.records)
-        if self._listed is None or 0 < self.wanted <= taken:  # nobody wants what follows
+        taken = self._contacts_taken + len(envelope.records)
+        if self._contacts_seen is None or 0 < self.contacts_needed <= taken:  # nobody wants what follows
             return
-        listed, counted = self._listed + len(envelope.records), envelope.total_count
-        per_page = self._size.asked if envelope.records else self._size.asked - 1
+        listed, counted = self._contacts_seen + len(envelope.records), envelope.total_count
+        per_page = self._size.requested if envelope.records else self._size.requested - 1
         is_nothing = bool(counted) and not envelope.records and self._cursor is None
         if counted is not None and (is_nothing or shortfall(counted, self._counted_first, listed, per_page)):
             raise ShortList(listed, counted, self._counted_first)
@@ -215,7 +215,7 @@ class Pages(AsyncItems):
             return numbered
         return _query(self._cursor, self._size.for_attempt(halved))
 
-    def _own(self, cursor: str | None) -> str | None:
+    def _with_page_size(self, cursor: str | None) -> str | None:
         """Let a cursor that is a page's number (1.x) name the page size: with another one it is another place."""
         by_number = cursor is not None and cursor.startswith(f"{self._url}?page=")
         return f"{cursor}&per_page={self._size.sent}" if by_number else cursor
@@ -227,7 +227,7 @@ class Pages(AsyncItems):
             return {}
         query = dict(parse_qsl(self._cursor.removeprefix(f"{self._url}?")))
         size = query.get("per_page", "")
-        return {"per_page": size if _SIZE.fullmatch(size) else str(self._size.asked), "page": query.get("page", "")}
+        return {"per_page": size if _SIZE.fullmatch(size) else str(self._size.requested), "page": query.get("page", "")}
 
 
 def _query(cursor: str | None, per_page: int) -> dict[str, str]:
@@ -235,6 +235,6 @@ def _query(cursor: str | None, per_page: int) -> dict[str, str]:
     return {"per_page": str(per_page)} | ({} if cursor is None else {"starting_after": cursor})
 
 
-def _means_the_cursor(refusal: ApiError) -> bool:
+def _is_cursor_error(refusal: ApiError) -> bool:
     """Whether a refusal is about the cursor: Intercom's 400 names the parameter; 404 and 410 were seen too."""
     return refusal.status in _GONE or (refusal.status == _BAD_REQUEST and "starting_after" in str(refusal))

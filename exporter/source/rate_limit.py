@@ -15,12 +15,12 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 WINDOW_S = 10.0
-LONGEST_WINDOW_S = 60.0
-_ABSURD = 10**15  # no limit and no time is as large as that
+MAX_WINDOW_S = 60.0
+_MAX_PLAUSIBLE = 10**15  # no limit and no time is as large as that
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class RateLimitHeaders:
     """The rate-limit headers of one answer.
 
     Attributes:
@@ -36,21 +36,21 @@ class Announcement:
     reset_in_s: float
 
 
-def announced(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> Announcement | None:
+def parse_rate_limit(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> RateLimitHeaders | None:
     """Read the rate-limit headers; None when one is missing or makes no sense."""
     try:
         limit, remaining, reset = (int(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     except (KeyError, ValueError):
         return None
-    if limit < 1 or max(limit, abs(remaining), abs(reset)) > _ABSURD:
+    if limit < 1 or max(limit, abs(remaining), abs(reset)) > _MAX_PLAUSIBLE:
         return None
     # Date counts whole seconds, rounded down, on the clock that Reset is on: our own clock may be wrong.
     server_s = _http_date_s(headers.get("Date", "")) or now_utc()
-    reset_in_s = min(max(reset - server_s, 0.0), LONGEST_WINDOW_S)
-    return Announcement(limit, max(remaining, 0), reset, reset_in_s)
+    reset_in_s = min(max(reset - server_s, 0.0), MAX_WINDOW_S)
+    return RateLimitHeaders(limit, max(remaining, 0), reset, reset_in_s)
 
 
-def told_wait_s(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> float | None:
+def retry_after_s(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> float | None:
     """Seconds the server wants us to wait before trying again; None when it does not say.
 
     ``Retry-After`` (seconds or a date) if sent, else the time until the window
@@ -61,7 +61,7 @@ def told_wait_s(headers: Mapping[str, str], now_utc: Callable[[], float] = time.
         return float(retry_after[:9])
     if (until_s := _http_date_s(retry_after)) is not None:
         return max(0.0, until_s - (_http_date_s(headers.get("Date", "")) or now_utc()))
-    announcement = announced(headers, now_utc)
+    announcement = parse_rate_limit(headers, now_utc)
     if announcement and not announcement.remaining and announcement.reset_in_s > 0:
         return announcement.reset_in_s
     return None
@@ -83,7 +83,7 @@ def halvings(timeouts: int, other_failures: int) -> int:
     return 2 * timeouts + other_failures // 3
 
 
-def smaller_page(per_page: int, halved: int) -> int:
+def reduced_page_size(per_page: int, halved: int) -> int:
     """Return the size of a page that is halved so many times, one contact at least."""
     return max(1, per_page >> min(halved, 16))
 
@@ -105,32 +105,32 @@ class PageSize:
 
     _FIRST_HOLD, _MAX_HOLD = 4, 1024
 
-    def __init__(self, asked: int) -> None:
-        self.asked = self.sent = self._size = asked
+    def __init__(self, requested: int) -> None:
+        self.requested = self.sent = self._size = requested
         self._hold = self._stay = 0  # pages to stay small after the next failure, and now
 
     def for_attempt(self, halved: int) -> int:
         """Return the size for another request for the page, halved so many times."""
-        self.sent = smaller_page(self._size, halved)
+        self.sent = reduced_page_size(self._size, halved)
         return self.sent
 
     def for_next(self) -> int:
         """Return the size of the next page, if the latest request succeeds."""
-        return self.sent if self._stay_then() else min(self.asked, self.sent * 2)
+        return self.sent if self._stay_then() else min(self.requested, self.sent * 2)
 
     def succeeded(self) -> None:
         """Record that the latest request gave a page."""
         self._size, self._stay, was_smaller = self.for_next(), self._stay_then(), self.sent < self._size
         if was_smaller:
             self._hold = min(self._hold * 2 or self._FIRST_HOLD, self._MAX_HOLD)
-        elif self.sent >= self.asked:
+        elif self.sent >= self.requested:
             self._hold = 0
 
     def _stay_then(self) -> int:
         return self._hold if self.sent < self._size else max(self._stay - 1, 0)
 
 
-class Window:
+class RateLimiter:
     """Our share of the API's current window.
 
     Args:
@@ -152,27 +152,27 @@ class Window:
             return 0.0
         if now >= self._ends_at:  # a window nobody has announced yet; it is full but for what is on its way
             self._reset, self._remaining, self._ends_at = 0, self.limit, now + WINDOW_S
-        return 0.0 if self._remaining - self._in_flight > self._kept(self.limit) else self._ends_at - now
+        return 0.0 if self._remaining - self._in_flight > self._reserved(self.limit) else self._ends_at - now
 
     @property
-    def left(self) -> tuple[int, int] | None:
+    def remaining(self) -> tuple[int, int] | None:
         """Calls left as far as is known, and the limit; None without an announcement."""
         return None if self.limit is None else (max(self._remaining - self._in_flight, 0), self.limit)
 
     @property
     def calls_per_s(self) -> float | None:
         """Calls a second that are ours; None without an announcement."""
-        return None if self.limit is None else (self.limit - self._kept(self.limit)) / WINDOW_S
+        return None if self.limit is None else (self.limit - self._reserved(self.limit)) / WINDOW_S
 
-    def _kept(self, limit: int) -> int:
+    def _reserved(self, limit: int) -> int:
         """Count the calls of a window that are left to others; at least one is ours, or a tiny limit would stop us."""
         return min(int(limit * self._reserve), limit - 1)
 
-    def sent(self) -> None:
+    def on_request(self) -> None:
         """Count a call that leaves."""
         self._in_flight += 1
 
-    def answered(self, announcement: Announcement | None, now: float) -> None:
+    def on_response(self, announcement: RateLimitHeaders | None, now: float) -> None:
         """Count a call that ended, and believe what its answer announced.
 
         Answers overtake one another: one from an older window is not news, and

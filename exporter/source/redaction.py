@@ -48,9 +48,9 @@ class Redaction:
     def redacted(self, text: str) -> str:
         """Return the beginning of a text as it is; nothing of a text that holds the token."""
         text = text[:_READ_CHARACTERS].replace(self._token, "[token]")
-        return "[withheld: it holds the token]" if self.finds(text) else text[:_SHOWN_CHARACTERS]
+        return "[withheld: it holds the token]" if self.finds_token(text) else text[:_SHOWN_CHARACTERS]
 
-    def finds(self, text: str) -> bool:
+    def finds_token(self, text: str) -> bool:
         """Return whether text holds the token, or a good part of it: encoded, decoded, or with something in between."""
         readings = [_letters(reading) for reading in _readings(text)]
         return any(

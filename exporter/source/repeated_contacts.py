@@ -52,7 +52,7 @@ class Repeats:
         marks = (_mark(keys, at, mixed) for at in chosen)
         return tuple(mark for mark in marks if not mark & mask)
 
-    def see(self, sample: Sequence[int], page: int) -> None:
+    def record(self, sample: Sequence[int], page: int) -> None:
         """Record the sample of a page.
 
         Raises:

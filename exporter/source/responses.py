@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from exporter.errors import ApiError, CredentialsError, SourceError
-from exporter.source.rate_limit import told_wait_s
+from exporter.source.rate_limit import retry_after_s
 from exporter.source.redaction import Redaction
 from exporter.source.retry import Transient, is_transient
 
@@ -43,7 +43,7 @@ _PERMISSIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """What a refused request asked for.
 
     Attributes:
@@ -59,14 +59,16 @@ class Asked:
     answerer: str = "the API"
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) -> SourceError | Transient:
+def error_from_response(
+    status: int, headers: Mapping[str, str], body: bytes, request: RequestContext
+) -> SourceError | Transient:
     """Say what an answer with another status than 200 means.
 
     Args:
         status: its HTTP status.
         headers: its headers.
         body: the beginning of its body, decompressed.
-        asked: what was asked for.
+        request: what was requested.
 
     Returns:
         A `Transient` when trying again may help, else the error to raise.
@@ -76,46 +78,46 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, asked: Asked) 
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         envelope = _ErrorList()
     error = envelope.errors[0] if envelope.errors else _Item()
-    printable = asked.redaction.printable
+    printable = request.redaction.printable
     code = printable(error.code or "") or None
     request_id = printable(headers.get("X-Request-Id") or envelope.request_id or "") or None
     message = printable(error.message or "")
     said = ": ".join(filter(None, (f"{status} {code or ''}".rstrip(), message)))
     if is_transient(status):
-        detail, wait_s = f"{asked.answerer} answered {said}", told_wait_s(headers)
+        detail, wait_s = f"{request.answerer} answered {said}", retry_after_s(headers)
         return Transient(f"http_{status}", detail, status=status, request_id=request_id, wait_s=wait_s)
     if status < _REDIRECTS:  # a success of another kind than the one that has a page
-        detail = f"{asked.answerer} answered {said}, without a page"
+        detail = f"{request.answerer} answered {said}, without a page"
         return Transient("broken_body", detail, status=status, request_id=request_id)
-    kind, advice = _advice(status, asked, code, is_html=_is_html(headers, body))
-    return kind(f"{asked.answerer} answered {said}: {advice}", status=status, code=code, request_id=request_id)
+    kind, advice = _advice(status, request, code, is_html=_is_html(headers, body))
+    return kind(f"{request.answerer} answered {said}: {advice}", status=status, code=code, request_id=request_id)
 
 
-def _advice(status: int, asked: Asked, code: str | None, *, is_html: bool) -> tuple[type[SourceError], str]:
+def _advice(status: int, request: RequestContext, code: str | None, *, is_html: bool) -> tuple[type[SourceError], str]:
     if status in (_UNAUTHORIZED, _FORBIDDEN):
-        return CredentialsError, _advice_on_access(status, asked, code, is_html=is_html)
+        return CredentialsError, _advice_on_access(status, request, code, is_html=is_html)
     if status < _REFUSALS:
-        advice = f"redirects are not followed, so that the token stays with {asked.base_url}; check the base URL"
+        advice = f"redirects are not followed, so that the token stays with {request.base_url}; check the base URL"
         return ApiError, advice
     return ApiError, "the request cannot succeed as it is"
 
 
-def _advice_on_access(status: int, asked: Asked, code: str | None, *, is_html: bool) -> str:
+def _advice_on_access(status: int, request: RequestContext, code: str | None, *, is_html: bool) -> str:
     """Say why access is refused, and what to do about it."""
     if is_html:
         return (
-            f"a firewall or gateway refused the request for {asked.path}, not Intercom (the response is a web page): "
-            f"check what stands between this machine and {asked.base_url}"
+            f"a firewall or gateway refused the request for {request.path}, not Intercom (the response is a web page): "
+            f"check what stands between this machine and {request.base_url}"
         )
     if status == _UNAUTHORIZED:
         return (
-            f"check that the token is complete, not revoked, and of the region of {asked.base_url} "
+            f"check that the token is complete, not revoked, and of the region of {request.base_url} "
             "(a token of another region is refused like a wrong one)"
         )
     if code == "api_plan_restricted":
-        return f"the workspace's plan does not include {asked.path}"
-    what = "contacts" if asked.path == "/contacts" else asked.path
-    permission = _PERMISSIONS.get(asked.path)
+        return f"the workspace's plan does not include {request.path}"
+    what = "contacts" if request.path == "/contacts" else request.path
+    permission = _PERMISSIONS.get(request.path)
     needed = f"the permission {permission!r}" if permission else "that permission"
     return f"the token may not read {what}: give its app {needed}"
 

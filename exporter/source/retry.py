@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from exporter.errors import ContractError, RetriesExhausted, SourceError
-from exporter.observe.events import Observer, Retrying, ignore
+from exporter.observe.events import Observer, RetryScheduled, null_observer
 from exporter.source.rate_limit import backoff_s, halvings
 
 _MIN_LIMIT_S = 1.0
@@ -16,7 +16,7 @@ _ADVICE_ON_SHORTFALL = "run it again later, or use --allow-shortfall if the API'
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long failures are borne.
 
     Attributes:
@@ -28,26 +28,26 @@ class Patience:
         idle_s: one request, while nothing at all arrives.
     """
 
-    timeout_s: float = 60.0
-    retry_time_s: float = 90.0
-    run_retry_time_s: float = 6 * 3600.0
-    attempts: int = 20
-    first_backoff_s: float = 0.5
-    idle_s: float = 30.0
+    request_timeout_s: float = 60.0
+    page_budget_s: float = 90.0
+    run_budget_s: float = 6 * 3600.0
+    max_attempts: int = 20
+    initial_backoff_s: float = 0.5
+    idle_timeout_s: float = 30.0
 
     @property
-    def for_minor(self) -> "Patience":
+    def for_minor(self) -> "RetryPolicy":
         """The same for what the caller can do without, such as a list of one contact."""
         return replace(
             self,
-            timeout_s=min(self.timeout_s, _MINOR_TIMEOUT_S),
-            retry_time_s=min(self.retry_time_s, _MINOR_RETRY_TIME_S),
-            attempts=min(self.attempts, _MINOR_ATTEMPTS),
+            request_timeout_s=min(self.request_timeout_s, _MINOR_TIMEOUT_S),
+            page_budget_s=min(self.page_budget_s, _MINOR_RETRY_TIME_S),
+            max_attempts=min(self.max_attempts, _MINOR_ATTEMPTS),
         )
 
 
 @dataclass(slots=True)
-class Traffic:
+class RequestStats:
     """What one listing has cost so far.
 
     Attributes:
@@ -60,7 +60,7 @@ class Traffic:
         version_echoed: the API version of the latest page, as the server named it.
     """
 
-    observer: Observer = ignore
+    observer: Observer = null_observer
     requests: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     rate_limit_wait_s: float = 0.0
@@ -68,7 +68,7 @@ class Traffic:
     retry_time_s: float = 0.0
     version_echoed: str | None = None
 
-    def add(self, other: "Traffic") -> None:
+    def add(self, other: "RequestStats") -> None:
         """Count what other requests have cost as well; what they wait for now, and the echoed version, stay theirs."""
         self.requests += other.requests
         self.retries.update(other.retries)
@@ -116,7 +116,7 @@ def is_transient(status: int) -> bool:
     return status in (_REQUEST_TIMEOUT, _TOO_MANY) or status >= _SERVER_ERRORS
 
 
-class Trial:
+class RetryState:
     """The attempts at one request.
 
     A page may be too much for a server: it answers with a 5xx, resets the
@@ -125,49 +125,49 @@ class Trial:
 
     def __init__(
         self,
-        patience: Patience,
-        traffic: Traffic,
+        policy: RetryPolicy,
+        traffic: RequestStats,
         clock: Callable[[], float],
-        chance: Callable[[], float] = random.random,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self._timeouts = self._other_failures = 0
         self._began_at = clock()
-        self._patience = patience
+        self._policy = policy
         self._traffic = traffic
         self._clock = clock
-        self._chance = chance
+        self._random = random
         self._attempts = 0
-        self._lost_s = 0.0
+        self._spent_s = 0.0
         self._waited_s = 0.0
 
-    def begin(self) -> float:
+    def start_attempt(self) -> float:
         """Note that an attempt is sent; return when, on `clock`."""
         self._began_at = self._clock()
         return self._began_at
 
-    def wait_before_next(self, failure: Exception) -> bool | float:
+    def back_off(self, failure: Exception) -> bool | float:
         """Decide after a failed attempt: seconds until the next one, or False to give up.
 
         The shape is that of a back-off hook of stamina.
         """
         if not isinstance(failure, Transient):
             return False
-        _forget_frames(failure)
+        _drop_tracebacks(failure)
         self._attempts += 1
         self._timeouts += failure.cause == "timeout"
         self._other_failures += failure.cause.startswith("http_5") or failure.cause in ("network", "broken_body")
-        wait_s = failure.wait_s or backoff_s(self._attempts, self._patience.first_backoff_s, self._chance)
+        wait_s = failure.wait_s or backoff_s(self._attempts, self._policy.initial_backoff_s, self._random)
         attempt_s = self._clock() - self._began_at
-        if self._attempts == failure.attempts or not self._affordable(attempt_s + wait_s):
-            self._lost_s += attempt_s
+        if self._attempts == failure.attempts or not self._within_budget(attempt_s + wait_s):
+            self._spent_s += attempt_s
             return False
-        self._lost_s += attempt_s + wait_s
+        self._spent_s += attempt_s + wait_s
         self._waited_s += wait_s
         self._traffic.retry_time_s += attempt_s + wait_s
         self._traffic.retries[failure.cause] += 1
         if failure.cause == "http_429":
             self._traffic.rate_limit_wait_s += wait_s
-        self._traffic.observer(Retrying(failure.cause, failure.detail, self._attempts, wait_s))
+        self._traffic.observer(RetryScheduled(failure.cause, failure.detail, self._attempts, wait_s))
         return wait_s
 
     @property
@@ -183,23 +183,23 @@ class Trial:
         several smaller pages can be tried within it.
         """
         if not self._timeouts:
-            return self._patience.timeout_s
-        half_s = (self._patience.retry_time_s - self._lost_s) / 2
-        return min(self._patience.timeout_s, max(half_s, _MIN_LIMIT_S))
+            return self._policy.request_timeout_s
+        half_s = (self._policy.page_budget_s - self._spent_s) / 2
+        return min(self._policy.request_timeout_s, max(half_s, _MIN_LIMIT_S))
 
-    def _affordable(self, more_s: float) -> bool:
+    def _within_budget(self, more_s: float) -> bool:
         return (
-            self._attempts < self._patience.attempts
-            and self._lost_s + more_s <= self._patience.retry_time_s
-            and self._traffic.retry_time_s + more_s <= self._patience.run_retry_time_s
+            self._attempts < self._policy.max_attempts
+            and self._spent_s + more_s <= self._policy.page_budget_s
+            and self._traffic.retry_time_s + more_s <= self._policy.run_budget_s
         )
 
-    def verdict(self, failure: Transient) -> SourceError:
+    def final_error(self, failure: Transient) -> SourceError:
         """Name the failure that the attempts ended with."""
         asked = f", and it asks to wait {failure.wait_s:.0f} s" if failure.wait_s else ""
         attempts = max(self._attempts, 1)  # a host that has switched stamina off never asked
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        message = f"{failure.detail}{asked}; gave up after {times} in {self._lost_s:.0f} s"
+        message = f"{failure.detail}{asked}; gave up after {times} in {self._spent_s:.0f} s"
         if failure.cause == "shortfall":
             message += f": {_ADVICE_ON_SHORTFALL}"
         if failure.cause in ("broken_body", "shortfall"):
@@ -215,7 +215,7 @@ class Trial:
         )
 
 
-def _forget_frames(failure: BaseException | None) -> None:
+def _drop_tracebacks(failure: BaseException | None) -> None:
     """Let go of the frames that failures lead back to: a page in them would live until garbage is collected."""
     while failure is not None:
         failure.__traceback__ = None

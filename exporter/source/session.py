@@ -17,12 +17,12 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from exporter.source.body import read_beginning, read_body
+from exporter.source.body import read_body, read_prefix
 from exporter.source.certificates import trusted_authorities
 from exporter.source.connection_errors import ProxyError, Route, failure_of, may_speak_tls, speaks_tls
 from exporter.source.http_parser import ResponseReader
 from exporter.source.proxy import parse_proxy, proxy_for
-from exporter.source.retry import Patience, Transient
+from exporter.source.retry import RetryPolicy, Transient
 
 _AGENT = {"User-Agent": "intercom-exporter"}
 _MESSAGE_S = 5.0
@@ -31,7 +31,7 @@ _SUCCESSES = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back from one request."""
 
     status: int
@@ -40,7 +40,7 @@ class Answer:
     encoding: str = field(default="", repr=False)
 
 
-def look_around(base_url: str) -> tuple[Route, ssl.SSLContext | bool]:
+def detect_proxy(base_url: str) -> tuple[Route, ssl.SSLContext | bool]:
     """Find the way to the API and the authorities to trust, from the environment; blocks.
 
     Raises:
@@ -60,16 +60,16 @@ class Connection:
     Args:
         token: the access token.
         api_version: sent as ``Intercom-Version``.
-        patience: time-outs.
+        retry_policy: time-outs.
         route: the way to the API.
         authorities: to trust, True for the system's.
     """
 
     def __init__(
-        self, token: str, api_version: str, patience: Patience, route: Route, authorities: ssl.SSLContext | bool
+        self, token: str, api_version: str, retry_policy: RetryPolicy, route: Route, authorities: ssl.SSLContext | bool
     ) -> None:
         self.route = route
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._tried_tls = False
         self._headers = {
             "Accept": "application/json",
@@ -88,7 +88,7 @@ class Connection:
             connector=_Connector(limit=0, resolver=aiohttp.ThreadedResolver(), ssl=authorities),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=1 << 20,  # a page arrives in a few pieces
-            timeout=_timeout(patience, patience.timeout_s),
+            timeout=_timeout(retry_policy, retry_policy.request_timeout_s),
             middlewares=(_send_once,),
         )
 
@@ -98,7 +98,7 @@ class Connection:
 
     async def exchange(
         self, url: URL, on_head: Callable[[Mapping[str, str]], None], limit_s: float | None = None
-    ) -> Answer:
+    ) -> Response:
         """Send a request and read its answer.
 
         Args:
@@ -115,15 +115,15 @@ class Connection:
                 url,
                 headers=self._headers,
                 allow_redirects=False,
-                timeout=_timeout(self._patience, limit_s or self._patience.timeout_s),
+                timeout=_timeout(self._retry_policy, limit_s or self._retry_policy.request_timeout_s),
                 proxy=proxy.url if proxy else None,
                 proxy_headers=self._proxy_headers if proxy else None,
-            ) as response:
+            ) as received:
                 self.route.worked = True
-                on_head(response.headers)
-                read = read_body if response.status in _SUCCESSES else _read_message
-                encoding = ", ".join(response.headers.getall("Content-Encoding", ()))
-                return Answer(response.status, response.headers, await read(response.content), encoding)
+                on_head(received.headers)
+                read = read_body if received.status in _SUCCESSES else _read_message
+                encoding = ", ".join(received.headers.getall("Content-Encoding", ()))
+                return Response(received.status, received.headers, await read(received.content), encoding)
         except TimeoutError as exc:
             failure: Exception = self._timed_out(exc, limit_s)
         except (aiohttp.ClientError, OSError) as exc:
@@ -148,17 +148,19 @@ class Connection:
         return False
 
     def _timed_out(self, error: TimeoutError, limit_s: float | None) -> Transient:
-        idle_s, detour = self._patience.idle_s, self.route.detour
+        idle_s, detour = self._retry_policy.idle_timeout_s, self.route.detour
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return Transient("timeout", f"no connection to {self.route.host}{detour} within {idle_s:g} s")
         if isinstance(error, aiohttp.ServerTimeoutError):
             return Transient("timeout", f"nothing arrived{detour} for {idle_s:g} s")
-        return Transient("timeout", f"no whole answer within {limit_s or self._patience.timeout_s:.3g} s{detour}")
+        return Transient(
+            "timeout", f"no whole answer within {limit_s or self._retry_policy.request_timeout_s:.3g} s{detour}"
+        )
 
 
-def _timeout(patience: Patience, total_s: float) -> aiohttp.ClientTimeout:
+def _timeout(policy: RetryPolicy, total_s: float) -> aiohttp.ClientTimeout:
     """Bound a request as a whole, against drips, and its silences where that is shorter."""
-    idle_s = patience.idle_s if patience.idle_s < total_s else None
+    idle_s = policy.idle_timeout_s if policy.idle_timeout_s < total_s else None
     return aiohttp.ClientTimeout(total=total_s, connect=idle_s, sock_connect=idle_s, sock_read=idle_s)
 
 
@@ -206,5 +208,5 @@ async def _read_message(content: aiohttp.StreamReader) -> bytes:
     """Read the body of a refusal as far as it comes: the status says enough without it."""
     message = bytearray()
     with suppress(aiohttp.ClientError, OSError), anyio.move_on_after(_MESSAGE_S):
-        await read_beginning(content, message)
+        await read_prefix(content, message)
     return bytes(message)

@@ -1,11 +1,11 @@
 """Lists that end early: how many contacts may be missing of those that the API counts."""
 
-from exporter.source.envelope import BrokenBody
+from exporter.source.envelope import MalformedBody
 from exporter.state import counts
 from exporter.text import count
 
 
-class ShortList(BrokenBody):
+class ShortList(MalformedBody):
     """The list ends although many of the contacts that the API counts have not been listed.
 
     Args:

@@ -6,11 +6,11 @@ import msgspec
 
 from exporter.errors import ApiError, CredentialsError
 from exporter.source.client import Client
-from exporter.source.envelope import BrokenBody
-from exporter.source.retry import Traffic
+from exporter.source.envelope import MalformedBody
+from exporter.source.retry import RequestStats
 
 _PATH = "/me"
-_LONGEST = 100
+_MAX_NAME_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Me(msgspec.Struct):
     app: _App | None = None
 
 
-async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | None:
+async def fetch_workspace(client: Client, traffic: RequestStats) -> WorkspaceName | None:
     """Ask for the workspace's name.
 
     Returns:
@@ -57,7 +57,8 @@ async def fetch_workspace(client: Client, traffic: Traffic) -> WorkspaceName | N
     if not app or not named:
         return None
     return WorkspaceName(
-        client.redaction.redacted(named)[:_LONGEST], client.redaction.redacted(app.region or "")[:_LONGEST] or None
+        client.redaction.redacted(named)[:_MAX_NAME_CHARACTERS],
+        client.redaction.redacted(app.region or "")[:_MAX_NAME_CHARACTERS] or None,
     )
 
 
@@ -65,4 +66,4 @@ def _read(body: bytes) -> _App | None:
     try:
         return msgspec.json.decode(body, type=_Me).app
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BrokenBody("no admin with a workspace") from None
+        raise MalformedBody("no admin with a workspace") from None

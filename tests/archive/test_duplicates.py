@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import SinkError
-from exporter.archive.duplicates import LONGEST_ID_BYTES, Repeated, RepeatedIds
+from exporter.archive.duplicates import MAX_ID_BYTES, DuplicateCounter, Duplicates
 
 contact_ids = (
     st.sampled_from([b"", b"1", b"2", b"3", b"\n", b"1\n2", b"\xff", b"sha256:", b"x" * 64, b"x" * 65, b"y" * 100_000])
@@ -29,9 +29,9 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def repeated_in(ids: list[bytes], buffered_ids: int, at_once: int = 3) -> Repeated:
+def repeated_in(ids: list[bytes], buffered_ids: int, at_once: int = 3) -> Duplicates:
     """Count a list of ids, given a few at a time."""
-    with RepeatedIds(len(ids), buffered_ids=buffered_ids) as taken:
+    with DuplicateCounter(len(ids), buffered_ids=buffered_ids) as taken:
         for start in range(0, len(ids), at_once):
             taken.add(ids[start : start + at_once])
         return taken.count()
@@ -42,7 +42,7 @@ def repeated_in(ids: list[bytes], buffered_ids: int, at_once: int = 3) -> Repeat
 def test_any_ids_are_counted_exactly(ids: list[bytes], buffered_ids: int, at_once: int) -> None:
     """The surplus is what a set would say, whatever is spilled when; examples are ids that did come twice."""
     repeated = repeated_in(ids, buffered_ids, at_once)
-    assert repeated.surplus == len(ids) - len(set(ids))
+    assert repeated.count == len(ids) - len(set(ids))
     several = {contact_id for contact_id, count in Counter(ids).items() if count > 1}
     assert len(set(repeated.examples)) == len(repeated.examples) == min(3, len(several))
     assert {example for example in repeated.examples if not example.startswith(b"sha256:")} <= several
@@ -50,15 +50,15 @@ def test_any_ids_are_counted_exactly(ids: list[bytes], buffered_ids: int, at_onc
 
 def test_what_fits_is_not_spilled(temporary: Path) -> None:
     """No file is made for a small export."""
-    with RepeatedIds(buffered_ids=4) as ids:
+    with DuplicateCounter(buffered_ids=4) as ids:
         ids.add([b"1", b"2", b"1", b"3"])
-        assert ids.count() == Repeated(1, (b"1",))
+        assert ids.count() == Duplicates(1, (b"1",))
         assert list(temporary.iterdir()) == []
 
 
 def test_spilled_ids_are_private_and_go_with_the_block(temporary: Path) -> None:
     """They stand in a folder of this user's alone, also when the block fails."""
-    with pytest.raises(KeyError), RepeatedIds(buffered_ids=1) as ids:
+    with pytest.raises(KeyError), DuplicateCounter(buffered_ids=1) as ids:
         ids.add([b"1", b"2"])
         (folder,) = temporary.iterdir()
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -68,17 +68,17 @@ def test_spilled_ids_are_private_and_go_with_the_block(temporary: Path) -> None:
 
 def test_one_id_over_and_over_is_one_example(temporary: Path) -> None:
     """A bucket much larger than the pieces it is read in is counted all the same."""
-    hot = b"x" * LONGEST_ID_BYTES
-    assert repeated_in([hot] * 20_000, 100, 50) == Repeated(19_999, (hot,))
+    hot = b"x" * MAX_ID_BYTES
+    assert repeated_in([hot] * 20_000, 100, 50) == Duplicates(19_999, (hot,))
 
 
 @pytest.mark.parametrize("expected", [-1, 0, 250_000_000, 2**63])
 def test_more_ids_are_spread_over_more_files(temporary: Path, expected: int) -> None:
     """Any number may be expected: a manifest may be anybody's."""
-    with RepeatedIds(expected, buffered_ids=2_000) as ids:
+    with DuplicateCounter(expected, buffered_ids=2_000) as ids:
         ids.add([b"%d" % number for number in range(2_001)])
         ids.add([b"0", b"2000"])
-        assert ids.count().surplus == 2
+        assert ids.count().count == 2
         (folder,) = temporary.iterdir()
         assert (len(list(folder.iterdir())) > 256) is (expected > 100_000_000)
 
@@ -92,7 +92,7 @@ def test_no_folder_for_temporary_files_is_a_failure_that_says_so(temporary: Path
 
 def test_spilled_ids_that_vanish_are_a_failure(temporary: Path) -> None:
     """Whatever tidies the temporary folder up does not make the count wrong."""
-    with RepeatedIds(buffered_ids=1) as ids:
+    with DuplicateCounter(buffered_ids=1) as ids:
         ids.add([b"1", b"2"])
         (folder,) = temporary.iterdir()
         shutil.rmtree(folder)
@@ -103,11 +103,11 @@ def test_spilled_ids_that_vanish_are_a_failure(temporary: Path) -> None:
 FULL = """
 import resource, signal, sys
 from exporter import SinkError
-from exporter.archive.duplicates import RepeatedIds
+from exporter.archive.duplicates import DuplicateCounter
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
-with RepeatedIds(buffered_ids=1) as ids:
+with DuplicateCounter(buffered_ids=1) as ids:
     try:
         ids.add([b"0123456789", b"0123456789"])
     except SinkError as exc:
@@ -127,13 +127,13 @@ def test_no_room_for_the_ids_is_a_failure_that_says_how_much_it_takes(temporary:
 
 FLAT = """
 import resource
-from exporter.archive.duplicates import RepeatedIds
+from exporter.archive.duplicates import DuplicateCounter
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with RepeatedIds() as ids:
+with DuplicateCounter() as ids:
     for start in range(0, 1_000_000, 1_000):
         ids.add([b"%024x" % (number % 999_999) for number in range(start, start + 1_000)])
-    assert ids.count().surplus == 1
+    assert ids.count().count == 1
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import exporter
-from exporter.archive.finished import Finished
+from exporter.archive.finished import FinishedExport
 from exporter.compression import gzip_member, zstd_frame
 from exporter.extras import arrow
 from tests.support.report_exports import write_export
@@ -88,7 +88,7 @@ async def test_pages_of_another_size_are_served_too(tmp_path: Path) -> None:
 
 async def test_single_contacts_and_their_lists_are_served(tmp_path: Path) -> None:
     """By the ids that they have, as far as the export knows."""
-    await recorded(tmp_path, "a.ndjson", 400, expansion=exporter.Expansion(("tags",), tag_names=True))
+    await recorded(tmp_path, "a.ndjson", 400, expansion=exporter.ListExpansion(("tags",), tag_names=True))
     contacts = [json.loads(line) for line in (tmp_path / "a.ndjson").read_text().splitlines()]
     chosen = next(contact for contact in contacts if len((contact["tags"] or {}).get("data", [])) > 10)
     replay = await replayed(tmp_path / "a.ndjson")
@@ -146,8 +146,8 @@ async def test_damage_is_an_error_and_no_shorter_list(tmp_path: Path, name: str)
     with pytest.raises(exporter.SinkError, match="verify says more"):
         await anyio.to_thread.run_sync(replay.records, 0, 1_000)
     async with exporter.Sandbox(replay=replay) as sandbox:
-        patience = exporter.Patience(attempts=2, first_backoff_s=0.001)
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
+        retry_policy = exporter.RetryPolicy(max_attempts=2, initial_backoff_s=0.001)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
             with pytest.raises((exporter.RetriesExhausted, exporter.ContractError)):
                 [page async for page in intercom.pages()]
 
@@ -284,6 +284,6 @@ def test_a_wrong_call_is_one_line(command: Any, arguments: tuple[str, ...]) -> N
 async def test_finished_knows_its_files(tmp_path: Path) -> None:
     """Of a folder those of its manifest, in order."""
     await recorded(tmp_path, "parts/", part_contacts=400, file_format="ndjson")
-    export = await anyio.to_thread.run_sync(Finished, tmp_path / "parts")
+    export = await anyio.to_thread.run_sync(FinishedExport, tmp_path / "parts")
     assert [file.name for file, _ in export.files] == [f"contacts-{number:05}.ndjson" for number in range(1, 7)]
     assert export.summary.contacts == 1_700

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import exporter.archive.verify
 from exporter import ConfigError, FileSummary, SourceSummary, Summary
 from exporter.archive import line_checker as lines
-from exporter.archive.verify import Verifying, verify
+from exporter.archive.verify import VerifyProgress, verify
 from exporter.layout import data_file as contents
 from exporter.layout.manifest import encode_manifest
 from exporter.sandbox.contacts import Workspace
@@ -205,7 +205,7 @@ def test_it_does_not_matter_where_reading_stops(
     tmp_path: Path, suffix: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Members and lines go over the ends of what is read at once."""
-    monkeypatch.setattr(contents, "_PIECE_BYTES", chunk_bytes)
+    monkeypatch.setattr(contents, "_CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(contents, "_COMPRESSED_BYTES", chunk_bytes)
     assert single(tmp_path, suffix).differences() == ()
 
@@ -293,7 +293,7 @@ def test_lines_are_judged_as_a_strict_parser_does(line: bytes, edits: list[tuple
         line = line[:place] + piece + line[place + dropped :]
     bad: list[tuple[int, str]] = []
     ids: list[bytes] = []
-    found = lines.Lines(ids.extend, lambda number, what: bad.append((number, what)))
+    found = lines.LineChecker(ids.extend, lambda number, what: bad.append((number, what)))
     found.feed(line + b"\n")
     expected = strictly_parsed_id(line)
     assert (len(ids), len(bad)) == ((0, 1) if expected is None else (1, 0))
@@ -306,7 +306,7 @@ def test_lines_may_be_cut_anywhere(contacts: list[bytes], cuts: list[int], ends:
     content = b"".join(contacts)[: None if ends else -1]
     ids: list[bytes] = []
     bad: list[int] = []
-    found = lines.Lines(ids.extend, lambda number, _: bad.append(number))
+    found = lines.LineChecker(ids.extend, lambda number, _: bad.append(number))
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), None], strict=True):
         found.feed(content[start:end])
     found.end()
@@ -335,7 +335,7 @@ def test_an_endless_line_is_found_in_little_memory(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a bomb nor a line without end fills the memory; lines are still counted."""
-    monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1 << 20)
     export = single(tmp_path, suffix, [CONTACTS[0], b" " * (1 << 25) + b"\n", *[b"\n"] * 1_000, CONTACTS[1]])
     tracemalloc.start()
     try:
@@ -579,11 +579,11 @@ def test_progress_is_told_all_along(
     """File by file up to all bytes, and while ids are counted; by default seldom, but always at the end."""
     export = make(tmp_path)
     files = json.loads(export.manifest.read_bytes())["files"]
-    end = Verifying(files[-1]["name"], sum(file["bytes"] for file in files), sum(file["bytes"] for file in files))
-    told: list[Verifying] = []
+    end = VerifyProgress(files[-1]["name"], sum(file["bytes"] for file in files), sum(file["bytes"] for file in files))
+    told: list[VerifyProgress] = []
     verify(export.path, told.append)
     assert told[-1] == end
-    monkeypatch.setattr(exporter.archive.verify, "_TELL_EVERY_S", 0)
+    monkeypatch.setattr(exporter.archive.verify, "_NOTIFY_INTERVAL_S", 0)
     told.clear()
     verify(export.path, told.append)
     assert list(dict.fromkeys(one.file for one in told)) == [file["name"] for file in files]
@@ -594,10 +594,10 @@ def test_progress_is_told_all_along(
 @SUFFIXES
 def test_an_observer_can_end_it(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it raises is no finding about the file, even where it is of the same kind."""
-    monkeypatch.setattr(exporter.archive.verify, "_TELL_EVERY_S", 0)
-    told: list[Verifying] = []
+    monkeypatch.setattr(exporter.archive.verify, "_NOTIFY_INTERVAL_S", 0)
+    told: list[VerifyProgress] = []
 
-    def stop(verifying: Verifying) -> None:
+    def stop(verifying: VerifyProgress) -> None:
         told.append(verifying)
         raise BrokenPipeError
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from exporter.cli.paths import dated, expanded
-from exporter.layout.checkpoint import Checkpoint, Figures, Settings, save_checkpoint
+from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, save_checkpoint
 from exporter.layout.manifest import encode_manifest
 from exporter.model import FileSummary, Position
 from tests.fixtures.summaries import SUMMARY
@@ -25,9 +25,9 @@ FORMATS = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".csv", ".csv.gz", ".parquet"
 
 def begin(path: Path, *, pages: int = 1, suffix: str = "ndjson", ended: bool = False, started_at: str = "") -> None:
     """Leave the checkpoint of an unfinished export."""
-    settings = Settings(base_url="x", endpoint="/contacts", api_version="2.14", per_page=150, format=suffix)
+    settings = OutputSettings(base_url="x", endpoint="/contacts", api_version="2.14", per_page=150, format=suffix)
     position = Position(pages=pages, reached_end=ended, next_cursor="c" if pages and not ended else None)
-    checkpoint = Checkpoint(settings=settings, figures=Figures(position=position, started_at=started_at))
+    checkpoint = Checkpoint(settings=settings, figures=JobProgress(position=position, started_at=started_at))
     save_checkpoint(path, checkpoint)
 
 

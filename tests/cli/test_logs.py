@@ -68,7 +68,7 @@ async def test_the_library_logs_for_its_host(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Requests at DEBUG, under one name, each record with its event; nothing of a contact, a token or a cursor."""
-    expansion = exporter.Expansion(("tags",))
+    expansion = exporter.ListExpansion(("tags",))
     with caplog.at_level(logging.DEBUG, "exporter"):
         async with exporter.stream(intercom, expansion=expansion) as chunks:
             content = b"".join([chunk async for chunk in chunks])
@@ -98,7 +98,7 @@ async def test_an_export_that_goes_on_logs_each_thing_once(
     with caplog.at_level(logging.DEBUG, "exporter"):
         await exporter.export(intercom, tmp_path / "a.ndjson")
     events = [record.event for record in caplog.records if record.name == "exporter"]  # type: ignore[attr-defined]
-    assert [type(event).__name__ for event in events].count("Requested") == sandbox.requests - before
+    assert [type(event).__name__ for event in events].count("RequestFinished") == sandbox.requests - before
     resumed = [event for event in events if isinstance(event, exporter.Resumed)]
     assert [event.position.next_cursor for event in resumed] == [None]
 
@@ -110,10 +110,10 @@ def test_verbose_into_a_pipe_that_nobody_reads_does_not_slow_an_export_down(comm
 
 async def test_an_observer_is_told_of_each_request(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
     """As many as the sandbox counts, with what travelled."""
-    told: list[exporter.Requested] = []
+    told: list[exporter.RequestFinished] = []
 
     def observe(event: exporter.Event) -> None:
-        if isinstance(event, exporter.Requested):
+        if isinstance(event, exporter.RequestFinished):
             told.append(event)
 
     async for _page in intercom.pages(observer=observe):
@@ -128,10 +128,10 @@ async def test_an_observer_is_told_of_each_request(sandbox: exporter.Sandbox, in
 async def test_a_request_without_an_answer_has_a_cause() -> None:
     """Instead of a status."""
     told: list[exporter.Event] = []
-    patience = exporter.Patience(first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with exporter.Sandbox(300, faults={"reset": 2}) as broken:
-        async with exporter.Intercom(broken.token, base_url=broken.base_url, patience=patience) as intercom:
+        async with exporter.Intercom(broken.token, base_url=broken.base_url, retry_policy=retry_policy) as intercom:
             async for _page in intercom.pages(observer=told.append):
                 pass
-    causes = [event.cause for event in told if isinstance(event, exporter.Requested)]
+    causes = [event.cause for event in told if isinstance(event, exporter.RequestFinished)]
     assert "network" in causes

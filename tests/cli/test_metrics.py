@@ -242,7 +242,7 @@ async def test_they_can_be_embedded(sandbox: exporter.Sandbox, intercom: exporte
     registry = CollectorRegistry()
     metrics = exporter.Metrics(registry)
     for name in ("one", "two"):
-        await exporter.export(intercom, tmp_path / f"{name}.ndjson", observer=metrics.of(name))
+        await exporter.export(intercom, tmp_path / f"{name}.ndjson", observer=metrics.observer(name))
     text = generate_latest(registry).decode()
     for name in ("one", "two"):
         assert f'intercom_exporter_contacts_written_total{{output="{name}"}} 1000.0' in text
@@ -251,7 +251,7 @@ async def test_they_can_be_embedded(sandbox: exporter.Sandbox, intercom: exporte
 async def test_an_observer_can_be_used_again(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """For the next night's export, which counts on."""
     registry = CollectorRegistry()
-    observer = exporter.Metrics(registry).of("nightly")
+    observer = exporter.Metrics(registry).observer("nightly")
     for name in ("monday", "tuesday"):
         await exporter.export(intercom, tmp_path / f"{name}.ndjson", observer=observer)
     assert samples(generate_latest(registry).decode())["contacts_written_total", ()] == 2_000
@@ -271,7 +271,7 @@ async def test_an_export_that_goes_on_counts_only_what_it_writes(
     with pytest.raises(KeyError):
         await exporter.export(intercom, tmp_path / "a.ndjson", observer=stop_at_third, checkpoint_every_s=0)
     registry = CollectorRegistry()
-    await exporter.export(intercom, tmp_path / "a.ndjson", observer=exporter.Metrics(registry).of("a"))
+    await exporter.export(intercom, tmp_path / "a.ndjson", observer=exporter.Metrics(registry).observer("a"))
     found = samples(generate_latest(registry).decode())
     kept = 1_000 - found["contacts_written_total", ()]
     assert kept > 0

@@ -22,7 +22,7 @@ from exporter.cli.reporter import Reporter
 from exporter.cli.settings import ReportOptions
 from exporter.cli.status import Status, lines, progress_line, sentence
 from exporter.model import Position
-from exporter.observe.events import PageWritten, Retrying, Waiting
+from exporter.observe.events import PageWritten, RateLimited, RetryScheduled
 from exporter.text import count, duration, size
 
 Serve = Callable[..., AbstractContextManager[Any]]
@@ -185,7 +185,7 @@ def test_throttle_prints_first_lines_then_one_each_half_minute() -> None:
     """What it skips is counted by cause, and told with the next line."""
     now_s = 0.0
     throttle = Throttle(lambda: now_s)
-    retry, wait = Retrying("http_503", "", 1, 1.0), Waiting(5.0, 1_667)
+    retry, wait = RetryScheduled("http_503", "", 1, 1.0), RateLimited(5.0, 1_667)
     assert [throttle.skips(retry) for _ in range(5)] == [False] * 3 + [True] * 2
     assert throttle.skips(wait)
     assert not throttle.skips(None)

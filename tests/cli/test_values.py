@@ -161,7 +161,7 @@ BOUNDS: dict[str, tuple[int, Callable[[int], Any]]] = {
     "part-contacts": (bounds.MAX_CONTACTS, lambda most: ExportOptions(part_contacts=most)),
     "part-bytes": (bounds.MAX_BYTES, lambda most: ExportOptions(part_bytes=most)),
     "min-free-disk": (bounds.MAX_BYTES, lambda most: ExportOptions(min_free_bytes=most)),
-    "expand-concurrency": (bounds.MAX_CONCURRENCY, lambda most: exporter.Expansion(("tags",), concurrency=most)),
+    "expand-concurrency": (bounds.MAX_CONCURRENCY, lambda most: exporter.ListExpansion(("tags",), concurrency=most)),
 }
 
 

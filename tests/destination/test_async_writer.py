@@ -24,49 +24,51 @@ from exporter.destination.free_space import NoSpaceError
 from exporter.destination.local import Output
 from exporter.destination.lock import open_locked
 from exporter.layout.atomic import write_all
-from exporter.layout.checkpoint import Figures
-from exporter.layout.paths import Place
+from exporter.layout.checkpoint import JobProgress
+from exporter.layout.paths import OutputPaths
 from tests.support.outputs import ExportState
 
 Sinks = Callable[..., AbstractAsyncContextManager[Any]]
-Read = Callable[[Place], bytes]
+Read = Callable[[OutputPaths], bytes]
 
 
-def committed_pages(place: Place) -> int:
+def committed_pages(paths: OutputPaths) -> int:
     """Tell up to which page an unfinished export is committed."""
-    pages: int = json.loads(place.checkpoint.read_bytes())["figures"]["position"]["pages"]
+    pages: int = json.loads(paths.checkpoint.read_bytes())["figures"]["position"]["pages"]
     return pages
 
 
-async def test_a_finished_output_has_its_names(sinking: Sinks, place: Place, content_of: Read) -> None:
+async def test_a_finished_output_has_its_names(sinking: Sinks, paths: OutputPaths, content_of: Read) -> None:
     """Only finishing gives the last name, and the manifest that vouches for all."""
-    async with sinking(place) as sink:
+    async with sinking(paths) as sink:
         await sink.append(b"one ", b"two ", b"three")
-        assert not place.manifest.exists()
-        assert place.part(2 if place.parts else 1).exists()
+        assert not paths.manifest.exists()
+        assert paths.part(2 if paths.is_folder else 1).exists()
         summary = await sink.finish()
-    assert content_of(place) == b"one two three"
+    assert content_of(paths) == b"one two three"
     assert (summary.contacts, sum(file.bytes for file in summary.files)) == (3, 13)
-    assert not list(place.folder.glob("*.part"))
-    async with sinking(place) as sink:
+    assert not list(paths.folder.glob("*.part"))
+    async with sinking(paths) as sink:
         assert sink.export.output.finished == summary
 
 
-async def test_leaving_by_a_failure_commits_what_is_written(sinking: Sinks, place: Place, content_of: Read) -> None:
+async def test_leaving_by_a_failure_commits_what_is_written(
+    sinking: Sinks, paths: OutputPaths, content_of: Read
+) -> None:
     """When the source fails, everything that came before is kept, and the next run goes on behind it."""
     with pytest.raises(RuntimeError, match="in the block"):
-        async with sinking(place) as sink:
+        async with sinking(paths) as sink:
             await sink.append(b"one ", b"two ", b"three ")
             raise RuntimeError("in the block")
-    assert committed_pages(place) == 3
-    assert not place.manifest.exists()
-    async with sinking(place) as sink:
+    assert committed_pages(paths) == 3
+    assert not paths.manifest.exists()
+    async with sinking(paths) as sink:
         await sink.append(b"four")
         await sink.finish()
-    assert content_of(place) == b"one two three four"
+    assert content_of(paths) == b"one two three four"
 
 
-async def test_leaving_in_peace_commits_nothing(sinking: Sinks, file: Place) -> None:
+async def test_leaving_in_peace_commits_nothing(sinking: Sinks, file: OutputPaths) -> None:
     """A block that ends by itself has said what it wanted kept."""
     async with sinking(file) as sink:
         await sink.append(b"one")
@@ -75,7 +77,7 @@ async def test_leaving_in_peace_commits_nothing(sinking: Sinks, file: Place) -> 
     assert committed_pages(file) == 1
 
 
-async def test_commits_are_due_by_the_clock(sinking: Sinks, file: Place) -> None:
+async def test_commits_are_due_by_the_clock(sinking: Sinks, file: OutputPaths) -> None:
     """So many seconds after the latest commit the next page's end is one; each is told."""
     now, events = [100.0], list[Event]()
     async with sinking(file, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
@@ -88,7 +90,7 @@ async def test_commits_are_due_by_the_clock(sinking: Sinks, file: Place) -> None
     assert len(events) == 2
 
 
-async def test_without_an_interval_each_page_is_committed(sinking: Sinks, file: Place) -> None:
+async def test_without_an_interval_each_page_is_committed(sinking: Sinks, file: OutputPaths) -> None:
     """Zero seconds are over at once."""
     events = list[Event]()
     async with sinking(file, events.append, lambda: 0.0, checkpoint_every_s=0) as sink:
@@ -99,7 +101,7 @@ async def test_without_an_interval_each_page_is_committed(sinking: Sinks, file: 
     assert events == [Committed(event.position) for event in events if isinstance(event, Committed)]
 
 
-async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: Place) -> None:
+async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: OutputPaths) -> None:
     """However little time has passed, never more than 64 MB wait for a commit."""
     assert COMMIT_BYTES == 64_000_000
     events, half = list[Event](), bytes(COMMIT_BYTES // 2)
@@ -110,7 +112,7 @@ async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: Place) -> N
     assert [event.position.pages for event in events if isinstance(event, Committed)] == [3]
 
 
-async def test_a_full_part_is_a_commit(sinking: Sinks, parts: Place) -> None:
+async def test_a_full_part_is_a_commit(sinking: Sinks, parts: OutputPaths) -> None:
     """Beginning the next part says that everything before it is on disk, and the clock starts over."""
     now, events = [0.0], list[Event]()
     async with sinking(parts, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
@@ -127,16 +129,16 @@ async def test_a_full_part_is_a_commit(sinking: Sinks, parts: Place) -> None:
     ]
 
 
-async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: Place) -> None:
+async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: OutputPaths) -> None:
     """The requests go on while a part is finished: figures are read on the loop that counts them, never in a thread."""
     threads: set[int] = set()
     async with sinking(parts) as sink:
         state: ExportState = sink.sink.state
 
         class Watched(ExportState):
-            def figures(self) -> Figures:
+            def progress(self) -> JobProgress:
                 threads.add(threading.get_ident())
-                return state.figures()
+                return state.progress()
 
         await sink.sink.start(Watched(sink.export))
         await sink.append(b"one", b"two", b"three")
@@ -145,7 +147,7 @@ async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: Place)
 
 
 async def test_room_is_looked_at_also_where_parts_fill_up_quickly(
-    sinking: Sinks, parts: Place, monkeypatch: pytest.MonkeyPatch
+    sinking: Sinks, parts: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is filled by many small parts is left with the room that was asked for."""
     checks = 0
@@ -165,7 +167,7 @@ async def test_room_is_looked_at_also_where_parts_fill_up_quickly(
     assert committed_pages(parts) == 5
 
 
-async def test_a_frame_without_bytes_is_not_written(sinking: Sinks, file: Place) -> None:
+async def test_a_frame_without_bytes_is_not_written(sinking: Sinks, file: OutputPaths) -> None:
     """A page without contacts leaves no trace in the data."""
     async with sinking(file) as sink:
         await sink.append(b"", contacts=0)
@@ -192,7 +194,7 @@ class SlowDisk:
 
 
 async def test_a_write_that_has_begun_is_finished_and_committed(
-    sinking: Sinks, file: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch
+    sinking: Sinks, file: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled in the middle of a page, the page is whole in the file and in the checkpoint."""
     disk = SlowDisk(monkeypatch)
@@ -218,7 +220,7 @@ async def test_a_write_that_has_begun_is_finished_and_committed(
 
 
 async def test_what_is_being_finished_is_finished(
-    sinking: Sinks, file: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch
+    sinking: Sinks, file: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled in the last step, the file and its manifest are there, and no checkpoint comes back."""
     begun, released = threading.Event(), threading.Event()
@@ -243,7 +245,7 @@ async def test_what_is_being_finished_is_finished(
 
 
 async def test_cancelled_while_it_opens_it_leaves_nothing_open(
-    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+    sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When entering the block is cancelled, the part is neither open nor locked afterwards."""
     locking, released = threading.Event(), threading.Event()
@@ -268,7 +270,7 @@ async def test_cancelled_while_it_opens_it_leaves_nothing_open(
 
 
 async def test_checking_a_long_part_can_be_cancelled(
-    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+    sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever cancels does not wait until gigabytes have been read, and nothing is changed."""
     monkeypatch.setattr(part_module, "_READ_BYTES", 10)
@@ -287,7 +289,7 @@ async def test_checking_a_long_part_can_be_cancelled(
     os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))
 
 
-async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: Place) -> None:
+async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: OutputPaths) -> None:
     """While nothing comes, what is written is committed all the same; once, and not again."""
     events, seen = list[Event](), anyio.Event()
 
@@ -298,7 +300,7 @@ async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: Pl
     async with sinking(file, observe, checkpoint_every_s=0.05) as sink:
         await sink.append(b"page ")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(sink.sink.keep_committing)
+            tasks.start_soon(sink.sink.commit_periodically)
             with anyio.fail_after(30):
                 await seen.wait()
             await anyio.sleep(0.2)
@@ -309,7 +311,7 @@ async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: Pl
 
 @pytest.mark.parametrize("work", ["write", "commit"])
 async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
-    sinking: Sinks, place: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch, work: str
+    sinking: Sinks, paths: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
     """As a loop that ends cancels all tasks at once: what is under way ends alone, and nothing is damaged."""
     entered, free, inside = threading.Event(), threading.Event(), [0, 0]
@@ -325,7 +327,7 @@ async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
         inside[0] -= 1
 
     async def run() -> None:
-        async with sinking(place) as sink:
+        async with sinking(paths) as sink:
             await sink.append(b"one ")
             await sink.sink.commit()
             monkeypatch.setattr(Output, name, slow)
@@ -343,29 +345,29 @@ async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
         await task
     monkeypatch.undo()
     assert inside == [0, 1]
-    async with sinking(place) as sink:
-        assert committed_pages(place) == 1
+    async with sinking(paths) as sink:
+        assert committed_pages(paths) == 1
         await sink.append(b"two ")
         await sink.finish()
-    assert content_of(place) == b"one two "
+    assert content_of(paths) == b"one two "
 
 
-async def test_the_timer_goes_on_after_a_commit_of_nothing_new(sinking: Sinks, place: Place) -> None:
+async def test_the_timer_goes_on_after_a_commit_of_nothing_new(sinking: Sinks, paths: OutputPaths) -> None:
     """A part that is finished, and a commit that was due anyway, do not leave it waiting for ever."""
-    async with sinking(place, checkpoint_every_s=0.05) as sink, anyio.create_task_group() as tasks:
-        tasks.start_soon(sink.sink.keep_committing)
+    async with sinking(paths, checkpoint_every_s=0.05) as sink, anyio.create_task_group() as tasks:
+        tasks.start_soon(sink.sink.commit_periodically)
         await anyio.lowlevel.checkpoint()
         for page in range(1, 6):
             await sink.sink.commit()
             await sink.append(b"page ")
             with anyio.fail_after(30):
-                while committed_pages(place) < page:  # noqa: ASYNC110 - another task writes the file
+                while committed_pages(paths) < page:  # noqa: ASYNC110 - another task writes the file
                     await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
 
 
 async def test_nothing_is_committed_after_a_sync_that_failed(
-    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+    sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not by who waited for the one that failed: the next sync of lost data would say that all is well."""
     syncs = 0

@@ -16,15 +16,15 @@ import pytest
 from exporter import CheckpointError, ConfigError, SinkError
 from exporter.destination import part as part_module
 from exporter.layout.checkpoint import load_checkpoint
-from exporter.layout.paths import Place, pending_path
+from exporter.layout.paths import OutputPaths, temporary_path
 
 Sinks = Callable[..., AbstractAsyncContextManager[Any]]
-Read = Callable[[Place], bytes]
+Read = Callable[[OutputPaths], bytes]
 
 
-def committed_pages(place: Place) -> int:
+def committed_pages(paths: OutputPaths) -> int:
     """Tell up to which page an unfinished export is committed."""
-    pages: int = json.loads(place.checkpoint.read_bytes())["figures"]["position"]["pages"]
+    pages: int = json.loads(paths.checkpoint.read_bytes())["figures"]["position"]["pages"]
     return pages
 
 
@@ -35,7 +35,7 @@ def fail(*_: object) -> None:
 
 @pytest.mark.parametrize("step", ["commit", "append", "finish"])
 async def test_after_a_failure_of_the_disk_nothing_more_is_committed(
-    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch, step: str
+    sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """What a failing disk said before cannot be relied on: the checkpoint before it stays the latest."""
     with pytest.raises(SinkError, match="Input/output error") as caught:
@@ -53,7 +53,7 @@ async def test_after_a_failure_of_the_disk_nothing_more_is_committed(
 
 
 async def test_what_ended_the_block_counts_more_than_a_failing_commit(
-    sinking: Sinks, file: Place, monkeypatch: pytest.MonkeyPatch
+    sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that fails on top of another failure does not hide it."""
     with pytest.raises(RuntimeError, match="first"):
@@ -68,7 +68,7 @@ async def test_what_ended_the_block_counts_more_than_a_failing_commit(
 @pytest.mark.parametrize("step", ["commit", "finish"])
 @pytest.mark.parametrize("change", ["replaced", "linked", "cut", "longer", "deleted"])
 async def test_a_part_that_others_had_a_hand_in_goes_no_further(
-    sinking: Sinks, file: Place, change: str, step: str
+    sinking: Sinks, file: OutputPaths, change: str, step: str
 ) -> None:
     """Only the very file that was written, as long as it was written, is committed or finished."""
     part = file.part(1)
@@ -93,7 +93,7 @@ async def test_a_part_that_others_had_a_hand_in_goes_no_further(
     assert (checkpoint.figures.position.pages, checkpoint.part and checkpoint.part.bytes) == (0, 0)
 
 
-async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: Place) -> None:
+async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: OutputPaths) -> None:
     """A hard link would let an export pour into somebody's other file."""
     other = file.folder / "other"
     other.write_bytes(b"mine")
@@ -104,19 +104,21 @@ async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: Place)
     assert other.read_bytes() == b"mine"
 
 
-async def test_a_second_sink_of_the_same_output_is_refused(sinking: Sinks, place: Place, content_of: Read) -> None:
+async def test_a_second_sink_of_the_same_output_is_refused(
+    sinking: Sinks, paths: OutputPaths, content_of: Read
+) -> None:
     """One output, one writer: the second is refused at once and harms nothing."""
-    async with sinking(place) as sink:
+    async with sinking(paths) as sink:
         await sink.append(b"first")
         with pytest.raises(SinkError, match="another export is writing"):
-            async with sinking(place):
+            async with sinking(paths):
                 pass
         await sink.append(b" writer")
         await sink.finish()
-    assert content_of(place) == b"first writer"
+    assert content_of(paths) == b"first writer"
 
 
-async def test_what_is_wrong_from_the_start_leaves_as_itself(sinking: Sinks, file: Place) -> None:
+async def test_what_is_wrong_from_the_start_leaves_as_itself(sinking: Sinks, file: OutputPaths) -> None:
     """An argument to change, a checkpoint to drop and a disk to mend are told apart."""
     file.checkpoint.write_bytes(b"{}")
     with pytest.raises(CheckpointError):
@@ -130,7 +132,9 @@ async def test_what_is_wrong_from_the_start_leaves_as_itself(sinking: Sinks, fil
     assert list(file.folder.iterdir()) == [file.path]
 
 
-async def test_a_name_that_is_taken_by_a_folder_is_a_failure_of_the_destination(sinking: Sinks, file: Place) -> None:
+async def test_a_name_that_is_taken_by_a_folder_is_a_failure_of_the_destination(
+    sinking: Sinks, file: OutputPaths
+) -> None:
     """The rename fails with the file's name in the error, and the part stays."""
     with pytest.raises(SinkError) as caught:
         async with sinking(file, overwrite=True) as sink:
@@ -143,51 +147,52 @@ async def test_a_name_that_is_taken_by_a_folder_is_a_failure_of_the_destination(
 
 @pytest.mark.parametrize("obstacle", ["no room", "link", "folder"])
 async def test_a_manifest_that_cannot_be_saved_is_a_failure_of_the_destination(
-    sinking: Sinks, place: Place, content_of: Read, monkeypatch: pytest.MonkeyPatch, obstacle: str
+    sinking: Sinks, paths: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch, obstacle: str
 ) -> None:
     """Whatever stands in its way, the export lacks only its manifest, and the next run puts it there."""
-    pending, elsewhere = pending_path(place.manifest), place.path.parent / "elsewhere"
+    pending, elsewhere = temporary_path(paths.manifest), paths.path.parent / "elsewhere"
     with pytest.raises(SinkError):
-        async with sinking(place) as sink:
+        async with sinking(paths) as sink:
             await sink.append(b"one")
             if obstacle == "link":
                 pending.symlink_to(elsewhere)
             elif obstacle == "folder":
                 pending.mkdir()
             else:
-                monkeypatch.setattr("exporter.destination.local.prepare_file", fail)
+                monkeypatch.setattr("exporter.destination.local.write_temporary", fail)
             await sink.finish()
     assert not elsewhere.exists()
-    assert content_of(place) == b"one"
+    assert content_of(paths) == b"one"
     monkeypatch.undo()
     if obstacle == "link":
         pending.unlink()
     elif obstacle == "folder":
         pending.rmdir()
-    async with sinking(place) as sink:
+    async with sinking(paths) as sink:
         assert sink.export.output.resumed is not None
         await sink.finish()
-    assert place.manifest.exists()
+    assert paths.manifest.exists()
 
 
 LIMITED = textwrap.dedent("""
     import asyncio, pathlib, resource, signal, sys
     import exporter
-    from exporter.observe.events import ignore
+    from exporter.observe.events import null_observer
     from exporter.model import Frame
-    from exporter.layout.checkpoint import Settings
-    from exporter.source.retry import Traffic
+    from exporter.layout.checkpoint import OutputSettings
+    from exporter.source.retry import RequestStats
     from exporter.state import JobState
     from exporter.destination.async_writer import FileDestination
     from exporter.options import ExportOptions
     from exporter.destination.local import Output
-    from exporter.layout.paths import Place
+    from exporter.layout.paths import OutputPaths
 
     async def main(path):
-        settings = Settings(base_url="", endpoint="", api_version="", per_page=1, format="ndjson")
-        async with FileDestination(Output(Place(path, ".ndjson"), settings, ExportOptions()), ignore) as sink:
+        settings = OutputSettings(base_url="", endpoint="", api_version="", per_page=1, format="ndjson")
+        output = Output(OutputPaths(path, ".ndjson"), settings, ExportOptions())
+        async with FileDestination(output, null_observer) as sink:
             await sink.open()
-            await sink.start(JobState(Traffic()))
+            await sink.start(JobState(RequestStats()))
             await sink.append(Frame(b"a" * 60_000, 1, 60_000))
             try:
                 await sink.append(Frame(b"b" * 60_000, 1, 60_000))
@@ -200,7 +205,7 @@ LIMITED = textwrap.dedent("""
 """)
 
 
-def test_a_destination_without_room_is_a_failure_of_the_destination(file: Place) -> None:
+def test_a_destination_without_room_is_a_failure_of_the_destination(file: OutputPaths) -> None:
     """A write that the system cuts short and then refuses names the output; what fitted stays, and no file appears."""
     command = [sys.executable, "-c", LIMITED, str(file.path)]
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)

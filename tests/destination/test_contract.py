@@ -16,12 +16,12 @@ from exporter.destination.local import Output
 from exporter.destination.stdout import StdoutDestination
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import CSV, NDJSON, NDJSON_GZIP, Format
-from exporter.layout.checkpoint import Figures
-from exporter.layout.paths import Place
+from exporter.layout.checkpoint import JobProgress
+from exporter.layout.paths import OutputPaths
 from exporter.model import Frame
-from exporter.observe.events import ignore
+from exporter.observe.events import null_observer
 from exporter.options import ExportOptions
-from exporter.source.retry import Traffic
+from exporter.source.retry import RequestStats
 from exporter.state import JobState
 from tests.support.outputs import SETTINGS
 
@@ -44,15 +44,15 @@ class Kind:
 
 
 def _file(form: Format, *, parts: bool = False) -> Kind:
-    def place(folder: Path) -> Place:
-        return Place(folder / ("out" if parts else f"contacts{form.suffix}"), form.suffix, parts=parts)
+    def paths(folder: Path) -> OutputPaths:
+        return OutputPaths(folder / ("out" if parts else f"contacts{form.suffix}"), form.suffix, is_folder=parts)
 
     def make(folder: Path) -> Destination:
         settings = replace(SETTINGS, format=form.suffix.removeprefix("."), part_contacts=2 if parts else None)
-        return FileDestination(Output(place(folder), settings, ExportOptions()), ignore)
+        return FileDestination(Output(paths(folder), settings, ExportOptions()), null_observer)
 
     def content(folder: Path) -> bytes:
-        path = place(folder).path
+        path = paths(folder).path
         files = sorted(path.glob("contacts-*")) if parts else [path]
         whole = b"".join(file.read_bytes() for file in files)
         return gzip.decompress(whole) if form.compress and whole else whole
@@ -94,7 +94,7 @@ def _close_descriptors() -> Iterator[None]:
 
 def encoder_of(kind: Kind) -> Encoder:
     """Return what encodes for a kind."""
-    return Encoder(form=kind.form, columns=("id",) if kind.form.has_rows else ())
+    return Encoder(output_format=kind.form, columns=("id",) if kind.form.has_rows else ())
 
 
 def pages(first: int, last: int) -> list[Page]:
@@ -108,9 +108,9 @@ def pages(first: int, last: int) -> list[Page]:
 class Session:
     """A destination that is written to as a job does it."""
 
-    def __init__(self, kind: Kind, destination: Destination, found: Figures | None) -> None:
+    def __init__(self, kind: Kind, destination: Destination, found: JobProgress | None) -> None:
         self.destination, self.encoder = destination, encoder_of(kind)
-        self.state = JobState(Traffic(), found)
+        self.state = JobState(RequestStats(), found)
 
     async def start(self) -> None:
         """Begin."""

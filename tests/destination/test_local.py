@@ -13,17 +13,17 @@ import pytest
 from exporter import ConfigError, FileSummary, SinkError
 from exporter.destination.local import Output
 from exporter.destination.part import Part
-from exporter.layout.checkpoint import Checkpoint, Settings, load_checkpoint
+from exporter.layout.checkpoint import Checkpoint, OutputSettings, load_checkpoint
 from exporter.layout.manifest import decode_manifest
-from exporter.layout.paths import Place
+from exporter.layout.paths import OutputPaths
 from exporter.options import ExportOptions
 
 Opened = Callable[..., AbstractContextManager[Any]]
 
 
-def names(place: Place) -> list[str]:
+def names(paths: OutputPaths) -> list[str]:
     """List what is in the output's folder."""
-    return sorted(path.name for path in place.folder.iterdir())
+    return sorted(path.name for path in paths.folder.iterdir())
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_checkpoint_never_speaks_of_bytes_that_are_not_on_disk(
-    opened: Opened, file: Place, order: list[str]
+    opened: Opened, file: OutputPaths, order: list[str]
 ) -> None:
     """A commit brings the data to the disk first, then the checkpoint, whole, then its name."""
     with opened(file) as export:
@@ -65,19 +65,19 @@ def test_the_checkpoint_never_speaks_of_bytes_that_are_not_on_disk(
 
 
 def test_a_parts_name_is_on_disk_before_a_checkpoint_speaks_of_it(
-    opened: Opened, place: Place, order: list[str]
+    opened: Opened, paths: OutputPaths, order: list[str]
 ) -> None:
     """A file just made could still lose its name: its folder is brought to the disk, and a new one's parent too."""
-    with opened(place) as export:
+    with opened(paths) as export:
         begun = order.copy()
         export.append(b"content")
         export.commit()
-    assert begun[-1] == f"sync {place.folder.name}"
-    assert begun.index(f"remove {place.checkpoint.name}") < len(begun) - 1
-    assert (f"sync {place.path.parent.name}" in begun) or not place.parts
+    assert begun[-1] == f"sync {paths.folder.name}"
+    assert begun.index(f"remove {paths.checkpoint.name}") < len(begun) - 1
+    assert (f"sync {paths.path.parent.name}" in begun) or not paths.is_folder
 
 
-def test_data_is_on_disk_before_it_has_a_name(opened: Opened, file: Place, order: list[str]) -> None:
+def test_data_is_on_disk_before_it_has_a_name(opened: Opened, file: OutputPaths, order: list[str]) -> None:
     """The order that makes a crash harmless: data, checkpoint, the name, the manifest, each durable before the next."""
     folder = f"sync {file.folder.name}"
     with opened(file) as export:
@@ -95,7 +95,7 @@ def test_data_is_on_disk_before_it_has_a_name(opened: Opened, file: Place, order
 
 
 def test_a_full_part_is_on_record_before_it_has_a_name(
-    opened: Opened, plain: Settings, parts: Place, order: list[str]
+    opened: Opened, plain: OutputSettings, parts: OutputPaths, order: list[str]
 ) -> None:
     """Each part is finished as a single file is; the manifest of all comes at the end."""
     checkpoint = ["sync _checkpoint.json.tmp", "rename _checkpoint.json", "sync out"]
@@ -115,7 +115,7 @@ def test_a_full_part_is_on_record_before_it_has_a_name(
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
-    opened: Opened, plain: Settings, parts: Place, order: list[str], restart: bool
+    opened: Opened, plain: OutputSettings, parts: OutputPaths, order: list[str], restart: bool
 ) -> None:
     """An old manifest goes before its files, an old checkpoint after them: whatever dies, the same command resumes."""
     with opened(parts, replace(plain, part_contacts=1)) as export:
@@ -139,7 +139,7 @@ def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
 
 
 def test_a_checkpoint_goes_before_the_bytes_it_speaks_of(
-    opened: Opened, plain: Settings, file: Place, order: list[str]
+    opened: Opened, plain: OutputSettings, file: OutputPaths, order: list[str]
 ) -> None:
     """When a single file is begun anew, its old part is emptied only once no checkpoint relies on it."""
     with opened(file) as export:
@@ -149,9 +149,9 @@ def test_a_checkpoint_goes_before_the_bytes_it_speaks_of(
     seen: list[tuple[list[str], bytes]] = []
 
     class Watched(Output):
-        def writable(self) -> Part:
+        def _current_part(self) -> Part:
             seen.append(([*order], file.part(1).read_bytes()))
-            return super().writable()
+            return super()._current_part()
 
     output = Watched(file, plain, ExportOptions(restart=True))
     assert list(output.open()) == []
@@ -161,7 +161,9 @@ def test_a_checkpoint_goes_before_the_bytes_it_speaks_of(
     assert file.part(1).read_bytes() == b""
 
 
-def test_a_committed_output_is_a_part_and_its_checkpoint(opened: Opened, plain: Settings, file: Place) -> None:
+def test_a_committed_output_is_a_part_and_its_checkpoint(
+    opened: Opened, plain: OutputSettings, file: OutputPaths
+) -> None:
     """What is committed is told in full: settings, figures, the part's length and hash."""
     with opened(file) as export:
         assert export.output.resumed is None
@@ -179,7 +181,7 @@ def test_a_committed_output_is_a_part_and_its_checkpoint(opened: Opened, plain: 
     assert {path.stat().st_mode & 0o777 for path in file.folder.iterdir()} == {0o600}
 
 
-def test_a_finished_file_has_its_name_and_its_figures(opened: Opened, file: Place) -> None:
+def test_a_finished_file_has_its_name_and_its_figures(opened: Opened, file: OutputPaths) -> None:
     """Only finishing gives the name; the figures are those of what was written, and the manifest holds them."""
     with opened(file) as export:
         for number in range(3):
@@ -196,7 +198,7 @@ def test_a_finished_file_has_its_name_and_its_figures(opened: Opened, file: Plac
     assert {path.stat().st_mode & 0o777 for path in file.folder.iterdir()} == {0o600}
 
 
-def test_parts_are_finished_one_by_one(opened: Opened, plain: Settings, parts: Place) -> None:
+def test_parts_are_finished_one_by_one(opened: Opened, plain: OutputSettings, parts: OutputPaths) -> None:
     """A part gets its name as soon as it is full; the folder and everything in it are its owner's alone."""
     before = os.umask(0)
     try:
@@ -236,7 +238,7 @@ def test_parts_are_finished_one_by_one(opened: Opened, plain: Settings, parts: P
     ],
 )
 def test_a_part_holds_whole_pages_and_at_least_one(
-    opened: Opened, plain: Settings, parts: Place, limits: dict[str, int], contents: list[bytes]
+    opened: Opened, plain: OutputSettings, parts: OutputPaths, limits: dict[str, int], contents: list[bytes]
 ) -> None:
     """Whichever limit is reached first begins the next part, before the page that would exceed it."""
     with opened(parts, replace(plain, **limits)) as export:  # type: ignore[arg-type]
@@ -247,19 +249,19 @@ def test_a_part_holds_whole_pages_and_at_least_one(
     assert [parts.file(number + 1).read_bytes() for number in range(len(files))] == contents
 
 
-def test_an_output_without_a_frame_is_one_empty_file(opened: Opened, file: Place, parts: Place) -> None:
+def test_an_output_without_a_frame_is_one_empty_file(opened: Opened, file: OutputPaths, parts: OutputPaths) -> None:
     """There is always a file to find, however empty."""
-    for place in (file, parts):
-        with opened(place) as export:
+    for paths in (file, parts):
+        with opened(paths) as export:
             export.commit()
             summary = export.finish()
-        assert place.file(1).read_bytes() == b""
-        assert [(file.name, file.bytes) for file in summary.files] == [(place.file(1).name, 0)]
-        assert not place.checkpoint.exists()
+        assert paths.file(1).read_bytes() == b""
+        assert [(file.name, file.bytes) for file in summary.files] == [(paths.file(1).name, 0)]
+        assert not paths.checkpoint.exists()
 
 
 def test_a_failed_disk_leaves_the_checkpoint_before(
-    opened: Opened, file: Place, monkeypatch: pytest.MonkeyPatch
+    opened: Opened, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When data cannot be brought to the disk, no checkpoint speaks of it."""
 
@@ -280,7 +282,7 @@ def test_a_failed_disk_leaves_the_checkpoint_before(
         assert file.part(1).read_bytes() == b"good"
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(opened: Opened, file: Place) -> None:
+def test_a_file_that_appears_meanwhile_is_not_overwritten(opened: Opened, file: OutputPaths) -> None:
     """What somebody else puts under the name while the part is written stays, unless it may be replaced."""
     with opened(file) as export:
         export.append(b"new")
@@ -295,7 +297,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(opened: Opened, file: 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_part_that_appears_meanwhile_is_not_overwritten(opened: Opened, parts: Place, overwrite: bool) -> None:
+def test_a_part_that_appears_meanwhile_is_not_overwritten(opened: Opened, parts: OutputPaths, overwrite: bool) -> None:
     """In a folder everything that may be replaced is gone before; what appears later is somebody's."""
     with opened(parts, overwrite=overwrite) as export:
         export.append(b"new")

@@ -40,7 +40,7 @@ def put(part: Part, *contents: bytes) -> FileSummary:
     return part.summary(NAME)
 
 
-def figures(*contents: bytes) -> FileSummary:
+def summary_of(*contents: bytes) -> FileSummary:
     """Give the figures that a file of these frames must have."""
     whole = b"".join(contents)
     return FileSummary(NAME, len(whole), hashlib.sha256(whole).hexdigest(), len(contents), 2 * len(whole))
@@ -48,7 +48,7 @@ def figures(*contents: bytes) -> FileSummary:
 
 def check(part: Part, committed: FileSummary) -> int:
     """Go on with a part; count the pauses."""
-    return sum(1 for _ in part.go_on(committed))
+    return sum(1 for _ in part.resume(committed))
 
 
 @pytest.fixture
@@ -67,16 +67,16 @@ def test_a_part_begins_empty(path: Path) -> None:
     """Nothing of an older part stays, in the file or in the figures."""
     path.write_bytes(b"from an older run, and longer")
     with opened(path) as part:
-        part.begin()
+        part.make_empty()
         assert path.read_bytes() == b""
-        assert part.summary(NAME) == figures()
+        assert part.summary(NAME) == summary_of()
 
 
 def test_what_is_written_is_counted_and_hashed(path: Path) -> None:
     """The figures are those of the file at any moment, under the name it will have."""
     with opened(path) as part:
-        assert put(part, b"a" * 1_000) == figures(path.read_bytes())
-        assert put(part, b"b", b"c" * 100_000) == figures(b"a" * 1_000, b"b", b"c" * 100_000)
+        assert put(part, b"a" * 1_000) == summary_of(path.read_bytes())
+        assert put(part, b"b", b"c" * 100_000) == summary_of(b"a" * 1_000, b"b", b"c" * 100_000)
         assert part.summary("other").name == "other"
     assert path.read_bytes() == b"a" * 1_000 + b"b" + b"c" * 100_000
     assert part.closed
@@ -87,7 +87,7 @@ def test_however_little_the_system_takes_all_is_written(path: Path, monkeypatch:
     real_write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: real_write(descriptor, content[:7]))
     with opened(path) as part:
-        assert put(part, bytes(range(256))) == figures(bytes(range(256)))
+        assert put(part, bytes(range(256))) == summary_of(bytes(range(256)))
     assert path.read_bytes() == bytes(range(256))
 
 
@@ -102,15 +102,15 @@ def test_a_part_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     """What is behind the committed bytes is cut off; the figures of the whole come out the same."""
     with opened(scratch) as part:
-        part.begin()
+        part.make_empty()
         committed = put(part, *before)
         part.write(tail)
     with opened(scratch) as part:
         check(part, committed)
         assert scratch.read_bytes() == b"".join(before)
         assert part.summary(NAME) == committed
-        assert put(part, *after) == figures(*before, *after)
-        part.settle()
+        assert put(part, *after) == summary_of(*before, *after)
+        part.sync_and_check()
     assert scratch.read_bytes() == b"".join([*before, *after])
 
 
@@ -118,12 +118,12 @@ def test_a_part_goes_on_as_if_it_had_never_stopped(
 @given(content=st.binary(min_size=1, max_size=300), tail=st.binary(max_size=20), data=st.data())
 def test_a_changed_byte_is_noticed(scratch: Path, content: bytes, tail: bytes, data: st.DataObject) -> None:
     """Whichever committed byte was changed, the part is refused and left as it is."""
-    place, flip = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
+    paths, flip = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
     damaged = bytearray(content + tail)
-    damaged[place] ^= flip
+    damaged[paths] ^= flip
     scratch.write_bytes(damaged)
     with opened(scratch) as part, pytest.raises(CheckpointError, match="was changed since it was written") as caught:
-        check(part, figures(content))
+        check(part, summary_of(content))
     assert caught.value.path == scratch
     assert scratch.read_bytes() == damaged
 
@@ -133,7 +133,7 @@ def test_a_part_that_is_too_short_is_refused(path: Path, length: int) -> None:
     """Committed bytes that are gone cannot be made up for; both lengths are told."""
     path.write_bytes(bytes(length))
     with opened(path) as part, pytest.raises(CheckpointError, match=f"has {length:,} bytes instead of 1,500") as caught:
-        check(part, figures(bytes(1_500)))
+        check(part, summary_of(bytes(1_500)))
     assert "use --restart" in str(caught.value)
     assert path.stat().st_size == length
 
@@ -144,7 +144,7 @@ def test_a_part_that_is_cut_while_it_is_checked_is_refused(path: Path, monkeypat
     monkeypatch.setattr(module, "_STEP_BYTES", 10)
     path.write_bytes(bytes(100))
     with opened(path) as part:
-        steps = part.go_on(figures(bytes(100)))
+        steps = part.resume(summary_of(bytes(100)))
         next(steps)
         os.truncate(path, 50)
         with pytest.raises(CheckpointError, match="was changed"):
@@ -161,8 +161,8 @@ def test_a_long_part_is_checked_piece_by_piece(
     content = os.urandom(size)
     path.write_bytes(content)
     with opened(path) as part:
-        assert check(part, figures(content)) == pauses
-        assert put(part, b"more").sha256 == figures(content, b"more").sha256
+        assert check(part, summary_of(content)) == pauses
+        assert put(part, b"more").sha256 == summary_of(content, b"more").sha256
     assert path.read_bytes() == content + b"more"
 
 
@@ -172,7 +172,7 @@ def test_settling_brings_everything_to_the_disk(path: Path, monkeypatch: pytest.
     with opened(path) as part:
         put(part, b"written")
         monkeypatch.setattr(module, "sync", synced.append)
-        part.settle()
+        part.sync_and_check()
         assert synced == [part.fileno()]
 
 
@@ -194,12 +194,12 @@ def test_a_part_that_others_had_a_hand_in_is_not_settled(path: Path, change: str
         elif change == "replaced":
             path.write_bytes(b"WRITTEN")
         with pytest.raises(SinkError, match="modified by another program") as caught:
-            part.settle()
+            part.sync_and_check()
     assert caught.value.path == path
 
 
 @pytest.mark.parametrize(
-    ("most_contacts", "most_bytes", "has_room"),
+    ("max_contacts", "max_bytes", "has_room"),
     [
         (None, None, True),
         (30, None, True),
@@ -213,13 +213,13 @@ def test_a_part_that_others_had_a_hand_in_is_not_settled(path: Path, change: str
     ],
 )
 def test_a_part_has_room_up_to_its_limits(
-    path: Path, most_contacts: int | None, most_bytes: int | None, has_room: bool
+    path: Path, max_contacts: int | None, max_bytes: int | None, has_room: bool
 ) -> None:
     """A frame fits if contacts and bytes stay within what is allowed, exactly."""
     with opened(path) as part:
         part.write(bytes(200))
         part.count(frame(bytes(200), contacts=20))
-        assert part.has_room(frame(bytes(100), contacts=10), most_contacts, most_bytes) == has_room
+        assert part.has_room(frame(bytes(100), contacts=10), max_contacts, max_bytes) == has_room
 
 
 def test_the_first_frame_always_fits(path: Path) -> None:
@@ -234,7 +234,7 @@ def test_what_was_committed_counts_when_it_goes_on(path: Path) -> None:
     """The room of a part that goes on is what is left in it."""
     path.write_bytes(bytes(200))
     with opened(path) as part:
-        check(part, replace(figures(bytes(200)), contacts=20))
+        check(part, replace(summary_of(bytes(200)), contacts=20))
         assert part.has_room(frame(bytes(100), contacts=10), 30, 300)
         assert not part.has_room(frame(bytes(100), contacts=11), 30, None)
         assert not part.has_room(frame(bytes(101), contacts=1), None, 300)

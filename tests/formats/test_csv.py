@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 
 from exporter.errors import ContractError
 from exporter.formats.columns import columns_of
-from exporter.formats.csv import Rows
-from exporter.formats.selection import AS_SENT
-from exporter.rawjson.objects import Members
+from exporter.formats.csv import CsvEncoder
+from exporter.formats.selection import EVERY_FIELD
+from exporter.rawjson.objects import RawObject
 from exporter.sandbox.attributes import definitions
 from exporter.sandbox.contacts import Workspace
 
 NAMES = [one["name"] for one in definitions() if one["custom"]]
-COLUMNS = columns_of(AS_SENT, (), NAMES)
+COLUMNS = columns_of(EVERY_FIELD, (), NAMES)
 
 
 def rows_of(records: list[bytes], columns: tuple[str, ...] = COLUMNS, *, raw: bool = True) -> list[list[str]]:
     """Write contacts as CSV, and read them with Python's own reader."""
-    rows = Rows(columns, raw=raw)
-    text = (rows.header + rows.of(records, Counter())).decode()
+    rows = CsvEncoder(columns, raw=raw)
+    text = (rows.header + rows.encode(records, Counter())).decode()
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
 
 
@@ -143,7 +143,7 @@ def test_harmless_cells_can_be_told_apart(one: str, other: str) -> None:
 def test_a_value_keeps_its_spelling(value: str, written: bytes) -> None:
     """Nothing is written for null, and quotes for text without a character: readers who care see the difference."""
     record = f'{{"id":"1","name":{value}}}'.encode()
-    assert Rows(("id", "name")).of([record], Counter()) == b'"1",' + written + b"\n"
+    assert CsvEncoder(("id", "name")).encode([record], Counter()) == b'"1",' + written + b"\n"
 
 
 @pytest.mark.parametrize(
@@ -160,17 +160,17 @@ def test_a_value_keeps_its_spelling(value: str, written: bytes) -> None:
 )
 def test_odd_contacts_are_rows_like_others(odd: bytes) -> None:
     """Whatever is where nobody expects it."""
-    row = Rows(("id", "name", "location.country", "custom_attributes.x")).of([odd], Counter())
+    row = CsvEncoder(("id", "name", "location.country", "custom_attributes.x")).encode([odd], Counter())
     assert row == b'"1","a",,\n'
 
 
 def test_attributes_without_a_column_are_counted() -> None:
     """They appeared after the columns were chosen; the quick road and the slow one count the same."""
     lacking = Counter[tuple[str, str]]()
-    rows = Rows(("id", "custom_attributes.plan"))
+    rows = CsvEncoder(("id", "custom_attributes.plan"))
     quick = record(id="1", custom_attributes={"plan": "a", "new": 1})
     slow = b'{"id":"1","x":"\\ud800","custom_attributes":{"new":1,"plan":"a"}}'
-    assert rows.of([quick, slow], lacking) == b'"1","a"\n"1","a"\n'
+    assert rows.encode([quick, slow], lacking) == b'"1","a"\n"1","a"\n'
     assert lacking == {("custom_attributes.new", "no_column"): 2}
 
 
@@ -178,9 +178,11 @@ def test_attributes_without_a_column_are_counted() -> None:
 def test_attributes_are_counted_though_the_table_knows_none(names: tuple[str, ...]) -> None:
     """Whatever the columns are, but for those of all attributes together."""
     lacking = Counter[tuple[str, str]]()
-    Rows(("id", *(f"custom_attributes.{name}" for name in names))).of([record(custom_attributes={"new": 1})], lacking)
+    CsvEncoder(("id", *(f"custom_attributes.{name}" for name in names))).encode(
+        [record(custom_attributes={"new": 1})], lacking
+    )
     assert lacking == {("custom_attributes.new", "no_column"): 1}
-    assert "custom_attributes" in columns_of(AS_SENT, (), ())
+    assert "custom_attributes" in columns_of(EVERY_FIELD, (), ())
 
 
 LONE = '"lone":"\\ud800",'
@@ -191,8 +193,8 @@ def test_both_roads_mean_the_same_by_dots(lone: str) -> None:
     """The name of an attribute is a name; a chosen path is one, unless an attribute is called so."""
     one = f'{{{lone}"custom_attributes":{{"a":{{"b":1}},"c.d":2}},"tags.data":[3],"id":"1"}}'.encode()
     columns = ("custom_attributes.a.b", "custom_attributes.c.d", "tags.data")
-    assert Rows(columns).of([one], Counter()) == b",2,\n"
-    assert Rows(columns, chosen=True).of([one], Counter()) == b"1,2,\n"
+    assert CsvEncoder(columns).encode([one], Counter()) == b",2,\n"
+    assert CsvEncoder(columns, chosen=True).encode([one], Counter()) == b"1,2,\n"
 
 
 def test_a_row_of_one_empty_cell_is_no_empty_line() -> None:
@@ -204,13 +206,13 @@ def test_a_row_of_one_empty_cell_is_no_empty_line() -> None:
 def test_odd_contacts_are_not_taken_apart_for_each_column(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once for all columns, and once for each object."""
     taken: list[bytes] = []
-    real = Members.of
+    real = RawObject.parse
 
-    def of(value: bytes) -> Members:
+    def of(value: bytes) -> RawObject:
         taken.append(value)
         return real(value)
 
-    monkeypatch.setattr(Members, "of", of)
+    monkeypatch.setattr(RawObject, "parse", of)
     rows_of([b'{"id":"1","location":"Dublin","tags":{"data":[]},"custom_attributes":{"plan":"\\ud800"}}'])
     assert len(taken) <= 3
 
@@ -219,7 +221,7 @@ def test_a_page_that_would_fill_the_memory_is_refused() -> None:
     """Contacts of two bytes each, in columns without end."""
     columns = tuple(f"custom_attributes.{number}" for number in range(2_000))
     with pytest.raises(ContractError, match="too many"):
-        Rows(columns).of([b"{}"] * 6_000, Counter())
+        CsvEncoder(columns).encode([b"{}"] * 6_000, Counter())
 
 
 def test_fields_that_no_schema_has_can_be_columns() -> None:

@@ -13,12 +13,12 @@ from exporter.extras import arrow
 from exporter.formats import parquet
 from exporter.formats.columns import columns_of
 from exporter.formats.parquet import ParquetFile
-from exporter.formats.parquet_schema import fitted, tree_of
-from exporter.formats.schema import FIELDS
-from exporter.formats.selection import AS_SENT
+from exporter.formats.parquet_schema import build_tree, decode_lenient
+from exporter.formats.schema import CONTACT_FIELDS
+from exporter.formats.selection import EVERY_FIELD
 from exporter.sandbox.contacts import Workspace
 
-COLUMNS = columns_of(AS_SENT, in_lists=True)
+COLUMNS = columns_of(EVERY_FIELD, in_lists=True)
 
 
 def written(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> io.BytesIO:
@@ -122,12 +122,12 @@ def test_a_file_that_is_abandoned_says_nothing(capfd: pytest.CaptureFixture[str]
     table = ParquetFile(file, COLUMNS)
     table.add([b'{"id":"1"}'])
     file.close()
-    table.abandon()
+    table.discard()
     del table
     assert capfd.readouterr() == ("", "")
 
 
-names = st.sampled_from(sorted({field.path.split(".")[0] for field in FIELDS}))
+names = st.sampled_from(sorted({field.path.split(".")[0] for field in CONTACT_FIELDS}))
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
     lambda inner: (
@@ -144,13 +144,13 @@ def test_any_contacts_can_be_written(contacts: list[dict[str, Any]]) -> None:
     """Each is a row, with itself in it; and what the quick decoder takes, the tolerant one takes too."""
     records = [json.dumps(contact).encode() for contact in contacts]
     assert [row["raw"] for row in rows_of(records)] == [record.decode() for record in records]
-    top = tree_of(COLUMNS)
+    top = build_tree(COLUMNS)
     for record in records:
         try:
             quick = top.decoder().decode(record)
         except ValueError:
             continue
-        assert _plain(fitted(record, top)) == _plain(quick)
+        assert _plain(decode_lenient(record, top)) == _plain(quick)
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from exporter import ConfigError, Page
 from exporter.extras import zstd
 from exporter.formats.ndjson import lines
-from exporter.formats.registry import NDJSON, NDJSON_GZIP, NDJSON_ZSTD, format_of_name, format_of_stream
+from exporter.formats.registry import NDJSON, NDJSON_GZIP, NDJSON_ZSTD, format_for_name, format_for_stream
 
 pages = st.lists(
     st.lists(st.binary(max_size=20).map(lambda content: b'{"x":"' + content.hex().encode() + b'"}'), max_size=4),
@@ -103,7 +103,7 @@ def test_an_export_of_nothing_is_valid() -> None:
 )
 def test_the_suffix_picks_the_format(name: str, form: object) -> None:
     """A name says how its file is written."""
-    assert format_of_name(name) is form
+    assert format_for_name(name) is form
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ def test_the_suffix_picks_the_format(name: str, form: object) -> None:
 def test_an_unknown_suffix_is_refused(name: str) -> None:
     """A name that no format goes with is a wrong argument, and the sentence lists what there is."""
     with pytest.raises(ConfigError, match=r"\.ndjson, \.ndjson\.gz"):
-        format_of_name(name)
+        format_for_name(name)
 
 
 def test_a_stream_is_plain_or_compressed() -> None:
     """Only what is documented is known."""
-    assert format_of_stream(None) is NDJSON
-    assert format_of_stream("gzip") is NDJSON_GZIP
-    assert format_of_stream("zstd") is NDJSON_ZSTD
+    assert format_for_stream(None) is NDJSON
+    assert format_for_stream("gzip") is NDJSON_GZIP
+    assert format_for_stream("zstd") is NDJSON_ZSTD
     for compression in ("", "GZIP", "zst", "none"):
         with pytest.raises(ConfigError, match="compression"):
-            format_of_stream(compression)
+            format_for_stream(compression)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from exporter.formats.schema import FIELDS, Field, json_schema
+from exporter.formats.schema import CONTACT_FIELDS, Field, json_schema
 from exporter.sandbox.contacts import Workspace
 
-BY_PATH = {field.path: field for field in FIELDS}
+BY_PATH = {field.path: field for field in CONTACT_FIELDS}
 TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
@@ -23,14 +23,14 @@ FREE = "custom_attributes"
 
 def test_every_field_is_there_once() -> None:
     """Forty-five of them are documented ones of the contact itself."""
-    assert len(BY_PATH) == len(FIELDS)
-    assert sum(field.documented and not field.parent for field in FIELDS) == 45
-    assert all(field.meaning for field in FIELDS)
+    assert len(BY_PATH) == len(CONTACT_FIELDS)
+    assert sum(field.documented and not field.parent for field in CONTACT_FIELDS) == 45
+    assert all(field.meaning for field in CONTACT_FIELDS)
 
 
 def test_every_field_lies_in_one_that_can_hold_it() -> None:
     """In an object, or in the items of a list."""
-    for field in FIELDS:
+    for field in CONTACT_FIELDS:
         assert not field.parent or BY_PATH[field.parent].type in ("object", "list")
 
 
@@ -96,6 +96,8 @@ def test_the_command_prints_it(command: Any) -> None:
     """As a table with a line for each field, or as JSON Schema."""
     shown = command.run("schema")
     assert shown.returncode == 0
-    assert [line.split()[0] for line in shown.stdout.decode().splitlines()[1:]] == [field.path for field in FIELDS]
+    assert [line.split()[0] for line in shown.stdout.decode().splitlines()[1:]] == [
+        field.path for field in CONTACT_FIELDS
+    ]
     assert json.loads(command.run("schema", "--format", "json-schema").stdout) == json_schema()
     assert command.run("schema", "--format", "xml").returncode == 2

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import ConfigError, Shape
-from exporter.formats.selection import AS_SENT
+from exporter import ConfigError, FieldSelection
+from exporter.formats.selection import EVERY_FIELD
 from exporter.sandbox.contacts import Workspace
 
 KEY = b"sixteen bytes or more"
@@ -22,9 +22,9 @@ CONTACT = (
 )
 
 
-def shaped(shape: Shape, record: bytes = CONTACT) -> bytes:
+def shaped(selection: FieldSelection, record: bytes = CONTACT) -> bytes:
     """Shape a contact."""
-    return shape.of(record, set())
+    return selection.apply(record, set())
 
 
 def pseudonym(value: bytes) -> str:
@@ -52,7 +52,7 @@ def pseudonym(value: bytes) -> str:
 )
 def test_chosen_fields_come_in_the_order_given(fields: tuple[str, ...], expected: bytes) -> None:
     """Their values keep their bytes, and those of one object stay together."""
-    assert shaped(Shape(fields=fields)) == expected
+    assert shaped(FieldSelection(fields=fields)) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,24 +68,26 @@ def test_chosen_fields_come_in_the_order_given(fields: tuple[str, ...], expected
 )
 def test_dropped_fields_leave_all_else_as_it_is(drop: tuple[str, ...], gone: bytes) -> None:
     """The rest of the contact is what it was, to the byte."""
-    assert shaped(Shape(drop=drop)) == CONTACT.replace(gone, b"", 1)
+    assert shaped(FieldSelection(drop=drop)) == CONTACT.replace(gone, b"", 1)
 
 
 def test_fields_of_each_item_of_a_list_are_dropped() -> None:
     """A path that leads into a list means each of its items."""
-    dropped = json.loads(shaped(Shape(drop=("tags.data.url",))))
+    dropped = json.loads(shaped(FieldSelection(drop=("tags.data.url",))))
     assert dropped["tags"] == {"data": [{"id": "7"}, {"id": "8"}], "has_more": False}
 
 
 def test_everything_can_be_dropped() -> None:
     """What is left is an object."""
-    assert shaped(Shape(drop=tuple(json.loads(CONTACT)))) == b"{}"
-    assert shaped(Shape(drop=("location.type", "location.country", "location.city", "email"))).count(b'"location":{}')
+    assert shaped(FieldSelection(drop=tuple(json.loads(CONTACT)))) == b"{}"
+    assert shaped(FieldSelection(drop=("location.type", "location.country", "location.city", "email"))).count(
+        b'"location":{}'
+    )
 
 
 def test_pseudonyms_are_the_hmac_of_the_text() -> None:
     """Of the text, however it was spelled; null stays null, a number's is that of its digits."""
-    found = json.loads(shaped(Shape(pseudonymise=("email", "phone", "owner_id"), key=KEY)))
+    found = json.loads(shaped(FieldSelection(pseudonymise=("email", "phone", "owner_id"), key=KEY)))
     assert found["email"] == pseudonym(b"joe@example.com")
     assert found["phone"] is None
     assert found["owner_id"] == pseudonym(b"123456789012345678901234567890")
@@ -94,20 +96,22 @@ def test_pseudonyms_are_the_hmac_of_the_text() -> None:
 def test_pseudonyms_leave_all_else_as_it_is() -> None:
     """Only the value named is another one."""
     expected = CONTACT.replace(b"j\\u006fe@example.com", pseudonym(b"joe@example.com").encode())
-    assert shaped(Shape(pseudonymise=("email",), key=KEY)) == expected
+    assert shaped(FieldSelection(pseudonymise=("email",), key=KEY)) == expected
 
 
 def test_each_value_below_a_field_gets_a_pseudonym() -> None:
     """In objects and in lists."""
-    found = json.loads(shaped(Shape(pseudonymise=("location", "tags.data"), key=KEY)))
+    found = json.loads(shaped(FieldSelection(pseudonymise=("location", "tags.data"), key=KEY)))
     assert found["location"] == {"type": pseudonym(b"location"), "country": pseudonym(b"Ireland"), "city": None}
     assert found["tags"]["data"][1] == {"id": pseudonym(b"8"), "url": pseudonym(b"/y")}
 
 
 def test_all_three_together() -> None:
     """A pseudonym can be chosen, and what is dropped is not."""
-    shape = Shape(fields=("id", "email", "location"), drop=("location.city",), pseudonymise=("email",), key=KEY)
-    assert json.loads(shaped(shape)) == {
+    selection = FieldSelection(
+        fields=("id", "email", "location"), drop=("location.city",), pseudonymise=("email",), key=KEY
+    )
+    assert json.loads(shaped(selection)) == {
         "id": "1",
         "email": pseudonym(b"joe@example.com"),
         "location": {"type": "location", "country": "Ireland"},
@@ -117,36 +121,38 @@ def test_all_three_together() -> None:
 def test_paths_that_led_somewhere_are_told() -> None:
     """Each by the name it was given."""
     found: set[str] = set()
-    shape = Shape(
+    selection = FieldSelection(
         fields=("id", "location.country", "no", "tags.data.id"),
         drop=("custom_attributes.a.b", "location.no"),
         pseudonymise=("email", "phone.no"),
         key=KEY,
     )
-    shape.of(CONTACT, found)
+    selection.apply(CONTACT, found)
     assert found == {"id", "location.country", "tags.data.id", "custom_attributes.a.b", "email"}
-    assert set(shape.paths) - found == {"no", "location.no", "phone.no"}
+    assert set(selection.paths) - found == {"no", "location.no", "phone.no"}
 
 
 def test_repeated_keys_are_all_meant() -> None:
     """A name that comes twice does not save the second value from being dropped."""
     record = b'{"email":"a","id":"1","email":"b"}'
-    assert shaped(Shape(drop=("email",)), record) == b'{"id":"1"}'
-    assert shaped(Shape(fields=("email",)), record) == b'{"email":"a","email":"b"}'
-    assert b'"b"' not in shaped(Shape(pseudonymise=("email",), key=KEY), record)
+    assert shaped(FieldSelection(drop=("email",)), record) == b'{"id":"1"}'
+    assert shaped(FieldSelection(fields=("email",)), record) == b'{"email":"a","email":"b"}'
+    assert b'"b"' not in shaped(FieldSelection(pseudonymise=("email",), key=KEY), record)
 
 
 def test_a_lone_surrogate_gets_a_pseudonym_too() -> None:
     """It is no UTF-8, but its code point can be written as if it were."""
     record = b'{"id":"1","name":"\\ud800"}'
-    assert json.loads(shaped(Shape(pseudonymise=("name",), key=KEY), record))["name"] == pseudonym(b"\xed\xa0\x80")
+    assert json.loads(shaped(FieldSelection(pseudonymise=("name",), key=KEY), record))["name"] == pseudonym(
+        b"\xed\xa0\x80"
+    )
 
 
 def test_no_shape_is_false() -> None:
     """As it was sent."""
-    assert not AS_SENT
-    assert AS_SENT.of(CONTACT, set()) is CONTACT
-    assert AS_SENT.key_check is None
+    assert not EVERY_FIELD
+    assert EVERY_FIELD.apply(CONTACT, set()) is CONTACT
+    assert EVERY_FIELD.key_check is None
 
 
 @pytest.mark.parametrize(
@@ -163,16 +169,16 @@ def test_no_shape_is_false() -> None:
 def test_nonsense_is_refused(arguments: Any) -> None:
     """Empty and repeated paths, and pseudonyms without a key."""
     with pytest.raises(ConfigError):
-        Shape(**arguments)
+        FieldSelection(**arguments)
 
 
 def test_the_key_shows_nowhere() -> None:
     """Neither in what is printed nor in what tells keys apart."""
-    shape = Shape(pseudonymise=("email",), key=KEY)
-    other = Shape(pseudonymise=("email",), key=KEY + b"!")
-    assert KEY.decode() not in repr(shape)
-    assert shape.key_check != other.key_check
-    assert shape.key_check == Shape(pseudonymise=("phone",), key=KEY).key_check
+    selection = FieldSelection(pseudonymise=("email",), key=KEY)
+    other = FieldSelection(pseudonymise=("email",), key=KEY + b"!")
+    assert KEY.decode() not in repr(selection)
+    assert selection.key_check != other.key_check
+    assert selection.key_check == FieldSelection(pseudonymise=("phone",), key=KEY).key_check
 
 
 PATHS = [
@@ -188,10 +194,10 @@ def test_shapes_of_real_contacts(
 ) -> None:
     """Top-level values that no path touches keep their bytes; what is written is JSON, hostile contacts included."""
     record = Workspace(1_200, hostile=True).record(number)
-    shape = Shape(fields=fields, drop=drop, pseudonymise=pseudonymise, key=KEY)
-    written = shaped(shape, record)
+    selection = FieldSelection(fields=fields, drop=drop, pseudonymise=pseudonymise, key=KEY)
+    written = shaped(selection, record)
     found, before = json.loads(written), json.loads(record)
-    touched = {path.partition(".")[0] for path in shape.paths}
+    touched = {path.partition(".")[0] for path in selection.paths}
     if not fields:
         assert [key for key in found if key not in touched] == [key for key in before if key not in touched]
         assert {key: value for key, value in found.items() if key not in touched} == {

@@ -16,10 +16,10 @@ def test_check_selection_of_unknown_fields_alone_is_refused(fields: tuple[str, .
     """A contact would be empty."""
     if fields == ("custom_attributes.",):
         with pytest.raises(exporter.ConfigError):
-            exporter.Shape(fields=fields)
+            exporter.FieldSelection(fields=fields)
         return
     with pytest.raises(exporter.ConfigError, match="fields must name at least one field of a contact, not "):
-        check_selection(exporter.Shape(fields=fields))
+        check_selection(exporter.FieldSelection(fields=fields))
 
 
 @pytest.mark.parametrize(
@@ -33,25 +33,25 @@ def test_check_selection_of_unknown_fields_alone_is_refused(fields: tuple[str, .
 def test_check_selection_of_dropped_fields_alone_is_refused(fields: tuple[str, ...], drop: tuple[str, ...]) -> None:
     """A field within a dropped one is dropped, too."""
     with pytest.raises(exporter.ConfigError, match="fields and drop name the same fields"):
-        check_selection(exporter.Shape(fields=fields, drop=drop))
+        check_selection(exporter.FieldSelection(fields=fields, drop=drop))
 
 
 @pytest.mark.parametrize(
-    "shape",
+    "selection",
     [
-        exporter.Shape(),
-        exporter.Shape(drop=("nope",)),
-        exporter.Shape(fields=("id", "nope")),
-        exporter.Shape(fields=("custom_attributes.anything at all",)),
-        exporter.Shape(fields=("utm_source",)),
-        exporter.Shape(fields=("sms_consent", "referrer")),
-        exporter.Shape(fields=("tags.data.name",)),
-        exporter.Shape(fields=("location", "id"), drop=("location.city", "id")),
+        exporter.FieldSelection(),
+        exporter.FieldSelection(drop=("nope",)),
+        exporter.FieldSelection(fields=("id", "nope")),
+        exporter.FieldSelection(fields=("custom_attributes.anything at all",)),
+        exporter.FieldSelection(fields=("utm_source",)),
+        exporter.FieldSelection(fields=("sms_consent", "referrer")),
+        exporter.FieldSelection(fields=("tags.data.name",)),
+        exporter.FieldSelection(fields=("location", "id"), drop=("location.city", "id")),
     ],
 )
-def test_check_selection_of_fields_that_can_exist_passes(shape: exporter.Shape) -> None:
+def test_check_selection_of_fields_that_can_exist_passes(selection: exporter.FieldSelection) -> None:
     """Documented, seen, custom, completed; and unknown ones beside a known one."""
-    check_selection(shape)
+    check_selection(selection)
 
 
 @pytest.mark.parametrize("options", [("--fields", "nope"), ("--fields", "id", "--drop", "id")])
@@ -67,11 +67,11 @@ def test_command_refuses_fields_before_the_first_request(command: Any, options: 
 async def test_export_names_fields_that_the_first_page_lacks(intercom: exporter.Intercom, tmp_path: Any) -> None:
     """Once, after that page; and so does a check."""
     events: list[exporter.Event] = []
-    shape = exporter.Shape(fields=("id", "custom_attributes.no such"), drop=("nope",))
-    await exporter.export(intercom, tmp_path / "a.ndjson", shape=shape, observer=events.append)
+    selection = exporter.FieldSelection(fields=("id", "custom_attributes.no such"), drop=("nope",))
+    await exporter.export(intercom, tmp_path / "a.ndjson", selection=selection, observer=events.append)
     found = [event for event in events if isinstance(event, exporter.FieldsNotFound)]
     assert found == [exporter.FieldsNotFound(("custom_attributes.no such", "nope"))]
-    checked = await exporter.check(intercom, shape=shape)
+    checked = await exporter.check(intercom, selection=selection)
     assert any(
         "no contact of the first page has 'custom_attributes.no such', 'nope'" in line for line in checked.warnings
     )

@@ -15,13 +15,13 @@ from exporter import SinkError
 from exporter.destination.lock import open_locked, open_locked_folder
 from exporter.layout.atomic import (
     open_private,
-    prepare_file,
-    put_in_place,
+    os_errors_as_sink_errors,
     remove,
+    replace_durably,
     sync,
     sync_folder,
     write_all,
-    writing,
+    write_temporary,
 )
 
 Opens = Callable[[Path], int]
@@ -30,7 +30,7 @@ both = pytest.mark.parametrize("opens", [open_private, open_locked])
 
 def replace_file(path: Path, content: bytes) -> None:
     """Put a file in place whole or not at all, as every finished file is."""
-    put_in_place(prepare_file(path, content), path)
+    replace_durably(write_temporary(path, content), path)
 
 
 def mode_of(path: Path) -> int:
@@ -87,7 +87,7 @@ def test_a_symbolic_link_is_not_followed(opens: Opens, target: str, tmp_path: Pa
     """What a link points to is neither made nor touched."""
     (tmp_path / "there").write_bytes(b"kept")
     (tmp_path / "link").symlink_to(tmp_path / target)
-    with pytest.raises(SinkError) as caught, writing(tmp_path / "link"):
+    with pytest.raises(SinkError) as caught, os_errors_as_sink_errors(tmp_path / "link"):
         opens(tmp_path / "link")
     assert caught.value.path == tmp_path / "link"
     assert (tmp_path / "there").read_bytes() == b"kept"
@@ -99,11 +99,11 @@ def test_a_pipe_is_no_file(opens: Opens, tmp_path: Path) -> None:
     """A named pipe is refused, with a reader and without, and nobody waits for one."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(SinkError), writing(pipe):
+    with pytest.raises(SinkError), os_errors_as_sink_errors(pipe):
         opens(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with pytest.raises(SinkError, match="not a regular file"), writing(pipe):
+        with pytest.raises(SinkError, match="not a regular file"), os_errors_as_sink_errors(pipe):
             opens(pipe)
     finally:
         os.close(reader)
@@ -114,7 +114,7 @@ def test_a_pipe_is_no_file(opens: Opens, tmp_path: Path) -> None:
 def test_a_folder_or_a_device_is_no_file(opens: Opens, place: str, tmp_path: Path) -> None:
     """Only regular files are written to."""
     path = tmp_path / place
-    with pytest.raises(SinkError) as caught, writing(path):
+    with pytest.raises(SinkError) as caught, os_errors_as_sink_errors(path):
         opens(path)
     assert caught.value.path == path
 
@@ -144,7 +144,7 @@ def test_a_system_whose_locks_fail_is_a_failure_of_the_destination(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(SinkError, match="Input/output error"), writing(tmp_path / "x"):
+    with pytest.raises(SinkError, match="Input/output error"), os_errors_as_sink_errors(tmp_path / "x"):
         open_locked(tmp_path / "x")
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptors[0])
@@ -195,7 +195,7 @@ def test_only_a_folder_is_locked_as_one(obstacle: str, tmp_path: Path) -> None:
     elif obstacle == "a link":
         (tmp_path / "folder").mkdir()
         path.symlink_to(tmp_path / "folder")
-    with pytest.raises(SinkError), writing(path):
+    with pytest.raises(SinkError), os_errors_as_sink_errors(path):
         open_locked_folder(path)
 
 
@@ -291,11 +291,11 @@ def test_a_link_beside_the_file_is_not_written_through(tmp_path: Path) -> None:
 
 def test_a_prepared_file_waits_under_another_name(tmp_path: Path) -> None:
     """What is prepared is whole and private before anybody finds it under its name."""
-    pending = prepare_file(tmp_path / "a.json", b"whole")
+    pending = write_temporary(tmp_path / "a.json", b"whole")
     assert pending == tmp_path / "a.json.tmp"
     assert pending.read_bytes() == b"whole"
     assert mode_of(pending) == 0o600
-    put_in_place(pending, tmp_path / "a.json")
+    replace_durably(pending, tmp_path / "a.json")
     assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
 
 
@@ -342,11 +342,14 @@ def test_where_a_disk_has_a_cache_of_its_own_it_is_emptied(tmp_path: Path, monke
 @pytest.mark.parametrize(("path", "name"), [(None, "stdout"), (Path("dir/x"), "'dir/x'")])
 def test_failures_of_the_system_are_named_by_their_destination(path: Path | None, name: str) -> None:
     """An OSError becomes a SinkError with the system's reason; other errors pass."""
-    with pytest.raises(SinkError, match=f"cannot write to {name}: No space left") as caught, writing(path):
+    with (
+        pytest.raises(SinkError, match=f"cannot write to {name}: No space left") as caught,
+        os_errors_as_sink_errors(path),
+    ):
         raise OSError(28, "No space left on device")
     assert caught.value.path == path
     assert isinstance(caught.value.__cause__, OSError)
-    with pytest.raises(SinkError, match=r"cannot write to .*: OSError"), writing(path):
+    with pytest.raises(SinkError, match=r"cannot write to .*: OSError"), os_errors_as_sink_errors(path):
         raise OSError
-    with pytest.raises(ValueError, match="other"), writing(path):
+    with pytest.raises(ValueError, match="other"), os_errors_as_sink_errors(path):
         raise ValueError("other")

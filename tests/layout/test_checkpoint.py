@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from exporter import CheckpointError, FileSummary, Position, SinkError
 from exporter.layout import checkpoint as module
-from exporter.layout.checkpoint import Checkpoint, Figures, Settings, load_checkpoint, save_checkpoint
+from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, load_checkpoint, save_checkpoint
 
-SETTINGS = Settings(
+SETTINGS = OutputSettings(
     base_url="https://api.intercom.io", endpoint="/contacts", api_version="2.14", per_page=150, format="ndjson.gz"
 )
 FIRST = FileSummary("contacts-00001.ndjson.gz", 700, "ab" * 32, 300, 7_000)
 PART = FileSummary("contacts-00002.ndjson.gz", 300, "cd" * 32, 150, 3_000)
 CHECKPOINT = Checkpoint(
     settings=SETTINGS,
-    figures=Figures(
+    figures=JobProgress(
         position=Position("c3", 3, 450, 1_000, 10_000),
         trail="1:2:00ff:00ff",
         started_at="2026-11-22T10:00:00Z",
@@ -41,7 +41,7 @@ counts = st.integers(0, 2**40)
 texts = st.text(st.characters(codec="utf-8"))
 summaries = st.builds(FileSummary, texts, counts, texts, counts, counts)
 all_settings = st.builds(
-    Settings,
+    OutputSettings,
     base_url=texts,
     endpoint=texts,
     api_version=texts,
@@ -68,7 +68,7 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
         reached_end,
     )
     figures = st.builds(
-        Figures,
+        JobProgress,
         position=st.just(position),
         trail=texts,
         started_at=texts,
@@ -151,7 +151,7 @@ OTHERS: dict[str, Any] = {
 def test_equal_settings_have_no_differences() -> None:
     """The same settings are the same, whoever made them, and each of them is compared."""
     assert SETTINGS.differences(replace(SETTINGS)) == ""
-    assert set(OTHERS) == set(Settings.__slots__)
+    assert set(OTHERS) == set(OutputSettings.__slots__)
     assert SETTINGS.differences(replace(SETTINGS, **OTHERS)) == ", ".join(name.replace("_", " ") for name in OTHERS)
 
 
@@ -163,7 +163,7 @@ def test_each_setting_that_differs_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("position", "limit", "is_written"),
+    ("position", "limit", "all_data_written"),
     [
         (Position(), None, False),
         (Position("c1", 1, 150), None, False),
@@ -173,10 +173,12 @@ def test_each_setting_that_differs_is_named(name: str) -> None:
         (Position("c1", 1, 150), 150, True),
     ],
 )
-def test_an_export_is_written_at_its_end_or_its_limit(position: Position, limit: int | None, is_written: bool) -> None:
+def test_an_export_is_written_at_its_end_or_its_limit(
+    position: Position, limit: int | None, all_data_written: bool
+) -> None:
     """Once the API has said that nothing follows, or the limit is reached, only names are missing."""
-    checkpoint = Checkpoint(settings=replace(SETTINGS, max_contacts=limit), figures=Figures(position=position))
-    assert checkpoint.is_written == is_written
+    checkpoint = Checkpoint(settings=replace(SETTINGS, max_contacts=limit), figures=JobProgress(position=position))
+    assert checkpoint.all_data_written == all_data_written
 
 
 def test_a_saved_checkpoint_is_private_and_replaces_the_older_one(path: Path) -> None:
@@ -309,7 +311,7 @@ def test_a_checkpoint_beyond_any_size_is_refused(path: Path, monkeypatch: pytest
     with path.open("ab") as file:
         file.write(b" " * size * 10)
     assert load_checkpoint(path) == CHECKPOINT
-    monkeypatch.setattr(module, "_LARGEST_BYTES", size // 2)
+    monkeypatch.setattr(module, "_MAX_BYTES", size // 2)
     refused(path, path.read_bytes())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.compression import zstd_frame
-from exporter.layout.data_file import Contents
+from exporter.layout.data_file import DataFile
 
 _PIECE_BYTES = 128 * 1024
 
@@ -17,12 +17,12 @@ def test_a_bomb_comes_in_small_pieces(tmp_path: Path, suffix: str, compress: Cal
     """Between two of them whoever reads can be told to stop."""
     path = tmp_path / f"contacts.ndjson.{suffix}"
     path.write_bytes(compress(b"\n" * 20_000_000))
-    contents, size = Contents(path), 0
-    for piece in contents.pieces():
+    contents, size = DataFile(path), 0
+    for piece in contents.chunks():
         assert len(piece) <= _PIECE_BYTES
         size += len(piece)
     assert size == 20_000_000
-    assert contents.failure is contents.damage is None
+    assert contents.failure is contents.corruption is None
     assert contents.bytes == path.stat().st_size
 
 
@@ -34,8 +34,8 @@ def frames() -> bytes:
 def read(path: Path, content: bytes) -> tuple[bytes, str | None]:
     """Write a file and read it; give what it holds, and what is wrong with it."""
     path.write_bytes(content)
-    contents = Contents(path)
-    return b"".join(contents.pieces()), contents.damage
+    contents = DataFile(path)
+    return b"".join(contents.chunks()), contents.corruption
 
 
 def test_frames_of_zstd_follow_one_another(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import FileSummary, SourceSummary, Summary
-from exporter.layout.atomic import prepare_file, put_in_place
+from exporter.layout.atomic import replace_durably, write_temporary
 from exporter.layout.manifest import decode_manifest, encode_manifest
 from exporter.layout.paths import manifest_path
 
@@ -35,7 +35,7 @@ SUMMARY = Summary(
 
 def save_manifest(path: Path, summary: Summary) -> None:
     """Put a manifest beside an output, as finishing it does."""
-    put_in_place(prepare_file(manifest_path(path), encode_manifest(summary)), manifest_path(path))
+    replace_durably(write_temporary(manifest_path(path), encode_manifest(summary)), manifest_path(path))
 
 
 counts = st.integers(0, 2**53 - 1)

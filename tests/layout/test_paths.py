@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.layout.paths import Place, manifest_path, means_a_folder, part_path, pending_path
+from exporter.layout.paths import OutputPaths, is_folder_output, manifest_path, part_path, temporary_path
 
-FILE = Place(Path("out/contacts.ndjson.gz"), ".ndjson.gz")
-PARTS = Place(Path("out"), ".ndjson.gz", parts=True)
+FILE = OutputPaths(Path("out/contacts.ndjson.gz"), ".ndjson.gz")
+PARTS = OutputPaths(Path("out"), ".ndjson.gz", is_folder=True)
 
 
 def test_the_names_of_a_single_file() -> None:
@@ -40,9 +40,9 @@ def test_numbers_grow_beyond_five_digits() -> None:
 @given(number=st.integers(1, 10**12), suffix=st.sampled_from([".ndjson", ".ndjson.gz"]))
 def test_a_number_is_read_from_either_name(number: int, suffix: str) -> None:
     """Finished or not, and in whatever format, a data file is recognised."""
-    place = Place(Path("out"), suffix, parts=True)
-    assert PARTS.number_of(place.file(number).name) == number
-    assert PARTS.number_of(place.part(number).name) == number
+    paths = OutputPaths(Path("out"), suffix, is_folder=True)
+    assert PARTS.part_number(paths.file(number).name) == number
+    assert PARTS.part_number(paths.part(number).name) == number
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_number_is_read_from_either_name(number: int, suffix: str) -> None:
 )
 def test_other_names_mean_no_data_file(name: str) -> None:
     """What an export does not write is not taken for its own."""
-    assert PARTS.number_of(name) is None
+    assert PARTS.part_number(name) is None
 
 
 def test_names_are_made_by_appending() -> None:
@@ -71,7 +71,7 @@ def test_names_are_made_by_appending() -> None:
     path = Path("a/b.c.d")
     assert manifest_path(path) == Path("a/b.c.d.manifest.json")
     assert part_path(path) == Path("a/b.c.d.part")
-    assert pending_path(path) == Path("a/b.c.d.tmp")
+    assert temporary_path(path) == Path("a/b.c.d.tmp")
 
 
 def test_a_folder_is_meant_by_a_slash_or_by_being_one(tmp_path: Path) -> None:
@@ -79,11 +79,11 @@ def test_a_folder_is_meant_by_a_slash_or_by_being_one(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     (tmp_path / "file").write_bytes(b"")
-    assert means_a_folder(f"{tmp_path}/new/")
-    assert means_a_folder(tmp_path / "folder")
-    assert means_a_folder(str(tmp_path / "link"))
-    assert not means_a_folder(tmp_path / "file")
-    assert not means_a_folder(str(tmp_path / "new"))
-    assert not means_a_folder(tmp_path / "file" / "below")
-    assert not means_a_folder("a\0b")
-    assert not means_a_folder("a" * 300)
+    assert is_folder_output(f"{tmp_path}/new/")
+    assert is_folder_output(tmp_path / "folder")
+    assert is_folder_output(str(tmp_path / "link"))
+    assert not is_folder_output(tmp_path / "file")
+    assert not is_folder_output(str(tmp_path / "new"))
+    assert not is_folder_output(tmp_path / "file" / "below")
+    assert not is_folder_output("a\0b")
+    assert not is_folder_output("a" * 300)

@@ -10,8 +10,8 @@ from exporter.destination.base import Destination
 from exporter.formats.encoder import Encoder
 from exporter.job import Job
 from exporter.model import Frame, Timeline
-from exporter.observe.events import ignore
-from exporter.observe.timeline import MOST_SLICES, Pace
+from exporter.observe.events import null_observer
+from exporter.observe.timeline import MAX_SLICES, TimelineRecorder
 from exporter.options import ExportOptions
 
 PAGES = st.lists(st.tuples(st.floats(0, 1e9), st.integers(0, 150), st.integers(0, 3), st.floats(0, 100)), max_size=60)
@@ -22,23 +22,23 @@ def test_nothing_gets_lost_and_nothing_grows(runs: list[list[tuple[float, int, i
     """However long it takes and however often it is interrupted, the sums stay, in a bounded number of slices."""
     timeline, contacts, retries, waited_s = Timeline(), 0, 0, 0.0
     for pages in runs:
-        pace, repeated, waited = Pace(timeline), 0, 0.0
+        pace, repeated, waited = TimelineRecorder(timeline), 0, 0.0
         for at_s, count, again, wait_s in sorted(pages):
             repeated, waited = repeated + again, waited + wait_s
             pace.add(at_s, count, repeated, waited)
             contacts += count
         retries, waited_s = retries + repeated, waited_s + waited
         timeline = pace.timeline()
-    assert timeline.is_possible
+    assert timeline.is_valid
     assert timeline.slice_s * len(timeline.contacts) <= timeline.ran_s + timeline.slice_s
-    assert len(timeline.contacts) <= MOST_SLICES
+    assert len(timeline.contacts) <= MAX_SLICES
     assert (sum(timeline.contacts), sum(timeline.retries)) == (contacts, retries)
-    assert sum(timeline.waited_s) == pytest.approx(waited_s, abs=0.001 * MOST_SLICES)
+    assert sum(timeline.waited_s) == pytest.approx(waited_s, abs=0.001 * MAX_SLICES)
 
 
 def test_slices_are_equal_and_in_order() -> None:
     """Ten pages a second apart, then a long pause: two neighbours become one until it fits."""
-    pace = Pace()
+    pace = TimelineRecorder()
     for second in range(10):
         pace.add(second + 0.5, 100 + second, 0, 0)
     assert pace.timeline() == Timeline(1.0, tuple(range(100, 110)), (0,) * 10, (0.0,) * 10, 9.5)
@@ -51,26 +51,26 @@ def test_slices_are_equal_and_in_order() -> None:
 
 def test_what_happened_since_the_latest_page_counts_with_it() -> None:
     """Also before the first one, and only once."""
-    pace = Pace()
-    pace.catch_up(2, 0.5)
+    pace = TimelineRecorder()
+    pace.record_traffic(2, 0.5)
     pace.add(1.5, 10, 2, 0.5)
     for _ in range(2):
-        pace.catch_up(3, 4.5)
+        pace.record_traffic(3, 4.5)
     assert pace.timeline() == Timeline(1.0, (0, 10), (2, 1), (0.5, 4.0), 1.5)
 
 
 async def test_a_checkpoint_and_its_timeline_count_the_same_retries() -> None:
     """Also those of pages that are fetched and not written yet."""
-    patience = exporter.Patience(first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with exporter.Sandbox(900, faults={"http_503": 2}) as sandbox:
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom:
-            job = Job(intercom, ExportOptions(), Encoder(), ignore)
+        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
+            job = Job(intercom, ExportOptions(), Encoder(), null_observer)
             counted: list[tuple[int, int]] = []
 
             class Counting(Destination):
                 async def append(self, frame: Frame) -> Frame:
                     await anyio.sleep(0.05)  # the listing is ahead in the meantime
-                    figures = job.state.figures()
+                    figures = job.state.progress()
                     counted.append((sum(figures.retries.values()), sum(figures.timeline.retries)))
                     return frame
 
@@ -86,7 +86,7 @@ def test_many_short_runs_take_the_time_that_they_took() -> None:
     """No run claims more of it than it had, however many there are."""
     timeline = Timeline()
     for _ in range(2_000):
-        pace = Pace(timeline)
+        pace = TimelineRecorder(timeline)
         pace.add(0.25, 150, 0, 0.0)
         timeline = pace.timeline()
     assert timeline.ran_s == pytest.approx(500.0)
@@ -111,7 +111,7 @@ def test_many_short_runs_take_the_time_that_they_took() -> None:
 )
 def test_an_impossible_one_is_not_believed(odd: Timeline) -> None:
     """A manifest may be anybody's."""
-    assert not odd.is_possible
+    assert not odd.is_valid
 
 
 async def test_an_export_keeps_it(sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.rawjson.objects import Members, items_of, join_items, join_members, text_of
+from exporter.rawjson.objects import RawObject, decode_string, items_of, join_items, join_members
 
 keys = st.text(st.characters(codec="utf-8"), max_size=5)
 values: st.SearchStrategy[Any] = st.recursive(
@@ -28,12 +28,12 @@ documents = st.builds(
 @given(documents)
 def test_members_together_are_the_object(document: bytes) -> None:
     """Nothing is lost but white space, each value is found below its key, and each member is a slice."""
-    members = Members.of(document)
+    members = RawObject.parse(document)
     decoded = json.loads(document)
     assert join_members(map(members.member, range(len(members)))) == members.text
     assert json.loads(members.text) == decoded
-    assert list(members.places) == list(decoded)
-    for key, places in members.places.items():
+    assert list(members.positions) == list(decoded)
+    for key, places in members.positions.items():
         assert [json.loads(members.value(place)) for place in places] == [decoded[key]]
         assert members.with_value(places[0], members.value(places[0])) == members.member(places[0])
 
@@ -54,21 +54,21 @@ def test_members_together_are_the_object(document: bytes) -> None:
 )
 def test_compact_objects_keep_every_byte(document: bytes) -> None:
     """Numbers, escapes, repeated keys and lone surrogates stay as they are."""
-    members = Members.of(document)
+    members = RawObject.parse(document)
     assert members.text == document
     assert join_members(map(members.member, range(len(members)))) == document
 
 
 def test_a_repeated_key_has_several_places() -> None:
     """Neither of them hides the other, however their keys are spelled."""
-    members = Members.of(b'{"a":1,"b":2,"\\u0061":3}')
-    assert members.places == {"a": (0, 2), "b": (1,)}
-    assert [members.value(place) for place in members.places["a"]] == [b"1", b"3"]
+    members = RawObject.parse(b'{"a":1,"b":2,"\\u0061":3}')
+    assert members.positions == {"a": (0, 2), "b": (1,)}
+    assert [members.value(place) for place in members.positions["a"]] == [b"1", b"3"]
 
 
 def test_another_value_leaves_the_key_as_it_is() -> None:
     """Only the value is replaced."""
-    members = Members.of(b'{"a" : 1 , "\\u0062":[2]}')
+    members = RawObject.parse(b'{"a" : 1 , "\\u0062":[2]}')
     assert members.with_value(1, b"null") == b'"\\u0062":null'
     assert members.text == b'{"a":1,"\\u0062":[2]}'
 
@@ -77,7 +77,7 @@ def test_another_value_leaves_the_key_as_it_is() -> None:
 def test_what_is_no_object_is_refused(document: bytes) -> None:
     """There are no members in it."""
     with pytest.raises(ValueError, match=r"."):
-        Members.of(document)
+        RawObject.parse(document)
 
 
 @given(st.lists(values, max_size=5), spelling)
@@ -96,7 +96,7 @@ def test_items_may_hold_lone_surrogates() -> None:
 @given(st.text())
 def test_text_is_decoded_whatever_it_holds(text: str) -> None:
     """Lone surrogates included."""
-    assert text_of(json.dumps(text).encode()) == text
+    assert decode_string(json.dumps(text).encode()) == text
 
 
 def test_keys_of_any_length_are_not_kept() -> None:
@@ -104,7 +104,7 @@ def test_keys_of_any_length_are_not_kept() -> None:
     tracemalloc.start()
     try:
         for number in range(300):
-            assert len(Members.of(b'{"%d%b":1}' % (number, b"k" * 100_000))) == 1
+            assert len(RawObject.parse(b'{"%d%b":1}' % (number, b"k" * 100_000))) == 1
         assert tracemalloc.get_traced_memory()[0] < 5_000_000
     finally:
         tracemalloc.stop()

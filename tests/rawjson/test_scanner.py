@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.rawjson.scanner import cut_object, refuse_constant
-from exporter.source.envelope import BrokenBody, parse
+from exporter.rawjson.scanner import reject_constant, split_object
+from exporter.source.envelope import MalformedBody, parse
 
 URL = "https://api.intercom.io/contacts"
 LISTS = ("data", "contacts")
@@ -81,7 +81,7 @@ def pages(draw: st.DrawFn, texts: st.SearchStrategy[str] = hostile) -> tuple[lis
 
 def loads(body: bytes) -> Any:
     """Parse strictly, leaving numbers as they are spelled."""
-    return json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=refuse_constant)
+    return json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=reject_constant)
 
 
 def is_json(body: bytes) -> bool:
@@ -95,7 +95,7 @@ def is_json(body: bytes) -> bool:
 
 def slow_records(body: bytes) -> tuple[bytes, ...] | None:
     """Cut a page by the slow road alone."""
-    found = cut_object(body.decode(), LISTS)
+    found = split_object(body.decode(), LISTS)
     records = found.get("data", found.get("contacts"))
     assert records is None or isinstance(records, tuple)
     return records
@@ -140,12 +140,12 @@ def test_a_mutated_page_is_judged_as_a_strict_parser_does(page: tuple[list[bytes
 def check_judgement(body: bytes) -> None:
     """Compare both roads with a strict parser, also on what the records are."""
     accepted: tuple[bytes, ...] | None = None
-    with suppress(BrokenBody):
+    with suppress(MalformedBody):
         accepted = parse(body, URL).records
     if not is_json(body):
         assert accepted is None
         with pytest.raises(ValueError):  # noqa: PT011 - any ValueError is its contract
-            cut_object(body.decode(), LISTS)
+            split_object(body.decode(), LISTS)
         return
     expected = loads(body)
     if accepted is None:
@@ -190,12 +190,12 @@ def test_a_page_cut_at_any_byte_is_no_page(page: tuple[list[bytes], bytes]) -> N
     """No beginning of a page is ever taken for a page, nor for an object."""
     body = page[1].rstrip()
     for length in range(len(body)):
-        with pytest.raises(BrokenBody):
+        with pytest.raises(MalformedBody):
             parse(body[:length], URL)
     text = body.decode()
     for length in range(len(text)):
         with pytest.raises(ValueError):  # noqa: PT011
-            cut_object(text[:length], LISTS)
+            split_object(text[:length], LISTS)
 
 
 @quick
@@ -203,11 +203,11 @@ def test_a_page_cut_at_any_byte_is_no_page(page: tuple[list[bytes], bytes]) -> N
 def test_any_text_at_all_is_cut_or_refused(text: str) -> None:
     """Cutting takes the objects a strict parser takes, and raises nothing but ValueError for the rest."""
     try:
-        found: Any = cut_object(text, LISTS)
+        found: Any = split_object(text, LISTS)
     except ValueError:
         found = None
     try:
-        expected = json.loads(text, parse_int=str, parse_constant=refuse_constant, object_pairs_hook=Pairs)
+        expected = json.loads(text, parse_int=str, parse_constant=reject_constant, object_pairs_hook=Pairs)
     except ValueError:
         expected = None
     assert (found is not None) == (isinstance(expected, Pairs) and not expected.repeat)
@@ -230,7 +230,7 @@ def test_any_text_at_all_is_cut_or_refused(text: str) -> None:
 )
 def test_what_comes_twice_in_an_envelope_is_refused(body: bytes) -> None:
     """A parser would drop one of two lists, or one of two cursors: such a page is not believed."""
-    with pytest.raises(BrokenBody):
+    with pytest.raises(MalformedBody):
         parse(body, URL)
 
 
@@ -242,23 +242,23 @@ def test_what_comes_twice_in_a_contact_is_kept() -> None:
 
 def test_a_listed_key_that_holds_no_array_stays_whole() -> None:
     """Only arrays are cut into items."""
-    assert cut_object('{"data": {"a":1} ,"contacts":null}', LISTS) == {"data": b'{"a":1}', "contacts": b"null"}
+    assert split_object('{"data": {"a":1} ,"contacts":null}', LISTS) == {"data": b'{"a":1}', "contacts": b"null"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "1", "{", '{"a":1}x', '{"a":1,}', '{"a":[1,]}', "{1:2}", '{"a" 1}'])
 def test_what_is_no_object_is_refused(text: str) -> None:
     """Anything around, between or instead of an object's members is an error."""
     with pytest.raises(ValueError):  # noqa: PT011
-        cut_object(text, ("a",))
+        split_object(text, ("a",))
 
 
 def test_nesting_beyond_the_stack_is_refused() -> None:
     """Brackets without end are a ValueError, not a RecursionError."""
     with pytest.raises(ValueError, match="nested too deeply"):
-        cut_object('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", ())
+        split_object('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", ())
 
 
 def test_a_long_number_costs_no_more_than_its_length() -> None:
     """Numbers stay text, so that a million digits are cut like any other value."""
     digits = "9" * 1_000_000
-    assert cut_object(f'{{"a":{digits}}}', ()) == {"a": digits.encode()}
+    assert split_object(f'{{"a":{digits}}}', ()) == {"a": digits.encode()}

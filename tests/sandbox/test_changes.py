@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import Expansion, Intercom, export
+from exporter import Intercom, ListExpansion, export
 from exporter.errors import ConfigError
 from exporter.sandbox import Change, Sandbox, Workspace
 from exporter.sandbox.changes import NAMES, Changes
@@ -62,7 +62,7 @@ def happened(changes: str | list[str] | Mapping[str, int], pages: list[int]) -> 
     workspace = Workspace(1_000)
     plan, counts = Changes(workspace, changes), [0]
     for page in pages:
-        plan.after(page)
+        plan.apply_after_page(page)
         counts.append(workspace.changes)
     return [after - before for before, after in itertools.pairwise(counts)]
 
@@ -105,12 +105,12 @@ def test_nobody_can_leave_an_empty_workspace() -> None:
     workspace = Workspace(3)
     plan = Changes(workspace, ["delete=1", "update=1"])
     for page in range(5):
-        plan.after(page)
+        plan.apply_after_page(page)
     assert len(workspace) == 0
     for name in ("delete", "update"):
         with pytest.raises(IndexError):
-            plan.make(name)
-    plan.make("insert")
+            plan.apply(name)
+    plan.apply("insert")
     assert len(workspace) == 1
 
 
@@ -160,7 +160,7 @@ def test_drawn_positions_are_real_ones(contacts: int, names: list[Any], seed: in
     for name in names:
         before = listed(workspace)
         if len(before) >= {"insert": 0, "merge": 2}.get(name, 1):
-            contact_id = changes.make(name)
+            contact_id = changes.apply(name)
             after = listed(workspace)
             assert len(after) - len(before) == {"insert": 1, "update": 0, "delete": -1, "merge": -1}[name]
             assert (contact_id in before, contact_id in after) == (name != "insert", name not in {"delete", "merge"})
@@ -372,7 +372,7 @@ async def test_export_of_lists_of_merged_contacts_keeps_what_the_page_had(versio
     async with Sandbox(20, changes=["merge@1x3"]) as sandbox:
         expected = sandbox.workspace.records(0, 20)
         async with Intercom(sandbox.token, base_url=sandbox.base_url, api_version=version) as intercom:
-            summary = await export(intercom, tmp_path / "a.ndjson", expansion=Expansion(("segments",)))
+            summary = await export(intercom, tmp_path / "a.ndjson", expansion=ListExpansion(("segments",)))
     rows = [json.loads(line) for line in (tmp_path / "a.ndjson").read_bytes().splitlines()]
     assert [row["id"] for row in rows] == [json.loads(record)["id"] for record in expected]
     assert summary.lists_missing_causes == {"gone": 3}

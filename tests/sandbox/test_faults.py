@@ -18,7 +18,7 @@ from exporter.sandbox.faults import NAMES, FaultPlan
 def strikes(faults: str | list[str] | Mapping[str, int], pages: list[int]) -> list[str | None]:
     """Name the fault of each of several requests."""
     plan = FaultPlan.of(faults)
-    return [fault.name if fault else None for fault in map(plan.decide, pages)]
+    return [fault.name if fault else None for fault in map(plan.next_fault, pages)]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "http_404", "http_599"])
@@ -128,7 +128,7 @@ async def test_injected_429() -> None:
         assert answer.headers["X-RateLimit-Remaining"] == "0"
         assert answer.headers["X-RateLimit-Reset"] == "1700000004"
         assert "Retry-After" not in answer.headers
-        assert sandbox.refusals == 0
+        assert sandbox.rate_limited_requests == 0
         assert sandbox.requests == 1
 
 

@@ -249,7 +249,7 @@ async def test_rate_limit() -> None:
             assert answer.headers["X-RateLimit-Remaining"] == "0"
             error = (await answer.json())["errors"][0]
         assert error == {"code": "rate_limit_exceeded", "message": "Exceeded rate limit of 2 in 10_seconds"}
-        assert (sandbox.refusals, sandbox.requests) == (1, 2)
+        assert (sandbox.rate_limited_requests, sandbox.requests) == (1, 2)
 
 
 async def test_without_a_limit_a_million_is_announced() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import exporter
 from exporter.extras import arrow
-from exporter.formats.csv import Rows
+from exporter.formats.csv import CsvEncoder
 from exporter.sandbox import Workspace
 from tests.scenarios.disk import Tree, lies_in
 
@@ -133,6 +133,8 @@ async def undisturbed(intercom: exporter.Intercom, kind: str, folder: Path, **op
     job = Job(output, {**usual, **options}, lies_in(folder), intercom)
     records = Workspace(summary.total_count_first or 0, hostile=True).records(0, summary.contacts)
     lines = b"".join(b" ".join(record.splitlines()) + b"\n" for record in records)
-    assert lines_of(job.whole) == (Rows(summary.columns).of(records, Counter()) if summary.csv_raw is False else lines)
+    assert lines_of(job.whole) == (
+        CsvEncoder(summary.columns).encode(records, Counter()) if summary.csv_raw is False else lines
+    )
     job.done(job.whole)
     return job

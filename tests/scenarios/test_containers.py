@@ -178,7 +178,7 @@ def test_sandbox_check_and_contacts_in_a_container(contained: Contained, run: Co
 VERIFY = """
 import sys
 from exporter.archive import duplicates
-duplicates.RepeatedIds.__init__.__kwdefaults__["buffered_ids"] = 100
+duplicates.DuplicateCounter.__init__.__kwdefaults__["buffered_ids"] = 100
 from exporter.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -16,7 +16,7 @@ from exporter.destination import part
 from exporter.destination import publishing as naming
 from exporter.destination.local import Output
 from exporter.layout import atomic as durable
-from exporter.layout.atomic import prepare_file, put_in_place
+from exporter.layout.atomic import replace_durably, write_temporary
 from exporter.layout.manifest import encode_manifest
 from tests.scenarios.crashing import Case, Watch, die, explore
 from tests.scenarios.disk import Disk, Tree, lay_out, lies_in, timeless
@@ -173,13 +173,13 @@ def commit_first(output: Any, figures: Any) -> None:
     committed = output.part.summary(output.place.file(1).name) if output.part else None
     output._save(figures, committed)
     if output.part:
-        output.part.settle()
+        output.part.sync_and_check()
 
 
 def manifest_first(output: Any, figures: Any, summarise: Any) -> Any:
     """Vouch for the file before it has its name."""
     summary = summarise((output.part.summary(output.place.file(1).name),))
-    put_in_place(prepare_file(output.place.manifest, encode_manifest(summary)), output.place.manifest)
+    replace_durably(write_temporary(output.place.manifest, encode_manifest(summary)), output.place.manifest)
     return rightly_finish(output, figures, summarise)
 
 

@@ -13,7 +13,7 @@ import pytest
 import exporter
 
 CONTACTS, PER_PART = 400, 150
-FIELDS = {"ndjson": exporter.Shape(fields=("id", "email"))}  # whose types no reader has to guess
+FIELDS = {"ndjson": exporter.FieldSelection(fields=("id", "email"))}  # whose types no reader has to guess
 HIDDEN = ["_", "."]
 
 
@@ -68,8 +68,8 @@ READERS: dict[str, Callable[[Path, str], Any]] = {
 
 async def export_parts(intercom: exporter.Intercom, folder: Path, kind: str) -> None:
     """Export into a folder of small parts."""
-    shape = FIELDS.get(kind, exporter.Shape())
-    await exporter.export(intercom, f"{folder}/", file_format=kind, part_contacts=PER_PART, shape=shape)
+    selection = FIELDS.get(kind, exporter.FieldSelection())
+    await exporter.export(intercom, f"{folder}/", file_format=kind, part_contacts=PER_PART, selection=selection)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "ndjson"])

@@ -58,10 +58,10 @@ class Case:
         return self.name == "slow" or (self.raw is not None and self.raw.timeout_s < PATIENT_S)
 
     @property
-    def patience(self) -> exporter.Patience:
+    def retry_policy(self) -> exporter.RetryPolicy:
         """Return what the client is to bear: little where the fault is silence."""
         timeout_s = self.raw.timeout_s if self.raw else 0.4 if self.name == "slow" else PATIENT_S
-        return exporter.Patience(timeout_s=timeout_s, first_backoff_s=0.001, attempts=3)
+        return exporter.RetryPolicy(request_timeout_s=timeout_s, initial_backoff_s=0.001, max_attempts=3)
 
     @asynccontextmanager
     async def served(self, page: int, times: int) -> AsyncIterator["Served"]:
@@ -153,7 +153,7 @@ async def calm(tmp_path: Path, lines_of: Lines) -> dict[str, bytes]:
 async def export(case: Case, served: Served, path: Path, *, restart: bool = False) -> None:
     """Export with a client of its own, as another process would."""
     async with exporter.Intercom(
-        served.token, base_url=served.base_url, per_page=PER_PAGE, patience=case.patience
+        served.token, base_url=served.base_url, per_page=PER_PAGE, retry_policy=case.retry_policy
     ) as intercom:
         await exporter.export(intercom, path, restart=restart)
 

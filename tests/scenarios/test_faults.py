@@ -24,10 +24,10 @@ async def test_passing_faults_leave_no_trace_in_the_output(
 ) -> None:
     """A fault on the first, a middle and the last page, twice each: the file is what it would have been without."""
     faults = [f"{fault}@{page}x2" for page in (1, 4, 7)]
-    patience = exporter.Patience(first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
         exporter.Sandbox(1_000, faults=faults) as sandbox,
-        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom,
     ):
         summary = await exporter.export(intercom, tmp_path / name)
         await exporter.export(intercom, tmp_path / f"calm-{name}")
@@ -43,10 +43,10 @@ async def test_passing_faults_leave_no_trace_in_the_output(
 
 async def test_a_server_that_often_fails_is_outlasted(tmp_path: Path, lines_of: Lines) -> None:
     """Every third request resets, every fourth is cut: the export is whole."""
-    patience = exporter.Patience(first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
         exporter.Sandbox(3_000, faults={"reset": 3, "truncate": 4, "empty_200": 5}) as sandbox,
-        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom,
     ):
         await exporter.export(intercom, tmp_path / "contacts.ndjson")
         expected = lines_of(sandbox.workspace.records(0, 3_000))
@@ -55,10 +55,10 @@ async def test_a_server_that_often_fails_is_outlasted(tmp_path: Path, lines_of: 
 
 async def test_pages_made_smaller_hold_the_same_contacts(tmp_path: Path, lines_of: Lines) -> None:
     """Seven 503 on one page make smaller pages for a while, and the same lines."""
-    patience = exporter.Patience(first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
         exporter.Sandbox(1_000, faults=["http_503@3x7"]) as sandbox,
-        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom,
     ):
         summary = await exporter.export(intercom, tmp_path / "contacts.ndjson")
         expected = lines_of(sandbox.workspace.records(0, 1_000))
@@ -87,10 +87,12 @@ async def test_lasting_faults_end_as_documented(
     fault: str, error: type[exporter.ExporterError], tmp_path: Path
 ) -> None:
     """A failure that does not pass ends with its error, and no finished file appears."""
-    patience = exporter.Patience(first_backoff_s=0.001, attempts=3)  # one more would ask for a smaller page
+    retry_policy = exporter.RetryPolicy(
+        initial_backoff_s=0.001, max_attempts=3
+    )  # one more would ask for a smaller page
     async with (
         exporter.Sandbox(1_000, faults=[fault]) as sandbox,
-        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom,
     ):
         with pytest.raises(error) as failure:
             await exporter.export(intercom, tmp_path / "contacts.ndjson")
@@ -103,10 +105,10 @@ async def test_our_own_requests_never_meet_the_limit(tmp_path: Path) -> None:
 
     Seventeen calls at eight a window need a third one, whenever in a window they begin.
     """
-    waits: list[exporter.Waiting] = []
+    waits: list[exporter.RateLimited] = []
 
     def observer(event: exporter.Event) -> None:
-        if isinstance(event, exporter.Waiting):
+        if isinstance(event, exporter.RateLimited):
             waits.append(event)
 
     async with (
@@ -114,7 +116,7 @@ async def test_our_own_requests_never_meet_the_limit(tmp_path: Path) -> None:
         exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom,
     ):
         summary = await exporter.export(intercom, tmp_path / "contacts.ndjson", observer=observer)
-        refusals = sandbox.refusals
+        refusals = sandbox.rate_limited_requests
     assert (summary.contacts, summary.requests, refusals) == (170, 17, 0)
     assert waits
     assert summary.rate_limit_wait_s == pytest.approx(sum(wait.wait_s for wait in waits), abs=0.01)

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 import exporter
-from exporter.sandbox import answers
+from exporter.sandbox import responses
 
 Lines = Callable[[list[bytes]], bytes]
 CONTACTS = 700
@@ -37,16 +37,18 @@ class Weak(exporter.Sandbox):
             case "hang":
                 await asyncio.sleep(3600)
             case "reset":
-                return answers.reset(request)
+                return responses.reset(request)
             case "status":
-                return answers.failure(504, {})
-        return answers.whole(200, b'{"type":"list","data":[{"id":', answers.JSON, {})
+                return responses.failure(504, {})
+        return responses.whole(200, b'{"type":"list","data":[{"id":', responses.JSON, {})
 
 
 def client(sandbox: exporter.Sandbox, **options: Any) -> exporter.Intercom:
     """Make a client with a twentieth of the usual time-outs and waits."""
-    patience = exporter.Patience(timeout_s=1.0, idle_s=0.5, retry_time_s=4.5, first_backoff_s=0.002)
-    return exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience, **options)
+    retry_policy = exporter.RetryPolicy(
+        request_timeout_s=1.0, idle_timeout_s=0.5, page_budget_s=4.5, initial_backoff_s=0.002
+    )
+    return exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy, **options)
 
 
 @pytest.mark.parametrize("way", ["hang", "reset", "half", "status"])

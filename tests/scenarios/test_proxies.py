@@ -20,7 +20,7 @@ from tests.scenarios.test_secrets import CANARY, leaks
 PER_PAGE = 8
 CREDENTIALS = "kim:p%40ss%3A%C3%A9@"
 PROXY_AUTHORIZATION = f"Basic {b64encode('kim:p@ss:é'.encode()).decode()}"
-QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=6)
+QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=6)
 VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -46,7 +46,7 @@ async def api(authority: Authority, *faults: str, contacts: int = 20) -> AsyncIt
 
 def intercom(base_url: str = f"https://{HOST}", **settings: Any) -> exporter.Intercom:
     """Return a client with the canary for a token."""
-    return exporter.Intercom(CANARY, base_url=base_url, per_page=PER_PAGE, **{"patience": QUICK} | settings)
+    return exporter.Intercom(CANARY, base_url=base_url, per_page=PER_PAGE, **{"retry_policy": QUICK} | settings)
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http proxy", "https proxy"])
@@ -250,8 +250,10 @@ async def test_silence_of_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     async with Server(wait) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         for timeout_s, idle_s in ((0.2, 30), (20, 0.2)):
-            patience = exporter.Patience(timeout_s=timeout_s, idle_s=idle_s, first_backoff_s=0.001, attempts=2)
-            assert f"through the proxy 127.0.0.1:{proxy.port}" in str(await ending(patience=patience))
+            retry_policy = exporter.RetryPolicy(
+                request_timeout_s=timeout_s, idle_timeout_s=idle_s, initial_backoff_s=0.001, max_attempts=2
+            )
+            assert f"through the proxy 127.0.0.1:{proxy.port}" in str(await ending(retry_policy=retry_policy))
 
 
 async def test_plain_proxy_that_wants_a_password_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

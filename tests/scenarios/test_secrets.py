@@ -85,9 +85,9 @@ async def export(intercom, path, _timeout_s, with_locals):
                 show_failure(error, with_locals)
 
 def client(token, base_url, timeout_s):
-    patience = exporter.Patience(timeout_s=timeout_s, first_backoff_s=0.001, attempts=2)
-    show(patience, exporter.Sandbox(1, token=token))
-    return exporter.Intercom(token, base_url=base_url, per_page=8, patience=patience)
+    retry_policy = exporter.RetryPolicy(request_timeout_s=timeout_s, initial_backoff_s=0.001, max_attempts=2)
+    show(retry_policy, exporter.Sandbox(1, token=token))
+    return exporter.Intercom(token, base_url=base_url, per_page=8, retry_policy=retry_policy)
 
 async def main():
     token, *jobs = json.load(sys.stdin)

@@ -61,8 +61,8 @@ async def serving(short_answers: int = 10**9, counted: str = str(COUNTED), **opt
         listing = ShortListing(sandbox.workspace)
         listing.short_answers, listing.counted = short_answers, counted
         sandbox.__dict__["_listings"] = (listing, OldShortListing(sandbox.workspace))
-        patience = exporter.Patience(first_backoff_s=0.001, attempts=4)
-        settings: dict[str, Any] = {"per_page": PER_PAGE, "patience": patience} | options
+        retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001, max_attempts=4)
+        settings: dict[str, Any] = {"per_page": PER_PAGE, "retry_policy": retry_policy} | options
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, **settings) as intercom:
             yield sandbox, intercom
 

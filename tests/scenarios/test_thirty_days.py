@@ -95,12 +95,14 @@ async def export_with_two_tokens(weather: Month, path: Path) -> tuple[exporter.S
         told[type(event)] += 1
         weather.on_event(event)
 
-    patience = exporter.Patience(timeout_s=3600, idle_s=3600, retry_time_s=7200, run_retry_time_s=90 * DAY_S)
+    retry_policy = exporter.RetryPolicy(
+        request_timeout_s=3600, idle_timeout_s=3600, page_budget_s=7200, run_budget_s=90 * DAY_S
+    )
     async with weather.sandbox as sandbox:
         for _ in range(2):
             try:
                 async with exporter.Intercom(
-                    sandbox.token, base_url=sandbox.base_url, per_page=1, patience=patience
+                    sandbox.token, base_url=sandbox.base_url, per_page=1, retry_policy=retry_policy
                 ) as intercom:
                     return await exporter.export(intercom, path, observer=observe), told
             except exporter.CredentialsError as error:
@@ -114,11 +116,11 @@ def test_a_month_of_faults_ends_with_every_contact_once(loop: HurryingLoop, tmp_
     summary, told = loop.run_until_complete(export_with_two_tokens(weather, path))
     assert weather.elapsed_s() > 30 * DAY_S
     assert (told[401], told[exporter.Resumed]) == (1, 1)
-    assert told[exporter.Waiting] > 10
+    assert told[exporter.RateLimited] > 10
     ids = [json.loads(line)["id"] for line in path.read_bytes().splitlines()]
     assert ids == [weather.sandbox.workspace.id_of(number) for number in range(CONTACTS)]
     assert (summary.complete, summary.runs, summary.contacts) == (True, 2, CONTACTS)
     assert {"http_503", "http_429", "network", "broken_body"} <= set(summary.retries)
     # The limits changed twelve times, now and then in the middle of a window: more than that is not run over.
-    assert weather.sandbox.refusals <= CONTACTS // 125
+    assert weather.sandbox.rate_limited_requests <= CONTACTS // 125
     assert summary.requests == CONTACTS + sum(summary.retries.values()) + told[401]

@@ -21,7 +21,7 @@ from tests.scenarios.network import HOST, Authority, Server, relay_to
 
 TOKEN = "dG9rOnRlc3Q="
 HERE = "127.0.0.1"
-QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=6)
+QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=6)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ async def api(tls: ssl.SSLContext) -> AsyncIterator[Server]:
 
 async def first_page(base_url: str) -> tuple[exporter.Page, int]:
     """Ask for a page; return it and how many requests it took."""
-    async with exporter.Intercom(TOKEN, base_url=base_url, patience=QUICK) as intercom:
+    async with exporter.Intercom(TOKEN, base_url=base_url, retry_policy=QUICK) as intercom:
         pages = intercom.pages()
         return await anext(pages), pages.traffic.requests
 

@@ -18,9 +18,9 @@ OLD = sorted(version for version in VERSIONS if version.startswith("1."))
 
 def client(sandbox: exporter.Sandbox, version: str, **options: Any) -> exporter.Intercom:
     """Make a client that asks for a version."""
-    patience = exporter.Patience(attempts=9, first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(max_attempts=9, initial_backoff_s=0.001)
     return exporter.Intercom(
-        sandbox.token, base_url=sandbox.base_url, api_version=version, patience=patience, **options
+        sandbox.token, base_url=sandbox.base_url, api_version=version, retry_policy=retry_policy, **options
     )
 
 
@@ -67,7 +67,7 @@ async def test_an_old_version_says_what_it_lacks(tmp_path: Path) -> None:
     async with exporter.Sandbox(10_200, hostile=False) as sandbox, client(sandbox, "1.0") as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.ndjson", observer=events.append)
     assert (summary.contacts, summary.total_count_last) == (10_000, 10_200)
-    assert [event.asked for event in events if isinstance(event, exporter.OldVersion)] == ["1.0"]
+    assert [event.requested for event in events if isinstance(event, exporter.LegacyApiVersion)] == ["1.0"]
 
 
 def test_the_command_warns_of_it(command: Any) -> None:

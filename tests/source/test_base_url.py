@@ -23,7 +23,7 @@ def intercom(**settings: object) -> exporter.Intercom:
 )
 def test_a_region_has_its_address(region: str | None, url: str) -> None:
     """Each region is another host; without one it is the first."""
-    assert intercom(region=region).base_url == intercom(region=region).origin == url
+    assert intercom(region=region).base_url == intercom(region=region).identity == url
 
 
 @pytest.mark.parametrize(

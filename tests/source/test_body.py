@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter import ContractError
 from exporter.source import body as bodies
 from exporter.source.body import inflate
-from exporter.source.envelope import BrokenBody
+from exporter.source.envelope import MalformedBody
 
 
 def bare(content: bytes) -> bytes:
@@ -61,7 +61,7 @@ def test_a_body_cut_at_any_byte_is_broken(encoding: str, pack: Callable[[bytes],
     """No beginning of a compressed body passes for the whole."""
     packed = pack(b'{"data":[{"id":"1"}],"pages":null}' * 20)
     for length in range(len(packed)):
-        with pytest.raises(BrokenBody):
+        with pytest.raises(MalformedBody):
             inflate(packed[:length], encoding)
 
 
@@ -75,7 +75,7 @@ def test_a_flipped_bit_is_found_or_harmless(encoding: str, pack: Callable[[bytes
     packed[at % len(packed)] ^= 1 << bit
     try:
         assert inflate(bytes(packed), encoding) == content
-    except BrokenBody as broken:
+    except MalformedBody as broken:
         assert broken.__suppress_context__ or broken.__context__ is None  # noqa: PT017
 
 
@@ -86,21 +86,21 @@ def test_a_wrong_checksum_is_found(encoding: str, pack: Callable[[bytes], bytes]
     for back in range(1, 9 if encoding == "gzip" else 5):
         damaged = bytearray(packed)
         damaged[-back] ^= 0x01
-        with pytest.raises(BrokenBody):
+        with pytest.raises(MalformedBody):
             inflate(bytes(damaged), encoding)
 
 
 @pytest.mark.parametrize(("encoding", "pack"), ENCODINGS[:7])
 def test_something_behind_the_end_is_broken(encoding: str, pack: Callable[[bytes], bytes]) -> None:
     """A body holds one compressed stream and nothing else."""
-    with pytest.raises(BrokenBody, match="follows"):
+    with pytest.raises(MalformedBody, match="follows"):
         inflate(pack(b"content") + b"more", encoding)
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "gzip, br", "compress", "gzip;q=1", "\x00"])
 def test_an_encoding_that_was_not_asked_for_is_broken(encoding: str) -> None:
     """What cannot be undone is no page."""
-    with pytest.raises(BrokenBody, match="encoding"):
+    with pytest.raises(MalformedBody, match="encoding"):
         inflate(b"anything", encoding)
 
 
@@ -108,10 +108,10 @@ def test_an_encoding_that_was_not_asked_for_is_broken(encoding: str) -> None:
 @settings(deadline=None, max_examples=100)
 @given(noise=st.binary(max_size=100))
 def test_noise_is_broken_or_nothing(encoding: str, noise: bytes) -> None:
-    """Whatever arrives under an encoding raises nothing else than BrokenBody."""
+    """Whatever arrives under an encoding raises nothing else than MalformedBody."""
     try:
         inflate(noise, encoding)
-    except BrokenBody as broken:
+    except MalformedBody as broken:
         assert str(broken)  # noqa: PT017
 
 
@@ -120,7 +120,7 @@ def test_a_bomb_costs_no_more_than_the_cap(
     encoding: str, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that would inflate beyond the cap is refused, having taken little more memory than the cap."""
-    monkeypatch.setattr(bodies, "LARGEST_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1 << 20)
     bomb = pack(bytes(64 << 20))
     tracemalloc.start()
     try:
@@ -137,9 +137,9 @@ def test_inflate_with_members_up_to_a_number_gives_their_content() -> None:
     members = [*map(zipped, contents)]
     for number in (999, 1_000, 1_001):
         assert inflate(b"".join(members[:number]), "gzip") == b"".join(contents[:number])
-    with pytest.raises(BrokenBody, match="its compressed body has more than 1,001 gzip members"):
+    with pytest.raises(MalformedBody, match="its compressed body has more than 1,001 gzip members"):
         inflate(b"".join(members), "gzip")
-    with pytest.raises(BrokenBody, match="something follows its compressed body"):
+    with pytest.raises(MalformedBody, match="something follows its compressed body"):
         inflate(b"".join((*members[:1_001], b"\0")), "gzip")
 
 
@@ -153,20 +153,20 @@ def test_inflate_with_a_second_member_that_is_no_good_is_broken() -> None:
     """Each member is proven whole: cut anywhere, damaged, or followed by something."""
     first, second = zipped(b"content"), zipped(b"more " * 50)
     for length in range(1, len(second)):
-        with pytest.raises(BrokenBody):
+        with pytest.raises(MalformedBody):
             inflate(first + second[:length], "gzip")
     for at in range(len(second)):
         damaged = bytearray(first + second)
         damaged[len(first) + at] ^= 0x40
-        with suppress(BrokenBody):
+        with suppress(MalformedBody):
             assert inflate(bytes(damaged), "gzip") == b"content" + b"more " * 50
-    with pytest.raises(BrokenBody, match="follows"):
+    with pytest.raises(MalformedBody, match="follows"):
         inflate(first + second + b"\0", "gzip")
 
 
 def test_inflate_with_members_beyond_the_cap_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cap is one for all members, and for each encoding of several."""
-    monkeypatch.setattr(bodies, "LARGEST_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1 << 20)
     half = zipped(bytes(1 << 19))
     assert len(inflate(half * 2, "gzip")) == 1 << 20
     for body, encoding in ((half * 2 + zipped(b"1"), "gzip"), (zipped(zipped(bytes(64 << 20))), "gzip, gzip")):
@@ -176,13 +176,13 @@ def test_inflate_with_members_beyond_the_cap_is_refused(monkeypatch: pytest.Monk
 
 def test_inflate_of_a_crowd_of_members_is_quick() -> None:
     """Millions of empty members cost no more than the first of them."""
-    with pytest.raises(BrokenBody, match="more than 1,001 gzip members"):
+    with pytest.raises(MalformedBody, match="more than 1,001 gzip members"):
         inflate(zipped(b"") * 1_000_000, "gzip")
 
 
 def test_a_body_of_just_the_cap_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cap itself is allowed, one byte more is not."""
-    monkeypatch.setattr(bodies, "LARGEST_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1 << 20)
     assert len(inflate(zipped(bytes(1 << 20)), "gzip")) == 1 << 20
     with pytest.raises(ContractError):
         inflate(zipped(bytes((1 << 20) + 1)), "gzip")

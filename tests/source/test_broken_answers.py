@@ -12,14 +12,14 @@ import exporter
 from exporter.source import body
 
 TOKEN = "dG9rOnRlc3Q="
-QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, retry_time_s=10, attempts=4)
+QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, page_budget_s=10, max_attempts=4)
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 PAGE = b'{"data":[{"id":"1"}],"pages":null}'
 
 
-def client_of(base_url: str, patience: exporter.Patience = QUICK) -> exporter.Intercom:
+def client_of(base_url: str, retry_policy: exporter.RetryPolicy = QUICK) -> exporter.Intercom:
     """Give a client that is quick to try again."""
-    return exporter.Intercom(TOKEN, base_url=base_url, patience=patience)
+    return exporter.Intercom(TOKEN, base_url=base_url, retry_policy=retry_policy)
 
 
 async def first_page(base_url: str) -> exporter.Page:
@@ -77,13 +77,13 @@ async def test_what_is_no_http_is_not_quoted(raw_server: StartApi, answer: bytes
     async def begin(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
 
-    patience = exporter.Patience(timeout_s=5, first_backoff_s=0.001, attempts=3)
-    async with raw_server(begin) as base_url, client_of(base_url, patience) as intercom:
+    retry_policy = exporter.RetryPolicy(request_timeout_s=5, initial_backoff_s=0.001, max_attempts=3)
+    async with raw_server(begin) as base_url, client_of(base_url, retry_policy) as intercom:
         pages = intercom.pages(observer=said.append)
         with pytest.raises(exporter.SourceError) as caught:
             await anext(pages)
     assert "secret" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {said}"
-    assert set(chain_of(caught.value)) <= {"RetriesExhausted", "ContractError", "Transient", "BrokenBody"}
+    assert set(chain_of(caught.value)) <= {"RetriesExhausted", "ContractError", "Transient", "MalformedBody"}
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ async def test_a_refusal_counts_whatever_its_body(
     async def begin(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(head + b"\r\n\r\n{}")
 
-    patience = exporter.Patience(timeout_s=5, first_backoff_s=0.001, attempts=2)
-    async with raw_server(begin) as base_url, client_of(base_url, patience) as intercom:
+    retry_policy = exporter.RetryPolicy(request_timeout_s=5, initial_backoff_s=0.001, max_attempts=2)
+    async with raw_server(begin) as base_url, client_of(base_url, retry_policy) as intercom:
         pages = intercom.pages()
         with pytest.raises(error) as caught:
             await anext(pages)
@@ -120,8 +120,8 @@ async def test_a_silent_server_times_out(raw_server: StartApi, begun: bytes) -> 
         writer.write(begun)
         await asyncio.sleep(60)
 
-    patience = exporter.Patience(timeout_s=0.05, first_backoff_s=0.001, attempts=2)
-    async with raw_server(begin) as base_url, client_of(base_url, patience) as intercom:
+    retry_policy = exporter.RetryPolicy(request_timeout_s=0.05, initial_backoff_s=0.001, max_attempts=2)
+    async with raw_server(begin) as base_url, client_of(base_url, retry_policy) as intercom:
         pages = intercom.pages()
         with pytest.raises(exporter.RetriesExhausted, match=r"no whole answer within 0\.05 s") as caught:
             await anext(pages)
@@ -201,7 +201,7 @@ async def test_broken_framing_is_a_failure_of_the_network(raw_server: StartApi, 
 
 async def test_an_endless_body_is_cut_off(raw_server: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body over the limit is a broken contract, found while it is read."""
-    monkeypatch.setattr(body, "LARGEST_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr(body, "MAX_BODY_BYTES", 1 << 20)
 
     async def pour(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

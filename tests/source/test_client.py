@@ -12,18 +12,18 @@ import pytest
 import exporter
 
 TOKEN = "dG9rOnRlc3Q="
-QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, retry_time_s=10, attempts=4)
+QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, page_budget_s=10, max_attempts=4)
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 
-def client_of(base_url: str, patience: exporter.Patience = QUICK, **settings: Any) -> exporter.Intercom:
+def client_of(base_url: str, retry_policy: exporter.RetryPolicy = QUICK, **settings: Any) -> exporter.Intercom:
     """Give a client that is quick to try again."""
-    return exporter.Intercom(TOKEN, base_url=base_url, patience=patience, **settings)
+    return exporter.Intercom(TOKEN, base_url=base_url, retry_policy=retry_policy, **settings)
 
 
-async def first_page(base_url: str, patience: exporter.Patience = QUICK) -> exporter.Page:
+async def first_page(base_url: str, retry_policy: exporter.RetryPolicy = QUICK) -> exporter.Page:
     """Ask for one page."""
-    async with client_of(base_url, patience) as intercom:
+    async with client_of(base_url, retry_policy) as intercom:
         return await anext(intercom.pages())
 
 
@@ -131,14 +131,14 @@ async def test_a_wait_of_nothing_is_no_leave_to_hammer(api: StartApi) -> None:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages(observer=waits.append)
             await anext(pages)
-    retries = [event for event in waits if isinstance(event, exporter.Retrying)]
+    retries = [event for event in waits if isinstance(event, exporter.RetryScheduled)]
     assert len(retries) == 2
     assert all(event.wait_s > 0 for event in retries)
     assert pages.traffic.retries == {"http_429": 2}
 
 
 @pytest.mark.parametrize("retry_after", ["11", "999999999999999999999999"])
-async def test_a_wait_beyond_the_patience_ends_at_once(api: StartApi, retry_after: str) -> None:
+async def test_a_wait_beyond_the_retry_budget_ends_at_once(api: StartApi, retry_after: str) -> None:
     """Nobody waits for a time that is longer than he would wait in all."""
     async with api(lambda request: request.reply(503, Retry_After=retry_after)) as server:
         with pytest.raises(
@@ -156,7 +156,7 @@ async def test_a_used_up_window_is_waited_for(api: StartApi) -> None:
     events: list[exporter.Event] = []
 
     def observe(event: exporter.Event) -> None:
-        if isinstance(event, exporter.Waiting):
+        if isinstance(event, exporter.RateLimited):
             events.append(event)
             scope.cancel()
 
@@ -169,7 +169,7 @@ async def test_a_used_up_window_is_waited_for(api: StartApi) -> None:
                 await anext(pages)
     assert scope.cancelled_caught
     (event,) = events
-    assert isinstance(event, exporter.Waiting)
+    assert isinstance(event, exporter.RateLimited)
     assert event.window_limit == 83
     assert 8 < event.wait_s <= 9
     assert pages.traffic.rate_limit_wait_s == event.wait_s

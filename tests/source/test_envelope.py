@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.source.envelope import BrokenBody, Envelope, parse
+from exporter.source.envelope import Envelope, MalformedBody, parse
 
 URL = "https://api.intercom.io/contacts"
 NAME = "grace hopper".title()  # so that it does not stand in this file, which a traceback quotes
@@ -108,15 +108,15 @@ def test_records_may_stand_under_contacts(data: Any, contacts: Any, records: int
     ids=lambda body: repr(body[:40]),
 )
 def test_anything_else_is_a_broken_body(body: bytes) -> None:
-    """Whatever cannot be a page is BrokenBody, never another exception."""
-    with pytest.raises(BrokenBody):
+    """Whatever cannot be a page is MalformedBody, never another exception."""
+    with pytest.raises(MalformedBody):
         parse(body, URL)
 
 
 @pytest.mark.parametrize("end", ["}]", ',"n":NaN}]}', "\x00}]}", '}],"pages":[]}', '},"NAME"]}', '}],"data":"NAME"}'])
 def test_the_fault_is_named_without_the_contact(end: str) -> None:
     """A traceback of a broken page shows nothing of the contacts in it."""
-    with pytest.raises(BrokenBody) as caught:
+    with pytest.raises(MalformedBody) as caught:
         parse(f'{{"data":[{{"name":"{NAME}"{end.replace("NAME", NAME)}'.encode(), URL)
     assert NAME not in "".join(traceback.format_exception(caught.value))
 
@@ -152,14 +152,14 @@ def test_a_cursor_is_text_or_an_integer(cursor: Any, read: str) -> None:
 @pytest.mark.parametrize("cursor", [1.5, True, [], {}, ["c"], "\ud800", "a\udfff"])
 def test_a_cursor_that_no_request_could_carry_is_refused(cursor: Any) -> None:
     """Another type, or half of a character, is a fault of the page."""
-    with pytest.raises(BrokenBody):
+    with pytest.raises(MalformedBody):
         next_of({"starting_after": cursor})
 
 
 @pytest.mark.parametrize("pages", [[], "x", 1, True, {"next": 5}, {"next": []}, {"next": True}])
 def test_pages_of_another_shape_are_refused(pages: Any) -> None:
     """An end of the listing is only believed in one of its known shapes."""
-    with pytest.raises(BrokenBody):
+    with pytest.raises(MalformedBody):
         parse(page(pages=pages), URL)
 
 
@@ -215,7 +215,7 @@ def test_a_cursor_in_a_next_url_is_unquoted(cursor: str) -> None:
 )
 def test_a_next_url_that_leads_elsewhere_is_refused(url: str) -> None:
     """The token never follows a URL out of a body, and one that names no page is no end either."""
-    with pytest.raises(BrokenBody):
+    with pytest.raises(MalformedBody):
         next_of(url)
 
 
@@ -224,5 +224,5 @@ def test_the_listing_may_live_below_a_path_and_a_port() -> None:
     url = "http://127.0.0.1:8080/intercom/contacts"
     assert next_of(f"{url}?page=2", url) == f"{url}?page=2"
     assert next_of("?page=2", url) == f"{url}?page=2"
-    with pytest.raises(BrokenBody):
+    with pytest.raises(MalformedBody):
         next_of("/contacts?page=2", url)

@@ -12,7 +12,7 @@ import exporter
 from exporter.source.http_parser import MAX_HEAD_BYTES
 
 PAGE = b'{"data":[{"id":"1"}],"pages":null}'
-QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=3)
+QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=3)
 RawServer = Callable[..., AbstractAsyncContextManager[str]]
 
 
@@ -43,7 +43,7 @@ async def get(raw_server: RawServer, pieces: Iterable[bytes]) -> tuple[exporter.
             await asyncio.sleep(0)
 
     async with raw_server(reply) as base_url:
-        async with exporter.Intercom("dG9rOnRlc3Q=", base_url=base_url, patience=QUICK) as intercom:
+        async with exporter.Intercom("dG9rOnRlc3Q=", base_url=base_url, retry_policy=QUICK) as intercom:
             pages = intercom.pages()
             try:
                 return await anext(pages), pages.traffic.requests

@@ -12,7 +12,7 @@ import pytest
 import exporter
 
 TOKEN = "dG9rOnNlY3JldA=="
-PATIENCE = ("timeout_s", "retry_time_s", "run_retry_time_s", "attempts", "first_backoff_s")
+RETRY_POLICY_FIELDS = ("request_timeout_s", "page_budget_s", "run_budget_s", "max_attempts", "initial_backoff_s")
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 
@@ -21,9 +21,9 @@ def made(**settings: object) -> exporter.Intercom:
     return exporter.Intercom(**({"token": TOKEN} | settings))  # type: ignore[arg-type]
 
 
-def patience(name: str, value: Any) -> exporter.Patience:
-    """Give a patience with one figure set."""
-    return exporter.Patience(**{name: value})
+def retry_policy(name: str, value: Any) -> exporter.RetryPolicy:
+    """Return a retry policy with one field set."""
+    return exporter.RetryPolicy(**{name: value})
 
 
 def served(records: list[str]) -> Callable[[Any], bytes]:
@@ -43,10 +43,14 @@ def served(records: list[str]) -> Callable[[Any], bytes]:
         ),
         *({"per_page": number} for number in (0, -1, 151, 10**9, 150.0, "150", None, True)),
         *({"reserve_percent": number} for number in (-0.1, 90.1, math.nan, math.inf, "20", None, True)),
-        *({"patience": patience(name, value)} for name in PATIENCE for value in (-1, math.nan, "5", None, True)),
-        {"patience": exporter.Patience(timeout_s=0)},
-        {"patience": exporter.Patience(first_backoff_s=0)},
-        {"patience": exporter.Patience(attempts=0)},
+        *(
+            {"retry_policy": retry_policy(name, value)}
+            for name in RETRY_POLICY_FIELDS
+            for value in (-1, math.nan, "5", None, True)
+        ),
+        {"retry_policy": exporter.RetryPolicy(request_timeout_s=0)},
+        {"retry_policy": exporter.RetryPolicy(initial_backoff_s=0)},
+        {"retry_policy": exporter.RetryPolicy(max_attempts=0)},
     ],
     ids=repr,
 )
@@ -67,7 +71,11 @@ def test_a_bad_argument_is_refused_before_anything_is_sent(settings: dict[str, o
         *({"api_version": version} for version in ("1.0", "1.4", "2.0", "2.14", "2.17", "Preview", "Unstable")),
         *({"per_page": number} for number in (1, 150)),
         *({"reserve_percent": number} for number in (0, 12.5, 90)),
-        {"patience": exporter.Patience(retry_time_s=0, run_retry_time_s=math.inf, attempts=1, timeout_s=10**8)},
+        {
+            "retry_policy": exporter.RetryPolicy(
+                page_budget_s=0, run_budget_s=math.inf, max_attempts=1, request_timeout_s=10**8
+            )
+        },
     ],
     ids=repr,
 )

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exporter
-from exporter.observe.events import ignore
+from exporter.observe.events import null_observer
 from exporter.source.loop_guard import LoopGuard
 
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
-QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=15)
+QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=15)
 
 
 class ShortSighted(LoopGuard):
@@ -28,7 +28,7 @@ class ShortSighted(LoopGuard):
 
 def client_of(server: Any, **settings: Any) -> exporter.Intercom:
     """Give a client that is quick to try again."""
-    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, patience=QUICK, **settings)
+    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, retry_policy=QUICK, **settings)
 
 
 def sizes(server: Any) -> list[int]:
@@ -48,7 +48,7 @@ def steps_until_noticed(guard: LoopGuard, tail: int, period: int) -> int:
     for step, cursor in enumerate(rho(tail, period)):
         assert step < 10 * (tail + period + 1)
         try:
-            guard.pass_by(cursor, step + 1)
+            guard.record_cursor(cursor, step + 1)
         except exporter.ContractError:
             return step
     raise AssertionError("circles do not end")
@@ -76,19 +76,19 @@ def test_a_circle_of_thousands_of_pages_is_noticed() -> None:
 def test_a_circle_that_leads_to_where_the_listing_began_is_noticed() -> None:
     """The cursor a listing was begun at counts as read."""
     guard = LoopGuard("start")
-    guard.pass_by("next", 1)
+    guard.record_cursor("next", 1)
     with pytest.raises(exporter.ContractError, match="page 2 leads back"):
-        guard.pass_by("start", 2)
+        guard.record_cursor("start", 2)
 
 
 def test_different_cursors_never_raise_and_fill_no_memory() -> None:
     """However long a listing is, what the guard holds stays the same."""
     guard = ShortSighted(None)
     for number in range(20_000):
-        guard.pass_by(f"{number}", number + 1)
+        guard.record_cursor(f"{number}", number + 1)
         assert len(guard._known) <= ShortSighted.RECENT
         assert len(guard.dump()) < 1_000
-    guard.pass_by(None, 20_001)
+    guard.record_cursor(None, 20_001)
 
 
 @settings(deadline=None, max_examples=100)
@@ -107,17 +107,17 @@ def test_a_guard_written_down_and_loaded_notices_the_same(
     for step in range(expected):
         if step in stops:
             guard = kind.load(guard.dump())
-        guard.pass_by(next(cursors), step + 1)
+        guard.record_cursor(next(cursors), step + 1)
     guard = kind.load(guard.dump())
     with pytest.raises(exporter.ContractError, match=f"page {expected + 1} leads back"):
-        guard.pass_by(next(cursors), expected + 1)
+        guard.record_cursor(next(cursors), expected + 1)
 
 
 def test_what_a_guard_writes_down_stays_short() -> None:
     """It fits into a checkpoint that is written each second, however long the listing is; loading loses nothing."""
     guard = LoopGuard("start")
     for number in range(5_000):
-        guard.pass_by(f"{number}", number + 1)
+        guard.record_cursor(f"{number}", number + 1)
     text = guard.dump()
     assert len(text) < 40_000
     assert text.isascii()
@@ -195,7 +195,7 @@ async def test_a_listing_that_goes_on_brings_its_guard_along(api: StartApi) -> N
         assert [page.next_cursor for page in read] == ["A", "B"]
         assert read[-1].resume is not None
         position, guard = exporter.Position("B", 2, 2), read[-1].resume.dump()
-        rest = intercom.resumed_pages(position, guard, None, ignore, allow_shortfall=False)
+        rest = intercom.resumed_pages(position, guard, None, null_observer, allow_shortfall=False)
         assert (await anext(rest)).next_cursor == "C"
         with pytest.raises(exporter.ContractError, match="circle"):
             await anext(rest)

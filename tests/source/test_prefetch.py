@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
-from exporter.source.envelope import glimpse
+from exporter.source.envelope import peek_next_cursor
 from exporter.source.loop_guard import LoopGuard
 
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
-QUICK = exporter.Patience(timeout_s=20, first_backoff_s=0.001, attempts=3)
+QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=3)
 
 
 def client_of(server: Any, **settings: Any) -> exporter.Intercom:
     """Give a client that is quick to try again."""
-    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, **({"patience": QUICK} | settings))
+    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, **({"retry_policy": QUICK} | settings))
 
 
 def asked(server: Any) -> list[str | None]:
@@ -36,7 +36,7 @@ def asked(server: Any) -> list[str | None]:
 def wanted(intercom: exporter.Intercom, contacts: float = math.inf) -> Any:
     """Begin a listing of which so many contacts will be taken."""
     pages = intercom.pages()
-    pages.wanted = contacts
+    pages.contacts_needed = contacts
     return pages
 
 
@@ -149,8 +149,8 @@ async def test_failures_of_a_request_sent_ahead_are_retries_of_its_page(api: Sta
             return bytes(request.error(503, "no"))
         return bytes(request.page(None if request.number == 5 else "c"))
 
-    patience = exporter.Patience(first_backoff_s=0.001, attempts=5)
-    async with api(answer) as server, client_of(server, patience=patience) as intercom:
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001, max_attempts=5)
+    async with api(answer) as server, client_of(server, retry_policy=retry_policy) as intercom:
         pages = wanted(intercom)
         assert [page.number async for page in pages] == [1, 2]
         assert pages.traffic.retries == {"http_503": 3}
@@ -203,10 +203,10 @@ async def test_a_listing_left_in_the_middle_leaves_nothing(api: StartApi, ending
             await until(lambda: len(server.requests) == 2)
             if ending == "aclose":
                 await pages.aclose()
-                assert not intercom._client._ahead
+                assert not intercom._client._prefetched
             else:
                 del pages
-        assert not intercom._client._ahead
+        assert not intercom._client._prefetched
         never.set()  # the server notices only now
         with anyio.fail_after(10):
             await server.all_closed.wait()
@@ -249,30 +249,30 @@ async def test_a_step_that_waits_when_the_block_ends_says_so(api: StartApi) -> N
 )
 def test_a_cursor_is_glimpsed(body: bytes, cursor: str | None) -> None:
     """Behind the list or before it; nothing that could not be sent."""
-    assert glimpse(body) == cursor
+    assert peek_next_cursor(body) == cursor
 
 
 @given(st.binary(max_size=3_000), st.sampled_from([b'"starting_after":', b'"starting_after":"', b""]))
 def test_a_glimpse_stands_anything(noise: bytes, key: bytes) -> None:
     """Whatever the bytes, it finds a text or nothing."""
-    found = glimpse(noise + key + noise)
+    found = peek_next_cursor(noise + key + noise)
     assert found is None or found.encode()
 
 
 def test_asking_the_guard_changes_nothing() -> None:
     """A cursor that was only looked at is not one that was passed."""
     guard = LoopGuard("a")
-    assert [guard.knows("a"), guard.knows("b"), guard.knows("b")] == [True, False, False]
-    guard.pass_by("b", 1)
-    assert guard.knows("b")
+    assert [guard.has_seen("a"), guard.has_seen("b"), guard.has_seen("b")] == [True, False, False]
+    guard.record_cursor("b", 1)
+    assert guard.has_seen("b")
 
 
 async def test_failures_leave_no_page_in_memory() -> None:
     """Without a collector of garbage, too: an error does not keep the frames that it came through."""
-    faults, patience = ["truncate=2"], exporter.Patience(first_backoff_s=0.001)
+    faults, retry_policy = ["truncate=2"], exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
         exporter.Sandbox(contacts=4_500, faults=faults, gzip=False) as sandbox,
-        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, patience=patience) as intercom,
+        exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom,
     ):
         async for page in wanted(intercom):  # the sandbox makes things that it keeps
             del page

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.source.rate_limit import (
-    LONGEST_WINDOW_S,
-    Announcement,
+    MAX_WINDOW_S,
     PageSize,
-    Window,
-    announced,
+    RateLimiter,
+    RateLimitHeaders,
     backoff_s,
     halvings,
-    smaller_page,
-    told_wait_s,
+    parse_rate_limit,
+    reduced_page_size,
+    retry_after_s,
 )
 
 EPOCH = 1_800_000_000
@@ -31,20 +31,20 @@ def at(seconds: float) -> Callable[[], float]:
 def test_the_announcement_is_read_on_the_servers_clock() -> None:
     """The end of the window is counted from the server's Date, whatever our clock says."""
     headers = LIMITS | {"Date": formatdate(EPOCH + 6, usegmt=True)}
-    assert announced(headers, at(5_000)) == Announcement(100, 7, EPOCH + 10, 4.0)
-    assert announced(LIMITS, at(3.5)) == Announcement(100, 7, EPOCH + 10, 6.5)
+    assert parse_rate_limit(headers, at(5_000)) == RateLimitHeaders(100, 7, EPOCH + 10, 4.0)
+    assert parse_rate_limit(LIMITS, at(3.5)) == RateLimitHeaders(100, 7, EPOCH + 10, 6.5)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Foo 2026 99:99:99 GMT", "0"])
 def test_without_a_usable_date_our_clock_will_do(date: str) -> None:
     """A missing or senseless Date does not hide the limit."""
-    assert announced(LIMITS | {"Date": date}, at(8)) == Announcement(100, 7, EPOCH + 10, 2.0)
+    assert parse_rate_limit(LIMITS | {"Date": date}, at(8)) == RateLimitHeaders(100, 7, EPOCH + 10, 2.0)
 
 
-@pytest.mark.parametrize(("reset", "reset_in_s"), [("0", 0.0), (str(10**12), LONGEST_WINDOW_S), ("-5", 0.0)])
+@pytest.mark.parametrize(("reset", "reset_in_s"), [("0", 0.0), (str(10**12), MAX_WINDOW_S), ("-5", 0.0)])
 def test_an_absurd_reset_is_bounded(reset: str, reset_in_s: float) -> None:
     """No header makes us wait for longer than a long window, or for less than nothing."""
-    found = announced(LIMITS | {"X-RateLimit-Reset": reset}, at(0))
+    found = parse_rate_limit(LIMITS | {"X-RateLimit-Reset": reset}, at(0))
     assert found is not None
     assert found.reset_in_s == reset_in_s
 
@@ -54,13 +54,13 @@ def test_an_absurd_reset_is_bounded(reset: str, reset_in_s: float) -> None:
 def test_an_incomplete_announcement_is_none(name: str, value: str | None) -> None:
     """One header that is missing or is no number makes the others worthless."""
     headers = {key: text for key, text in LIMITS.items() if not key.endswith(name)}
-    assert announced(headers if value is None else headers | {f"X-RateLimit-{name}": value}, at(0)) is None
+    assert parse_rate_limit(headers if value is None else headers | {f"X-RateLimit-{name}": value}, at(0)) is None
 
 
 @pytest.mark.parametrize(("limit", "usable"), [("0", False), ("-1", False), ("1", True)])
 def test_a_limit_of_nothing_is_no_limit(limit: str, usable: bool) -> None:
     """A limit below one call would stop us for good; a negative remainder is none."""
-    found = announced(LIMITS | {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": "-3"}, at(0))
+    found = parse_rate_limit(LIMITS | {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": "-3"}, at(0))
     assert (found is not None) == usable
     assert found is None or found.remaining == 0
 
@@ -88,7 +88,7 @@ def test_a_limit_of_nothing_is_no_limit(limit: str, usable: bool) -> None:
 )
 def test_the_wait_a_server_asks_for(headers: dict[str, str], wait_s: float | None) -> None:
     """Retry-After in seconds or as a date goes first, then the end of an empty window."""
-    assert told_wait_s(headers, at(0)) == wait_s
+    assert retry_after_s(headers, at(0)) == wait_s
 
 
 dates = st.builds(
@@ -108,7 +108,7 @@ dates = st.builds(
 )
 def test_no_header_breaks_the_arithmetic(headers: dict[str, str]) -> None:
     """Whatever a server writes in its headers, a wait is a finite number or none."""
-    wait_s = told_wait_s(headers, at(0))
+    wait_s = retry_after_s(headers, at(0))
     assert wait_s is None or 0 <= wait_s < 10**12
 
 
@@ -116,11 +116,11 @@ def test_no_header_breaks_the_arithmetic(headers: dict[str, str]) -> None:
 def test_a_number_beyond_all_floats_breaks_nothing(name: str) -> None:
     """A hostile limit, remainder or reset of hundreds of digits is borne like any other nonsense."""
     headers = LIMITS | {name: "9" * 400}
-    window = Window(20)
-    window.sent()
-    window.answered(announced(headers, at(0)), 0.0)
-    assert window.wait_s(0.0) <= LONGEST_WINDOW_S
-    assert told_wait_s(headers, at(0)) is None
+    window = RateLimiter(20)
+    window.on_request()
+    window.on_response(parse_rate_limit(headers, at(0)), 0.0)
+    assert window.wait_s(0.0) <= MAX_WINDOW_S
+    assert retry_after_s(headers, at(0)) is None
 
 
 @given(attempt=st.integers(1, 100_000), first_s=st.floats(0.001, 60), random=st.floats(0, 1, exclude_max=True))
@@ -138,9 +138,9 @@ def test_back_off_grows_to_its_limit() -> None:
 
 def test_a_page_is_halved_after_each_three_failures_and_twice_after_each_timeout() -> None:
     """Two failures may be chance, three are a reason to ask for less; one contact is the least."""
-    assert [smaller_page(150, halvings(0, errors)) for errors in range(8)] == [150, 150, 150, 75, 75, 75, 37, 37]
-    assert [smaller_page(150, halvings(timeouts, 0)) for timeouts in range(5)] == [150, 37, 9, 2, 1]
-    assert smaller_page(150, 10**6) == smaller_page(1, 1) == 1
+    assert [reduced_page_size(150, halvings(0, errors)) for errors in range(8)] == [150, 150, 150, 75, 75, 75, 37, 37]
+    assert [reduced_page_size(150, halvings(timeouts, 0)) for timeouts in range(5)] == [150, 37, 9, 2, 1]
+    assert reduced_page_size(150, 10**6) == reduced_page_size(1, 1) == 1
 
 
 def test_page_size_after_failures_grows_back_and_waits_longer_each_time() -> None:

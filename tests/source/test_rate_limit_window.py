@@ -11,7 +11,7 @@ from email.utils import formatdate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.source.rate_limit import Announcement, Window, announced
+from exporter.source.rate_limit import RateLimiter, RateLimitHeaders, parse_rate_limit
 
 WINDOW_S = 10
 EPOCH = 1_800_000_000
@@ -49,7 +49,7 @@ class Server:
 class Run:
     """Callers that share one window and call as often as it lets them, in simulated time."""
 
-    window: Window
+    window: RateLimiter
     server: Server
     latency_s: Callable[[], float]
     ends_at: float = 45.0
@@ -68,17 +68,17 @@ class Run:
             self.longest_wait_s = max(self.longest_wait_s, wait_s)
             self.later(now + wait_s, self.caller)
             return
-        self.window.sent()
+        self.window.on_request()
         self.later(now + self.latency_s(), self.arrive)
 
     def arrive(self, now: float) -> None:
         """Let the server see the call; its answer takes a while."""
-        announcement = announced(self.server.call(now))
+        announcement = parse_rate_limit(self.server.call(now))
         self.later(now + self.latency_s(), lambda heard: self.hear(announcement, heard))
 
-    def hear(self, announcement: Announcement | None, now: float) -> None:
+    def hear(self, announcement: RateLimitHeaders | None, now: float) -> None:
         """End the call and begin another one."""
-        self.window.answered(announcement, now)
+        self.window.on_response(announcement, now)
         self.caller(now)
 
     def go(self, callers: int) -> None:
@@ -119,7 +119,7 @@ class Setting:
         for window in range(server.window_at(0), server.window_at(60) + 1):
             server.taken[window] += int(self.kept * self.others)
         turn = itertools.cycle(self.latencies)
-        run = Run(Window(self.reserve), server, lambda: next(turn))
+        run = Run(RateLimiter(self.reserve), server, lambda: next(turn))
         run.go(self.callers)
         return run
 
@@ -162,37 +162,37 @@ def test_the_whole_share_of_a_window_is_used() -> None:
 
 def test_without_an_announcement_nothing_waits() -> None:
     """An API that announces no limit is not paced."""
-    window = Window(20)
+    window = RateLimiter(20)
     for now in range(100):
         assert window.wait_s(now) == 0
-        window.sent()
-        window.answered(None, now)
+        window.on_request()
+        window.on_response(None, now)
     assert window.limit is None
 
 
 def test_a_call_that_failed_still_counts() -> None:
     """A call without an answer may have been counted by the server."""
-    window = Window(0)
-    window.sent()
-    window.answered(Announcement(3, 2, EPOCH, 5.0), 0.0)
+    window = RateLimiter(0)
+    window.on_request()
+    window.on_response(RateLimitHeaders(3, 2, EPOCH, 5.0), 0.0)
     for _ in range(2):
         assert window.wait_s(1.0) == 0
-        window.sent()
-        window.answered(None, 1.0)
+        window.on_request()
+        window.on_response(None, 1.0)
     assert window.wait_s(1.0) == 4.0
 
 
 def test_an_answer_of_an_older_window_is_no_news() -> None:
     """Answers overtake one another; the latest window and its smallest remainder count."""
-    window = Window(0)
+    window = RateLimiter(0)
     for announcement in (
-        Announcement(9, 5, EPOCH + 10, 8.0),
-        Announcement(9, 9, EPOCH, 1.0),
-        Announcement(9, 1, EPOCH + 10, 9.0),
-        Announcement(9, 4, EPOCH + 10, 9.0),
+        RateLimitHeaders(9, 5, EPOCH + 10, 8.0),
+        RateLimitHeaders(9, 9, EPOCH, 1.0),
+        RateLimitHeaders(9, 1, EPOCH + 10, 9.0),
+        RateLimitHeaders(9, 4, EPOCH + 10, 9.0),
     ):
-        window.sent()
-        window.answered(announcement, 0.0)
+        window.on_request()
+        window.on_response(announcement, 0.0)
     assert window.wait_s(0.0) == 0
-    window.sent()
+    window.on_request()
     assert window.wait_s(2.0) == 6.0

@@ -51,7 +51,7 @@ def listed_until_noticed(repeats: Repeats, pages: Iterator[list[bytes]], most: i
         if listed > most:
             return None
         try:
-            repeats.see(repeats.sample_of(page_keys(page)), number)
+            repeats.record(repeats.sample_of(page_keys(page)), number)
         except exporter.ContractError:
             return listed
         listed += len(page)
@@ -97,7 +97,7 @@ def test_repeats_stay_small_however_long_a_list_is() -> None:
     """Neither the sample nor what is written of it grows."""
     repeats = Repeats()
     for number, page in enumerate(pages_of(iter(range(300_000)), 150), 1):
-        repeats.see(repeats.sample_of(page_keys(page)), number)
+        repeats.record(repeats.sample_of(page_keys(page)), number)
         assert len(repeats.marks) <= 1024
     assert len(repeats.marks) > 200
     assert len(repeats.dump()) < 9_000
@@ -114,7 +114,7 @@ def test_repeats_written_down_and_loaded_notice_the_same(stop_every: int) -> Non
         for number, page in enumerate(pages, 1):
             if number % stop_every == 0:
                 guard = LoopGuard.load(guard.dump())
-            guard.repeats.see(guard.repeats.sample_of(page_keys(page)), number)
+            guard.repeats.record(guard.repeats.sample_of(page_keys(page)), number)
             listed += len(page)
     assert listed == expected
 

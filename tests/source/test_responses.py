@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import exporter
 from exporter.source.redaction import Redaction
-from exporter.source.responses import Asked, refusal
+from exporter.source.responses import RequestContext, error_from_response
 from exporter.source.retry import Transient
 
 TOKEN = "dG9rOnRlc3Q="
@@ -22,8 +22,8 @@ StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 def judge(status: int, body: bytes = b"", path: str = "/contacts", **headers: str) -> exporter.SourceError | Transient:
     """Judge an answer; an underscore in a header's name is a hyphen."""
-    asked = Asked(URL, path, Redaction(TOKEN))
-    return refusal(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, asked)
+    asked = RequestContext(URL, path, Redaction(TOKEN))
+    return error_from_response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, asked)
 
 
 def envelope(**error: Any) -> bytes:
@@ -189,7 +189,7 @@ def test_a_part_or_another_spelling_of_the_token_is_withheld(echo: str) -> None:
 def test_text_of_any_kind_is_shown_or_withheld(text: str) -> None:
     """Neither its length nor its escapes end in an error; it is searched as far as it may be shown."""
     assert len(Redaction(LONG).printable(text)) <= 200
-    Redaction(LONG).finds(text)
+    Redaction(LONG).finds_token(text)
 
 
 def test_words_that_only_begin_as_all_tokens_do_are_shown() -> None:
@@ -211,10 +211,10 @@ async def test_a_server_that_echoes_the_token_gets_it_nowhere(api: StartApi) -> 
         return bytes(request.error(status, echo, f"{echo} {base64.b64encode(b'x').decode()}", **headers))
 
     events: list[exporter.Event] = []
-    patience = exporter.Patience(first_backoff_s=0.001)
+    retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
         api(answer) as server,
-        exporter.Intercom(TOKEN, base_url=server.base_url, patience=patience) as intercom,
+        exporter.Intercom(TOKEN, base_url=server.base_url, retry_policy=retry_policy) as intercom,
     ):
         pages = intercom.pages(observer=events.append)
         await anext(pages)
@@ -222,7 +222,7 @@ async def test_a_server_that_echoes_the_token_gets_it_nowhere(api: StartApi) -> 
             await anext(pages)
     assert len(server.requests) == 6
     assert pages.traffic.version_echoed == "[token]"
-    assert [type(event).__name__ for event in events].count("Retrying") == 4
+    assert [type(event).__name__ for event in events].count("RetryScheduled") == 4
     assert not [text for text in [*texts(caught.value), *map(repr, events)] if TOKEN in text]
     assert TOKEN not in repr(intercom)
 

@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import ContractError, Event, Patience, RetriesExhausted, Retrying
-from exporter.source.retry import Traffic, Transient, Trial, is_transient
+from exporter import ContractError, Event, RetriesExhausted, RetryPolicy, RetryScheduled
+from exporter.source.retry import RequestStats, RetryState, Transient, is_transient
 
 
 class Attempts:
     """A trial whose attempts take as long as a test says."""
 
-    def __init__(self, patience: Patience, traffic: Traffic | None = None) -> None:
+    def __init__(self, retry_policy: RetryPolicy, traffic: RequestStats | None = None) -> None:
         self.now = 1_000.0
-        self.traffic = traffic or Traffic()
-        self.trial = Trial(patience, self.traffic, lambda: self.now, lambda: 1.0)
+        self.traffic = traffic or RequestStats()
+        self.trial = RetryState(retry_policy, self.traffic, lambda: self.now, lambda: 1.0)
 
     def fail(self, failure: Exception, seconds: float = 0.0) -> bool | float:
         """Let an attempt fail after some seconds, and wait as told."""
-        self.trial.begin()
+        self.trial.start_attempt()
         self.now += seconds
-        wait_s = self.trial.wait_before_next(failure)
+        wait_s = self.trial.back_off(failure)
         self.now += wait_s
         return wait_s
 
@@ -33,59 +33,59 @@ def http(status: int, wait_s: float | None = None) -> Transient:
 
 
 def test_only_passing_failures_are_tried_again() -> None:
-    """Any other exception ends the trial, and costs nothing of the patience."""
-    attempts = Attempts(Patience())
+    """Any other exception ends the trial, and costs nothing of the retry budget."""
+    attempts = Attempts(RetryPolicy())
     assert attempts.fail(ValueError()) is False
     assert attempts.fail(ContractError("x")) is False
-    assert attempts.traffic == Traffic()
+    assert attempts.traffic == RequestStats()
 
 
 def test_waits_double_from_the_first() -> None:
     """Without advice from the server the waits grow."""
-    attempts = Attempts(Patience(first_backoff_s=0.5))
+    attempts = Attempts(RetryPolicy(initial_backoff_s=0.5))
     assert [attempts.fail(http(503)) for _ in range(7)] == [0.5, 1, 2, 4, 8, 16, 30]
 
 
 def test_the_servers_wait_goes_first() -> None:
     """A wait the server asks for is the wait; a wait of nothing is none, and ours applies."""
-    attempts = Attempts(Patience(first_backoff_s=0.25))
+    attempts = Attempts(RetryPolicy(initial_backoff_s=0.25))
     assert attempts.fail(http(429, 3.5)) == 3.5
-    assert Attempts(Patience(first_backoff_s=0.25)).fail(http(429, 0.0)) == 0.25
+    assert Attempts(RetryPolicy(initial_backoff_s=0.25)).fail(http(429, 0.0)) == 0.25
 
 
 def test_attempts_are_counted() -> None:
     """With 3 attempts allowed the third failure is the last, and is not counted as retried."""
-    attempts = Attempts(Patience(attempts=3, first_backoff_s=0.001))
+    attempts = Attempts(RetryPolicy(max_attempts=3, initial_backoff_s=0.001))
     assert [bool(attempts.fail(http(500))) for _ in range(3)] == [True, True, False]
     assert attempts.traffic.retries == {"http_500": 2}
-    error = attempts.trial.verdict(http(500))
+    error = attempts.trial.final_error(http(500))
     assert isinstance(error, RetriesExhausted)
     assert (error.attempts, error.status, error.request_id) == (3, 500, "id-1")
     assert error.waited_s == pytest.approx(0.003)
 
 
 def test_one_attempt_means_no_retry() -> None:
-    """Patience for one attempt gives up after it, in the singular."""
-    attempts = Attempts(Patience(attempts=1))
+    """A policy of one attempt gives up after it, in the singular."""
+    attempts = Attempts(RetryPolicy(max_attempts=1))
     assert attempts.fail(http(500), 2.0) is False
-    assert "gave up after 1 attempt in 2 s" in str(attempts.trial.verdict(http(500)))
+    assert "gave up after 1 attempt in 2 s" in str(attempts.trial.final_error(http(500)))
 
 
 def test_the_time_lost_to_a_page_is_bounded() -> None:
     """Failed attempts and waits together may not go beyond the page's budget, exactly to the second."""
-    attempts = Attempts(Patience(retry_time_s=10, first_backoff_s=1))
+    attempts = Attempts(RetryPolicy(page_budget_s=10, initial_backoff_s=1))
     assert attempts.fail(http(504), 3.0) == 1
     assert attempts.fail(http(504), 4.0) == 2
     assert attempts.fail(http(504, 0.5), 0.0) is False
-    fitting = Attempts(Patience(retry_time_s=10))
+    fitting = Attempts(RetryPolicy(page_budget_s=10))
     assert fitting.fail(http(504, 6.0), 4.0) == 6
 
 
 def test_a_wait_beyond_the_budget_is_not_begun() -> None:
     """What cannot be afforded is refused before waiting, and the sentence says what was asked for."""
-    attempts = Attempts(Patience(retry_time_s=90))
+    attempts = Attempts(RetryPolicy(page_budget_s=90))
     assert attempts.fail(http(429, 91.0)) is False
-    error = attempts.trial.verdict(http(429, 91.0))
+    error = attempts.trial.final_error(http(429, 91.0))
     assert "it asks to wait 91 s; gave up after 1 attempt in 0 s: try again later" in str(error)
     assert isinstance(error, RetriesExhausted)
     assert error.waited_s == 0
@@ -93,14 +93,14 @@ def test_a_wait_beyond_the_budget_is_not_begun() -> None:
 
 def test_the_time_lost_to_a_listing_is_bounded() -> None:
     """Pages share the listing's budget."""
-    patience, traffic = Patience(retry_time_s=10, run_retry_time_s=25), Traffic()
-    assert [Attempts(patience, traffic).fail(http(503, 8.0)) for _ in range(4)] == [8, 8, 8, False]
+    retry_policy, traffic = RetryPolicy(page_budget_s=10, run_budget_s=25), RequestStats()
+    assert [Attempts(retry_policy, traffic).fail(http(503, 8.0)) for _ in range(4)] == [8, 8, 8, False]
     assert traffic.retry_time_s == 24
 
 
 def test_only_rate_limit_waits_count_as_such() -> None:
     """The wait after a 429 is time spent for the rate limit, other waits are not."""
-    attempts = Attempts(Patience())
+    attempts = Attempts(RetryPolicy())
     for failure in (http(429, 2.0), http(503, 3.0), Transient("network", "gone", wait_s=5.0)):
         attempts.fail(failure)
     assert attempts.traffic.rate_limit_wait_s == 2.0
@@ -109,7 +109,7 @@ def test_only_rate_limit_waits_count_as_such() -> None:
 
 def test_trial_after_failures_of_heavy_pages_halves_them() -> None:
     """What a page too heavy for a server meets makes it smaller; refusals and short lists do not."""
-    attempts = Attempts(Patience(first_backoff_s=0.001))
+    attempts = Attempts(RetryPolicy(initial_backoff_s=0.001))
     for cause in ("http_429", "http_408", "shortfall", "shortfall", "shortfall", "network", "broken_body"):
         attempts.fail(Transient(cause, "x"))
     assert attempts.trial.halved == 0
@@ -122,7 +122,7 @@ def test_trial_after_failures_of_heavy_pages_halves_them() -> None:
 @pytest.mark.parametrize(("timeout_s", "sizes"), [(60, [150, 37, 9, 2, 1]), (30, [150, 37, 9, 2])])
 def test_trial_of_a_page_that_hangs_tries_smaller_ones_within_its_budget(timeout_s: float, sizes: list[int]) -> None:
     """With the default retry time several sizes are tried, and all attempts together take no longer than it allows."""
-    attempts, tried, took_s = Attempts(Patience()), list[int](), 0.0
+    attempts, tried, took_s = Attempts(RetryPolicy()), list[int](), 0.0
     while True:
         tried.append(max(1, 150 >> attempts.trial.halved))
         attempt_s = min(timeout_s, attempts.trial.limit_s)
@@ -138,12 +138,12 @@ def test_trial_of_a_page_that_hangs_tries_smaller_ones_within_its_budget(timeout
 def test_the_observer_hears_of_each_retry() -> None:
     """Cause, sentence, number and wait are told before the wait; the last failure is an error instead."""
     events: list[Event] = []
-    attempts = Attempts(Patience(attempts=3, first_backoff_s=2), Traffic(observer=events.append))
+    attempts = Attempts(RetryPolicy(max_attempts=3, initial_backoff_s=2), RequestStats(observer=events.append))
     for failure in (http(502), Transient("timeout", "silence"), http(502)):
         attempts.fail(failure)
     assert events == [
-        Retrying("http_502", "the API answered 502", 1, 2.0),
-        Retrying("timeout", "silence", 2, 4.0),
+        RetryScheduled("http_502", "the API answered 502", 1, 2.0),
+        RetryScheduled("timeout", "silence", 2, 4.0),
     ]
 
 
@@ -153,8 +153,8 @@ def test_the_observer_hears_of_each_retry() -> None:
 )
 def test_a_page_that_stays_broken_is_a_broken_contract(cause: str, kind: type[Any]) -> None:
     """What the attempts ended with decides the kind of the error."""
-    trial = Attempts(Patience()).trial
-    assert type(trial.verdict(Transient(cause, "x", status=200, request_id="r"))) is kind
+    trial = Attempts(RetryPolicy()).trial
+    assert type(trial.final_error(Transient(cause, "x", status=200, request_id="r"))) is kind
 
 
 @settings(deadline=None, max_examples=100)
@@ -163,11 +163,11 @@ def test_a_page_that_stays_broken_is_a_broken_contract(cause: str, kind: type[An
     st.floats(0, 100),
     st.integers(1, 20),
 )
-def test_no_sequence_of_failures_outlasts_the_patience(
+def test_no_sequence_of_failures_outlasts_the_retry_budget(
     failures: list[tuple[float, float | None]], retry_time_s: float, most: int
 ) -> None:
     """However a server fails, waits and attempts stay within the budget, and the figures add up."""
-    attempts = Attempts(Patience(retry_time_s=retry_time_s, attempts=most))
+    attempts = Attempts(RetryPolicy(page_budget_s=retry_time_s, max_attempts=most))
     began = attempts.now
     made = 0
     for seconds, wait_s in failures:
@@ -191,9 +191,9 @@ def test_is_transient_status_may_pass_by_itself(status: int, *, passes: bool) ->
 
 def test_traffic_add_counts_both() -> None:
     """What it cost adds up, and retries by cause."""
-    traffic = Traffic(requests=1, rate_limit_wait_s=1.0, retry_time_s=2.0)
+    traffic = RequestStats(requests=1, rate_limit_wait_s=1.0, retry_time_s=2.0)
     traffic.retries["network"] = 1
-    other = Traffic(requests=2, rate_limit_wait_s=0.5, retry_time_s=0.25)
+    other = RequestStats(requests=2, rate_limit_wait_s=0.5, retry_time_s=0.25)
     other.retries.update({"network": 2, "timeout": 1})
     traffic.add(other)
     assert (traffic.requests, traffic.rate_limit_wait_s, traffic.retry_time_s) == (3, 1.5, 2.25)

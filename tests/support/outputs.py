@@ -12,13 +12,13 @@ import pytest
 from exporter import FileSummary, Observer, Position, SourceSummary, Summary
 from exporter.destination.async_writer import FileDestination
 from exporter.destination.local import Output
-from exporter.layout.checkpoint import Checkpoint, Figures, Settings, load_checkpoint
-from exporter.layout.paths import Place
+from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, load_checkpoint
+from exporter.layout.paths import OutputPaths
 from exporter.model import Frame
-from exporter.observe.events import ignore
+from exporter.observe.events import null_observer
 from exporter.options import ExportOptions
 
-SETTINGS = Settings(
+SETTINGS = OutputSettings(
     base_url="https://api.intercom.io", endpoint="/contacts", api_version="2.14", per_page=150, format="ndjson"
 )
 
@@ -33,10 +33,10 @@ class Export:
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        self.figures = Figures()
-        self.go_on()
+        self.figures = JobProgress()
+        self.resume()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Take the figures of the export that goes on, if one does."""
         if self.output.resumed:
             self.figures = self.output.resumed.figures
@@ -47,8 +47,8 @@ class Export:
             frame = Frame(content, contacts, 2 * len(content))
             if not self.output.has_room(frame):
                 list(self.output.rotate(self.figures))
-            self.output.writable().write(content)
-            self.output.writable().count(frame)
+            self.output._current_part().write(content)
+            self.output._current_part().count(frame)
             self.count(frame)
 
     def count(self, frame: Frame) -> None:
@@ -66,7 +66,7 @@ class Export:
     def commit(self) -> Checkpoint | None:
         """Commit what is written; give the checkpoint."""
         self.output.commit(self.figures)
-        return load_checkpoint(self.output.place.checkpoint)
+        return load_checkpoint(self.output.paths.checkpoint)
 
     def end(self) -> None:
         """Let the API say that nothing follows."""
@@ -104,7 +104,7 @@ class Export:
 
 
 @pytest.fixture
-def plain() -> Settings:
+def plain() -> OutputSettings:
     """Give settings without any limit."""
     return SETTINGS
 
@@ -114,9 +114,9 @@ def opened() -> Callable[..., AbstractContextManager[Export]]:
     """Take an output for the length of a block; without a word, parts take two contacts each."""
 
     @contextmanager
-    def start(place: Place, asked: Settings | None = None, **manners: Any) -> Iterator[Export]:
-        asked = asked or replace(SETTINGS, part_contacts=2 if place.parts else None)
-        output = Output(place, asked, ExportOptions(**manners))
+    def start(paths: OutputPaths, asked: OutputSettings | None = None, **manners: Any) -> Iterator[Export]:
+        asked = asked or replace(SETTINGS, part_contacts=2 if paths.is_folder else None)
+        output = Output(paths, asked, ExportOptions(**manners))
         try:
             for _ in output.open():
                 pass
@@ -133,11 +133,11 @@ class ExportState:
     def __init__(self, export: Export) -> None:
         self._export = export
 
-    def figures(self) -> Figures:
+    def progress(self) -> JobProgress:
         """Return how far the export has got."""
         return self._export.figures
 
-    def summary(self, _settings: Settings, files: tuple[FileSummary, ...] = ()) -> Summary:
+    def summary(self, _settings: OutputSettings, files: tuple[FileSummary, ...] = ()) -> Summary:
         """Sum it up."""
         return self._export.summarise(files)
 
@@ -173,13 +173,16 @@ def sinking() -> Callable[..., AbstractAsyncContextManager[Sinking]]:
 
     @asynccontextmanager
     async def start(
-        place: Place, observer: Observer = ignore, clock: Callable[[], float] = anyio.current_time, **manners: Any
+        paths: OutputPaths,
+        observer: Observer = null_observer,
+        clock: Callable[[], float] = anyio.current_time,
+        **manners: Any,
     ) -> AsyncIterator[Sinking]:
-        asked = replace(SETTINGS, part_contacts=2 if place.parts else None)
-        export = Export(Output(place, asked, ExportOptions(**manners)))
+        asked = replace(SETTINGS, part_contacts=2 if paths.is_folder else None)
+        export = Export(Output(paths, asked, ExportOptions(**manners)))
         async with FileDestination(export.output, observer, clock) as sink:
             found = await sink.open()
-            export.go_on()
+            export.resume()
             if not isinstance(found, Summary):
                 await sink.start(ExportState(export))
             yield Sinking(sink, export)
@@ -188,30 +191,30 @@ def sinking() -> Callable[..., AbstractAsyncContextManager[Sinking]]:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Place:
+def file(tmp_path: Path) -> OutputPaths:
     """Name an output that is one file."""
-    return Place(tmp_path / "contacts.ndjson", ".ndjson")
+    return OutputPaths(tmp_path / "contacts.ndjson", ".ndjson")
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Place:
+def parts(tmp_path: Path) -> OutputPaths:
     """Name an output in parts."""
-    return Place(tmp_path / "out", ".ndjson", parts=True)
+    return OutputPaths(tmp_path / "out", ".ndjson", is_folder=True)
 
 
 @pytest.fixture(params=["file", "parts"])
-def place(request: pytest.FixtureRequest) -> Place:
+def paths(request: pytest.FixtureRequest) -> OutputPaths:
     """Name an output of either kind."""
-    found: Place = request.getfixturevalue(request.param)
+    found: OutputPaths = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
-def content_of() -> Callable[[Place], bytes]:
+def content_of() -> Callable[[OutputPaths], bytes]:
     """Read the finished data files of an output, one behind the other."""
 
-    def read(place: Place) -> bytes:
-        paths = sorted(place.path.glob("contacts-*.ndjson")) if place.parts else [place.path]
-        return b"".join(path.read_bytes() for path in paths)
+    def read(paths: OutputPaths) -> bytes:
+        files = sorted(paths.path.glob("contacts-*.ndjson")) if paths.is_folder else [paths.path]
+        return b"".join(path.read_bytes() for path in files)
 
     return read

@@ -24,7 +24,7 @@ SCREENS_PX = {"phone": 350, "small": 560, "medium": 860, "wide": 1360}
 
 _ROW_PX, _HEIGHT_PX, _TICK_PX = 26, 220, 110
 _NUMBER_PX = 70
-_LABEL_LETTERS_PER_INCH, _LONGEST_LABEL = 4, 40
+_LABEL_LETTERS_PER_INCH, _MAX_LABEL_CHARACTERS = 4, 40
 _FEW = 6
 _COLOURS = {"#010203": "ink", "#010204": "faint", "#010205": "bar", "#010206": "mark"}
 _INK, _FAINT, _BAR, _MARK = _COLOURS
@@ -67,17 +67,17 @@ class Chart:
     drawings: Mapping[str, str]
 
 
-def bars(name: str, says: str, counts: Sequence[tuple[str, int]]) -> Chart:
+def bars(name: str, caption: str, counts: Sequence[tuple[str, int]]) -> Chart:
     """Draw how many of each, below one another.
 
     Args:
         name: of the chart, unique on the page.
-        says: what it shows, for those who do not see it.
+        caption: what it shows, for those who do not see it.
         counts: labels and numbers, in the order in which they are drawn.
     """
 
     def draw(axes: "Axes") -> None:
-        most = min(round(_width_px(axes) / _INCH_PX * _LABEL_LETTERS_PER_INCH), _LONGEST_LABEL)
+        most = min(round(_width_px(axes) / _INCH_PX * _LABEL_LETTERS_PER_INCH), _MAX_LABEL_CHARACTERS)
         labels = [label if len(label) <= most else f"{label[: most - 1]}…" for label, _ in counts]
         numbers = [number for _, number in counts]
         drawn = axes.barh(range(len(counts)), numbers, color=_BAR, height=0.7)
@@ -90,21 +90,21 @@ def bars(name: str, says: str, counts: Sequence[tuple[str, int]]) -> Chart:
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
 
-    return _drawn(name, says, draw, len(counts) * _ROW_PX + 8)
+    return _drawings(name, caption, draw, len(counts) * _ROW_PX + 8)
 
 
-def months(name: str, says: str, counts: Sequence[tuple[int, int]]) -> Chart:
+def months(name: str, caption: str, counts: Sequence[tuple[int, int]]) -> Chart:
     """Draw how many in each month: a few below one another, more along an axis.
 
     Args:
         name: of the chart.
-        says: what it shows.
+        caption: what it shows.
         counts: months, counted from the year 0, and numbers; in order, gaps left out.
     """
     first, last = counts[0][0], counts[-1][0]
     if last - first < _FEW:
         known = dict(counts)
-        return bars(name, says, [(_month(month), known.get(month, 0)) for month in range(first, last + 1)])
+        return bars(name, caption, [(_month(month), known.get(month, 0)) for month in range(first, last + 1)])
 
     def draw(axes: "Axes") -> None:
         axes.bar([month for month, _ in counts], [number for _, number in counts], color=_BAR, width=0.9)
@@ -116,17 +116,17 @@ def months(name: str, says: str, counts: Sequence[tuple[int, int]]) -> Chart:
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="x")
 
-    return _drawn(name, says, draw, _HEIGHT_PX)
+    return _drawings(name, caption, draw, _HEIGHT_PX)
 
 
-def pace(name: str, says: str, timeline: Timeline) -> Chart:
+def rate(name: str, caption: str, timeline: Timeline) -> Chart:
     """Draw contacts a second over the time that the export ran, with marks where it repeated or waited.
 
     What ran for a moment is a bar or two: along an axis of time it would be a wall.
 
     Args:
         name: of the chart.
-        says: what it shows.
+        caption: what it shows.
         timeline: the export's.
     """
     unit_s, unit = next((one for one in _UNITS if timeline.slice_s * len(timeline.contacts) >= one[0] * 2), _UNITS[-1])
@@ -134,7 +134,7 @@ def pace(name: str, says: str, timeline: Timeline) -> Chart:
     rates = [count / timeline.slice_s for count in timeline.contacts]
     if len(rates) <= _MOMENT:
         return bars(
-            name, says, [(f"{place * timeline.slice_s:,.0f} s", round(rate)) for place, rate in enumerate(rates)]
+            name, caption, [(f"{place * timeline.slice_s:,.0f} s", round(rate)) for place, rate in enumerate(rates)]
         )
 
     def draw(axes: "Axes") -> None:
@@ -154,7 +154,7 @@ def pace(name: str, says: str, timeline: Timeline) -> Chart:
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="x")
 
-    return _drawn(name, says, draw, _HEIGHT_PX)
+    return _drawings(name, caption, draw, _HEIGHT_PX)
 
 
 _MOMENT = 3
@@ -172,26 +172,29 @@ def _width_px(axes: "Axes") -> float:
     return axes.figure.bbox.width
 
 
-def _months_apart(months: int, most: float) -> "MultipleLocator":
+def _months_apart(months: int, limit: float) -> "MultipleLocator":
     """Return ticks for a number of months: of a year and more they are on Januaries."""
     from matplotlib.ticker import MultipleLocator  # noqa: PLC0415 - it needs an extra
 
-    return MultipleLocator(next((step for step in _STEPS if months / step <= most), _STEPS[-1]))
+    return MultipleLocator(next((step for step in _STEPS if months / step <= limit), _STEPS[-1]))
 
 
-def _steps(most: int) -> "MaxNLocator":
+def _steps(limit: int) -> "MaxNLocator":
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - it needs an extra
 
-    return MaxNLocator(nbins=most, integer=True)
+    return MaxNLocator(nbins=limit, integer=True)
 
 
-def _drawn(name: str, says: str, draw: Callable[["Axes"], None], height_px: int) -> Chart:
+def _drawings(name: str, caption: str, draw: Callable[["Axes"], None], height_px: int) -> Chart:
     return Chart(
-        {screen: _svg(f"{name}-{screen}", says, draw, (width_px, height_px)) for screen, width_px in SCREENS_PX.items()}
+        {
+            screen: _svg(f"{name}-{screen}", caption, draw, (width_px, height_px))
+            for screen, width_px in SCREENS_PX.items()
+        }
     )
 
 
-def _svg(name: str, says: str, draw: Callable[["Axes"], None], size_px: tuple[int, int]) -> str:
+def _svg(name: str, caption: str, draw: Callable[["Axes"], None], size_px: tuple[int, int]) -> str:
     mpl = plotting()
     from matplotlib.figure import Figure  # noqa: PLC0415 - it needs an extra
 
@@ -202,10 +205,10 @@ def _svg(name: str, says: str, draw: Callable[["Axes"], None], size_px: tuple[in
         figure = Figure(figsize=(width_px / _INCH_PX, height_px / _INCH_PX), dpi=_INCH_PX, layout="constrained")
         draw(figure.add_subplot())
         figure.savefig(content, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return _inlined(content.getvalue().decode(), name, says, size_px)
+    return _inlined(content.getvalue().decode(), name, caption, size_px)
 
 
-def _inlined(document: str, name: str, says: str, size_px: tuple[int, int]) -> str:
+def _inlined(document: str, name: str, caption: str, size_px: tuple[int, int]) -> str:
     """Make a part of a page of a document: without its head, with names and colours that are the page's."""
     from markupsafe import escape  # noqa: PLC0415 - it comes with an extra
 
@@ -214,5 +217,5 @@ def _inlined(document: str, name: str, says: str, size_px: tuple[int, int]) -> s
         svg = svg.replace(colour, f"var(--{role})")
     svg = _ID.sub(rf"\g<1>{name}-", svg)
     width, height = size_px
-    told = f'width="{width}" height="{height}" role="img" aria-label="{escape(says)}"'
+    told = f'width="{width}" height="{height}" role="img" aria-label="{escape(caption)}"'
     return _SIZE.sub(lambda found: found[1] + told, svg, count=1)

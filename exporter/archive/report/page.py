@@ -10,17 +10,17 @@ from typing import Any
 
 from exporter.archive.report import charts
 from exporter.archive.report.plotting import plotting
-from exporter.archive.report.tally import MOST_DISTINCT, OTHERS, UNKNOWN, FieldTally, Tally
+from exporter.archive.report.statistics import MAX_DISTINCT, OTHERS, UNKNOWN, FieldStatistics, Statistics
 from exporter.extras import needing
 from exporter.formats.columns import CUSTOM
 from exporter.model import Summary, Timeline
 from exporter.text import duration, one_line, size
 
-MARK = "<!-- a report of intercom-exporter -->"
+REPORT_MARKER = "<!-- a report of intercom-exporter -->"
 """Stands in the first lines of each report."""
 
-_MOST_BARS = 15
-_LONGEST_NAME, _SHORT = 80, 24
+_MAX_BARS = 15
+_MAX_NAME_CHARACTERS, _SHORT = 80, 24
 _PARTS = re.compile(r"[0-9a-f]{16}(?=(?:[0-9a-f]{16})*$)|[^._/:@-]*[._/:@-]+|[^._/:@-]+")
 """The parts of a name, each with what ends it; of a digest sixteen digits each."""
 
@@ -44,7 +44,7 @@ class FieldRow:
     distinct: str
 
 
-def page(path: Path, summary: Summary, tally: Tally, duplicates: int | None) -> str:
+def render_report(path: Path, summary: Summary, tally: Statistics, duplicates: int | None) -> str:
     """Make the page of a report.
 
     Args:
@@ -71,7 +71,7 @@ def page(path: Path, summary: Summary, tally: Tally, duplicates: int | None) -> 
     environment.filters["moment"] = lambda moment: moment.replace("T", " ").replace("Z", " UTC")
     own, custom = _fields(tally)
     text: str = environment.from_string(source).render(
-        mark=MARK,
+        mark=REPORT_MARKER,
         name=one_line(path.name),
         verify=f"intercom-exporter verify {shlex.quote(path.name)}",
         summary=summary,
@@ -127,7 +127,7 @@ class Figure:
     note: str = ""
 
 
-def _charts(tally: Tally, summary: Summary) -> Iterator[Figure]:
+def _charts(tally: Statistics, summary: Summary) -> Iterator[Figure]:
     if tally.contacts:
         roles = _ranked(tally.roles)
         yield _bars("roles", "Contacts by role", "role", roles)
@@ -136,17 +136,16 @@ def _charts(tally: Tally, summary: Summary) -> Iterator[Figure]:
         yield _bars("countries", "Contacts by country", "country", countries)
     timeline = summary.timeline
     if timeline.contacts:
-        says = (
-            f"Contacts a second while the export ran, {_most(timeline)}; marks where requests were repeated or waited"
-        )
+        peak = _peak_rate(timeline)
+        says = f"Contacts a second while the export ran, {peak}; marks where requests were repeated or waited"
         rows = [(f"{place * timeline.slice_s:,.0f} s", count) for place, count in enumerate(timeline.contacts)]
-        chart = charts.pace("pace", says, timeline)
+        chart = charts.rate("pace", says, timeline)
         marked = any(timeline.retries) or any(timeline.waited_s)
         note = "▼ marks where requests were retried or waited for the rate limit." if marked else ""
         yield Figure("Contacts a second while it ran", chart, ("from", "contacts"), rows, note)
 
 
-def _most(timeline: Timeline) -> str:
+def _peak_rate(timeline: Timeline) -> str:
     return f"{max(timeline.contacts) / timeline.slice_s:,.0f} a second at most"
 
 
@@ -161,12 +160,12 @@ def _ranked(counts: "dict[str, int]") -> list[tuple[str, int]]:
         ((label, count) for label, count in counts.items() if label not in (UNKNOWN, OTHERS)),
         key=lambda pair: (-pair[1], pair[0]),
     )
-    rest = sum(count for _, count in known[_MOST_BARS:]) + counts.get(OTHERS, 0)
+    rest = sum(count for _, count in known[_MAX_BARS:]) + counts.get(OTHERS, 0)
     last = [(OTHERS, rest), (UNKNOWN, counts.get(UNKNOWN, 0))]
-    return [(one_line(label), count) for label, count in [*known[:_MOST_BARS], *last] if count]
+    return [(one_line(label), count) for label, count in [*known[:_MAX_BARS], *last] if count]
 
 
-def _months(tally: Tally) -> Iterator[Figure]:
+def _months(tally: Statistics) -> Iterator[Figure]:
     known = sorted((month, count) for month, count in tally.months.items() if month != UNKNOWN)
     if not known:
         return
@@ -179,7 +178,7 @@ def _months(tally: Tally) -> Iterator[Figure]:
     )
 
 
-def _fields(tally: Tally) -> tuple[list[FieldRow], list[FieldRow]]:
+def _fields(tally: Statistics) -> tuple[list[FieldRow], list[FieldRow]]:
     """Give the API's own fields in its order, and custom attributes by name."""
     own: list[FieldRow] = []
     custom: list[FieldRow] = []
@@ -189,10 +188,10 @@ def _fields(tally: Tally) -> tuple[list[FieldRow], list[FieldRow]]:
     return own, sorted(custom, key=lambda row: (-row.filled, row.name))
 
 
-def _row(name: str, field: FieldTally, contacts: int) -> FieldRow:
+def _row(name: str, field: FieldStatistics, contacts: int) -> FieldRow:
     count = len(field.distinct)
-    distinct = f"{MOST_DISTINCT} or more" if count >= MOST_DISTINCT else str(count) if count else "-"
-    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    distinct = f"{MAX_DISTINCT} or more" if count >= MAX_DISTINCT else str(count) if count else "-"
+    shown = name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…"
     kinds = tuple(field.kinds.most_common())
     return FieldRow(
         one_line(shown), field.filled, min(field.filled / contacts, 1.0) if contacts else 0.0, kinds, distinct

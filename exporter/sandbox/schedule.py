@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 from exporter.validation import texts_of
 
-Spelled: TypeAlias = str | Iterable[str] | Mapping[str, int]
+ScheduleSpec: TypeAlias = str | Iterable[str] | Mapping[str, int]
 """One or several, or a mapping of name to EVERY."""
 
-FORMS = "write NAME=EVERY, NAME@PAGE or NAME@PAGExTIMES with numbers from 1"
+SYNTAX_HELP = "write NAME=EVERY, NAME@PAGE or NAME@PAGExTIMES with numbers from 1"
 """What to say where something else is written."""
 
 # Python reads no number of thousands of digits.
@@ -19,7 +19,7 @@ _SPELLING = re.compile(
 )
 
 
-def read(text: str) -> tuple[str, dict[str, int]] | None:
+def parse(text: str) -> tuple[str, dict[str, int]] | None:
     """Read ``NAME=EVERY``, ``NAME@PAGE`` or ``NAME@PAGExTIMES``.
 
     Returns:
@@ -33,7 +33,7 @@ def read(text: str) -> tuple[str, dict[str, int]] | None:
     return None if 0 in numbers.values() else (match["name"], numbers)
 
 
-def several(spelled: Spelled) -> list[str]:
+def as_list(spelled: ScheduleSpec) -> list[str]:
     """Return what is spelled one by one, in the order given.
 
     Raises:

@@ -6,20 +6,20 @@ from typing import Any
 
 import orjson
 
-from exporter.archive.duplicates import RepeatedIds
-from exporter.archive.finished import Damaged, Finished
-from exporter.archive.report.tally import Tally
+from exporter.archive.duplicates import DuplicateCounter
+from exporter.archive.finished import DamagedExport, FinishedExport
+from exporter.archive.report.statistics import Statistics
 from exporter.errors import ConfigError, SinkError
 from exporter.formats.columns import CUSTOM
 from exporter.formats.schema import BY_PATH
-from exporter.layout.data_file import Contents
+from exporter.layout.data_file import DataFile
 from exporter.model import FileSummary
 
-_MOST_DIGITS = 4_000
+_MAX_DIGITS = 4_000
 _JSON_BEGINS = ("{", "[")
 
 
-def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, int | None]:
+def scan_export(export: FinishedExport, observe: Callable[[str, int], None]) -> tuple[Statistics, int | None]:
     """Read an export through, and count what is in it. Blocks.
 
     Args:
@@ -31,14 +31,14 @@ def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, 
         None for the latter where there are no ids.
 
     Raises:
-        Damaged: a file is not what its manifest says.
+        DamagedExport: a file is not what its manifest says.
         SinkError: a file cannot be read, or there is no room for the ids.
     """
-    tally = Tally()
+    tally = Statistics()
     with_ids = export.summary.has_ids
-    with RepeatedIds(export.summary.contacts, spare_folder=export.path.parent) as ids:
+    with DuplicateCounter(export.summary.contacts, spare_folder=export.path.parent) as ids:
         for file, expected in export.files:
-            contents = Contents(file)
+            contents = DataFile(file)
             before = tally.contacts
             for batch in _contacts(export, contents):
                 for contact in batch:
@@ -46,28 +46,28 @@ def read(export: Finished, observe: Callable[[str, int], None]) -> tuple[Tally, 
                 ids.add(_ids_of(batch) if with_ids else [])
                 observe(file.name, contents.bytes)
             _check(contents, tally.contacts - before, expected)
-        repeated = ids.count(lambda: observe("", 0)).surplus if with_ids else None
-    tally.finish()
+        repeated = ids.count(lambda: observe("", 0)).count if with_ids else None
+    tally.finalise()
     return tally, repeated
 
 
-def _check(contents: Contents, contacts: int, expected: FileSummary) -> None:
+def _check(contents: DataFile, contacts: int, expected: FileSummary) -> None:
     if contents.is_unreadable:
         raise SinkError(f"{expected.name!r} {contents.failure}")
-    trouble = contents.failure or contents.damage
+    trouble = contents.failure or contents.corruption
     if trouble is None and contents.sha256.hexdigest() != expected.sha256:
         trouble = "has another SHA-256"
     if trouble is None and contacts != expected.contacts:
         trouble = f"has {contacts} contacts instead of {expected.contacts}"
     if trouble:
-        raise Damaged(f"{expected.name!r} {trouble}: verify says more")
+        raise DamagedExport(f"{expected.name!r} {trouble}: verify says more")
 
 
-def _contacts(export: Finished, contents: Contents) -> Iterator[list[dict[str, Any]]]:
+def _contacts(export: FinishedExport, contents: DataFile) -> Iterator[list[dict[str, Any]]]:
     if export.has_rows:
         columns = export.summary.columns
         for rows in export.rows(contents):
-            yield [_of_row(columns, row, raw=bool(export.summary.csv_raw)) for row in rows]
+            yield [_contact_from_row(columns, row, raw=bool(export.summary.csv_raw)) for row in rows]
     else:
         for records in export.records(contents):
             yield [_decoded(record) for record in records]
@@ -77,23 +77,23 @@ def _decoded(record: bytes) -> dict[str, Any]:
     try:
         contact = orjson.loads(record)
     except orjson.JSONDecodeError:
-        contact = _decoded_slowly(record)
+        contact = _decoded_slow(record)
     return contact if isinstance(contact, dict) else {}
 
 
-def _decoded_slowly(record: bytes) -> Any:
+def _decoded_slow(record: bytes) -> Any:
     """Read JSON with lone surrogates, which only Python's own parser takes."""
     try:
         return json.loads(record, parse_int=_integer)
     except RecursionError:  # it is one all the same
         return {}
     except ValueError:
-        raise Damaged("a line is no contact: verify says which") from None
+        raise DamagedExport("a line is no contact: verify says which") from None
 
 
 def _integer(digits: str) -> int | float:
     """Read an integer; one of thousands of digits, which Python does not, as about what it is."""
-    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
+    return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
 
 
 def _ids_of(contacts: Sequence[dict[str, Any]]) -> list[bytes]:
@@ -101,15 +101,15 @@ def _ids_of(contacts: Sequence[dict[str, Any]]) -> list[bytes]:
     return [str(one).encode(errors="surrogatepass") for one in found if isinstance(one, str | int)]
 
 
-def _of_row(columns: Sequence[str], row: Sequence[bytes], *, raw: bool) -> dict[str, Any]:
+def _contact_from_row(columns: Sequence[str], row: Sequence[bytes], *, raw: bool) -> dict[str, Any]:
     """Make a contact of a row of CSV: what is a list or an object there is JSON."""
     if len(row) != len(columns):
-        raise Damaged("a row has another number of cells than the header: verify says which")
+        raise DamagedExport("a row has another number of cells than the header: verify says which")
     contact: dict[str, Any] = {}
     for column, cell in zip(columns, row, strict=True):
         name, _, inner = column.partition(".")
         known = BY_PATH.get(column)
-        value = _of_cell(cell, raw=raw, may_be_json=known is None or known.type in ("list", "object"))
+        value = _value_from_cell(cell, raw=raw, may_be_json=known is None or known.type in ("list", "object"))
         if inner:
             within = contact.setdefault(name, {})
             if isinstance(within, dict) and (name != CUSTOM or value is not None):
@@ -130,7 +130,7 @@ def _complete(contact: dict[str, Any]) -> None:
                 value["type"] = "list"  # of a list that was completed a table has only what is in it
 
 
-def _of_cell(cell: bytes, *, raw: bool, may_be_json: bool) -> Any:
+def _value_from_cell(cell: bytes, *, raw: bool, may_be_json: bool) -> Any:
     """Give what a cell means: without quotes it is a number, a truth value or nothing."""
     if not cell.startswith(b'"'):
         return _number(cell) if cell else None
@@ -150,13 +150,13 @@ def _number(cell: bytes) -> Any:
         return cell.decode(errors="replace")
 
 
-def opened(path: str) -> Finished:
+def open_export(path: str) -> FinishedExport:
     """Open an export to be reported.
 
     Raises:
         ConfigError: there is none.
     """
-    export = Finished(path)
+    export = FinishedExport(path)
     if export.has_rows and not export.summary.columns:
         raise ConfigError(f"the manifest of {path!r} names no columns")
     return export

@@ -8,20 +8,20 @@ from typing import Any
 
 from exporter.formats.columns import CUSTOM
 
-MOST_DISTINCT = 100
+MAX_DISTINCT = 100
 """So many different values of a field are told apart."""
 
-_MOST_FIELDS = 1_000
+_MAX_FIELDS = 1_000
 _MOST_COUNTRIES, _MOST_ROLES = 500, 20
-_LONGEST_LABEL = 60
+_MAX_LABEL_CHARACTERS = 60
 _DAY_S = 86_400
-_LATEST_DAY = 60_000  # in the year 2134
+_MAX_DAY = 60_000  # in the year 2134
 OTHERS = "(others)"
 UNKNOWN = "(none)"
 
 
 @dataclass(slots=True)
-class FieldTally:
+class FieldStatistics:
     """How a field is filled.
 
     Attributes:
@@ -36,7 +36,7 @@ class FieldTally:
 
 
 @dataclass(slots=True)
-class Tally:
+class Statistics:
     """Counts contacts.
 
     Attributes:
@@ -49,7 +49,7 @@ class Tally:
     roles: Counter[str] = field(default_factory=Counter)
     months: Counter[str] = field(default_factory=Counter)
     countries: Counter[str] = field(default_factory=Counter)
-    fields: dict[str, FieldTally] = field(default_factory=dict)
+    fields: dict[str, FieldStatistics] = field(default_factory=dict)
     _days: Counter[int | None] = field(default_factory=Counter)
 
     def add(self, contact: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ class Tally:
         for path, value in _leaves(contact):
             self._fill(path, value)
 
-    def finish(self) -> None:
+    def finalise(self) -> None:
         """Sum up, once all are counted."""
         for day, count in self._days.items():
             self.months[UNKNOWN if day is None else _month_of(day)] += count
@@ -71,15 +71,15 @@ class Tally:
     def _fill(self, path: str, value: Any) -> None:
         tally = self.fields.get(path)
         if tally is None:
-            if len(self.fields) >= _MOST_FIELDS:
+            if len(self.fields) >= _MAX_FIELDS:
                 path = OTHERS
-            tally = self.fields.setdefault(path, FieldTally())
+            tally = self.fields.setdefault(path, FieldStatistics())
         kind = _KINDS.get(type(value))
         if kind is None or (not value and kind in _MAY_BE_EMPTY):
             return
         tally.filled += 1
         tally.kinds[kind] += 1
-        if kind in _SCALARS and len(tally.distinct) < MOST_DISTINCT:
+        if kind in _SCALARS and len(tally.distinct) < MAX_DISTINCT:
             tally.distinct.add(hash((kind, str(value))))  # -1 and -2 have the same hash, but as text
 
 
@@ -110,9 +110,9 @@ def _leaves(contact: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{name}.{key}", inner.get("data") if is_list else inner
 
 
-def _count(counter: Counter[str], value: Any, most: int) -> None:
-    label = value[:_LONGEST_LABEL] if isinstance(value, str) and value else UNKNOWN
-    counter[label if label in counter or len(counter) < most else OTHERS] += 1
+def _count(counter: Counter[str], value: Any, limit: int) -> None:
+    label = value[:_MAX_LABEL_CHARACTERS] if isinstance(value, str) and value else UNKNOWN
+    counter[label if label in counter or len(counter) < limit else OTHERS] += 1
 
 
 def _day_of(moment: Any) -> int | None:
@@ -120,7 +120,7 @@ def _day_of(moment: Any) -> int | None:
     if type(moment) is not int:
         return None
     day = moment // _DAY_S
-    return day if 0 <= day <= _LATEST_DAY else None
+    return day if 0 <= day <= _MAX_DAY else None
 
 
 def _month_of(day: int) -> str:

@@ -8,7 +8,7 @@ Row: TypeAlias = dict[str, Any] | bytes
 
 
 @runtime_checkable
-class Served(Protocol):
+class SandboxBackend(Protocol):
     """Contacts in an order, and what hangs on them.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.archive.report.tally import MOST_DISTINCT, OTHERS, UNKNOWN, Tally
+from exporter.archive.report.statistics import MAX_DISTINCT, OTHERS, UNKNOWN, Statistics
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -18,12 +18,12 @@ CONTACTS = st.lists(
 )
 
 
-def counted(*contacts: dict[str, Any]) -> Tally:
+def counted(*contacts: dict[str, Any]) -> Statistics:
     """Count some contacts."""
-    tally = Tally()
+    tally = Statistics()
     for contact in contacts:
         tally.add(contact)
-    tally.finish()
+    tally.finalise()
     return tally
 
 
@@ -35,7 +35,7 @@ def test_any_json_is_counted(contacts: list[dict[str, Any]]) -> None:
         assert counts.total() == len(contacts) == tally.contacts
     for field in tally.fields.values():
         assert field.filled == field.kinds.total()
-        assert len(field.distinct) <= min(MOST_DISTINCT, field.filled)
+        assert len(field.distinct) <= min(MAX_DISTINCT, field.filled)
     for name in {name for contact in contacts for name in contact if "." not in name}:
         filled = sum(1 for contact in contacts if name in contact and is_filled(contact[name]))
         if not any(isinstance(contact.get(name), dict) for contact in contacts):
@@ -82,13 +82,13 @@ def test_fields_within_objects_and_lists() -> None:
 
 def test_memory_is_bounded() -> None:
     """However many names, values, countries and roles there are."""
-    tally = Tally()
+    tally = Statistics()
     for number in range(3_000):
         place = {"country": f"Country {number}"}
         tally.add({f"name {number}": number, "x": number, "role": f"role {number}", "location": place})
-    tally.finish()
+    tally.finalise()
     assert len(tally.fields) <= 1_001
-    assert len(tally.fields["x"].distinct) == MOST_DISTINCT
+    assert len(tally.fields["x"].distinct) == MAX_DISTINCT
     assert len(tally.countries) <= 501
     assert len(tally.roles) <= 21
     assert tally.countries[OTHERS] == 2_500
