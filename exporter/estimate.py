@@ -77,7 +77,7 @@ class Estimate:
             return None
         by_pages = self._pages_left * self.latency_s
         by_lists = (self.requests - self._pages_left) / self.expansion.concurrency * self.latency_s
-        allowed = self.intercom.calls_per_s
+        allowed = self.intercom.rate_limit.calls_per_s
         return round(max(by_pages, by_lists, self.requests / allowed if allowed else 0), 1)
 
     def bytes_of(self, output_format: Format, sample: Frame, header: Frame) -> int | None:

@@ -1,7 +1,7 @@
 """A job: one run of an export, from a workspace into a destination."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -15,21 +15,16 @@ from exporter.errors import CheckpointError, ConfigError, CursorError
 from exporter.formats.columns import CUSTOM, RAW, columns_of
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import Format
-from exporter.formats.selection_checks import missing_fields
 from exporter.layout.checkpoint import JobProgress, OutputSettings, csv_settings
-from exporter.model import Frame, Page, Summary
+from exporter.model import Summary
 from exporter.observe.events import (
     AttributeNamesUnavailable,
     Event,
-    FieldsNotFound,
-    LegacyApiVersion,
     Observer,
-    PageWritten,
     Resumed,
-    VersionMismatch,
 )
 from exporter.options import ExportOptions, ListExpansion
-from exporter.pipeline import collapse_exception_groups, run_pipeline
+from exporter.pipeline import PageWriter, collapse_exception_groups, run_pipeline
 from exporter.source.intercom import Intercom
 from exporter.source.pages import ENDPOINT, NEW_LISTING, Pages
 from exporter.source.retry import RequestStats
@@ -233,22 +228,15 @@ class Job:
 
     async def move(self, destination: Destination) -> None:
         """Move all pages that are left."""
-        began_at_s = anyio.current_time()
-
-        async def write(frame: Frame, page: Page) -> None:
-            frame = await destination.append(frame)
-            self.state.add(page, frame, anyio.current_time() - began_at_s)
-            self._notify_of(page)
-            await self._add_keys(page)
-            await destination.commit_if_due()
-
+        writer = PageWriter(self._pages, self._encoder, destination, self.state, self._keys)
         expansion, traffic = self._options.expansion, self._pages.traffic
         expand = self._intercom.expander(expansion, traffic).expand if expansion else None
         left = self._left()
         self._pages.contacts_needed = math.inf if left is None else left
         try:
             if left != 0:
-                await run_pipeline(self._pages, self._encoder, write, replace(self._options, max_contacts=left), expand)
+                options = replace(self._options, max_contacts=left)
+                await run_pipeline(self._pages, self._encoder, writer.write, options, expand)
         finally:
             await self._pages.aclose()
         if not self.state.position.written_bytes:
@@ -260,23 +248,6 @@ class Job:
         if position.reached_end:
             return 0
         return None if limit is None else max(limit - position.contacts, 0)
-
-    def _notify_of(self, page: Page) -> None:
-        """Notify the observer of a page that was written, and of what is odd about it."""
-        position = self.state.position
-        is_first = position.pages == 1 and page.records
-        if is_first and (missing := tuple(missing_fields(self._encoder.selection, self.state.found))):
-            self._notify(FieldsNotFound(missing))
-        if page.number == 1:
-            for event in _version_events(self._intercom.api_version, self._pages.traffic.version_echoed):
-                self._notify(event)
-        self._notify(PageWritten(position, page.total_count, self._intercom.window))
-
-    async def _add_keys(self, page: Page) -> None:
-        if self._keys is not None:
-            self._keys.add(page.keys)
-            if self._keys.is_full:
-                await to_thread.run_sync(self._keys.spill)
 
     async def _count_duplicates(self, destination: Destination, keys: KeyCount) -> None:
         """Count the contacts that were listed before, where that can be known.
@@ -290,11 +261,3 @@ class Job:
         elif self._encoder.selection.has_ids and destination.capabilities.reads_back:
             count = partial(keys.count_of, destination.read_back(), from_thread.check_cancelled)
             self.state.duplicates = await to_thread.run_sync(count)
-
-
-def _version_events(asked: str, echoed: str | None) -> Iterator[LegacyApiVersion | VersionMismatch]:
-    """Yield what is worth saying about the API version that was asked for, and the one that the API used."""
-    if asked.startswith("1."):
-        yield LegacyApiVersion(asked)
-    if echoed is not None and echoed != asked:
-        yield VersionMismatch(asked, echoed)

@@ -15,11 +15,17 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from exporter.archive.key_count import KeyCount
+from exporter.destination.base import Destination
 from exporter.formats.encoder import Encoder
+from exporter.formats.selection_checks import missing_fields
 from exporter.model import Frame, Page
+from exporter.observe.events import FieldsNotFound, PageWritten
 from exporter.options import ExportOptions
 from exporter.rawjson.contact_keys import page_keys
 from exporter.source.expansion import ExpandedPage
+from exporter.source.pages import Pages
+from exporter.state import JobState
 
 T = TypeVar("T")
 Append = Callable[[Frame, Page], Awaitable[None]]
@@ -95,6 +101,55 @@ async def _encoded(encoder: Encoder, page: Page, expanded: ExpandedPage | None) 
 
     frame = await to_thread.run_sync(encode) if takes_long else encode()
     return replace(frame, lists_expanded=expanded.lists, lists_missing=dict(expanded.missing)) if expanded else frame
+
+
+class PageWriter:
+    """Writes frames to a destination, and counts and reports each page that is written.
+
+    Args:
+        pages: where the pages come from.
+        encoder: what made the frames.
+        destination: takes the frames.
+        state: counts the pages.
+        keys: takes the keys of the contacts; None where they are not counted.
+    """
+
+    def __init__(
+        self, pages: Pages, encoder: Encoder, destination: Destination, state: JobState, keys: KeyCount | None
+    ) -> None:
+        self._pages = pages
+        self._selection = encoder.selection
+        self._destination = destination
+        self._state = state
+        self._keys = keys
+        self._notify = pages.traffic.observer
+        self._began_at_s = anyio.current_time()
+
+    async def write(self, frame: Frame, page: Page) -> None:
+        """Write one frame, then count its page. The state of the job never runs ahead of the destination.
+
+        Cancellation:
+            A write that has begun is finished, and then its page is counted.
+        """
+        written = await self._destination.append(frame)
+        self._state.add(page, written, anyio.current_time() - self._began_at_s)
+        self._report(page)
+        if self._keys is not None:
+            self._keys.add(page.keys)
+            if self._keys.is_full:
+                await to_thread.run_sync(self._keys.spill)
+        await self._destination.commit_if_due()
+
+    def _report(self, page: Page) -> None:
+        """Notify the observer of a page, and of fields and versions that are not as requested."""
+        position = self._state.position
+        is_first_of_export = position.pages == 1 and page.records
+        if is_first_of_export and (missing := tuple(missing_fields(self._selection, self._state.found))):
+            self._notify(FieldsNotFound(missing))
+        if page.number == 1:
+            for event in self._pages.version_events():
+                self._notify(event)
+        self._notify(PageWritten(position, page.total_count, self._pages.window))
 
 
 class _OrderGate:

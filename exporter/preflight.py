@@ -149,7 +149,7 @@ async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: 
         contacts_left=look.left,
         requests=look.requests,
         latency_s=round(look.latency_s, 3),
-        window_limit=intercom.window_limit,
+        window_limit=intercom.rate_limit.limit,
         estimated_duration_s=look.duration_s,
         estimated_bytes=look.bytes_of(output_format, sample, encoder.header),
         free_disk_bytes=output.free_bytes,

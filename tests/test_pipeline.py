@@ -126,7 +126,8 @@ async def test_the_bytes_do_not_depend_on_the_consumers(consumers: int) -> None:
 
     await run_pipeline(Source(sizes), Encoder(output_format=NDJSON_GZIP), append, ExportOptions(consumers=consumers))
     assert gzip.decompress(written) == b"".join(expected(sizes))
-    assert bytes(written) == b"".join([NDJSON_GZIP.encode(page).content async for page in Source(sizes)])
+    encode = Encoder(output_format=NDJSON_GZIP).encode
+    assert bytes(written) == b"".join([encode(page).content async for page in Source(sizes)])
 
 
 @pytest.mark.parametrize(("consumers", "queue_pages"), [(1, 1), (2, 4), (3, 1), (5, 7)])

@@ -94,7 +94,7 @@ class FileDestination(Destination):
 
     def check_free_space(self, needed: int = 0) -> None:
         """Check that a temporary file beside the output leaves the minimum of free space."""
-        self._output.check_free_space(needed)
+        self._output.free_space.check(needed)
 
     def read_back(self) -> Iterator[list[bytes]]:
         """Yield all contacts that are written, some at a time. Blocks; not of CSV."""
@@ -116,7 +116,7 @@ class FileDestination(Destination):
                 await self._rotate()
             if frame.contacts and self._output.at_file_start:
                 frame = prepend_header(self._header, frame)
-            await self._run_in_thread(lambda: self._output.append(frame))
+            await self._run_in_thread(partial(self._output.append, frame))
             self._uncommitted_bytes += len(frame.content)
             self._dirty.set()
         # Another task gets the turn only after the caller has counted the frame: nothing is awaited until then.
@@ -177,7 +177,7 @@ class FileDestination(Destination):
     async def _commit_with(self, work: Callable[[JobProgress], None]) -> None:
         """Commit, and notify the observer."""
         figures = self.state.progress()  # here, and not in the thread: requests continue in the meantime
-        await self._run_in_thread(lambda: work(figures))
+        await self._run_in_thread(partial(work, figures))
         await self._after_commit(figures)
 
     async def _after_commit(self, figures: JobProgress) -> None:

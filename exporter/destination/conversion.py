@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from exporter.destination.free_space import FreeSpace
 from exporter.destination.part import Part
 from exporter.errors import SinkError
 from exporter.formats.facts import GZIP_SUFFIX
@@ -47,7 +48,7 @@ class Conversion:
         expected: the journal's figures.
         path: what the file is called meanwhile.
         make: begins to write it.
-        check_free_space: called before each write with its bytes; may refuse it.
+        free_space: checked before each write; None for no check.
 
     Attributes:
         made: the figures of the file, once it is on disk.
@@ -59,14 +60,14 @@ class Conversion:
         expected: FileSummary,
         path: Path,
         open_writer: OpenWriter,
-        check_free_space: Callable[[int], None] = lambda _: None,
+        free_space: FreeSpace | None = None,
     ) -> None:
         self.result: FileSummary | None = None
         self._journal = journal
         self._expected = expected
         self._path = path
         self._open_writer = open_writer
-        self._check_free_space = check_free_space
+        self._free_space = free_space
 
     def run_stepwise(self) -> Generator[None]:
         """Do it, a piece of work at each step.
@@ -78,7 +79,7 @@ class Conversion:
         Durability:
             The file is on disk, under its name for the meantime, when this ends.
         """
-        part = Part(open_private(self._path), self._path, self._check_free_space)
+        part = Part(open_private(self._path), self._path, self._free_space)
         file = io.BufferedWriter(part, _BUFFER_BYTES)
         try:
             part.make_empty()

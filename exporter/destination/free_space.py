@@ -11,25 +11,43 @@ class NoSpaceError(SinkError):
     """The next write would leave less free space than the minimum."""
 
 
-def check_free_space(folder: Path, minimum: int, needed: int = 0) -> None:
-    """Check that the disk of a folder keeps a minimum of free space.
+class FreeSpace:
+    """The minimum of free space that an output leaves on its disk.
 
     Args:
-        folder: where something is written.
-        minimum: bytes that are to stay free; 0 for no check.
-        needed: bytes that are about to be written.
+        folder: the folder of the output; it may not exist yet.
+        minimum: bytes that stay free; 0 for no check.
 
-    Raises:
-        NoSpaceError: it would keep less.
+    Attributes:
+        reserved_bytes: bytes that a write leaves for files that follow it, besides the minimum.
     """
-    if not minimum or (free := free_bytes(folder)) is None or free - needed >= minimum:
-        return
-    after = f" and writing {needed:,} more would leave" if free >= minimum else ""
-    raise NoSpaceError(
-        f"{free:,} bytes are free in {str(folder)!r},{after} less than the minimum of {minimum:,}: "
-        "free disk space, then run the same command again",
-        path=folder,
-    )
+
+    def __init__(self, folder: Path, minimum: int) -> None:
+        self._folder = folder
+        self._minimum = minimum
+        self.reserved_bytes = 0
+
+    def check(self, needed: int = 0) -> None:
+        """Check that the disk has enough free space.
+
+        Args:
+            needed: bytes that are about to be written.
+
+        Raises:
+            NoSpaceError: less than the minimum would stay free.
+        """
+        if not self._minimum:
+            return
+        folder = self._folder if self._folder.exists() else self._folder.parent
+        needed += self.reserved_bytes if needed else 0
+        if (free := free_bytes(folder)) is None or free - needed >= self._minimum:
+            return
+        after = f" and writing {needed:,} more would leave" if free >= self._minimum else ""
+        raise NoSpaceError(
+            f"{free:,} bytes are free in {str(folder)!r},{after} less than the minimum of {self._minimum:,}: "
+            "free disk space, then run the same command again",
+            path=folder,
+        )
 
 
 def free_bytes(folder: Path) -> int | None:

@@ -21,7 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from exporter.destination.conversion import Conversion, OpenWriter
-from exporter.destination.free_space import check_free_space
+from exporter.destination.free_space import FreeSpace
 from exporter.destination.lock import check_unlocked, lock_output, open_locked, release
 from exporter.destination.part import Part, cannot_resume, check_length
 from exporter.destination.preconditions import find_existing, make_folder
@@ -50,6 +50,7 @@ class Output:
         paths: its names.
         settings: what decides its bytes.
         options: how it is begun, and when it stops.
+        free_space: the minimum that it leaves on the disk.
         finished: the summary of the finished export that was found, else None.
         resumed: the checkpoint that is resumed, None for a new export.
         part: the part that is written, None before its first frame.
@@ -64,9 +65,10 @@ class Output:
         self.open_writer: OpenWriter | None = None
         self.paths = paths
         self.options = options
+        self.free_space = FreeSpace(paths.folder, options.min_free_bytes)
+        self.free_space.reserved_bytes = _SMALL_FILES_BYTES
         self._files: tuple[FileSummary, ...] = ()
         self._locks: list[int] = []
-        self._checkpoint_bytes = 0
         self._empty_part: Path | None = None  # that this run has made, before its first checkpoint
 
     def open(self) -> Generator[None]:
@@ -81,7 +83,7 @@ class Output:
         if isinstance(found, Summary):
             self.finished = found
             return
-        self.check_free_space()
+        self.free_space.check()
         make_folder(self.paths)
         sync_folder(self.paths.folder)  # whoever changed a name here may have died before that
         self._acquire(found)
@@ -172,7 +174,7 @@ class Output:
 
     def _open_part(self, path: Path) -> Part:
         try:
-            return Part(open_private(path, create=False), path, self.check_free_space)
+            return Part(open_private(path, create=False), path, self.free_space)
         except FileNotFoundError:
             raise cannot_resume(path, "is missing") from None
 
@@ -180,7 +182,7 @@ class Output:
         """Give the part that is written to; begin it if need be."""
         if self.part is None:
             path = self.paths.part(len(self._files) + 1)
-            self.part = Part(open_private(path), path, self.check_free_space)
+            self.part = Part(open_private(path), path, self.free_space)
             self.part.make_empty()
             sync_folder(self.paths.folder)  # a checkpoint never speaks of a name that could still be lost
         return self.part
@@ -227,7 +229,7 @@ class Output:
         if self.open_writer:
             self._save(figures, finished)
             conversion = Conversion(
-                self.paths.part(number), finished, self.paths.staging(number), self.open_writer, self.check_free_space
+                self.paths.part(number), finished, self.paths.staging(number), self.open_writer, self.free_space
             )
             with closing(conversion.run_stepwise()) as steps:  # whatever ends this ends it too, at once
                 yield from steps
@@ -268,24 +270,13 @@ class Output:
 
     def _save(self, figures: JobProgress, part: FileSummary | None) -> None:
         checkpoint = Checkpoint(settings=self.settings, figures=figures, files=self._files, part=part)
-        self._checkpoint_bytes = save_checkpoint(self.paths.checkpoint, checkpoint)
+        checkpoint_bytes = save_checkpoint(self.paths.checkpoint, checkpoint)
+        self.free_space.reserved_bytes = 2 * checkpoint_bytes + _SMALL_FILES_BYTES  # the next one, and a manifest
         self._empty_part = None
 
     def _publish(self, number: int) -> None:
         """Give a part that the checkpoint calls finished its name."""
         publish(self.paths, number, overwrite=self.options.overwrite)
-
-    def check_free_space(self, needed: int = 0) -> None:
-        """Refuse a write that takes what is to be left, checkpoint and manifest included.
-
-        Raises:
-            NoSpaceError: it would.
-        """
-        if self.options.min_free_bytes:
-            folder = self.paths.folder
-            reserve = 2 * self._checkpoint_bytes + _SMALL_FILES_BYTES if needed else 0
-            folder = folder if folder.exists() else folder.parent
-            check_free_space(folder, self.options.min_free_bytes, needed + reserve)
 
     def close(self) -> None:
         """Close everything, the lock last; a start that failed leaves no empty part."""

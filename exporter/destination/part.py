@@ -3,10 +3,11 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from exporter.destination.free_space import FreeSpace
 from exporter.errors import CheckpointError, SinkError
 from exporter.layout.atomic import sync, write_all
 from exporter.model import FileSummary, Frame
@@ -22,13 +23,13 @@ class Part(io.FileIO):
         descriptor: of the file, open for reading and writing, empty or to be
             checked by `resume`; closed with this object.
         path: its name meanwhile.
-        check_free_space: called before each write with its bytes; may refuse it.
+        free_space: checked before each write; None for no check.
     """
 
-    def __init__(self, descriptor: int, path: Path, check_free_space: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, descriptor: int, path: Path, free_space: FreeSpace | None = None) -> None:
         super().__init__(descriptor, "rb+")
         self.path = path
-        self._check_free_space = check_free_space
+        self._free_space = free_space
         self._sha256 = hashlib.sha256()
         self._contacts = self._bytes = self._uncompressed_bytes = 0
 
@@ -58,7 +59,8 @@ class Part(io.FileIO):
 
     def write(self, content: Any) -> int:
         """Write all of it at the end."""
-        self._check_free_space(len(content))
+        if self._free_space:
+            self._free_space.check(len(content))
         write_all(self.fileno(), content)
         self._sha256.update(content)
         return len(content)

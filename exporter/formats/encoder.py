@@ -3,12 +3,13 @@
 import io
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.errors import ConfigError
-from exporter.formats.csv import CsvEncoder
+from exporter.errors import ConfigError, ContractError
+from exporter.formats.csv import BYTE_ORDER_MARK, CsvEncoder
 from exporter.formats.drift import DriftDetector
+from exporter.formats.ndjson import lines
 from exporter.formats.registry import NDJSON, Format
 from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.formats.strict_readers import NO_CHECK, Strictness
@@ -59,12 +60,13 @@ class Encoder:
     @property
     def header(self) -> Frame:
         """What stands at the beginning of each file: nothing, or a table's header."""
-        return self.output_format.header(self._rows, bom=self.csv_bom)
+        plain = (BYTE_ORDER_MARK if self.csv_bom else b"") + self._rows.header if self._rows else b""
+        return Frame(self._compressed(plain) if plain else plain, 0, len(plain))
 
     @property
     def empty_file(self) -> Frame:
         """No contact at all, as a valid file: of a table its header."""
-        return self.output_format.empty(self._rows, bom=self.csv_bom)
+        return self.header if self._rows else Frame(self._compressed(b""), 0, 0)
 
     @property
     def converter(self) -> Make | None:
@@ -87,12 +89,37 @@ class Encoder:
         Raises:
             ContractError: a contact is nested too deeply, or there are too many.
         """
-        written = page if records is None else replace(page, records=tuple(records))
-        frame = self.output_format.encode(written, self.selection, self._rows, self.strictness(page))
-        if self.checks(page):
-            drift = Counter(frame.schema_drift) + self._drift.check(page.records)
-            frame = replace(frame, schema_checked=len(page.records), schema_drift=drift)
-        return frame
+        matched, drift, strictness = set[str](), Counter[tuple[str, str]](), self.strictness(page)
+        plain = self._plain(page.records if records is None else records, matched, drift, strictness)
+        checks = self.checks(page)
+        return Frame(
+            self._compressed(plain) if plain else plain,
+            len(page.records),
+            len(plain),
+            frozenset(matched),
+            schema_checked=len(page.records) if checks else 0,
+            schema_drift=drift + self._drift.check(page.records) if checks else drift,
+            corrections=strictness.corrections,
+            irregular=strictness.irregular,
+        )
+
+    def _plain(
+        self, records: Sequence[bytes], matched: set[str], drift: Counter[tuple[str, str]], strictness: Strictness
+    ) -> bytes:
+        """Return contacts as lines, uncompressed. Add the paths that matched, and columns that are missing."""
+        try:
+            if self.selection:
+                records = [self.selection.apply(record, matched) for record in records]
+            records = strictness.of(records) if strictness else records
+            return self._rows.encode(records, drift) if self._rows else lines(records)
+        except (ValueError, RecursionError):  # they are JSON, so it is the only thing that can be wrong
+            raise ContractError(
+                "a contact is nested too deeply to be taken apart: NDJSON without a choice of fields can hold it"
+            ) from None
+
+    def _compressed(self, plain: bytes) -> bytes:
+        compress = self.output_format.compress
+        return compress(plain) if compress else plain
 
     def checks(self, page: Page) -> bool:
         """Return whether a page's contacts are compared with the schema.

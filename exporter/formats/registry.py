@@ -1,21 +1,15 @@
-"""Output formats as data: what each is called, and how a page becomes bytes of it."""
+"""Output formats as data: what each is called, and what makes bytes of it. An `Encoder` uses one."""
 
 import io
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Self
 
 from exporter.compression import gzip_member, zstd_frame
-from exporter.errors import ConfigError, ContractError
+from exporter.errors import ConfigError
 from exporter.extras import arrow, zstd
-from exporter.formats.csv import BYTE_ORDER_MARK, CsvEncoder
 from exporter.formats.facts import BY_NAME, SUFFIXES, FormatFacts, facts_of_file
-from exporter.formats.ndjson import lines
-from exporter.formats.selection import EVERY_FIELD, FieldSelection
-from exporter.formats.strict_readers import NO_CHECK, Strictness
-from exporter.model import Frame, Page
 from exporter.validation import check_kinds
 
 
@@ -54,55 +48,6 @@ class Format:
         if self.requires:
             self.requires()
         return self
-
-    def encode(
-        self,
-        page: Page,
-        selection: FieldSelection = EVERY_FIELD,
-        rows: CsvEncoder | None = None,
-        strictness: Strictness = NO_CHECK,
-    ) -> Frame:
-        """Encode one page, each contact in its shape. A page without contacts gives an empty frame.
-
-        Args:
-            page: the contacts.
-            selection: what is written of each.
-            rows: makes them the rows of a table.
-            strictness: normalizes what is written, or counts what strict readers refuse.
-
-        Raises:
-            ContractError: a contact is nested too deeply, or there are too many.
-        """
-        found, lacking = set[str](), Counter[tuple[str, str]]()
-        try:
-            records: Sequence[bytes] = (
-                [selection.apply(record, found) for record in page.records] if selection else page.records
-            )
-            records = strictness.of(records) if strictness else records
-            plain = rows.encode(records, lacking) if rows else lines(records)
-        except (ValueError, RecursionError):  # they are JSON, so it is the only thing that can be wrong
-            raise ContractError(
-                "a contact is nested too deeply to be taken apart: NDJSON without a choice of fields can hold it"
-            ) from None
-        content = self.compress(plain) if self.compress and plain else plain
-        return Frame(
-            content,
-            len(page.records),
-            len(plain),
-            frozenset(found),
-            schema_drift=lacking,
-            corrections=strictness.corrections,
-            irregular=strictness.irregular,
-        )
-
-    def header(self, rows: CsvEncoder | None = None, *, bom: bool = False) -> Frame:
-        """Encode what stands at the beginning of each file: nothing, or a table's header."""
-        plain = (BYTE_ORDER_MARK if bom else b"") + rows.header if rows else b""
-        return Frame(self.compress(plain) if self.compress and plain else plain, 0, len(plain))
-
-    def empty(self, rows: CsvEncoder | None = None, *, bom: bool = False) -> Frame:
-        """Encode no contact at all, into a file that is valid all the same: of a table its header."""
-        return self.header(rows, bom=bom) if rows else Frame(self.compress(b"") if self.compress else b"", 0, 0)
 
 
 def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:

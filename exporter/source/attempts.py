@@ -4,12 +4,12 @@
 
     async for attempt in client.attempts(traffic):
         with attempt:
-            return parse(await attempt.get("/contacts", query))
+            return parse(await client.get("/contacts", query, attempt))
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import stamina
 
@@ -18,36 +18,25 @@ from exporter.source.retry import RequestStats, RetryState, Transient
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from contextlib import AbstractContextManager
 
     from exporter.source.session import Response
 
 
-class Sender(Protocol):
-    """What sends requests."""
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a response said besides its body.
 
-    async def send(
-        self,
-        path: str,
-        query: Mapping[str, str],
-        traffic: RequestStats,
-        start: "Callable[[], float]",
-        limit_s: float | None = None,
-    ) -> "Response":
-        """Send a request and read its response."""
+    Attributes:
+        status: HTTP status.
+        request_id: the API's id of the request, safe to print; None if it gave none.
+        api_version: the version that the API has answered in, safe to print; None if it named none.
+    """
 
-    async def wait_for(self, sent: "asyncio.Task[Response]") -> "Response":
-        """Wait for the response of a request that was sent already."""
-
-    def body_of(self, response: "Response", path: str) -> bytes:
-        """Return the body of a success, inflated."""
-
-    def request_id(self, response: "Response") -> str | None:
-        """Return the API's id of a request."""
-
-    def record_version(self, response: "Response", traffic: RequestStats) -> None:
-        """Record in which version the API has answered."""
+    status: int
+    request_id: str | None
+    api_version: str | None
 
 
 class Attempts:
@@ -58,20 +47,16 @@ class Attempts:
     other exception leaves at once.
 
     Args:
-        sender: sends the requests.
-        trial: decides whether there is another attempt, and when.
+        state: decides whether there is another attempt, and when.
         traffic: counts what they cost.
         sent: the first attempt, where it was sent ahead.
 
     Attributes:
-        sender, trial, traffic: as given.
+        state, traffic: as given.
         failed: how the first attempt failed, until the next one is due.
     """
 
-    def __init__(
-        self, sender: Sender, state: RetryState, traffic: RequestStats, sent: "asyncio.Task[Response] | None" = None
-    ) -> None:
-        self.sender = sender
+    def __init__(self, state: RetryState, traffic: RequestStats, sent: "asyncio.Task[Response] | None" = None) -> None:
         self.state = state
         self.traffic = traffic
         self._sent = sent
@@ -107,7 +92,8 @@ class Attempt:
     """One attempt, as a context manager.
 
     Attributes:
-        is_sent: whether its request was sent ahead: then `get` only waits for the response.
+        sent: its request, where that was sent ahead.
+        received: set by whoever reads its response; None until then.
     """
 
     def __init__(
@@ -118,38 +104,28 @@ class Attempt:
         inner: "AbstractContextManager[object] | None" = None,
     ) -> None:
         self._attempts = attempts
-        self._sent = sent
         self._inner = inner
-        self._response: Response | None = None
-        self.is_sent = sent is not None
+        self.sent = sent
+        self.received: Received | None = None
+
+    @property
+    def traffic(self) -> RequestStats:
+        """What the requests have cost so far."""
+        return self._attempts.traffic
 
     @property
     def halved(self) -> int:
         """How many times a page is to be halved for this attempt, after the failures so far."""
         return self._attempts.state.halved
 
-    async def get(self, path: str, query: Mapping[str, str]) -> bytes:
-        """Send the request, and return the body of its response, inflated.
+    @property
+    def limit_s(self) -> float | None:
+        """Seconds that the request may take; None for the time-out of all requests."""
+        return self._attempts.state.limit_s
 
-        Args:
-            path: below the base URL.
-            query: its parameters; ignored where the request was sent ahead.
-
-        Raises:
-            Transient: it failed in a way that may pass: it is tried again.
-            SourceError: it failed permanently.
-
-        Cancellation:
-            Ends the request at once; nothing is kept.
-        """
-        if self._sent is not None:
-            self._response = await self._attempts.sender.wait_for(self._sent)
-        else:
-            limit_s = self._attempts.state.limit_s
-            self._response = await self._attempts.sender.send(
-                path, query, self._attempts.traffic, self._attempts.state.start_attempt, limit_s
-            )
-        return self._attempts.sender.body_of(self._response, path)
+    def start(self) -> float:
+        """Record that the request leaves now. Return the time."""
+        return self._attempts.state.start_attempt()
 
     def __enter__(self) -> Self:
         if self._inner is not None:
@@ -159,15 +135,14 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        response, self._response = self._response, None
-        if error is None and response is not None:
-            self._attempts.sender.record_version(response, self._attempts.traffic)
-        if isinstance(error, MalformedBody) and response is not None:  # a truncated response shows nowhere else
-            broken, request_id = error, self._attempts.sender.request_id(response)
-            error = Transient(
-                broken.cause, broken.detail(response.status), status=response.status, request_id=request_id
-            )
-            error.__cause__ = broken
+        received, self.received = self.received, None
+        if error is None and received is not None:
+            self.traffic.version_echoed = received.api_version
+        if isinstance(error, MalformedBody) and received is not None:  # a truncated response shows nowhere else
+            malformed = error
+            detail = malformed.detail(received.status)
+            error = Transient(malformed.cause, detail, status=received.status, request_id=received.request_id)
+            error.__cause__ = malformed
         if isinstance(error, Transient) and self._inner is None:
             self._attempts.failed = error
             return True

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from ssl import SSLContext
 from typing import TypeVar
 
@@ -15,12 +16,12 @@ from yarl import URL
 
 from exporter.errors import ConfigError, ContractError, SourceError
 from exporter.observe.events import RateLimited, RequestFinished
-from exporter.source.attempts import Attempts
+from exporter.source.attempts import Attempt, Attempts, Received
 from exporter.source.base_url import encode_query, path_template
 from exporter.source.body import MAX_MESSAGE_BYTES, inflate, without_byte_order_mark
 from exporter.source.connection_errors import Route, proxy_refusal, speaks_tls
 from exporter.source.envelope import MalformedBody
-from exporter.source.rate_limit import RateLimiter, parse_rate_limit
+from exporter.source.rate_limit import RateLimiter
 from exporter.source.redaction import Redaction
 from exporter.source.responses import RequestContext, error_from_response
 from exporter.source.retry import RequestStats, RetryPolicy, RetryState, Transient
@@ -48,10 +49,10 @@ class Client:
         token: the access token.
         api_version: sent as ``Intercom-Version``.
         retry_policy: time-outs and retries.
-        window: the rate-limit window that all requests share.
+        rate_limiter: the rate-limit window that all requests share.
 
     Attributes:
-        base_url, window: as given.
+        base_url, api_version, rate_limiter: as given.
         redaction: makes what the API says fit for messages, without the token.
         check_open: raises a `ConfigError` outside the block, and in another event loop than its own.
     """
@@ -61,7 +62,7 @@ class Client:
     ) -> None:
         self.base_url = base_url
         self._token, self.redaction = token, Redaction(token)
-        self._api_version = api_version
+        self.api_version = api_version
         self._retry_policy = retry_policy
         self.rate_limiter = rate_limiter
         self._clock: Callable[[], float] = time.monotonic  # until it is open
@@ -85,7 +86,8 @@ class Client:
         with self._home.entering():
             self._clock = asyncio.get_running_loop().time  # which a host may run at another pace
             route, authorities = await anyio.to_thread.run_sync(self._detect_proxy)
-            self._connection = Connection(self._token, self._api_version, self._retry_policy, route, authorities)
+            headers = {"Authorization": f"Bearer {self._token}", "Intercom-Version": self.api_version}
+            self._connection = Connection(headers, self._retry_policy, route, authorities, self.rate_limiter)
 
     def _detect_proxy(self) -> tuple[Route, SSLContext | bool]:
         """Do what would block later, in the midst of requests."""
@@ -128,7 +130,7 @@ class Client:
         """
         self.check_open()
         retry_policy = self._retry_policy.for_minor if minor else self._retry_policy
-        return Attempts(self, RetryState(retry_policy, traffic, self._clock), traffic, sent)
+        return Attempts(RetryState(retry_policy, traffic, self._clock), traffic, sent)
 
     async def fetch(
         self,
@@ -156,8 +158,33 @@ class Client:
         """
         async for attempt in self.attempts(traffic, minor=minor):
             with attempt:
-                return parse(await attempt.get(path, query))
+                return parse(await self.get(path, query, attempt))
         raise AssertionError("attempts end with a result or an error")
+
+    async def get(self, path: str, query: Mapping[str, str], attempt: Attempt) -> bytes:
+        """Make one attempt at a request, and return the body of its response, inflated.
+
+        Args:
+            path: below the base URL.
+            query: the parameters; ignored where the request was sent ahead.
+            attempt: decides when, and learns what the response said.
+
+        Raises:
+            Transient: it failed in a way that may pass: there may be another attempt.
+            SourceError: it failed permanently.
+            MalformedBody: the body cannot be inflated.
+
+        Cancellation:
+            Ends the request at once; nothing is kept.
+        """
+        if attempt.sent is not None:
+            response = await self._wait_for(attempt.sent)
+        else:
+            response = await self.send(path, query, attempt.traffic, attempt.start, attempt.limit_s)
+        attempt.received = Received(response.status, response.request_id, self._version_of(response))
+        if response.status not in _PAGES:
+            raise self._error_of(response, path)
+        return without_byte_order_mark(inflate(response.body, response.encoding))
 
     async def send(
         self,
@@ -187,58 +214,28 @@ class Client:
         sent_at = start()
         traffic.requests += 1
         try:
-            response = await self._exchange(self._connection, url, sent_at, limit_s)
+            response = await self._connection.exchange(url, limit_s)
         except (Transient, SourceError) as failure:
             cause = _cause_of(failure)
             took_s = round(self._clock() - sent_at, 4)
             traffic.observer(RequestFinished("GET", path_template(path), None, cause, took_s, 0, None))
             raise
-        request_id = self.request_id(response)
-        took_s = round(self._clock() - sent_at, 4)
-        traffic.observer(
-            RequestFinished("GET", path_template(path), response.status, None, took_s, len(response.body), request_id)
-        )
-        return response
-
-    async def _exchange(self, connection: Connection, url: URL, sent_at: float, limit_s: float | None) -> Response:
-        """Send a request and read its answer, and tell the window of both."""
-        received_at = sent_at
-        announced = None
-
-        def on_head(headers: Mapping[str, str]) -> None:
-            nonlocal received_at, announced
-            received_at = self._clock()
-            announced = parse_rate_limit(headers)
-
-        self.rate_limiter.on_request()
-        try:
-            return await connection.exchange(url, on_head, limit_s)
         finally:
-            self.rate_limiter.on_response(announced, received_at)
             if self._first_response is not None:
                 self._first_response.set()
+        status, request_id = response.status, self.redaction.printable(response.headers.get("X-Request-Id", "")) or None
+        took_s = round(self._clock() - sent_at, 4)
+        traffic.observer(
+            RequestFinished("GET", path_template(path), status, None, took_s, len(response.body), request_id)
+        )
+        return replace(response, request_id=request_id)
 
-    def request_id(self, response: Response) -> str | None:
-        """Return the API's id of a request, safe to print; None where it gave none."""
-        return self.redaction.printable(response.headers.get("X-Request-Id", "")) or None
+    def _version_of(self, response: Response) -> str | None:
+        """Return the API version that a response names, safe to print; None if it names none."""
+        version = response.headers.get("Intercom-Version", "")
+        return version if version == self.api_version else self.redaction.printable(version) or None
 
-    def body_of(self, response: Response, path: str) -> bytes:
-        """Return the body of a success, inflated.
-
-        Raises:
-            Transient, SourceError: it is no success.
-            MalformedBody: it cannot be inflated.
-        """
-        if response.status not in _PAGES:
-            raise self._error_of(response, path)
-        return without_byte_order_mark(inflate(response.body, response.encoding))
-
-    def record_version(self, response: Response, traffic: RequestStats) -> None:
-        """Record in which version the API has answered."""
-        echoed = response.headers.get("Intercom-Version", "")
-        traffic.version_echoed = echoed if echoed == self._api_version else self.redaction.printable(echoed) or None
-
-    async def wait_for(self, sent: "asyncio.Task[Response]") -> Response:
+    async def _wait_for(self, sent: "asyncio.Task[Response]") -> Response:
         """Wait for a request that was sent ahead. A task's own `await` could not tell whose cancellation it sees."""
         try:
             await asyncio.wait((sent,))

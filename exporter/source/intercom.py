@@ -194,19 +194,9 @@ class Intercom(AsyncBlock):
         return Expander(self._client, expansion, traffic)
 
     @property
-    def window_limit(self) -> int | None:
-        """Calls that the API allows in a window of ten seconds, all its users together; None until it says so."""
-        return self._client.rate_limiter.limit
-
-    @property
-    def window(self) -> tuple[int, int] | None:
-        """Calls that are left in the API's rate-limit window, and of how many; None until it says so."""
-        return self._client.rate_limiter.remaining
-
-    @property
-    def calls_per_s(self) -> float | None:
-        """Calls a second that it allows us, what is left to others taken off; None until it says so."""
-        return self._client.rate_limiter.calls_per_s
+    def rate_limit(self) -> RateLimiter:
+        """The rate limit as far as the API has reported it, and how much of it these requests may use."""
+        return self._client.rate_limiter
 
     async def workspace(self, traffic: RequestStats) -> WorkspaceName | None:
         """Ask what the workspace is called; None where the token may not.

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl
@@ -10,7 +11,7 @@ from anyio import CancelScope
 
 from exporter.errors import ApiError, CursorError
 from exporter.model import Page
-from exporter.observe.events import Observer, null_observer
+from exporter.observe.events import LegacyApiVersion, Observer, VersionMismatch, null_observer
 from exporter.observe.logging import logged
 from exporter.rawjson.contact_keys import content_keys, page_keys
 from exporter.source.client import Client
@@ -139,6 +140,19 @@ class Pages(AsyncItems):
         resume = self._guard.token()
         return Page(self._number, envelope.records, cursor, counted, plain=plain, keys=keys, resume=resume)
 
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Calls that are left in the API's rate-limit window, and of how many; None until the API reports them."""
+        return self._client.rate_limiter.remaining
+
+    def version_events(self) -> Iterator[LegacyApiVersion | VersionMismatch]:
+        """Yield what the caller should know about the requested API version, and the one that the API used."""
+        requested, reported = self._client.api_version, self.traffic.version_echoed
+        if requested.startswith("1."):
+            yield LegacyApiVersion(requested)
+        if reported is not None and reported != requested:
+            yield VersionMismatch(requested, reported)
+
     async def _fetch(self) -> Envelope:
         prefetched, self._prefetched = self._prefetched, None
         if prefetched is not None:
@@ -146,8 +160,8 @@ class Pages(AsyncItems):
         try:
             async for attempt in self._client.attempts(self.traffic, prefetched.request if prefetched else None):
                 with attempt:
-                    query = {} if attempt.is_sent else self._query(attempt.halved)
-                    body = await attempt.get(ENDPOINT, query)
+                    query = {} if attempt.sent else self._query(attempt.halved)
+                    body = await self._client.get(ENDPOINT, query, attempt)
                     await self._prefetch(body)
                     return self._read(body)
         except ApiError as refusal:

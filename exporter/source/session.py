@@ -6,7 +6,7 @@ would send what is a session's default to a proxy as well, in clear text.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from exporter.source.certificates import trusted_authorities
 from exporter.source.connection_errors import ProxyError, Route, failure_of, may_speak_tls, speaks_tls
 from exporter.source.http_parser import ResponseReader
 from exporter.source.proxy import parse_proxy, proxy_for
+from exporter.source.rate_limit import RateLimiter, parse_rate_limit
 from exporter.source.retry import RetryPolicy, Transient
 
 _AGENT = {"User-Agent": "intercom-exporter"}
@@ -38,6 +39,7 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     encoding: str = field(default="", repr=False)
+    request_id: str | None = None
 
 
 def detect_proxy(base_url: str) -> tuple[Route, ssl.SSLContext | bool]:
@@ -58,25 +60,31 @@ class Connection:
     """An authenticated session with one API; it belongs to the running event loop.
 
     Args:
-        token: the access token.
-        api_version: sent as ``Intercom-Version``.
+        headers: sent to the API with each request, and to nobody else.
         retry_policy: time-outs.
         route: the way to the API.
         authorities: to trust, True for the system's.
+        rate_limiter: counts each request, and reads the limits that its response names.
     """
 
     def __init__(
-        self, token: str, api_version: str, retry_policy: RetryPolicy, route: Route, authorities: ssl.SSLContext | bool
+        self,
+        headers: Mapping[str, str],
+        retry_policy: RetryPolicy,
+        route: Route,
+        authorities: ssl.SSLContext | bool,
+        rate_limiter: RateLimiter,
     ) -> None:
         self.route = route
         self._retry_policy = retry_policy
+        self._rate_limiter = rate_limiter
+        self._clock = asyncio.get_running_loop().time
         self._tried_tls = False
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
-            "Authorization": f"Bearer {token}",
-            "Intercom-Version": api_version,
             **_AGENT,
+            **headers,
         }
         self._proxy_headers = dict(_AGENT)
         if route.proxy and route.proxy.authorization:
@@ -96,20 +104,19 @@ class Connection:
         """Close the connections; requests under way fail."""
         await self._session.close()
 
-    async def exchange(
-        self, url: URL, on_head: Callable[[Mapping[str, str]], None], limit_s: float | None = None
-    ) -> Response:
-        """Send a request and read its answer.
+    async def exchange(self, url: URL, limit_s: float | None = None) -> Response:
+        """Send a request and read its response.
 
         Args:
             url: below the base URL.
-            on_head: called with the headers once they are there.
             limit_s: seconds that it may take, if that is less than usual.
 
         Raises:
             Transient, SourceError: it failed on its way.
         """
         proxy, doubtful = self.route.proxy, False
+        limits, head_at_s = None, self._clock()
+        self._rate_limiter.on_request()
         try:
             async with self._session.get(
                 url,
@@ -120,7 +127,7 @@ class Connection:
                 proxy_headers=self._proxy_headers if proxy else None,
             ) as received:
                 self.route.worked = True
-                on_head(received.headers)
+                limits, head_at_s = parse_rate_limit(received.headers), self._clock()
                 read = read_body if received.status in _SUCCESSES else _read_message
                 encoding = ", ".join(received.headers.getall("Content-Encoding", ()))
                 return Response(received.status, received.headers, await read(received.content), encoding)
@@ -129,6 +136,8 @@ class Connection:
         except (aiohttp.ClientError, OSError) as exc:
             failure = failure_of(exc, self.route)
             doubtful = may_speak_tls(exc, self.route)
+        finally:
+            self._rate_limiter.on_response(limits, head_at_s)
         if doubtful and await self._finds_tls(url):
             failure = speaks_tls(self.route)
         # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.

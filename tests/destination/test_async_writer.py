@@ -20,7 +20,7 @@ import pytest
 from exporter import Committed, Event, SinkError
 from exporter.destination import part as part_module
 from exporter.destination.async_writer import COMMIT_BYTES
-from exporter.destination.free_space import NoSpaceError
+from exporter.destination.free_space import FreeSpace, NoSpaceError
 from exporter.destination.local import Output
 from exporter.destination.lock import open_locked
 from exporter.layout.atomic import write_all
@@ -152,13 +152,13 @@ async def test_room_is_looked_at_also_where_parts_fill_up_quickly(
     """A disk that is filled by many small parts is left with the room that was asked for."""
     checks = 0
 
-    def check(_output: Output, needed: int = 0) -> None:
+    def check(_free_space: FreeSpace, needed: int = 0) -> None:
         nonlocal checks
         checks += needed > 0
         if checks > 5:
             raise NoSpaceError("too little room")
 
-    monkeypatch.setattr(Output, "check_free_space", check)
+    monkeypatch.setattr(FreeSpace, "check", check)
     with pytest.raises(SinkError, match="too little room"):
         async with sinking(parts, clock=lambda: 0.0) as sink:
             for _ in range(10):
