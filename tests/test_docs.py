@@ -16,7 +16,8 @@ import pytest
 import exporter
 
 ROOT = Path(exporter.__file__).parent.parent
-PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md", "docs/library.md")}
+NAMES = ("README.md", "docs/guide.md", "docs/library.md", "docs/recipes.md")
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 Serve = Callable[..., AbstractContextManager[Any]]
 
 
@@ -59,6 +60,7 @@ pid=$COPROC_PID
 read -r address <&"${{COPROC[0]}}" && kill -TERM $pid && wait $pid && echo "$address"
 """,
     "aws": "cat > uploaded\n",
+    "psql": "test -s contacts.csv\n",
     "jq": "exec {python} -c 'import json, sys; [print(json.loads(line)[\"email\"]) for line in sys.stdin]'\n",
     "pass": 'test "$1 $2" = "show intercom" && echo "$INTERCOM_TOKEN_OF_TEST"\n',
     "keyring": 'exec {python} -m keyring "$@"\n',
