@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Unpack
 
 import anyio.to_thread
 
@@ -11,43 +12,25 @@ from exporter.destination.stdout import StdoutDestination
 from exporter.errors import ConfigError
 from exporter.formats.facts import PARTS_FORMAT
 from exporter.formats.registry import Format, format_for_name, format_for_stream, format_for_suffix
-from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.job import Job, encoder_of, settings_of
 from exporter.layout.paths import OutputPaths, is_folder_output
 from exporter.model import Summary
 from exporter.observe.events import Observer, null_observer
 from exporter.observe.logging import logged
-from exporter.options import NO_EXPANSION, ExportOptions, ListExpansion
+from exporter.options import ExportKeywords, ExportOptions
 from exporter.pipeline import run_in_task
-from exporter.rawjson.normalization import Records
 from exporter.source.intercom import Intercom, check_open
 from exporter.validation import check_path
 
 _STDOUT = "-"
 
 
-async def export(  # noqa: PLR0913 - a contract; each is one independent setting
+async def export(
     intercom: Intercom,
     path: str | os.PathLike[str],
     *,
-    consumers: int = 2,
-    queue_pages: int = 4,
-    max_contacts: int | None = None,
-    overwrite: bool = False,
-    restart: bool = False,
-    compression: str | None = None,
-    file_format: str | None = None,
-    part_contacts: int | None = None,
-    part_bytes: int | None = None,
-    selection: FieldSelection = EVERY_FIELD,
-    expansion: ListExpansion = NO_EXPANSION,
-    csv_raw: bool = False,
-    csv_bom: bool = False,
-    records: Records = "exact",
-    allow_shortfall: bool = False,
-    checkpoint_every_s: float = 1.0,
-    min_free_bytes: int = 0,
     observer: Observer = null_observer,
+    **options: Unpack[ExportKeywords],
 ) -> Summary:
     """Write every contact of a workspace to a file, to a folder of parts, or to stdout.
 
@@ -61,33 +44,8 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
             ``.csv.gz`` or ``.parquet``. A path that ends with a slash,
             or is a folder not called like a file, gets parts
             ``contacts-00001.ndjson.gz``… ``"-"`` is standard output.
-        consumers: tasks that encode and write; the output does not depend on it.
-        queue_pages: pages that wait between fetching and encoding.
-        max_contacts: stop after so many contacts and finish the output.
-        overwrite: replace a finished export, one with other settings, or a
-            foreign file of that name; a file stays until the new one is
-            complete, parts go at once. An unfinished export with the same
-            settings is still resumed.
-        restart: discard an unfinished export and start over.
-        compression: ``"gzip"``, ``"zstd"`` or None, for standard output only.
-        file_format: one of those suffixes without its first dot, for a folder of parts;
-            for standard output ``"ndjson"`` or ``"csv"``.
-        part_contacts: most contacts in a part. A part holds whole pages, and
-            at least one.
-        part_bytes: most bytes in a part; default: 1 GB. A part holds whole pages, and at least one.
-        selection: what is written of each contact; exactly what was sent without it.
-        expansion: which lists of contacts are completed first. Each consumer
-            completes one page at a time: more of them hide its latency.
-        csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
-        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
-        records: ``"exact"``: a contact's bytes are the API's. ``"normalized"``: what strict JSON readers refuse or
-            change silently is corrected, and counted in the manifest.
-        allow_shortfall: finish although the list ends far before the API's count of contacts, where that count
-            is known to be wrong. Else the last page is asked for again, later, and then a `ContractError` is raised.
-        checkpoint_every_s: seconds between two checkpoints, 0 for one a page;
-            64 MB call for one too.
-        min_free_bytes: free space that no write takes from the disk.
         observer: called with each `Event`, in this task's event loop.
+        **options: the fields of `ExportOptions`, each as a keyword.
 
     Returns:
         The figures of the export, also when it was already finished: then no
@@ -109,7 +67,7 @@ async def export(  # noqa: PLR0913 - a contract; each is one independent setting
         When this returns, the files and their manifest are on disk. Until then
         no manifest, and no single file, of that name appears.
     """
-    return await export_with(intercom, path, ExportOptions.of(locals()), observer)
+    return await export_with(intercom, path, ExportOptions.of("export", ExportKeywords, options), observer)
 
 
 async def export_with(

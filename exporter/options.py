@@ -1,9 +1,9 @@
 """The settings of an export: one object, which checks itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias, TypedDict, get_args
 
 from exporter.errors import ConfigError
 from exporter.formats.selection import EVERY_FIELD, FieldSelection
@@ -92,6 +92,33 @@ _RANGES: dict[str, int] = {
 _UNLIMITED = ("max_contacts", "part_contacts", "part_bytes")
 
 
+class StreamKeywords(TypedDict, total=False):
+    """The keywords of `stream`: those fields of `ExportOptions` that matter without files."""
+
+    compression: str | None
+    file_format: str | None
+    consumers: int
+    queue_pages: int
+    selection: FieldSelection
+    expansion: ListExpansion
+    csv_raw: bool
+    csv_bom: bool
+    records: Records
+    allow_shortfall: bool
+
+
+class ExportKeywords(StreamKeywords, total=False):
+    """The keywords of `export`: every field of `ExportOptions`. `check` takes the same."""
+
+    max_contacts: int | None
+    overwrite: bool
+    restart: bool
+    part_contacts: int | None
+    part_bytes: int | None
+    checkpoint_every_s: float
+    min_free_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
     """The settings of an export. `export`, `stream` and `check` take each as a keyword.
@@ -99,21 +126,32 @@ class ExportOptions:
     Attributes:
         consumers: tasks that encode and write; the output does not depend on it.
         queue_pages: pages that wait between fetching and encoding.
-        max_contacts: stop after so many contacts and finish the output; None for all.
-        overwrite: replace a finished export, one with other settings, or a foreign file of that name.
-        restart: discard an unfinished export.
-        compression: of standard output: ``"gzip"``, ``"zstd"`` or None.
-        file_format: of a folder's parts, or of standard output; None for the default.
-        part_contacts: most contacts in a part, None without that limit.
-        part_bytes: most bytes in a part, None for the default.
-        selection: what is written of each contact.
-        expansion: which lists of contacts are fetched in full.
+        max_contacts: export this many contacts, then finish the output; None for all.
+        overwrite: replace a finished export, an export with other settings, or a
+            foreign file of that name; a file stays until the new one is
+            complete, parts are removed at once. An unfinished export with the same
+            settings is still resumed.
+        restart: discard an unfinished export and start over.
+        compression: ``"gzip"``, ``"zstd"`` (of NDJSON) or None, for streams and standard output only:
+            one member or frame per page. The suffix of a file picks its compression.
+        file_format: the suffix of the parts in a folder, without its first dot; for streams and
+            standard output ``"ndjson"`` or ``"csv"``. None for the default, ``ndjson.gz`` or ``ndjson``.
+        part_contacts: maximum contacts in a part, None without that limit. A part holds
+            complete pages, at least one.
+        part_bytes: maximum bytes in a part, None for 1 GB. A part holds complete pages, at least one.
+        selection: which fields are written, and how; by default each contact exactly as sent.
+        expansion: which lists of contacts are fetched in full before they are written. Each
+            consumer expands one page at a time: more consumers hide the latency.
         csv_raw: leave CSV cells unescaped that a spreadsheet would run as formulas.
-        csv_bom: begin each CSV file with a UTF-8 byte-order mark.
-        records: ``"exact"`` or ``"normalized"``.
-        allow_shortfall: finish although the list ends far before the API's count of contacts.
-        checkpoint_every_s: seconds between two checkpoints, 0 for one a page.
-        min_free_bytes: free space on the disk that no write takes.
+        csv_bom: begin each CSV file with a UTF-8 byte-order mark, for Excel.
+        records: ``"exact"``: a contact's bytes are the API's. ``"normalized"``: what strict JSON
+            readers refuse or change silently is corrected, and counted in the manifest.
+        allow_shortfall: finish although the list ends far before the API's count of contacts,
+            where that count is known to be wrong. By default the last page is requested again,
+            later, and then a `ContractError` is raised.
+        checkpoint_every_s: seconds between two checkpoints, 0 for one per page; one is also
+            written every 64 MB.
+        min_free_bytes: free space on the disk that no write may use, 0 for no check.
 
     Raises:
         ConfigError: one has a wrong type or is out of range.
@@ -159,9 +197,21 @@ class ExportOptions:
         check_selection(self.selection)
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
-        """Make options of keywords; names that are no option are ignored."""
-        return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
+    def of(cls, function: str, allowed: type, keywords: Mapping[str, Any]) -> Self:
+        """Return the options that a caller gave as keywords.
+
+        Args:
+            function: name of the function that was called.
+            allowed: typed dictionary of its keywords.
+            keywords: the keywords as given.
+
+        Raises:
+            TypeError: the function has no such keyword.
+            ConfigError: an option has a wrong type or is out of range.
+        """
+        if unknown := sorted(keywords.keys() - allowed.__annotations__.keys()):
+            raise TypeError(f"{function}() got an unexpected keyword argument {unknown[0]!r}")
+        return cls(**keywords)
 
     @property
     def has_parts(self) -> bool:

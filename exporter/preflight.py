@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import anyio.to_thread
 
@@ -13,15 +14,13 @@ from exporter.errors import CheckpointError, ConfigError, SinkError
 from exporter.estimate import NOTHING_WRITTEN, Estimate
 from exporter.exports import resolve_output
 from exporter.formats.registry import format_for_stream
-from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.formats.selection_checks import missing_fields
 from exporter.job import encoder_of, settings_of, with_columns
 from exporter.layout.checkpoint import OutputSettings
 from exporter.layout.paths import OutputPaths
 from exporter.model import Page, Position, Summary
 from exporter.observe.events import null_observer
-from exporter.options import NO_EXPANSION, ExportOptions, ListExpansion
-from exporter.rawjson.normalization import Records
+from exporter.options import ExportKeywords, ExportOptions
 from exporter.source.intercom import Intercom, check_open
 from exporter.state import shortfall
 from exporter.text import count, size
@@ -69,22 +68,8 @@ class CheckResult:
     warnings: tuple[str, ...]
 
 
-async def check(  # noqa: PLR0913 - a contract; each is one independent setting
-    intercom: Intercom,
-    path: str | os.PathLike[str] = _STDOUT,
-    *,
-    compression: str | None = None,
-    file_format: str | None = None,
-    part_contacts: int | None = None,
-    part_bytes: int | None = None,
-    max_contacts: int | None = None,
-    selection: FieldSelection = EVERY_FIELD,
-    expansion: ListExpansion = NO_EXPANSION,
-    csv_raw: bool = False,
-    csv_bom: bool = False,
-    records: Records = "exact",
-    allow_shortfall: bool = False,
-    min_free_bytes: int = 0,
+async def check(
+    intercom: Intercom, path: str | os.PathLike[str] = _STDOUT, **options: Unpack[ExportKeywords]
 ) -> CheckResult:
     """Look at a workspace, and at where its contacts are to go.
 
@@ -94,18 +79,7 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     Args:
         intercom: the workspace, inside its block.
         path: the output, as for `export`.
-        compression: of standard output.
-        file_format: of standard output, or of parts.
-        part_contacts: most contacts in a part.
-        part_bytes: most bytes in a part.
-        max_contacts: the limit, None for all contacts.
-        selection: what is to be written of each contact.
-        expansion: which lists are to be completed.
-        csv_raw: whether formulas in CSV stay.
-        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
-        records: how contacts are to be written, as for `export`.
-        allow_shortfall: whether the export may end far before the API's count of contacts.
-        min_free_bytes: what is to stay free on the disk.
+        **options: the keywords that the export will get.
 
     Raises:
         ConfigError: an argument is wrong.
@@ -114,7 +88,7 @@ async def check(  # noqa: PLR0913 - a contract; each is one independent setting
     Cancellation:
         Ends the request under way at once.
     """
-    return await check_with(intercom, path, ExportOptions.of(locals()))
+    return await check_with(intercom, path, ExportOptions.of("check", ExportKeywords, options))
 
 
 async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: ExportOptions) -> CheckResult:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -13,12 +13,10 @@ from exporter.destination.base import Destination
 from exporter.errors import ConfigError
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import format_for_stream
-from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.job import Job, encoder_of
 from exporter.model import Frame, Summary, prepend_header
 from exporter.observe.events import Observer, null_observer
-from exporter.options import NO_EXPANSION, ExportOptions, ListExpansion
-from exporter.rawjson.normalization import Records
+from exporter.options import ExportOptions, StreamKeywords
 from exporter.source.intercom import Intercom, check_open
 from exporter.tasks import cancel_and_wait
 from exporter.validation import AsyncBlock
@@ -71,20 +69,8 @@ class Chunks:
             raise ConfigError("this stream's Intercom was closed before its end") from None
 
 
-def stream(  # noqa: PLR0913 - a contract; each is one independent setting
-    intercom: Intercom,
-    *,
-    compression: str | None = None,
-    file_format: str | None = None,
-    consumers: int = 2,
-    queue_pages: int = 4,
-    selection: FieldSelection = EVERY_FIELD,
-    expansion: ListExpansion = NO_EXPANSION,
-    csv_raw: bool = False,
-    csv_bom: bool = False,
-    records: Records = "exact",
-    allow_shortfall: bool = False,
-    observer: Observer = null_observer,
+def stream(
+    intercom: Intercom, *, observer: Observer = null_observer, **options: Unpack[StreamKeywords]
 ) -> AbstractAsyncContextManager[Chunks]:
     """Stream every contact as bytes of NDJSON or CSV, for a web response or another process.
 
@@ -96,17 +82,10 @@ def stream(  # noqa: PLR0913 - a contract; each is one independent setting
 
     Args:
         intercom: the workspace, inside its block.
-        compression: ``"gzip"`` or, of NDJSON, ``"zstd"``, one member or frame a page, or None.
-        file_format: ``"ndjson"``, which None means too, or ``"csv"``.
-        consumers: tasks that encode; the bytes do not depend on it.
-        queue_pages: pages that wait between fetching and encoding.
-        selection: what is written of each contact; exactly what was sent without it.
-        expansion: which lists of contacts are completed first.
-        csv_raw: leave cells of CSV that a spreadsheet would run as formulas as they are.
-        csv_bom: begin each file of CSV with a UTF-8 byte-order mark, for Excel.
-        records: ``"exact"``, as sent, or ``"normalized"`` for strict JSON readers.
-        allow_shortfall: end although the list ends far before the API's count of contacts; same as for `export`.
         observer: called with each `Event`, from the event loop; what it raises ends the stream.
+        **options: the fields of `ExportOptions` that matter without files, each as a keyword: ``compression``,
+            ``file_format``, ``consumers``, ``queue_pages``, ``selection``, ``expansion``, ``csv_raw``, ``csv_bom``,
+            ``records`` and ``allow_shortfall``.
 
     Yields:
         An asynchronous iterator of bytes, in API order. Together they are
@@ -119,12 +98,12 @@ def stream(  # noqa: PLR0913 - a contract; each is one independent setting
     Cancellation:
         Leaving the block, by whatever road, cancels its requests at once.
     """
-    options = ExportOptions.of(locals())
+    settings = ExportOptions.of("stream", StreamKeywords, options)
 
     def begin() -> Job:
         check_open(intercom)
-        output_format = format_for_stream(options.compression, options.file_format)
-        return Job(intercom, options, encoder_of(options, output_format), observer)
+        output_format = format_for_stream(settings.compression, settings.file_format)
+        return Job(intercom, settings, encoder_of(settings, output_format), observer)
 
     return _Stream(_opened(intercom, begin))
 
