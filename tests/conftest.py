@@ -24,7 +24,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 import exporter
 
-pytest_plugins = ["tests.support.outputs"]
+pytest_plugins = ["tests.support.memory", "tests.support.outputs"]
 
 # How long an example takes is no matter of tests: the machine may be busy.
 hypothesis.settings.register_profile("unhurried", deadline=None)

@@ -1,4 +1,4 @@
-"""One run of an export: what it moves, and the figures of all runs together."""
+"""A job: the pages that one run of an export writes, and the figures of all its runs."""
 
 import asyncio
 import gzip
@@ -26,7 +26,7 @@ RawServer = Callable[..., AbstractAsyncContextManager[str]]
 
 
 class Written(Destination):
-    """What a job wrote and told."""
+    """A destination that keeps the frames of a job, and its events."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
@@ -39,7 +39,7 @@ class Written(Destination):
         return frame
 
     async def commit_if_due(self) -> None:
-        """Do what comes after a page."""
+        """Call what a test does after a page."""
         self.after_page()
 
     async def finish(self) -> exporter.Summary:
@@ -54,23 +54,23 @@ class Written(Destination):
 
 @dataclass
 class Run:
-    """A job whose events are kept, with what a destination would be given of it."""
+    """A job whose events are kept, and what a destination gets of it."""
 
     job: Job
     written: Written
     settings: OutputSettings
 
     def progress(self) -> JobProgress:
-        """Return how far it has got."""
+        """Return its progress."""
         return self.job.state.progress()
 
     async def move(self, written: Written | None = None) -> None:
-        """Move all pages that are left."""
+        """Write all remaining pages."""
         await self.job.move(written or self.written)
 
 
 def run_of(intercom: exporter.Intercom, written: Written | None = None, form: Format = NDJSON, **options: Any) -> Run:
-    """Make a job whose events are kept."""
+    """Return a job whose events are kept."""
     written, chosen = written or Written(), ExportOptions(**options)
     job = Job(intercom, chosen, encoder_of(chosen, form), written.events.append)
     return Run(job, written, settings_of(intercom, chosen, form))
@@ -83,13 +83,12 @@ async def figures_after(intercom: exporter.Intercom, pages: int, **figures: Any)
     return replace(run.progress(), **figures)
 
 
-async def test_a_run_counts_what_it_moves(
+async def test_job_writes_counts_and_reports_each_page(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines
 ) -> None:
-    """Each page is written, counted, told and followed by what comes after a page, in this order."""
+    """Each page is written, counted and reported, and only then the destination may commit."""
     written, after = Written(), list[JobProgress]()
     run = run_of(intercom, written)
-
     written.after_page = lambda: after.append(run.progress())
     await run.move()
     expected = lines_of(sandbox.workspace.records(0, 1_000))
@@ -103,8 +102,8 @@ async def test_a_run_counts_what_it_moves(
     assert all(position.next_cursor for position in positions[:-1])
 
 
-async def test_the_figures_of_a_first_run(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
-    """They begin at nothing, in the first run, and end with all that was sent and heard."""
+async def test_figures_of_a_first_run_start_at_zero(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
+    """They end with all requests and the facts of the responses."""
     run = run_of(intercom)
     before = run.progress()
     assert replace(before, started_at="") == JobProgress(trail=LoopGuard(None).dump(), runs=1)
@@ -116,8 +115,8 @@ async def test_the_figures_of_a_first_run(intercom: exporter.Intercom, sandbox: 
     assert after.started_at == before.started_at <= utc_now()
 
 
-def test_settings_are_what_decides_the_bytes() -> None:
-    """Where from, what, and in which shape; not how it travels."""
+def test_settings_hold_only_options_that_decide_the_bytes() -> None:
+    """The source, the limits and the format are settings; queue and consumers are not."""
     intercom = exporter.Intercom("dG9r", region="eu", api_version="2.10", per_page=50)
     options = ExportOptions(consumers=7, queue_pages=9, max_contacts=5, part_contacts=3, part_bytes=4)
     assert settings_of(intercom, options, NDJSON_GZIP, has_parts=True) == OutputSettings(
@@ -134,10 +133,10 @@ def test_settings_are_what_decides_the_bytes() -> None:
     assert (single.part_contacts, single.part_bytes) == (None, None)
 
 
-async def test_a_run_goes_on_where_a_checkpoint_ends(
+async def test_job_resumes_at_the_position_of_a_checkpoint(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines
 ) -> None:
-    """It asks for the pages that are left, tells so first, and its figures are those of both runs."""
+    """It reports the position first and requests only the remaining pages; its figures are those of both runs."""
     earlier = {"retries": {"http_503": 2, "timeout": 1}, "started_at": "2026-11-22T10:00:00Z", "requests": 100}
     checkpoint = await figures_after(intercom, 3, **earlier, runs=4, rate_limit_wait_s=1.5, total_count_first=990)
     requests, written = sandbox.requests, Written()
@@ -155,8 +154,8 @@ async def test_a_run_goes_on_where_a_checkpoint_ends(
     assert (figures.total_count_first, figures.total_count_last) == (990, 1_000)
 
 
-async def test_retries_add_up_over_runs(lines_of: Lines) -> None:
-    """Causes that came in an earlier run and in this one are counted together."""
+async def test_retries_of_all_runs_are_summed(lines_of: Lines) -> None:
+    """Causes of an earlier run and of this one are counted together."""
     async with exporter.Sandbox(1_000, faults=["http_503@6x2", "http_500@7"]) as sandbox:
         retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
@@ -170,8 +169,8 @@ async def test_retries_add_up_over_runs(lines_of: Lines) -> None:
     assert run.progress().requests == 10 + 6 + 3
 
 
-async def test_the_guard_goes_along(intercom: exporter.Intercom) -> None:
-    """What the loop guard remembers is the same, in however many runs the pages came."""
+async def test_loop_guard_is_resumed(intercom: exporter.Intercom) -> None:
+    """What the loop guard remembers does not depend on the number of runs."""
     one, two = run_of(intercom), run_of(intercom)
     await one.move()
     two.job.resume(await figures_after(intercom, 4))
@@ -180,10 +179,10 @@ async def test_the_guard_goes_along(intercom: exporter.Intercom) -> None:
 
 
 @pytest.mark.parametrize("damage", [{"trail": ""}, {"trail": "x:y"}, {"position": exporter.Position("\ud800", 3, 450)}])
-async def test_a_checkpoint_that_cannot_be_understood_is_refused(
+async def test_malformed_checkpoint_is_refused_before_any_request(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, damage: dict[str, Any]
 ) -> None:
-    """A damaged note or an impossible cursor is refused before any request."""
+    """A damaged loop guard or an impossible cursor raises an error."""
     checkpoint = await figures_after(intercom, 3, **damage)
     requests, written = sandbox.requests, Written()
     with pytest.raises(ValueError, match=r"unpack|cursor"):
@@ -193,10 +192,10 @@ async def test_a_checkpoint_that_cannot_be_understood_is_refused(
 
 
 @pytest.mark.parametrize(("limit", "left"), [(450, 0), (451, 1), (600, 150), (601, 151), (1_000, 550), (2_000, 550)])
-async def test_a_limit_counts_what_earlier_runs_wrote(
+async def test_limit_includes_contacts_of_earlier_runs(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines, limit: int, left: int
 ) -> None:
-    """Only the contacts that are still missing are asked for, none where the limit was reached before."""
+    """Only the missing contacts are requested, none where an earlier run reached the limit."""
     checkpoint, written = await figures_after(intercom, 3), Written()
     run, before = run_of(intercom, written, max_contacts=limit), sandbox.requests
     run.job.resume(checkpoint)
@@ -207,10 +206,10 @@ async def test_a_limit_counts_what_earlier_runs_wrote(
     assert (summary.contacts, summary.complete, summary.limited_to_contacts) == (450 + left, limit >= 1_000, limit)
 
 
-async def test_an_end_that_was_reached_is_not_asked_for_again(
+async def test_resuming_after_the_last_page_sends_no_request(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox
 ) -> None:
-    """When the last page had been written, nothing is requested and nothing appended."""
+    """Nothing is requested and nothing is appended."""
     first, written = run_of(intercom), Written()
     await first.move()
     requests, run = sandbox.requests, run_of(intercom, written)
@@ -222,8 +221,8 @@ async def test_an_end_that_was_reached_is_not_asked_for_again(
 
 
 @pytest.mark.parametrize("form", [NDJSON, NDJSON_GZIP])
-async def test_an_empty_workspace_is_an_empty_frame(form: Any) -> None:
-    """Whatever has no contact is still valid in its format, however often it is interrupted."""
+async def test_empty_workspace_is_one_valid_empty_file(form: Any) -> None:
+    """An export without contacts is valid in its format, also when it is resumed."""
     async with exporter.Sandbox(0) as sandbox, exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
         written = Written()
         first = run_of(intercom, written, form=form)
@@ -238,8 +237,8 @@ async def test_an_empty_workspace_is_an_empty_frame(form: Any) -> None:
         assert written.content == content
 
 
-async def test_a_summary_sums_up(intercom: exporter.Intercom) -> None:
-    """The figures of all runs, the settings and the files: what a manifest holds."""
+async def test_summary_has_the_figures_of_all_runs(intercom: exporter.Intercom) -> None:
+    """With the settings and the files it is what a manifest holds."""
     run = run_of(intercom)
     run.job.resume(await figures_after(intercom, 5, runs=2, started_at="2026-11-22T10:00:00Z"))
     await run.move()
@@ -270,8 +269,8 @@ async def test_a_summary_sums_up(intercom: exporter.Intercom) -> None:
     assert summary.started_at < summary.finished_at <= utc_now()
 
 
-async def test_another_version_than_the_one_asked_for_is_told_once_a_run(raw_server: RawServer) -> None:
-    """The first page of each run says which version the API answers in, and the figures keep it."""
+async def test_other_api_version_is_reported_once_in_each_run(raw_server: RawServer) -> None:
+    """The first response of each run decides which version is reported, and the figures keep it."""
     served = 0
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""An output that is opened again: gone on with, begun anew, or replaced."""
+"""An output that is opened again: it is resumed, refused, or started over."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,8 +21,8 @@ def failing(*_: object) -> None:
     raise OSError(5, "Input/output error")
 
 
-def test_an_output_goes_on_where_it_was_committed(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
-    """What was written behind the latest commit is cut off; what follows comes to the same bytes."""
+def test_output_is_resumed_at_its_latest_commit(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
+    """What was written after the latest commit is truncated; the finished bytes are those of one run."""
     with opened(paths) as export:
         export.append(b"one ", b"two ", b"three ")
         committed = export.commit()
@@ -39,12 +39,10 @@ def test_an_output_goes_on_where_it_was_committed(opened: Opened, content_of: Re
         assert export.output.finished == summary
 
 
-def test_parts_written_behind_the_checkpoint_are_begun_anew(
-    opened: Opened, content_of: Read, parts: OutputPaths
-) -> None:
-    """A part that no checkpoint speaks of yet does not get into the next one of its number."""
+def test_part_that_no_checkpoint_lists_is_started_over(opened: Opened, content_of: Read, parts: OutputPaths) -> None:
+    """Its bytes do not get into the next part of that number."""
     with opened(parts) as export:
-        export.append(b"one ", b"two ", b"three ")  # the third begins a part: only the first is committed
+        export.append(b"one ", b"two ", b"three ")  # the third page starts a part: only the first part is committed
     assert parts.part(2).read_bytes() == b"three "
     with opened(parts) as export:
         assert export.figures.position.pages == 2
@@ -55,10 +53,10 @@ def test_parts_written_behind_the_checkpoint_are_begun_anew(
 
 
 @pytest.mark.parametrize("dies_before", ["the name", "the manifest"])
-def test_what_died_while_it_was_finished_is_finished(
+def test_export_that_died_before_its_last_steps_is_finished(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch, dies_before: str
 ) -> None:
-    """With the checkpoint that says it is all there, only names and manifest are missing: the next run gives them."""
+    """Where the checkpoint lists all data, the next run only writes the missing names and the manifest."""
     with opened(paths) as export:
         export.append(b"one ", b"two ", b"three")
         export.commit()
@@ -80,12 +78,12 @@ def test_what_died_while_it_was_finished_is_finished(
         assert export.output.finished is not None
 
 
-def test_a_checkpoint_left_beside_the_finished_export_is_cleared_away(
+def test_checkpoint_left_beside_a_finished_export_is_removed(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dying after the manifest and before the checkpoint goes costs nothing but looking again."""
+    """After a death between the manifest and the removal of the checkpoint, the next run only checks the files."""
 
-    def die_at_the_last_step(path: Path) -> None:
+    def fail_at_the_last_step(path: Path) -> None:
         if path == paths.checkpoint:
             failing()
         remove(path)
@@ -93,7 +91,7 @@ def test_a_checkpoint_left_beside_the_finished_export_is_cleared_away(
     with opened(paths) as export:
         export.append(b"one ", b"two ", b"three")
         with monkeypatch.context() as patched:
-            patched.setattr("exporter.destination.local.remove", die_at_the_last_step)
+            patched.setattr("exporter.destination.local.remove", fail_at_the_last_step)
             with pytest.raises(OSError, match="Input/output"):
                 export.finish()
     assert paths.manifest.exists()
@@ -106,8 +104,8 @@ def test_a_checkpoint_left_beside_the_finished_export_is_cleared_away(
 
 
 @pytest.mark.parametrize("missing", [1, 2])
-def test_a_missing_data_file_is_refused(opened: Opened, parts: OutputPaths, missing: int) -> None:
-    """Neither the part that goes on nor the file finished last may be gone."""
+def test_resuming_without_a_data_file_is_refused(opened: Opened, parts: OutputPaths, missing: int) -> None:
+    """Neither the part that is resumed nor the file that was finished last may be missing."""
     with opened(parts) as export:
         export.append(b"one ", b"two ", b"three ")
         export.commit()
@@ -123,8 +121,8 @@ def test_a_missing_data_file_is_refused(opened: Opened, parts: OutputPaths, miss
 
 
 @pytest.mark.parametrize("change", ["missing", "cut"])
-def test_an_earlier_file_that_is_not_whole_any_more_is_refused(opened: Opened, parts: OutputPaths, change: str) -> None:
-    """A manifest must not vouch for files that were taken away or cut while the export was interrupted."""
+def test_resuming_with_an_incomplete_earlier_file_is_refused(opened: Opened, parts: OutputPaths, change: str) -> None:
+    """A manifest never lists files that were removed or truncated while the export was interrupted."""
     with opened(parts) as export:
         export.append(*(b"page " for _ in range(7)))
         export.commit()
@@ -138,8 +136,8 @@ def test_an_earlier_file_that_is_not_whole_any_more_is_refused(opened: Opened, p
     assert caught.value.path == parts.file(1)
 
 
-def test_a_missing_part_is_refused(opened: Opened, file: OutputPaths) -> None:
-    """A single file whose committed bytes are gone is not quietly begun anew."""
+def test_resuming_without_the_part_is_refused(opened: Opened, file: OutputPaths) -> None:
+    """A single file whose committed bytes are missing is not silently started over."""
     with opened(file) as export:
         export.append(b"one")
         export.commit()
@@ -152,8 +150,8 @@ def test_a_missing_part_is_refused(opened: Opened, file: OutputPaths) -> None:
     assert list(file.folder.iterdir()) == [file.checkpoint]
 
 
-def test_a_part_without_bytes_may_be_missing(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
-    """Where nothing had been written, nothing is lost."""
+def test_empty_part_may_be_missing(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
+    """Where nothing was written, nothing is lost."""
     with opened(paths) as export:
         export.commit()
     paths.part(1).unlink()
@@ -164,10 +162,10 @@ def test_a_part_without_bytes_may_be_missing(opened: Opened, content_of: Read, p
     assert content_of(paths) == b"one"
 
 
-def test_an_export_without_a_byte_goes_on_to_one_empty_file(
+def test_resumed_export_without_a_byte_ends_with_one_empty_file(
     opened: Opened, content_of: Read, paths: OutputPaths
 ) -> None:
-    """Interrupted before its end, an empty export still ends with a file."""
+    """An empty export that is interrupted before its end still has a file."""
     with opened(paths) as export:
         export.end()
         export.commit()
@@ -177,11 +175,11 @@ def test_an_export_without_a_byte_goes_on_to_one_empty_file(
     assert [(file.name, file.bytes) for file in summary.files] == [(paths.file(1).name, 0)]
 
 
-@pytest.mark.parametrize("which", ["finished", "unnamed", "going on"])
-def test_a_changed_data_file_is_refused(
+@pytest.mark.parametrize("which", ["finished", "unnamed", "unfinished"])
+def test_resuming_with_a_changed_data_file_is_refused(
     opened: Opened, parts: OutputPaths, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file that was finished last is checked as the part is, whether it has its name or not."""
+    """The file that was finished last is checked like the part, whether it has its name or not."""
     with opened(parts) as export:
         export.append(b"one ", b"two ")
         if which == "unnamed":
@@ -191,7 +189,7 @@ def test_a_changed_data_file_is_refused(
         else:
             export.append(b"three ")
             export.commit()
-    path = {"finished": parts.file(1), "unnamed": parts.part(1), "going on": parts.part(2)}[which]
+    path = {"finished": parts.file(1), "unnamed": parts.part(1), "unfinished": parts.part(2)}[which]
     path.write_bytes(path.read_bytes().upper())
     with pytest.raises(CheckpointError, match="was changed since") as caught:
         with opened(parts):
@@ -199,8 +197,8 @@ def test_a_changed_data_file_is_refused(
     assert caught.value.path == path
 
 
-def test_a_part_without_checkpoint_is_begun_anew(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
-    """Nothing of an older part gets into the file when nothing says what it is."""
+def test_part_without_checkpoint_is_started_over(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
+    """Where no checkpoint lists an older part, none of its bytes get into the file."""
     with opened(paths) as export:
         export.append(b"from an older run, and longer")
     assert not paths.checkpoint.exists()
@@ -211,62 +209,8 @@ def test_a_part_without_checkpoint_is_begun_anew(opened: Opened, content_of: Rea
     assert content_of(paths) == b"new"
 
 
-def test_restart_drops_an_unfinished_export(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
-    """With restart nothing of it is left, not even a checkpoint, before anything is written."""
-    with opened(paths) as export:
-        export.append(b"one ", b"two ", b"three ")
-        export.commit()
-    with opened(paths, restart=True) as export:
-        assert export.output.resumed is None
-        assert [path.name for path in paths.folder.iterdir()] == [paths.part(1).name]
-        export.append(b"new")
-        export.finish()
-    assert content_of(paths) == b"new"
-
-
-def test_restart_leaves_a_finished_export_alone(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
-    """Only what is unfinished is dropped."""
-    with opened(paths) as export:
-        export.append(b"one")
-        summary = export.finish()
-    with opened(paths, restart=True) as export:
-        assert export.output.finished == summary
-    assert content_of(paths) == b"one"
-
-
-def test_the_old_file_stays_until_the_new_one_is_complete(opened: Opened, file: OutputPaths) -> None:
-    """A file and its manifest are replaced at the end; the unfinished new one goes on meanwhile."""
-    with opened(file) as export:
-        export.append(b"old")
-        old = export.finish()
-    with opened(file, overwrite=True) as export:
-        export.append(b"new ")
-        export.commit()
-    assert file.path.read_bytes() == b"old"
-    with opened(file) as export:
-        assert export.output.finished == old
-    with opened(file, overwrite=True) as export:
-        assert export.output.resumed is not None
-        export.append(b"one")
-        assert file.path.read_bytes() == b"old"
-        export.finish()
-    assert file.path.read_bytes() == b"new one"
-
-
-def test_parts_that_are_overwritten_go_at_once(opened: Opened, content_of: Read, parts: OutputPaths) -> None:
-    """A folder never holds a mixture: the manifest and all old parts are gone before the first new one."""
-    with opened(parts) as export:
-        export.append(b"one", b"two", b"three", b"four", b"five")
-        export.finish()
-    with opened(parts, overwrite=True) as export:
-        assert [path.name for path in parts.path.iterdir()] == ["_contacts-00001.ndjson.part"]
-        export.append(b"new")
-        export.finish()
-    assert content_of(parts) == b"new"
-
-
 def without_a_manifest(opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Leave an export that died when all its files had their names; give the last of them."""
+    """Leave an export that died when all its files had their names; return the last of them."""
     with opened(paths) as export:
         export.append(b"one ", b"two ", b"three")
         with monkeypatch.context() as patched:
@@ -277,16 +221,16 @@ def without_a_manifest(opened: Opened, paths: OutputPaths, monkeypatch: pytest.M
     return paths.file(2 if paths.is_folder else 1)
 
 
-@pytest.mark.parametrize("way_out", [{"restart": True}, {"overwrite": True}, {"restart": True, "overwrite": True}])
-def test_a_file_damaged_before_its_manifest_is_no_dead_end(
-    opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch, way_out: dict[str, bool]
+@pytest.mark.parametrize("options", [{"restart": True}, {"overwrite": True}, {"restart": True, "overwrite": True}])
+def test_file_damaged_before_its_manifest_can_be_replaced(
+    opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool]
 ) -> None:
-    """It is refused without a word, and begun anew with one."""
+    """It is refused by default, and started over with `restart` or `overwrite`."""
     last = without_a_manifest(opened, paths, monkeypatch)
     last.write_bytes(last.read_bytes()[:-1] + b"?")
     with pytest.raises(CheckpointError, match="use --restart"), opened(paths):
         pass
-    with opened(paths, **way_out) as export:
+    with opened(paths, **options) as export:
         assert export.output.resumed is None
         export.append(b"four")
         export.finish()
@@ -295,10 +239,10 @@ def test_a_file_damaged_before_its_manifest_is_no_dead_end(
         assert export.output.finished is not None
 
 
-def test_what_begins_anew_there_stays_one_writer_s(
+def test_restart_after_damage_keeps_the_lock(
     opened: Opened, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock goes over from the damaged file to the part that takes its place."""
+    """The lock passes from the damaged file to the part that replaces it."""
     last = without_a_manifest(opened, file, monkeypatch)
     last.write_bytes(b"other bytes..")
     with opened(file, restart=True) as export:
@@ -308,8 +252,8 @@ def test_what_begins_anew_there_stays_one_writer_s(
         export.finish()
 
 
-def test_what_has_its_name_is_not_cut(opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finished file to which something was added is refused as it is."""
+def test_published_file_is_not_truncated(opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished file to which bytes were added is refused, and keeps them."""
     last = without_a_manifest(opened, paths, monkeypatch)
     longer = last.read_bytes() + b"!"
     last.write_bytes(longer)
@@ -318,8 +262,8 @@ def test_what_has_its_name_is_not_cut(opened: Opened, paths: OutputPaths, monkey
     assert last.read_bytes() == longer
 
 
-def test_parts_have_a_limit(opened: Opened, parts: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No export gets so many that its checkpoint could not be handled any more."""
+def test_number_of_parts_is_limited(opened: Opened, parts: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export never has so many parts that its checkpoint gets too large."""
     monkeypatch.setattr("exporter.destination.local.MAX_PARTS", 1)
     with opened(parts) as export, pytest.raises(SinkError, match="make them larger"):
         export.append(*(b"page " for _ in range(5)))

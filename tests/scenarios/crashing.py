@@ -1,10 +1,10 @@
-"""Death at every moment: of a process, or of the machine, over and over, with the same command going on each time.
+"""A crash explorer: it lets a process or the machine die at every moment, and resumes from everything that is left.
 
 A `Watch` sees each system call of this process that changes something below a
-folder, and stops for a moment after each, and in the middle of each write. A
-`Disk` knows what would be left at that moment. `explore` runs the same command
-on every one of those remains, looks at every moment of these runs too, and so
-on until nothing new is ever left.
+folder. It reports a moment after each call, and one in the middle of each
+write. A `Disk` models what would be left at that moment. `explore` runs the
+same command on each of these remains, looks at every moment of those runs too,
+and repeats this until no run leaves anything new.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.disk import Disk, Node, Tree, lay_out, lies_in
+from tests.scenarios.disk import Disk, Node, Tree, lies_in, write_tree
 
 DEAD = 77
-"""Exit code of a process that died at a moment."""
+"""Exit code of a process that ended itself at a chosen moment."""
 
 
 class Watch:
-    """Stands between this process and a folder, tells a `Disk` of each change, and stops for each moment.
+    """Stands between this process and a folder: applies each change to a `Disk`, and reports each moment.
 
-    The real disk is never waited for: what it would keep is what is modelled.
+    The real disk is not synced: what it would keep is modelled.
 
     Args:
-        root: the folder; other files are none of its business.
-        disk: is told.
-        moment: called with words for it, in the thread that works, before the
-            first change, after each, and in the middle of each write.
+        root: the folder; other files are ignored.
+        disk: the model of what is below the folder.
+        moment: called with a description, in the thread that works: before
+            the first change, after each change, and in the middle of each write.
 
     Attributes:
         calls: how many changes there were, by system call.
@@ -45,8 +45,8 @@ class Watch:
         self._root = str(root)
         self._disk = disk
         self._moment = moment
-        self._files: dict[int, str | Node] = {}  # what is behind a descriptor: a folder's name, or a file
-        self._ours: dict[str, Callable[..., Any]] = {
+        self._files: dict[int, str | Node] = {}  # what a descriptor is open for: a folder's name, or a file
+        self._watched: dict[str, Callable[..., Any]] = {
             "open": self._open,
             "write": self._write,
             "fsync": self._fsync,
@@ -56,19 +56,19 @@ class Watch:
             "unlink": self._unlink,
             "mkdir": self._mkdir,
         }
-        self._real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self._ours}
+        self._real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in self._watched}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch for the length of a block."""
+        """Replace the system calls for the length of a block."""
         with pytest.MonkeyPatch.context() as patches:
-            for name, ours in self._ours.items():
-                patches.setattr(os, name, ours)
-            self._moment("before anything")
+            for name, watched in self._watched.items():
+                patches.setattr(os, name, watched)
+            self._moment("before the first change")
             yield
 
     def _name(self, path: Any) -> str | None:
-        """Name a path below the folder: empty for the folder itself, None for what is elsewhere."""
+        """Return the name of a path below the folder: empty for the folder itself, None for other paths."""
         text = str(path)
         return text[len(self._root) + 1 :].rstrip("/") if f"{text}/".startswith(f"{self._root}/") else None
 
@@ -93,13 +93,13 @@ class Watch:
         node = self._files.get(descriptor)
         if not isinstance(node, Node) or node.cached is None:
             return int(self._real["write"](descriptor, content))
-        assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND  # what is written goes behind what is there
+        assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND  # every write appends
         assert os.fstat(descriptor).st_size == len(node.cached)
         half = len(content) // 2
         node.cached += bytes(content[: self._real["write"](descriptor, content[:half])])
-        self._moment(f"half way through write {self._called(node)}")
+        self._moment(f"half way through write {self._name_of(node)}")
         node.cached += bytes(content[half:][: self._real["write"](descriptor, content[half:])])
-        self._done("write", self._called(node))
+        self._done("write", self._name_of(node))
         return len(content)
 
     def _fsync(self, descriptor: int) -> None:
@@ -108,7 +108,7 @@ class Watch:
             self._real["fsync"](descriptor)
         elif isinstance(what, Node):
             what.synced = what.cached
-            self._done("fsync", self._called(what))
+            self._done("fsync", self._name_of(what))
         else:
             self._disk.sync_folder(what)
             self._done("fsync", what)
@@ -118,7 +118,7 @@ class Watch:
         node = self._files.get(descriptor)
         if isinstance(node, Node) and node.cached is not None:
             node.cached = node.cached[:length]
-            self._done("ftruncate", self._called(node))
+            self._done("ftruncate", self._name_of(node))
 
     def _rename(self, source: Any, target: Any) -> None:
         self._real["rename"](source, target)
@@ -139,35 +139,35 @@ class Watch:
             self._disk.change({name: Node(None, None)})
             self._done("mkdir", name)
 
-    def _called(self, node: Node) -> str:
-        return next((name for name, named in self._disk.names.items() if named is node), "what has no name")
+    def _name_of(self, node: Node) -> str:
+        return next((name for name, named in self._disk.names.items() if named is node), "a file without a name")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command that is to survive everything.
+    """A command that has to survive every death.
 
     Attributes:
         run: the command, in a folder.
-        sound: raises when what is there at some moment is not what may be.
-        done: raises when what is there afterwards is not what has to be.
-        start: what is there before.
+        check_moment: raises when what is there at some moment is not allowed.
+        check_end: raises when what is there after a complete run is wrong.
+        start: what is there before the first run.
     """
 
     run: Callable[[Path], Awaitable[object]]
-    sound: Callable[[Tree], None]
-    done: Callable[[Tree], None]
+    check_moment: Callable[[Tree], None]
+    check_end: Callable[[Tree], None]
     start: Tree = field(default_factory=dict)
 
 
 @dataclass
 class Tally:
-    """What was explored.
+    """How much was explored.
 
     Attributes:
         calls: changes made by the first run, by system call.
         runs: runs, each on other remains.
-        moments: moments at which one of them could have died.
+        moments: moments of these runs, at each of which the process could have died.
     """
 
     calls: Mapping[str, int] = field(default_factory=dict)
@@ -178,18 +178,18 @@ class Tally:
         calls = ", ".join(f"{count} {name}" for name, count in sorted(self.calls.items()))
         return (
             f"{sum(self.calls.values())} changes in a run ({calls}); "
-            f"{self.runs} different remains gone on from, {self.moments} moments of death in those runs"
+            f"resumed from {self.runs} different remains, with {self.moments} moments of death in those runs"
         )
 
 
 async def explore(case: Case, folder: Path, *, power: bool = False, deaths: int | None = None) -> Tally:
-    """Let a command begin on everything that it can leave behind when it dies, again and again.
+    """Run a command on everything that it can leave behind when it dies, again and again.
 
     Args:
         case: the command.
         folder: where it may work.
         power: whether the power fails too; else only processes die.
-        deaths: how often in a row, None for as often as anything new is left.
+        deaths: how many deaths in a row, None for as many as leave anything new.
     """
     tally = Tally()
     waiting = deque([Disk(case.start, "the start")])
@@ -199,21 +199,21 @@ async def explore(case: Case, folder: Path, *, power: bool = False, deaths: int 
         tally.moments += 1
         if disk.deaths == deaths:
             return
-        for left in _what_is_left(disk, words, power=power):
+        for left in _remains(disk, words, power=power):
             if (key := left.key()) not in known:
                 known.add(key)
                 waiting.append(left)
 
     while waiting:
         disk = waiting.popleft()
-        with _told(disk):
-            calls = await _go_on(case, folder / "disk", disk, lambda words, disk=disk: stop(disk, words))  # type: ignore[misc]
+        with _history_in_errors(disk):
+            calls = await _resume(case, folder / "disk", disk, lambda words, disk=disk: stop(disk, words))  # type: ignore[misc]
         tally.runs += 1
         tally.calls = tally.calls or calls
     return tally
 
 
-def _what_is_left(disk: Disk, words: str, *, power: bool) -> Iterator[Disk]:
+def _remains(disk: Disk, words: str, *, power: bool) -> Iterator[Disk]:
     left = disk.after_a_kill(words)
     if power:
         yield left
@@ -222,32 +222,32 @@ def _what_is_left(disk: Disk, words: str, *, power: bool) -> Iterator[Disk]:
         yield Disk(left.tree(), left.history, left.deaths)
 
 
-async def _go_on(case: Case, root: Path, disk: Disk, moment: Callable[[str], None]) -> Mapping[str, int]:
-    """Run the command on what was left, to its end; what it left must be on the disk then."""
-    case.sound(disk.tree())
-    lay_out(disk.tree(), root)
+async def _resume(case: Case, root: Path, disk: Disk, moment: Callable[[str], None]) -> Mapping[str, int]:
+    """Run the command to its end on what a death left; then its output must be on the disk, power cut or not."""
+    case.check_moment(disk.tree())
+    write_tree(disk.tree(), root)
     watch = Watch(root, disk, moment)
     with watch.watching():
         await case.run(root)
     assert lies_in(root) == disk.tree()
-    case.done(disk.tree())
+    case.check_end(disk.tree())
     for kept in disk.after_a_power_cut("after the end"):
-        with _told(kept):
-            case.done({name: content for name, content in kept.tree().items() if "checkpoint" not in name})
+        with _history_in_errors(kept):
+            case.check_end({name: content for name, content in kept.tree().items() if "checkpoint" not in name})
     return watch.calls
 
 
 @contextmanager
-def _told(disk: Disk) -> Iterator[None]:
+def _history_in_errors(disk: Disk) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        error.add_note(f"What had happened:\n{disk.history}")
+        error.add_note(f"What happened before:\n{disk.history}")
         raise
 
 
 def die(run: Callable[[Path], Awaitable[object]], root: Path, moment: int) -> bool:
-    """Run a command in a process of its own that dies, by itself, at a moment.
+    """Run a command in a child process that ends itself at a moment.
 
     Args:
         run: the command, on an event loop of its own.
@@ -255,7 +255,7 @@ def die(run: Callable[[Path], Awaitable[object]], root: Path, moment: int) -> bo
         moment: counted from 0.
 
     Returns:
-        Whether it lived until then.
+        Whether the command reached that moment.
     """
     pid = os.fork()
     if not pid:

@@ -1,31 +1,32 @@
-"""A disk that knows what would be left if everything died now: what processes see, and what a power cut spares."""
+"""A model of a disk: what processes see, and what may be left of it when a process dies or the power fails."""
 
 import itertools
 import re
 import shutil
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 Tree: TypeAlias = dict[str, bytes | None]
-"""What is below a folder: names, and the bytes of each file; None is a folder."""
+"""What is below a folder: names, and the bytes of each file; None stands for a folder."""
 
-_MOST_NAMES_IN_DOUBT = 4
-_EACH_RUN_S_OWN = re.compile(
+_MAX_PENDING_NAMES = 4
+_DIFFERENT_IN_EACH_RUN = re.compile(
     rb'("(?:started_at|finished_at|runs|interruptions|requests|rate_limit_wait_s)": )[^,\n]*|("timeline": )[^\n]*'
 )
 
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """A file or a folder, whatever its name: its bytes as processes see them, and as the disk has them."""
+    """A file or a folder without its name: the bytes that processes see, and those that the disk has."""
 
     cached: bytes | None
     synced: bytes | None
 
-    def may_be(self) -> set[bytes | None]:
-        """Give what the disk may have: what was synced, all that was written, or that with garbage in it."""
+    def possible_contents(self) -> set[bytes | None]:
+        """Return what the disk may have: what was synced, all that was written, or that with garbage in it."""
         cached, synced = self.cached, self.synced
         if cached is None or synced is None or cached == synced:
             return {synced}
@@ -42,11 +43,11 @@ class Disk:
 
     Args:
         tree: what is there, all of it synced.
-        history: how it came to this, for whoever asks why it failed.
-        deaths: how often it was left behind.
+        history: what happened before, for the message of a failure.
+        deaths: how many deaths left it like this.
 
     Attributes:
-        names: for processes.
+        names: what processes see.
     """
 
     def __init__(self, tree: Tree, history: str = "", deaths: int = 0) -> None:
@@ -57,14 +58,14 @@ class Disk:
         self._pending: list[Change] = []
 
     def change(self, change: Change) -> None:
-        """Give names to nodes, or take them away, all at once; the disk has it once their folder is synced."""
+        """Name nodes or remove names, all at once; the disk has the change once the folder is synced."""
         self._pending.append(change)
         _apply(change, self.names)
-        if len(self._pending) > _MOST_NAMES_IN_DOUBT:  # sooner or later a disk writes by itself
+        if len(self._pending) > _MAX_PENDING_NAMES:  # a disk writes by itself after some time
             _apply(self._pending.pop(0), self._synced)
 
     def sync_folder(self, folder: str) -> None:
-        """Bring the names in a folder to the disk."""
+        """Write the names in a folder to the disk."""
         pending, self._pending = self._pending, []
         for change in pending:
             if any(_folder(name) == folder for name in change):
@@ -73,11 +74,11 @@ class Disk:
                 self._pending.append(change)
 
     def tree(self) -> Tree:
-        """Give what processes see."""
+        """Return what processes see."""
         return {name: node.cached for name, node in self.names.items()}
 
     def after_a_kill(self, words: str) -> "Disk":
-        """Copy it, for the next process: what is not on the disk still is not."""
+        """Return a copy for the next process; what was not synced is still not synced."""
         copies: dict[Node, Node] = {}
 
         def copied(names: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +92,7 @@ class Disk:
         return disk
 
     def after_a_power_cut(self, words: str) -> Iterator["Disk"]:
-        """Give all that may be left: any of the changed names, and any of the unsynced contents."""
+        """Return every disk that may be left: any of the changed names, and any of the unsynced contents."""
         for kept in itertools.product((False, True), repeat=len(self._pending)):
             names = dict(self._synced)
             for change in itertools.compress(self._pending, kept):
@@ -101,7 +102,7 @@ class Disk:
                 yield Disk(tree, f"{self.history}\npower cut {words}, left: {left}", self.deaths + 1)
 
     def key(self) -> Hashable:
-        """Give what two disks share from which the same will follow."""
+        """Return what is equal for two disks on which the same command does the same."""
         numbers: dict[Node | None, int] = {}
 
         def numbered(names: Change) -> Hashable:
@@ -120,31 +121,32 @@ def _apply(change: Change, names: Names) -> None:
 
 
 def _contents_of(names: Names) -> Iterator[Tree]:
-    """Give what the files that can be reached by these names may hold."""
-    reached = {name: node for name, node in names.items() if _folder(name) in ("", *names)}
-    nodes = list(dict.fromkeys(reached.values()))
-    for contents in itertools.product(*(node.may_be() for node in nodes)):
+    """Return every tree that these names and the possible contents of their files can make."""
+    reachable = {name: node for name, node in names.items() if _folder(name) in ("", *names)}
+    nodes = list(dict.fromkeys(reachable.values()))
+    for contents in itertools.product(*(node.possible_contents() for node in nodes)):
         content_of = dict(zip(nodes, contents, strict=True))
-        yield {name: content_of[node] for name, node in reached.items()}
+        yield {name: content_of[node] for name, node in reachable.items()}
 
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
+@lru_cache(4096)
 def _timeless(content: bytes | None) -> bytes | None:
     if not content or not content.startswith(b"{\n"):
         return content
-    return _EACH_RUN_S_OWN.sub(rb"\1\2", content) if content.endswith(b"\n}\n") else b"a broken object"
+    return _DIFFERENT_IN_EACH_RUN.sub(rb"\1\2", content) if content.endswith(b"\n}\n") else b"a broken object"
 
 
 def timeless(tree: Tree) -> Tree:
-    """Leave out what only counts the runs or tells their time, in checkpoints and manifests."""
+    """Leave out what differs in each run, in checkpoints and manifests: times, and counts of runs and requests."""
     return {name: _timeless(content) for name, content in tree.items()}
 
 
-def lay_out(tree: Tree, root: Path) -> None:
-    """Make a folder what a tree says."""
+def write_tree(tree: Tree, root: Path) -> None:
+    """Make a folder that holds a tree and nothing else."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     for name, content in sorted(tree.items()):
@@ -155,5 +157,5 @@ def lay_out(tree: Tree, root: Path) -> None:
 
 
 def lies_in(root: Path) -> Tree:
-    """Read a folder."""
+    """Read a folder as a tree."""
     return {str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in root.rglob("*")}
