@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cyclopts import App, Argument
 
-from exporter.cli.main import app
+from exporter.cli.app import app
 
 PAGE = Path(__file__).parent / "options.md"
 COMMANDS = ("contacts", "demo", "check", "verify", "report", "sandbox", "schema", "config show", "completion")

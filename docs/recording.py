@@ -1,4 +1,4 @@
-"""Records a session on a real terminal into `session.svg`: broken off, gone on with, verified.
+"""Records a session on a real terminal into `session.svg`: interrupted, resumed, verified.
 
 python docs/recording.py
 """
@@ -34,7 +34,7 @@ _STEPS = (
 
 
 def main() -> None:
-    """Record it."""
+    """Record the session."""
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: PTH123, SIM115
     with tempfile.TemporaryDirectory() as folder:
         for words, stop_after_s in _STEPS:

@@ -21,7 +21,7 @@ def main() -> "NoReturn":
         if _signal.getsignal(number) is not _signal.SIG_IGN:  # as `nohup` and shells ask for
             _signal.signal(number, _stop)
     _occupy_standard_descriptors()
-    from exporter.cli.main import main as run  # noqa: PLC0415 - an interruption may come this early
+    from exporter.cli.app import main as run  # noqa: PLC0415 - an interruption may come this early
 
     try:
         code = run()

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 import exporter
-from exporter.cli.remarks import remarks
+from exporter.cli.progress.summary import warnings
 from exporter.options import LISTS, ListName
 from exporter.sandbox import responses
 from exporter.sandbox.contacts import Workspace
@@ -254,8 +254,8 @@ async def test_export_with_a_list_that_fails_for_ever_keeps_what_the_page_had(
             assert json.loads(lines[number]) == whole(sandbox.workspace, number, lists)  # type: ignore[arg-type]
     assert (summary.lists_missing, summary.lists_expanded) == (len(bad), 200 - len(bad))
     assert summary.lists_missing_causes == {cause: len(bad)}
-    sentence = f"{len(bad)} lists of contacts could not be completed ({cause} {len(bad)})"
-    assert [remark.partition(":")[0] for remark in remarks(summary) if "lists" in remark] == [sentence]
+    sentence = f"{len(bad)} lists of contacts could not be expanded ({cause} {len(bad)})"
+    assert [remark.partition(":")[0] for remark in warnings(summary) if "lists" in remark] == [sentence]
 
 
 class Endless(exporter.Sandbox):

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.cli.files import read_in_thread
+from exporter.cli.converters import TOKEN_PREFIX
+from exporter.cli.file_reading import read_in_thread
+from exporter.cli.input_text import decode_text
 from exporter.cli.secret_files import read_secret
-from exporter.cli.text import decoded
-from exporter.cli.values import TOKENS_BEGIN
 from exporter.errors import ConfigError
 from exporter.extras import keyring
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # noqa: S105 - a name
 KEYRING_SERVICE = "intercom-exporter"
 _STDIN = "-"
-_GRACE_S = 0.5
-_LONGEST_TOKEN_BYTES = 64 * 1024
+_EXIT_GRACE_S = 0.5
+_MAX_TOKEN_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSource:
-    """Where the access token comes from; the environment, where nothing is set.
+    """Where the access token comes from; the environment by default.
 
     Attributes:
-        file: name of a file, ``-`` for stdin.
+        file: path of a file, ``-`` for stdin.
         command: a program that prints the token.
         keyring: the account in the system's keyring.
         allow_readable: whether the file may be one that other users can read.
@@ -47,26 +47,26 @@ async def read_token(source: TokenSource) -> str:
     """Read the access token.
 
     Raises:
-        ConfigError: it cannot be had, or two places are named.
+        ConfigError: it cannot be read, or two sources are set.
 
     Cancellation:
-        Ends the program that is to print it. A pipe that nobody writes to is not waited for.
+        Ends the program that prints it. Does not wait for a pipe without a writer.
     """
-    ways = {
+    sources = {
         "--token-file": source.file,
         "--token-command": source.command,
         "--token-keyring": source.keyring,
     }
-    named = [name for name, value in ways.items() if value is not None]
-    if len(named) > 1:
-        raise ConfigError(f"{' and '.join(named)} are mutually exclusive: name one place for the access token")
+    set_options = [name for name, value in sources.items() if value is not None]
+    if len(set_options) > 1:
+        raise ConfigError(f"{' and '.join(set_options)} are mutually exclusive: set one of them")
     if source.command is not None:
         return await _from_program(source.command)
-    return await read_in_thread(partial(_from_here, source))
+    return await read_in_thread(partial(_read_without_program, source))
 
 
-def _from_here(source: TokenSource) -> str:
-    """Read what needs no other program. Blocks."""
+def _read_without_program(source: TokenSource) -> str:
+    """Read the token from the keyring, a file or the environment. Blocks."""
     if source.keyring is not None:
         return _from_keyring(source.keyring)
     if source.file is not None:
@@ -85,87 +85,97 @@ def _from_file(name: str, *, allow_readable: bool) -> str:
     except OSError as exc:
         raise ConfigError(f"the token file cannot be read: {exc.strerror}") from exc
     except ValueError:
-        raise ConfigError("the token file cannot be read: there is no such name") from None
-    return _decoded(content, "the token on stdin" if name == _STDIN else "the token file")
+        raise ConfigError("the token file cannot be read: invalid path") from None
+    return _decode(content, "the token on stdin" if name == _STDIN else "the token file")
 
 
-def _decoded(content: bytes, what: str) -> str:
+def _decode(content: bytes, what: str) -> str:
     try:
-        return decoded(content, what)
+        return decode_text(content, what)
     except UnicodeDecodeError:
-        raise ConfigError(f"{what} is something else than a token") from None
+        raise ConfigError(f"{what} is not a valid token") from None
 
 
 def _read_stdin() -> bytes:
     if sys.stdin is None:
         raise ConfigError("stdin is closed: no access token can be read from it")
-    return sys.stdin.buffer.read(_LONGEST_TOKEN_BYTES)
+    return sys.stdin.buffer.read(_MAX_TOKEN_BYTES)
 
 
 async def _from_program(command: str) -> str:
-    """Take the first line that a program prints. No shell is asked; what it says on stderr is shown as it is."""
-    import anyio
-
-    try:
-        words = shlex.split(command)
-    except ValueError as exc:
-        raise ConfigError(f"the token command cannot be taken apart: {exc}") from None
-    if not words:
-        raise ConfigError("the token command is empty")
-    name = Path(words[0]).name
-    try:
-        # Where it has to ask for a passphrase, it may: stdin and stderr are ours.
-        program = await anyio.open_process(words, stdin=None, stderr=None)
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no name"
-        named = "" if name.startswith(TOKENS_BEGIN) else f" {name!r}"  # in the wrong place it is not shown
-        raise ConfigError(f"the token command{named} cannot be run: {reason}") from None
-    async with program:
-        printed = await _printed(program)
-        if printed is None:
+    """Return the first line that a program prints. It runs without a shell; its stderr is shown as it is."""
+    arguments = _split(command)
+    name = Path(arguments[0]).name
+    async with await _start(arguments, name) as program:
+        output = await _read_output(program)
+        if output is None:
             with suppress(ProcessLookupError):  # it may have ended by itself
                 program.kill()
-            raise ConfigError(f"the token command {name!r} prints more than a token")
+            raise ConfigError(f"the token command {name!r} printed too much output")
         code = await program.wait()
     if code:
         raise ConfigError(f"the token command {name!r} ended with exit code {code}")
-    token, _, _ = _decoded(printed, f"what the token command {name!r} printed").partition("\n")
+    token, _, _ = _decode(output, f"what the token command {name!r} printed").partition("\n")
     if not token.strip():
         raise ConfigError(f"the token command {name!r} printed no token")
     return token
 
 
-async def _printed(program: "Process") -> bytes | None:
-    """Read what it prints until it ends; None where that is too much.
+def _split(command: str) -> list[str]:
+    """Return the program of a command and its arguments."""
+    try:
+        arguments = shlex.split(command)
+    except ValueError as exc:
+        raise ConfigError(f"the token command cannot be parsed: {exc}") from None
+    if not arguments:
+        raise ConfigError("the token command is empty")
+    return arguments
 
-    What it leaves running may keep the pipe open for ever: an agent, say.
+
+async def _start(arguments: list[str], name: str) -> "Process":
+    import anyio
+
+    try:
+        # It may ask for a passphrase: stdin and stderr are those of this process.
+        return await anyio.open_process(arguments, stdin=None, stderr=None)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "invalid path"
+        # A token that was put here by mistake is not shown.
+        quoted_name = "" if name.startswith(TOKEN_PREFIX) else f" {name!r}"
+        raise ConfigError(f"the token command{quoted_name} cannot be run: {reason}") from None
+
+
+async def _read_output(program: "Process") -> bytes | None:
+    """Return what a program prints until it ends; None where that is too much.
+
+    A process that it leaves running, such as an agent, may keep the pipe open for ever.
     """
     import anyio
 
     content = b""
     async with anyio.create_task_group() as tasks:
 
-        async def end_soon() -> None:
+        async def cancel_after_exit() -> None:
             await program.wait()
-            await anyio.sleep(_GRACE_S)
+            await anyio.sleep(_EXIT_GRACE_S)
             tasks.cancel_scope.cancel()
 
-        tasks.start_soon(end_soon)
-        while program.stdout and len(content) <= _LONGEST_TOKEN_BYTES:
+        tasks.start_soon(cancel_after_exit)
+        while program.stdout and len(content) <= _MAX_TOKEN_BYTES:
             try:
                 content += await program.stdout.receive()
             except anyio.EndOfStream:
                 break
         tasks.cancel_scope.cancel()
-    return None if len(content) > _LONGEST_TOKEN_BYTES else content
+    return None if len(content) > _MAX_TOKEN_BYTES else content
 
 
 def _from_keyring(account: str) -> str:
-    """Ask the system's keyring."""
+    """Read the token from the system's keyring."""
     library = keyring()
     try:
         token: str | None = library.get_password(KEYRING_SERVICE, account)
-    except Exception as exc:  # noqa: BLE001 - it runs whatever plug-in the system has
+    except Exception as exc:  # noqa: BLE001 - it runs any plug-in of the system
         raise ConfigError(f"the keyring cannot be used: {type(exc).__name__}") from None
     if not token:
         raise ConfigError(

@@ -17,9 +17,9 @@ _KUBERNETES_DATA = "..data"
 def read_secret(path: Path, what: str = "token", *, allow_readable: bool = False) -> bytes:
     """Read a small secret from a file that other users cannot read, or whose mode the user cannot change.
 
-    Orchestrators mount secrets as readable by a group or by everybody, and the
+    Orchestrators mount secrets as readable by a group or by all users, and the
     container cannot change that: such files are read, with a warning if
-    everybody can read them. Kubernetes lets the group of `fsGroup` read files
+    all users can read them. Kubernetes lets the group of `fsGroup` read files
     of any mode, so that a user other than root can: no mode is stricter.
 
     Args:
@@ -35,7 +35,7 @@ def read_secret(path: Path, what: str = "token", *, allow_readable: bool = False
         status = os.fstat(file.fileno())
         others_can_read = stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRGRP | stat.S_IROTH)
         if others_can_read and not allow_readable:
-            reason = _unchangeable(path, file.fileno(), status)
+            reason = _why_mode_is_fixed(path, file.fileno(), status)
             if reason is None:
                 raise ConfigError(
                     f"the {what} file {str(path)!r} can be read by others: chmod 600 it, "
@@ -64,7 +64,7 @@ def read_key(path: Path, *, allow_readable: bool = False) -> bytes:
     except OSError as exc:
         raise ConfigError(f"the key file cannot be read: {exc.strerror}") from exc
     except ValueError:
-        raise ConfigError("the key file cannot be read: there is no such name") from None
+        raise ConfigError("the key file cannot be read: invalid path") from None
     if key.startswith(codecs.BOM_UTF8):
         logger.warning(
             "the key file %r begins with a byte-order mark, which is part of the key: "
@@ -74,7 +74,7 @@ def read_key(path: Path, *, allow_readable: bool = False) -> bytes:
     return key.rstrip(b"\r\n")
 
 
-def _unchangeable(path: Path, descriptor: int, status: os.stat_result) -> str | None:
+def _why_mode_is_fixed(path: Path, descriptor: int, status: os.stat_result) -> str | None:
     """Return why the user cannot change the mode of a file; None if that is possible."""
     if status.st_uid == 0 and os.geteuid() != 0:
         return "root owns it"

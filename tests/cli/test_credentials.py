@@ -30,14 +30,14 @@ def exports(command: Any, address: str, *options: str, **variables: str) -> bool
     return bool(done.returncode == 0)
 
 
-def test_a_program_prints_it(command: Any, address: str) -> None:
-    """Its first line counts, as with `pass`; no shell takes it apart."""
+def test_token_command_prints_the_token(command: Any, address: str) -> None:
+    """Its first line, as with `pass`; it runs without a shell."""
     script = "print('dG9rOm15'); print('login: $HOME')"
     assert exports(command, address, "--token-command", f'{PYTHON} -c "{script}"')
 
 
-def test_a_program_may_talk_on_stderr(command: Any, address: str) -> None:
-    """It may have to ask for something."""
+def test_token_command_may_use_stderr(command: Any, address: str) -> None:
+    """It may have to ask for a passphrase."""
     done = command.run(
         *("contacts", "--base-url", address, "-q", "--token-command"),
         f"""{PYTHON} -c "import sys; print('unlock:', file=sys.stderr); print('dG9rOm15')" """,
@@ -47,25 +47,25 @@ def test_a_program_may_talk_on_stderr(command: Any, address: str) -> None:
 
 BAD_PROGRAMS = {
     "": "empty",
-    "'open": "taken apart",
+    "'open": "cannot be parsed",
     "/no/such/program x": "cannot be run",
     "{python} -c 'raise SystemExit(3)'": "exit code 3",
     "{python} -c pass": "no token",
-    "{python} -c \"print('x' * 100000)\"": "more than a token",
-    '{python} -c "import sys; sys.stdout.buffer.write(bytes([255]))"': "something else than a token",
+    "{python} -c \"print('x' * 100000)\"": "too much output",
+    '{python} -c "import sys; sys.stdout.buffer.write(bytes([255]))"': "is not a valid token",
 }
 
 
 @pytest.mark.parametrize("program", BAD_PROGRAMS)
-def test_a_program_that_fails_is_one_line(command: Any, program: str) -> None:
+def test_token_command_that_fails_is_one_line(command: Any, program: str) -> None:
     """Exit 2, and nothing of what it printed."""
     done = command.run("contacts", "--token-command", program.format(python=PYTHON))
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
     assert BAD_PROGRAMS[program] in done.stderr.decode()
 
 
-def test_a_signal_ends_a_program_that_waits(command: Any) -> None:
-    """Nothing is left behind that would wait for ever."""
+def test_signal_ends_the_token_command(command: Any) -> None:
+    """No process is left behind."""
     script = "import os, time; open('pid', 'w').write(str(os.getpid())); os.rename('pid', 'there'); time.sleep(60)"
     run = command.start("contacts", "--token-command", f'{PYTHON} -c "{script}"')
     there = Path(command.folder) / "there"
@@ -80,8 +80,8 @@ def test_a_signal_ends_a_program_that_waits(command: Any) -> None:
         os.kill(int(there.read_text()), 0)
 
 
-def test_the_closest_place_wins(command: Any, address: str) -> None:
-    """An option before the environment, that before a file; whatever kind of place it is."""
+def test_token_source_set_closest_wins(command: Any, address: str) -> None:
+    """An option before the environment before a file, for any kind of source."""
     good, wrong = f"{PYTHON} -c \"print('dG9rOm15')\"", f"{PYTHON} -c \"print('wrong')\""
     file = Path(command.folder) / "token"
     file.write_text("dG9rOm15\n")
@@ -99,36 +99,36 @@ def test_the_closest_place_wins(command: Any, address: str) -> None:
     assert exports(command, address, *config)
 
 
-def test_two_places_at_once_are_refused(command: Any) -> None:
-    """Nobody could tell which is meant."""
+def test_two_token_sources_are_refused(command: Any) -> None:
+    """It would be unclear which one is meant."""
     done = command.run("contacts", "--token-file", "a", "--token-command", "b")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"mutually exclusive" in done.stderr
 
 
-def test_what_a_program_leaves_running_is_not_waited_for(command: Any, address: str) -> None:
+def test_token_command_that_leaves_a_process_running_is_not_awaited(command: Any, address: str) -> None:
     """An agent that it started may keep the pipe open for ever."""
     # It ends by itself, and well after the test's own time is over if that waits for it.
     assert exports(command, address, "--token-command", "sh -c 'echo dG9rOm15; sleep 130 2>/dev/null & exit 0'")
 
 
-def test_a_token_in_the_wrong_place_is_not_shown(command: Any) -> None:
-    """It is no program."""
+def test_token_as_token_command_is_not_shown(command: Any) -> None:
+    """It is not a program."""
     done = command.run("contacts", "--token-command", "dG9rOm15")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"dG9r" not in done.stderr
 
 
-def test_a_name_that_cannot_be_is_one_line(command: Any) -> None:
-    """A file of settings can hold any character."""
+def test_invalid_token_path_is_one_line(command: Any) -> None:
+    """A settings file can hold any character."""
     (command.folder / "settings.toml").write_text('token-file = "a\\u0000b"')
     done = command.run("contacts", "--config", "settings.toml")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"token file" in done.stderr
 
 
-def test_a_variable_that_is_empty_says_nothing(command: Any, address: str) -> None:
-    """As one that is not there."""
+def test_empty_variable_is_ignored(command: Any, address: str) -> None:
+    """As if it were not set, for any option."""
     variables = {"INTERCOM_EXPORTER_TOKEN_COMMAND": "", "INTERCOM_EXPORTER_CONFIG": ""}
     assert exports(command, address, INTERCOM_ACCESS_TOKEN="dG9rOm15", **variables)
 
@@ -136,7 +136,7 @@ def test_a_variable_that_is_empty_says_nothing(command: Any, address: str) -> No
 KEYRING = {"PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring"}
 
 
-def test_the_keyring_has_it(command: Any, address: str, tmp_path: Path) -> None:
+def test_keyring_holds_the_token(command: Any, address: str, tmp_path: Path) -> None:
     """Stored by the keyring's own command, for our service."""
     variables = {**KEYRING, "XDG_DATA_HOME": str(tmp_path)}
     store = "import keyring; keyring.set_password('intercom-exporter', 'acme', 'dG9rOm15')"
@@ -148,7 +148,7 @@ def test_the_keyring_has_it(command: Any, address: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["keyring.backends.fail.Keyring", "no.such.Backend"])
-def test_a_system_without_a_keyring_is_one_line(command: Any, backend: str) -> None:
+def test_system_without_a_keyring_is_one_line(command: Any, backend: str) -> None:
     """As servers are."""
     done = command.run("contacts", "--token-keyring", "acme", PYTHON_KEYRING_BACKEND=backend)
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)

@@ -9,7 +9,7 @@ WITHOUT = """
 import sys
 for name in ("pyarrow", "backports.zstd", "compression.zstd", "prometheus_client", "jinja2", "keyring"):
     sys.modules[name] = None
-from exporter.cli.main import main
+from exporter.cli.app import main
 sys.exit(main(sys.argv[1:]))
 """
 EXTRAS = {
@@ -27,7 +27,7 @@ EXTRAS = {
 
 
 @pytest.mark.parametrize("arguments", EXTRAS)
-def test_a_missing_extra_is_one_line_that_names_it(command: Any, arguments: str) -> None:
+def test_missing_extra_is_one_line_that_names_it(command: Any, arguments: str) -> None:
     """With the command that installs it, and exit code 2; nothing is written."""
     if (finished := arguments.rsplit(maxsplit=1)[-1]).startswith("a.") and not finished.endswith(".prom"):
         assert command.run("demo", "--contacts=10", "-o", finished).returncode == 0

@@ -41,8 +41,8 @@ def of_file(command: Any, name: str = "export.prom") -> Samples:
     return samples((command.folder / name).read_text(encoding="utf-8"))
 
 
-def test_a_file_tells_what_a_run_did(serve: Serve, command: Any) -> None:
-    """Counters, a histogram, how it ended and when; for everybody to read."""
+def test_metrics_file_has_the_figures_of_a_run(serve: Serve, command: Any) -> None:
+    """Counters, a histogram, how it ended and when; readable by all users."""
     with serve("--contacts=450", "--fault=http_503@2", "--rate-limit=1000") as served:
         done = command.run("contacts", "-q", "-o", "a.ndjson", "--metrics-file=export.prom", served=served)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -79,8 +79,8 @@ def _umask() -> int:
     return mask
 
 
-def test_a_failed_run_keeps_when_one_last_succeeded(serve: Serve, command: Any) -> None:
-    """So that an alarm can ask how long ago that is."""
+def test_failed_run_preserves_the_time_of_the_last_success(serve: Serve, command: Any) -> None:
+    """So that an alert can ask how long ago that is."""
     with serve("--contacts=10") as served:
         command.run("contacts", "-o", "a.ndjson", "--metrics-file=export.prom", served=served)
         good = of_file(command)
@@ -95,8 +95,8 @@ def test_a_failed_run_keeps_when_one_last_succeeded(serve: Serve, command: Any) 
     assert bad["last_end_timestamp_seconds", ()] >= good["last_end_timestamp_seconds", ()]
 
 
-def test_another_outputs_success_is_not_ours(serve: Serve, command: Any) -> None:
-    """Before the first one it is 0, so that an alarm rings for a job that never worked."""
+def test_last_success_belongs_to_one_output(serve: Serve, command: Any) -> None:
+    """Before the first one it is 0, so that an alert fires for a job that never worked."""
     command.run("demo", "--contacts=5", "-o", "other.ndjson", "--metrics-file=export.prom")
     assert of_file(command)["last_success_timestamp_seconds", ()] > 0
     with serve("--contacts=10") as served:
@@ -105,7 +105,7 @@ def test_another_outputs_success_is_not_ours(serve: Serve, command: Any) -> None
     assert (done.returncode, of_file(command)["last_success_timestamp_seconds", ()]) == (3, 0)
 
 
-def test_the_address_is_told_among_events_too(command: Any) -> None:
+def test_metrics_address_is_an_event(command: Any) -> None:
     """It is the only way to learn a free port."""
     done = command.run("demo", "--contacts=5", "--progress=json", "--metrics-port=0")
     first = json.loads(done.stderr.splitlines()[0])
@@ -114,15 +114,15 @@ def test_the_address_is_told_among_events_too(command: Any) -> None:
 
 
 @pytest.mark.parametrize("there", [b"", b"not { a metric", b"\xff\xfe", b"x" * 3_000_000])
-def test_a_file_that_is_something_else_is_replaced(command: Any, there: bytes) -> None:
+def test_metrics_file_replaces_an_existing_file(command: Any, there: bytes) -> None:
     """It has the suffix that only such files have."""
     (command.folder / "export.prom").write_bytes(there)
     assert command.run("demo", "--contacts=5", "-q", "--metrics-file=export.prom").returncode == 0
     assert of_file(command)["contacts_written_total", ()] == 5
 
 
-def test_a_run_that_is_stopped_says_so(serve: Serve, command: Any) -> None:
-    """With its exit code; one that was killed still seems to be running, and its success grows old."""
+def test_metrics_of_a_stopped_run_have_its_exit_code(serve: Serve, command: Any) -> None:
+    """One that was killed still seems to be running, and its success grows old."""
     with serve("--contacts=100000", "--latency-ms=50") as served:
         for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, None)):
             (command.folder / "export.prom").unlink(missing_ok=True)
@@ -142,8 +142,8 @@ def _wait_for(state: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
-def test_they_are_served_while_it_runs(serve: Serve, command: Any) -> None:
-    """At an address that is told; afterwards nobody listens there."""
+def test_metrics_are_served_while_the_command_runs(serve: Serve, command: Any) -> None:
+    """At an address that is logged; afterwards the port is closed."""
     with serve("--contacts=100000", "--latency-ms=20") as served:
         run = command.start("contacts", "-o", "a.ndjson", "--metrics-port=0", served=served)
         assert run.stderr is not None
@@ -157,8 +157,8 @@ def test_they_are_served_while_it_runs(serve: Serve, command: Any) -> None:
         httpx.get(address)
 
 
-def test_odd_clients_are_borne_in_silence(serve: Serve, command: Any) -> None:
-    """Broken requests, and more connections than there is room for, cost no line, no descriptor and no export."""
+def test_malformed_requests_for_metrics_are_harmless(serve: Serve, command: Any) -> None:
+    """Broken requests and too many connections cost no line, no descriptor and no export."""
     with serve("--contacts=15000", "--latency-ms=50") as served:
         run = command.start("contacts", "-o", "a.ndjson", "--metrics-port=0", served=served)
         assert run.stderr is not None
@@ -173,24 +173,24 @@ def test_odd_clients_are_borne_in_silence(serve: Serve, command: Any) -> None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
         descriptors = len(list(Path(f"/proc/{run.pid}/fd").iterdir())) if sys.platform == "linux" else 0
-        _out, said = run.communicate(timeout=60)
+        _out, message = run.communicate(timeout=60)
         for client in idle:
             client.close()
     assert run.returncode == 0
     assert descriptors < 60
-    assert all(line.startswith(b"intercom-exporter: ") for line in said.splitlines())
+    assert all(line.startswith(b"intercom-exporter: ") for line in message.splitlines())
 
 
 @pytest.mark.parametrize("name", ["größe.ndjson", "a\nb.ndjson", 'a"b\\.ndjson'])
-def test_a_label_is_text_whatever_the_output_is_called(command: Any, name: str) -> None:
-    """Names of files need not be."""
+def test_metrics_label_is_text_for_any_output_name(command: Any, name: str) -> None:
+    """Names of files need not be text."""
     done = command.run("demo", "--contacts=5", "-q", "-o", name, "--metrics-file=export.prom")
     assert (done.returncode, done.stderr) == (0, b"")
     assert of_file(command)["last_exit_code", ()] == 0
 
 
-def test_a_pipe_of_that_name_is_not_waited_for(command: Any) -> None:
-    """It is replaced like anything else."""
+def test_pipe_under_the_name_of_the_metrics_file_does_not_block(command: Any) -> None:
+    """It is replaced as any other file."""
     os.mkfifo(command.folder / "export.prom")
     assert command.run("demo", "--contacts=5", "-q", "--metrics-file=export.prom").returncode == 0
     assert of_file(command)["contacts_written_total", ()] == 5
@@ -208,37 +208,39 @@ WRONG = {
 
 
 @pytest.mark.parametrize("options", WRONG)
-def test_what_cannot_be_is_one_line(command: Any, options: str) -> None:
-    """Exit 2, before anything is requested."""
+def test_invalid_metrics_options_are_one_line(command: Any, options: str) -> None:
+    """Exit 2, before the first request."""
     done = command.run("demo", *options.split())
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
     assert WRONG[options] in done.stderr.decode()
 
 
-def test_a_port_that_is_taken_is_one_line(command: Any) -> None:
+def test_metrics_port_in_use_is_one_line(command: Any) -> None:
     """Exit 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = command.run("demo", f"--metrics-port={taken.getsockname()[1]}")
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
 
 
-def test_a_disk_that_is_full_for_metrics_does_not_end_an_export(command: Any) -> None:
-    """It is a warning, once; the contacts are what counts."""
+def test_full_disk_for_metrics_does_not_end_an_export(command: Any) -> None:
+    """One warning; the contacts are what counts."""
     folder = Path(command.folder) / "metrics"
     folder.mkdir()
     program = (
-        "import os, sys, exporter.cli.metering as m\n"
+        "import os, sys, exporter.cli.metrics as m\n"
         "def full(*_): raise OSError(28, 'No space left on device')\n"
         "import prometheus_client; prometheus_client.write_to_textfile = full\n"
-        "from exporter.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        "from exporter.cli.app import main; sys.exit(main(sys.argv[1:]))"
     )
     done = command.program(program, "demo", "--contacts=5", "-o", "a.ndjson", "--metrics-file=metrics/a.prom")
     assert (done.returncode, done.stderr.count(b"No space left")) == (0, 1)
     assert (command.folder / "a.ndjson").exists()
 
 
-async def test_they_can_be_embedded(sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """Several exports side by side, one registry, a label for each."""
+async def test_metrics_of_several_exports_share_a_registry(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
+) -> None:
+    """A label for each export."""
     registry = CollectorRegistry()
     metrics = exporter.Metrics(registry)
     for name in ("one", "two"):
@@ -248,8 +250,8 @@ async def test_they_can_be_embedded(sandbox: exporter.Sandbox, intercom: exporte
         assert f'intercom_exporter_contacts_written_total{{output="{name}"}} 1000.0' in text
 
 
-async def test_an_observer_can_be_used_again(intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """For the next night's export, which counts on."""
+async def test_metrics_observer_can_be_used_for_another_export(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """Its counters continue."""
     registry = CollectorRegistry()
     observer = exporter.Metrics(registry).observer("nightly")
     for name in ("monday", "tuesday"):
@@ -257,14 +259,14 @@ async def test_an_observer_can_be_used_again(intercom: exporter.Intercom, tmp_pa
     assert samples(generate_latest(registry).decode())["contacts_written_total", ()] == 2_000
 
 
-async def test_an_export_that_goes_on_counts_only_what_it_writes(
+async def test_resumed_export_counts_only_what_it_writes(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
 ) -> None:
-    """What earlier runs had written is in the gauge, not in the counter."""
-    told: list[exporter.Event] = []
+    """Contacts of earlier runs are in the gauge, not in the counter."""
+    printed: list[exporter.Event] = []
 
     def stop_at_third(event: exporter.Event) -> None:
-        told.append(event)
+        printed.append(event)
         if isinstance(event, exporter.PageWritten) and event.position.pages == 3:
             raise KeyError("stopped")
 

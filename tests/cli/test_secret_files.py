@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from exporter.cli.text import unquoted
+from exporter.cli.input_text import unquote
 
 Serve = Callable[..., AbstractContextManager[Any]]
 TOKEN = "dG9rOm15"
@@ -34,8 +34,8 @@ def _written(folder: Path, name: str, content: str | bytes, mode: int) -> Path:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o644, 0o604])
-def test_secret_others_can_read_is_refused_unless_allowed(command: Any, address: str, mode: int) -> None:
-    """A token and a key alike; the refusal names the way round, and allowing it warns of nothing."""
+def test_secret_that_others_can_read_is_refused_unless_allowed(command: Any, address: str, mode: int) -> None:
+    """A token and a key alike; the refusal names the option, and with it there is no warning."""
     _written(command.folder, "token", TOKEN, mode)
     _written(command.folder, "key", KEY, mode)
     for words in (("contacts", "--token-file=token"), ("demo", "--pseudonymise=email", "--key-file=key")):
@@ -69,7 +69,7 @@ def test_secret_in_a_kubernetes_volume_is_read_with_a_warning(command: Any, addr
 
 
 @pytest.mark.parametrize("mode", [0o440, 0o640])
-def test_secret_in_a_kubernetes_volume_that_a_group_alone_can_read_is_no_reason_to_warn(
+def test_secret_in_a_kubernetes_volume_that_only_a_group_can_read_is_no_warning(
     command: Any, address: str, mode: int
 ) -> None:
     """With `fsGroup` the strictest modes are 0440 and 0640."""
@@ -140,7 +140,7 @@ WRITTEN_ELSEWHERE = {
 
 
 @pytest.mark.parametrize("kind", WRITTEN_ELSEWHERE)
-def test_token_as_other_systems_write_it_is_the_token(command: Any, address: str, kind: str) -> None:
+def test_token_from_any_system_is_read(command: Any, address: str, kind: str) -> None:
     """From a file, stdin, a program or the environment."""
     content = WRITTEN_ELSEWHERE[kind]
     path = _written(command.folder, "token", content, 0o600)
@@ -156,7 +156,7 @@ def test_token_as_other_systems_write_it_is_the_token(command: Any, address: str
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
-def test_text_in_utf_16_is_one_line_that_says_so(command: Any, encoding: str) -> None:
+def test_text_in_utf_16_is_refused_by_name(command: Any, encoding: str) -> None:
     """As PowerShell writes it; nothing of a token is shown."""
     mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
     _written(command.folder, "token", mark + TOKEN.encode(encoding), 0o600)
@@ -168,7 +168,7 @@ def test_text_in_utf_16_is_one_line_that_says_so(command: Any, encoding: str) ->
 
 
 @pytest.mark.parametrize("line_end", ["\r\n", "\r", "\n"])
-def test_settings_as_other_systems_write_them_are_read(command: Any, line_end: str) -> None:
+def test_settings_from_any_system_are_read(command: Any, line_end: str) -> None:
     """A byte-order mark and any line ends."""
     text = line_end.join(["max-contacts = 7", 'timeout = "1m"', ""])
     (command.folder / "settings.toml").write_bytes(codecs.BOM_UTF8 + text.encode())
@@ -177,7 +177,7 @@ def test_settings_as_other_systems_write_them_are_read(command: Any, line_end: s
     assert (shown["max-contacts"]["value"], shown["timeout"]["value"]) == (7, 60)
 
 
-def test_variable_as_an_env_file_keeps_it_is_its_value(command: Any) -> None:
+def test_variable_from_an_env_file_is_unquoted(command: Any) -> None:
     """In quotes, or with the line end of Windows."""
     variables = {"MAX_CONTACTS": '"7"', "REGION": "'eu'", "TIMEOUT": "1m\r", "PER_PAGE": "\ufeff50", "OUTPUT": '""'}
     done = command.run(
@@ -199,9 +199,9 @@ def test_variable_as_an_env_file_keeps_it_is_its_value(command: Any) -> None:
         ("\"a'", "\"a'"),
     ],
 )
-def test_unquoted_removes_one_pair_that_encloses_the_value(value: str, expected: str) -> None:
+def test_unquote_removes_one_pair_around_the_value(value: str, expected: str) -> None:
     """Quotes that belong to a command stay."""
-    assert unquoted(value) == expected
+    assert unquote(value) == expected
 
 
 def test_key_with_a_mark_gives_the_pseudonyms_of_its_bytes(command: Any) -> None:
@@ -216,7 +216,7 @@ def test_key_with_a_mark_gives_the_pseudonyms_of_its_bytes(command: Any) -> None
     assert b"byte-order mark" not in plain.stderr + windows.stderr
 
 
-def test_manifest_and_checkpoint_that_an_editor_saved_are_read(command: Any, serve: Serve) -> None:
+def test_manifest_and_checkpoint_saved_by_an_editor_are_read(command: Any, serve: Serve) -> None:
     """With a byte-order mark and line ends of Windows."""
     with serve("--contacts=300", "--fault=http_401@2") as served:
         assert command.run("contacts", "-o", "a.ndjson", served=served).returncode == 3

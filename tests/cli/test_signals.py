@@ -51,30 +51,30 @@ def test_command_signalled_while_it_starts_ends_with_one_line(command: Any, numb
         _wait_for(lambda pid=run.pid: _handles_signals(pid))  # type: ignore[misc]
         time.sleep(moment**2 * 0.004)
         run.send_signal(number)
-        _out, said = run.communicate(timeout=60)
+        _out, message = run.communicate(timeout=60)
         assert run.returncode in (CODES[number], 0)  # it may have been quicker
-        assert said.count(b"\n") == (1 if run.returncode else 0), said
-        assert b"Traceback" not in said
+        assert message.count(b"\n") == (1 if run.returncode else 0), message
+        assert b"Traceback" not in message
 
 
 @pytest.mark.parametrize("number", CODES)
 def test_export_signalled_stops_gracefully(serve: Serve, command: Any, number: signal.Signals) -> None:
-    """What was written is kept, and the same command resumes."""
+    """Written contacts are saved, and the same command resumes."""
     with serve("--contacts=3000", "--latency-ms=50") as served:
         run = command.start("contacts", "-o", "a.ndjson", served=served)
         part = command.folder / "a.ndjson.part"
         _wait_for(lambda: part.exists() and part.stat().st_size > 0)
         run.send_signal(number)
-        _out, said = run.communicate(timeout=60)
-        assert (run.returncode, said.count(b"\n")) == (CODES[number], 1)
-        assert f"stopped by {number.name}: ".encode() in said
+        _out, message = run.communicate(timeout=60)
+        assert (run.returncode, message.count(b"\n")) == (CODES[number], 1)
+        assert f"stopped by {number.name}: ".encode() in message
         done = command.run("contacts", "-o", "a.ndjson", "-q", served=served)
     assert done.returncode == 0
     assert (command.folder / "a.ndjson").read_bytes().count(b"\n") == 3_000
 
 
-def test_export_under_nohup_goes_on_after_a_hangup(serve: Serve, command: Any) -> None:
-    """SIGHUP that is ignored when the command begins stays so."""
+def test_export_under_nohup_continues_after_a_hangup(serve: Serve, command: Any) -> None:
+    """SIGHUP that is ignored when the command starts stays ignored."""
     with serve("--contacts=1500", "--latency-ms=50") as served:
         run = subprocess.Popen(
             ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command.line("contacts", "-o", "a.ndjson", "-q")],
@@ -87,8 +87,8 @@ def test_export_under_nohup_goes_on_after_a_hangup(serve: Serve, command: Any) -
         command.started.append(run)
         _wait_for((command.folder / "a.ndjson.part").exists)
         run.send_signal(signal.SIGHUP)
-        _out, said = run.communicate(timeout=60)
-    assert (run.returncode, said) == (0, b"")
+        _out, message = run.communicate(timeout=60)
+    assert (run.returncode, message) == (0, b"")
 
 
 def test_exit_codes_of_signals_are_documented(command: Any) -> None:

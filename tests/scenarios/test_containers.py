@@ -179,7 +179,7 @@ VERIFY = """
 import sys
 from exporter.archive import duplicates
 duplicates.DuplicateCounter.__init__.__kwdefaults__["buffered_ids"] = 100
-from exporter.cli.main import main
+from exporter.cli.app import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 import exporter
-from exporter.cli.exits import exit_code
+from exporter.cli.exit_codes import exit_code
 from exporter.sandbox.faults import NAMES, FaultPlan
 from tests.scenarios.raw_faults import (
     CONTACTS,

@@ -21,7 +21,7 @@ import pytest
 from blockbuster import BlockBuster
 
 import exporter
-from exporter.cli.exits import exit_code
+from exporter.cli.exit_codes import exit_code
 from exporter.sandbox.faults import NAMES
 from tests.scenarios.raw_faults import (
     CONTACTS,
@@ -100,7 +100,7 @@ asyncio.run(main())
 COMMANDS = """
 import json, os, sys
 os.environ["INTERCOM_ACCESS_TOKEN"], *jobs = json.load(sys.stdin)
-from exporter.cli.main import main
+from exporter.cli.app import main
 for base_url, path, timeout_s, _ in jobs:
     main(["contacts", "-v", "--progress=json", "--per-page=8", "--max-retry-time=0.4",
           "--base-url", base_url, "-o", path, "--timeout", str(timeout_s)])

@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 import exporter
-from exporter.cli.remarks import remarks
+from exporter.cli.progress.summary import warnings
 from exporter.sandbox import pages
 
 PER_PAGE = 50
@@ -195,7 +195,7 @@ async def test_export_of_a_short_list_whose_count_grows_names_both_counts(
             await exporter.export(intercom, tmp_path / "a.ndjson")
         summary = await exporter.export(intercom, tmp_path / "a.ndjson", allow_shortfall=True)
     assert summary.shortfall == 800
-    assert any(f"{both}: 800 may be missing" in remark for remark in remarks(summary))
+    assert any(f"{both}: 800 may be missing" in remark for remark in warnings(summary))
 
 
 async def test_iterators_over_a_short_list_do_not_end_silently() -> None:
@@ -286,7 +286,7 @@ async def test_command_with_a_short_list_ends_with_4_or_allows_it(command: Any) 
     sentence = b"the list ended after 200 contacts, although the API counts 1,000: 800 may be missing"
     assert sentence in done.stderr
     assert (again.returncode, again.stderr.count(b"\n")) == (0, 2)
-    assert b"is complete already" in again.stderr
+    assert b"is already complete" in again.stderr
     assert sentence in again.stderr
     assert (quiet.returncode, quiet.stderr) == (0, b"")
     verified = await anyio.to_thread.run_sync(command.run, "verify", "a.ndjson")

@@ -31,13 +31,13 @@ def imported_by(code: str) -> set[str]:
 
 def test_help_imports_no_machinery() -> None:
     """--help waits for no HTTP client, no JSON library and no event loop."""
-    assert imported_by("from exporter.cli.main import main; main(['--help'])") & HEAVY == set()
-    assert imported_by("from exporter.cli.main import main; main(['contacts', '--help'])") & HEAVY == set()
+    assert imported_by("from exporter.cli.app import main; main(['--help'])") & HEAVY == set()
+    assert imported_by("from exporter.cli.app import main; main(['contacts', '--help'])") & HEAVY == set()
 
 
 def test_an_export_imports_no_sandbox_and_no_terminal() -> None:
     """An export of contacts imports neither the stand-in nor a web server nor a progress bar."""
-    modules = imported_by("import exporter.exports, exporter.cli.reporter, exporter.cli.signals")
+    modules = imported_by("import exporter.exports, exporter.cli.progress.observer, exporter.cli.signals")
     assert {"exporter.sandbox", "rich.progress"} & modules == set()
 
 
@@ -71,7 +71,7 @@ def test_export_imports_only_what_it_needs(command: Any) -> None:
         assert served.stdout is not None
         address = json.loads(served.stdout.readline())
         done = command.program(
-            "import sys; from exporter.cli.main import main; sys.exit([main(sys.argv[1:]), print(*sys.modules)][0])",
+            "import sys; from exporter.cli.app import main; sys.exit([main(sys.argv[1:]), print(*sys.modules)][0])",
             *("contacts", "-q", "-o", "a.ndjson.gz", f"--base-url={address['base_url']}"),
             INTERCOM_ACCESS_TOKEN=address["token"],
         )

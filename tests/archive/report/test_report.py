@@ -199,7 +199,7 @@ def test_a_disk_without_room_leaves_nothing(command: Any) -> None:
     command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
     before = sorted(command.folder.iterdir())
     limited = (
-        "import resource, sys; from exporter.cli.main import main\n"
+        "import resource, sys; from exporter.cli.app import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "sys.exit(main(sys.argv[1:]))"
     )
