@@ -93,7 +93,7 @@ def test_verify_of_duplicates_is_strict_only_on_request(command: Any) -> None:
     manifest.write_text(json.dumps(figures))
     done, strict = command.run("verify", "a.ndjson"), command.run("verify", "a.ndjson", "--strict")
     assert (done.returncode, strict.returncode) == (0, 7)
-    assert b"1 contact with the id of an earlier one" in done.stderr
+    assert b"1 duplicate id, for example" in done.stderr
 
 
 @pytest.mark.parametrize("blocks", [200, 2352], ids=["a part", "all but a few"])

@@ -121,7 +121,7 @@ async def test_verify_folder_with_both_manifests_believes_the_one_of_today(old: 
     (folder / "manifest.json").rename(folder / "_manifest.json")
     (folder / "manifest.json").write_bytes(b"damaged")
     verified = await anyio.to_thread.run_sync(exporter.verify, folder / given)
-    assert verified.differences == ("'manifest.json' is there, but not in the manifest",)
+    assert verified.differences == ("'manifest.json' is in the folder, but not in the manifest",)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,1 +1,1 @@
-"""Finished exports: read, verified, replayed, reported on."""
+"""Finished exports: reading, verification, replay and reports."""

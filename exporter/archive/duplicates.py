@@ -1,8 +1,8 @@
-"""Ids that come more than once, counted exactly, in flat memory.
+"""An exact count of duplicate ids, in constant memory.
 
-What does not fit a small buffer is spilled into files, chosen by the id's
-hash, so that equal ids meet in one file. Each is then read on its own: only
-the distinct ids of one file are ever held at once.
+Ids that do not fit into a small buffer are written to files. The id's hash
+selects the file, so that equal ids are in the same file. Each file is then read
+by itself: memory holds only the distinct ids of one file at a time.
 """
 
 import errno
@@ -19,23 +19,23 @@ from typing import Self
 from exporter.errors import SinkError
 
 MAX_ID_BYTES = 64
-"""Ids that are longer are represented by a digest."""
+"""A longer id is represented by a digest."""
 
 _BUFFERED_IDS = 100_000
 _BUCKETS = 256
-_IDS_OF_SO_MANY_BUCKETS = 100_000_000
-_MAX_BUCKETS = 64 * _BUCKETS  # who expects more than 6.4 billion ids gets larger buckets
+_IDS_PER_BUCKETS = 100_000_000  # for so many expected ids we use another `_BUCKETS` buckets
+_MAX_BUCKETS = 64 * _BUCKETS  # with more than 6.4 billion expected ids the buckets become larger
 _CHUNK_BYTES = 256 * 1024
-_EXAMPLES = 3
+_MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Ids that came more than once.
+    """The duplicate ids of an export.
 
     Attributes:
-        count: how many ids had come before.
-        examples: up to three of them.
+        count: number of ids that are equal to an earlier one.
+        examples: at most three duplicate ids.
     """
 
     count: int
@@ -43,21 +43,21 @@ class Duplicates:
 
 
 class DuplicateCounter:
-    """Takes ids, and counts those it had been given before. Blocks.
+    """A counter of duplicate ids, as a context manager. Blocks.
 
-    Leaving the block removes what was spilled.
+    The end of the block removes the temporary files.
 
     Args:
-        expected: how many ids will come, about; beyond 100 million they are
-            spread over more files, to stay in the same memory.
-        buffered_ids: how many are held before they are spilled.
-        spare_folder: where they are spilled if the system has no folder for temporary files that can be written.
+        expected: approximate number of ids; for more than 100 million the
+            counter uses more files, so that memory stays the same.
+        buffered_ids: maximum number of ids in the buffer.
+        spare_folder: folder for the temporary files if the system has no writable temporary folder.
     """
 
     def __init__(
         self, expected: int = 0, *, buffered_ids: int = _BUFFERED_IDS, spare_folder: Path | None = None
     ) -> None:
-        buckets = _BUCKETS * -(-expected // _IDS_OF_SO_MANY_BUCKETS)
+        buckets = _BUCKETS * -(-expected // _IDS_PER_BUCKETS)
         self._buckets: list[list[bytes]] = [[] for _ in range(min(max(buckets, _BUCKETS), _MAX_BUCKETS))]
         self._buffered_ids = buffered_ids
         self._spare_folder = spare_folder
@@ -75,40 +75,41 @@ class DuplicateCounter:
             self._folder.cleanup()
 
     def add(self, ids: Sequence[bytes]) -> None:
-        """Take ids.
+        """Add ids.
 
         Raises:
-            SinkError: there is no room to spill them.
+            SinkError: there is too little free space for the temporary files.
         """
         buckets, count = self._buckets, len(self._buckets)
-        for given in ids:
-            known = given if len(given) <= MAX_ID_BYTES and b"\n" not in given else _digest(given)
-            # Not by the hash's low bits: by those a set chooses places, over which a bucket's ids are to spread.
-            buckets[(hash(known) >> 20) % count].append(known)
+        for contact_id in ids:
+            key = contact_id if len(contact_id) <= MAX_ID_BYTES and b"\n" not in contact_id else _digest(contact_id)
+            # Not the hash's low bits: a set uses those, and the ids of one bucket would collide in it.
+            buckets[(hash(key) >> 20) % count].append(key)
         self._buffered += len(ids)
         if self._buffered > self._buffered_ids:
             self._spill()
 
     def count(self, on_progress: Callable[[], None] = lambda: None) -> Duplicates:
-        """Count the ids that had come before, of all that were added.
+        """Count the added ids that are equal to an earlier one.
 
         Args:
-            on_progress: called now and then meanwhile; what it raises ends the counting.
+            on_progress: called repeatedly during the count; an exception that it raises ends the count.
 
         Raises:
-            SinkError: what was spilled cannot be read.
+            SinkError: a temporary file cannot be read.
         """
-        surplus = 0
+        total = 0
         examples: list[bytes] = []
         for number in range(len(self._buckets)):
             on_progress()
-            found = self._surplus(number)
-            surplus += found
-            if found and len(examples) < _EXAMPLES:
-                examples += self._examples(number, _EXAMPLES - len(examples))
-        return Duplicates(surplus, tuple(examples))
+            duplicates = self._count_duplicates(number)
+            total += duplicates
+            if duplicates and len(examples) < _MAX_EXAMPLES:
+                examples += self._examples(number, _MAX_EXAMPLES - len(examples))
+        return Duplicates(total, tuple(examples))
 
-    def _surplus(self, number: int) -> int:
+    def _count_duplicates(self, number: int) -> int:
+        """Count the duplicates in one bucket."""
         count = 0
         seen: set[bytes] = set()
         for ids in self._chunks(number):
@@ -117,34 +118,36 @@ class DuplicateCounter:
         return count - len(seen)
 
     def _examples(self, number: int, limit: int) -> list[bytes]:
+        """Return at most `limit` different duplicate ids of one bucket."""
         seen: set[bytes] = set()
-        repeated: dict[bytes, None] = {}
+        duplicates: dict[bytes, None] = {}
         for ids in self._chunks(number):
-            for known in ids:
-                if known in seen:
-                    repeated[known] = None
-                    if len(repeated) == limit:
-                        return list(repeated)
-                seen.add(known)
-        return list(repeated)
+            for key in ids:
+                if key in seen:
+                    duplicates[key] = None
+                    if len(duplicates) == limit:
+                        return list(duplicates)
+                seen.add(key)
+        return list(duplicates)
 
     def _chunks(self, number: int) -> Iterator[list[bytes]]:
-        """Give a bucket's ids, as many at a time as fit the memory."""
+        """Yield a bucket's ids in lists that fit into memory."""
         if self._folder is not None and number in self._spilled:
             with _spilling(), _file(self._folder, number).open("rb") as file:
-                rest = b""
-                while piece := file.read(_CHUNK_BYTES):
-                    *ids, rest = (rest + piece).split(b"\n")
+                incomplete_id = b""
+                while content := file.read(_CHUNK_BYTES):
+                    *ids, incomplete_id = (incomplete_id + content).split(b"\n")
                     yield ids
         yield self._buckets[number]
 
     def _spill(self) -> None:
+        """Move the ids in the buffer to the temporary files."""
         with _spilling():
             if self._folder is None:
                 self._folder = _temporary_folder(self._spare_folder)
             for number, bucket in enumerate(self._buckets):
                 if bucket:
-                    # Opened anew each time: some systems allow a process 256 descriptors.
+                    # Opened only for this write: some systems allow a process only 256 descriptors.
                     with _file(self._folder, number).open("ab") as file:
                         file.write(b"\n".join((*bucket, b"")))
                     self._spilled.add(number)
@@ -153,13 +156,13 @@ class DuplicateCounter:
 
 
 def _temporary_folder(spare: Path | None) -> tempfile.TemporaryDirectory[str]:
-    """Make a temporary folder where the system has them, else in a spare one."""
+    """Create a temporary folder in the system's temporary folder or, if that is not writable, in `spare`."""
     try:
         return tempfile.TemporaryDirectory(prefix="intercom-exporter-", ignore_cleanup_errors=True)
-    except FileNotFoundError:  # none of the system's can be written
+    except FileNotFoundError:  # the system has no writable temporary folder
         if spare is not None and os.access(spare, os.W_OK):
             return tempfile.TemporaryDirectory(prefix=".intercom-exporter-", dir=spare, ignore_cleanup_errors=True)
-        raise FileNotFoundError(errno.ENOENT, "no folder for temporary files can be written") from None
+        raise FileNotFoundError(errno.ENOENT, "no temporary folder is writable") from None
 
 
 def _file(folder: tempfile.TemporaryDirectory[str], number: int) -> Path:
@@ -167,18 +170,18 @@ def _file(folder: tempfile.TemporaryDirectory[str], number: int) -> Path:
 
 
 def _digest(contact_id: bytes) -> bytes:
-    """Represent an id that would not fit a line of a spill file, by something too long to be an id that does."""
+    """Return a digest for an id that is too long or has a line break. It is longer than every id that is kept as is."""
     return b"sha256:" + hashlib.sha256(contact_id).hexdigest().encode()
 
 
 @contextmanager
 def _spilling() -> Iterator[None]:
-    """Turn an `OSError` of the block into a `SinkError` that says where room is missing."""
+    """Translate an `OSError` of the block into a `SinkError` that tells where free space is needed."""
     try:
         yield
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
         raise SinkError(
-            f"cannot keep the ids in a temporary file: {reason}; free disk space there (some 30 bytes a contact), "
-            "or name another folder in TMPDIR"
+            f"cannot store the ids in a temporary file: {reason}; free disk space there (about 30 bytes per contact), "
+            "or set TMPDIR to another folder"
         ) from exc

@@ -1,4 +1,4 @@
-"""What a verification finds, in sentences: however much is wrong, few of a kind."""
+"""The findings of a verification as sentences, with a limited number of each kind."""
 
 from collections import Counter
 
@@ -8,10 +8,10 @@ _MAX_PER_KIND = 10
 
 
 class Findings:
-    """Sentences about differences, of each kind the first ten.
+    """Sentences about differences; only the first ten of each kind are kept.
 
     Attributes:
-        unreadable: how many are about what cannot be read, and so about nothing that differs.
+        unreadable: number of sentences about files that cannot be read; those files may not differ at all.
     """
 
     def __init__(self) -> None:
@@ -20,12 +20,12 @@ class Findings:
         self.unreadable = 0
 
     def add(self, sentence: str, kind: str | None = None, limit: int = _MAX_PER_KIND) -> None:
-        """Take a sentence.
+        """Add a sentence.
 
         Args:
-            sentence: what differs.
-            kind: what many like it are called, to complete "and so many more …"; None where there is only one.
-            limit: how many of a kind are kept.
+            sentence: description of a difference.
+            kind: plural noun for sentences of this kind, to complete "and 5 more …"; None if there can be only one.
+            limit: maximum number of sentences that are kept for this kind.
         """
         kind = sentence if kind is None else kind
         self._counts[kind] += 1
@@ -34,20 +34,20 @@ class Findings:
 
     @property
     def are_unreadable(self) -> bool:
-        """Whether there are some, and all of them are about what cannot be read."""
+        """Whether there are findings, and all of them are about files that cannot be read."""
         return 0 < self.unreadable == self._counts.total()
 
     def sentences(self, limit: int | None = None) -> tuple[str, ...]:
-        """Give the sentences, those of a kind together.
+        """Return the sentences, grouped by kind.
 
         Args:
-            limit: how many; one more says how many are left out. None for all.
+            limit: maximum number of sentences, None for all; one more sentence counts the omitted ones.
         """
-        found: list[str] = []
+        lines: list[str] = []
         for kind, sentences in self._kinds.items():
-            found += sentences
+            lines += sentences
             if self._counts[kind] > len(sentences):
-                found.append(one_line(f"and {self._counts[kind] - len(sentences)} more {kind}"))
-        if limit is None or len(found) <= limit:
-            return tuple(found)
-        return (*found[:limit], f"and {self._counts.total() - limit} more that follow from it")
+                lines.append(one_line(f"and {self._counts[kind] - len(sentences)} more {kind}"))
+        if limit is None or len(lines) <= limit:
+            return tuple(lines)
+        return (*lines[:limit], f"and {self._counts.total() - limit} more that follow from the damage")

@@ -1,4 +1,4 @@
-"""A finished export on the disk: found by its path, known by its manifest, read back contact by contact."""
+"""A finished export on disk: found by its path, described by its manifest, read contact by contact."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from exporter.errors import ConfigError, SinkError
 from exporter.extras import arrow, zstd
 from exporter.formats.facts import CONVERTED, ZSTD_SUFFIX
 from exporter.layout.data_file import DataFile, describe_os_error, is_unreadable, open_regular
-from exporter.layout.foreign_files import MARKERS, is_dropping
+from exporter.layout.foreign_files import COMPLETION_MARKERS, is_ignored_name
 from exporter.layout.manifest import decode_manifest
 from exporter.layout.paths import MANIFEST, OutputPaths, old_name, standing
 from exporter.model import FileSummary, Summary
@@ -23,40 +23,40 @@ _MAX_MANIFEST_BYTES = 1 << 26
 _MAX_NAME_CHARACTERS = 100
 
 
-class DamagedExport(ConfigError):  # noqa: N818 - a finding
-    """An export is not what its manifest says."""
+class DamagedExport(ConfigError):  # noqa: N818 - the name describes the export
+    """An export does not match its manifest."""
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
-    """Return a path from the root; a link at its end is not followed."""
+    """Return an absolute path; a link at its end is not followed."""
     try:
-        return Path(os.path.abspath(path))  # noqa: PTH100 - see above
-    except OSError as exc:  # where the current folder was deleted
-        raise ConfigError(f"{os.fspath(path)!r} cannot be found: the current folder is not there any more") from exc
+        return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve follows links
+    except OSError as exc:  # the current folder was deleted
+        raise ConfigError(f"{os.fspath(path)!r} cannot be found: the current folder does not exist any more") from exc
 
 
 class FinishedExport:
-    """A finished export, as its manifest tells of it.
+    """A finished export, as its manifest describes it.
 
     Args:
-        path: the file, or the folder of its parts, or the manifest.
+        path: path of the file, of the folder of parts, or of the manifest.
 
     Attributes:
-        path: the file or folder, from the root.
-        summary: the manifest's figures.
-        files: the data files, in the order of their contacts, with what the manifest says of each.
+        path: absolute path of the file or folder.
+        summary: the summary in the manifest.
+        files: the data files in the order of their contacts, each with its entry in the manifest.
 
     Raises:
-        DamagedExport: its manifest is damaged, a file of it is missing, or has
+        DamagedExport: the manifest is damaged, or a data file is missing or has
             another length than the manifest says.
-        SinkError: a file of it cannot be read.
-        ConfigError: there is none, or its format needs an extra.
+        SinkError: a file cannot be read.
+        ConfigError: there is no finished export, or its format needs an extra that is not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         check_path(path)
         if not os.fspath(path):
-            raise ConfigError("there is no path to an export")
+            raise ConfigError("the path of the export is empty")
         paths = find_export(_absolute(path))
         self.path = paths.path
         self._manifest = standing(paths, paths.manifest)
@@ -68,7 +68,9 @@ class FinishedExport:
             kind = SinkError if is_unreadable(exc) else DamagedExport
             raise kind(f"the manifest of {str(paths.path)!r} {describe_os_error(exc)}") from None
         if summary is None:
-            raise DamagedExport(f"the manifest of {str(paths.path)!r} is damaged, or not one of this program's")
+            raise DamagedExport(
+                f"the manifest of {str(paths.path)!r} is damaged, or was not written by intercom-exporter"
+            )
         self.summary = summary
         self.files = tuple(_checked_files(paths, summary))
         check_libraries(self.files)
@@ -77,54 +79,54 @@ class FinishedExport:
 
     @property
     def all_files(self) -> tuple[Path, ...]:
-        """All that belongs to it: its data files, and its manifest."""
-        own = (self._manifest, *(file for file, _ in self.files))
-        return tuple(file.parent.resolve() / file.name for file in own)
+        """The paths of all files of the export: its manifest and its data files."""
+        files = (self._manifest, *(file for file, _ in self.files))
+        return tuple(file.parent.resolve() / file.name for file in files)
 
     @property
     def has_rows(self) -> bool:
-        """Whether it is CSV: its contacts are no longer as the API sent them."""
+        """Whether the export is CSV, which does not keep the contacts as the API sent them."""
         return any(DataFile(file).has_rows for file, _ in self.files)
 
-    def records(self, contents: DataFile) -> Iterator[list[bytes]]:
-        """Give the contacts of a file, some at a time: the JSON of each on one line, without its end. Not of CSV.
+    def records(self, data_file: DataFile) -> Iterator[list[bytes]]:
+        """Yield the contacts of a file in batches: the JSON of each, without the line break. Not for CSV.
 
         Args:
-            contents: of one of its files; knows afterwards what was wrong with it.
+            data_file: one of the export's files; afterwards its attributes tell what was wrong with it.
         """
-        if contents.is_table:
-            yield from _records_of_table(contents)
+        if data_file.is_table:
+            yield from _records_of_table(data_file)
             return
         lines = _LineCollector()
-        for piece in contents.chunks():
-            lines.feed(piece)
+        for chunk in data_file.chunks():
+            lines.feed(chunk)
             yield lines.take()
         lines.end()
         yield lines.take()
 
-    def rows(self, contents: DataFile) -> Iterator[list[list[bytes]]]:
-        """Give the rows of a file of CSV, some at a time: the cells of each, with the quotes that are theirs.
+    def rows(self, data_file: DataFile) -> Iterator[list[list[bytes]]]:
+        """Yield the rows of a CSV file in batches: the cells of each, with their quotes.
 
         Args:
-            contents: of one of its files; knows afterwards what was wrong with it.
+            data_file: one of the export's files; afterwards its attributes tell what was wrong with it.
         """
         rows = CsvReader(self.summary.columns)
-        for piece in contents.chunks():
-            rows.feed(piece)
+        for chunk in data_file.chunks():
+            rows.feed(chunk)
             yield rows.take()
         rows.end()
         yield rows.take()
 
 
 class _LineCollector(LineChecker):
-    """Lines that are collected instead of being looked at."""
+    """A collector of lines: the lines are returned instead of being checked."""
 
     def __init__(self) -> None:
         super().__init__(lambda _ids: None, lambda _number, _what: None)
         self._lines: list[bytes] = []
 
     def take(self) -> list[bytes]:
-        """Give those that are whole."""
+        """Return the complete lines since the last call."""
         lines, self._lines = self._lines, []
         return lines
 
@@ -132,18 +134,19 @@ class _LineCollector(LineChecker):
         self._lines += [line.rstrip(b"\n") for line in io.BytesIO(block)]
 
 
-def _records_of_table(contents: DataFile) -> Iterator[list[bytes]]:
-    """Give the contacts in a table, once its bytes have been read through."""
-    for _ in contents.chunks():
+def _records_of_table(data_file: DataFile) -> Iterator[list[bytes]]:
+    """Yield the contacts of a table in batches, after its bytes have been read and hashed."""
+    for _ in data_file.chunks():
         yield []
-    yield from contents.raw_records()
+    yield from data_file.raw_records()
 
 
 def _checked_files(paths: OutputPaths, summary: Summary) -> list[tuple[Path, FileSummary]]:
-    """Give the files of an export, once its manifest and its folder are sure to agree.
+    """Return the files of an export, after a check that its manifest and its folder match.
 
     Raises:
-        DamagedExport: they do not.
+        DamagedExport: they do not match.
+        SinkError: the folder cannot be read.
     """
     findings = Findings()
     files = listed_files(paths, summary, findings)
@@ -161,31 +164,36 @@ def _check_length(file: Path, expected: FileSummary) -> None:
         kind = SinkError if is_unreadable(exc) else DamagedExport
         raise kind(f"{str(file)!r} {describe_os_error(exc)}") from None
     if length != expected.bytes:
-        raise DamagedExport(f"{str(file)!r} has {length} bytes, its manifest says {expected.bytes}: verify says more")
+        raise DamagedExport(
+            f"{str(file)!r} has {length} bytes, its manifest says {expected.bytes}: run verify for details"
+        )
 
 
-def find_export(given: Path) -> OutputPaths:
-    """Find the export that a path means: its file, its folder or its manifest.
+def find_export(path: Path) -> OutputPaths:
+    """Return the paths of the export that a path refers to.
+
+    Args:
+        path: path of the file, of the folder of parts, or of the manifest.
 
     Raises:
-        ConfigError: nothing is there.
-        SinkError: that cannot be found out.
+        ConfigError: there is no export at the path.
+        SinkError: the path cannot be read.
     """
-    paths = OutputPaths(given, "", is_folder=os.path.isdir(given))  # noqa: PTH112 - Path.is_dir raises where names are too long
-    if _is_there(given):
-        if given.name in (MANIFEST, old_name(Path(MANIFEST)).name):
-            paths = OutputPaths(given.parent, "", is_folder=True)
-        elif given.name.endswith(MANIFEST_OF_FILE) and given.name != MANIFEST_OF_FILE:
-            paths = OutputPaths(given.with_name(given.name.removesuffix(MANIFEST_OF_FILE)), "")
-    elif not _is_there(paths.manifest):
-        raise ConfigError(f"there is no export at {str(given)!r}{unfinished_hint(paths)}")
+    paths = OutputPaths(path, "", is_folder=os.path.isdir(path))  # noqa: PTH112 - Path.is_dir raises where names are too long
+    if _exists(path):
+        if path.name in (MANIFEST, old_name(Path(MANIFEST)).name):
+            paths = OutputPaths(path.parent, "", is_folder=True)
+        elif path.name.endswith(MANIFEST_OF_FILE) and path.name != MANIFEST_OF_FILE:
+            paths = OutputPaths(path.with_name(path.name.removesuffix(MANIFEST_OF_FILE)), "")
+    elif not _exists(paths.manifest):
+        raise ConfigError(f"there is no export at {str(path)!r}{unfinished_hint(paths)}")
     return paths
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         path.lstat()
-    except ValueError:  # no system has such a name
+    except ValueError:  # the name is not valid in any file system
         return False
     except OSError as exc:
         if is_unreadable(exc):
@@ -195,46 +203,56 @@ def _is_there(path: Path) -> bool:
 
 
 def unfinished_hint(paths: OutputPaths) -> str:
-    """Say so where an export is under way, or was."""
-    parts = (path for path in paths.path.glob("*.part") if not is_dropping(path.name))
-    left = [standing(paths, paths.checkpoint), *(parts if paths.is_folder else [paths.part(1)])]
-    if paths.path.name.endswith(".part") or any(map(os.path.lexists, left)):
-        return "; an unfinished export is there: run the same command again to finish it"
+    """Return the end of a message that reports an unfinished export; empty if there is none."""
+    parts = (path for path in paths.path.glob("*.part") if not is_ignored_name(path.name))
+    unfinished = [standing(paths, paths.checkpoint), *(parts if paths.is_folder else [paths.part(1)])]
+    if paths.path.name.endswith(".part") or any(map(os.path.lexists, unfinished)):
+        return "; there is an unfinished export: run the export command again to resume it"
     return ""
 
 
 def manifest_at(paths: OutputPaths) -> Summary | None:
-    """Read the manifest of an export, None when it is damaged.
+    """Return the summary in an export's manifest, None if the manifest is damaged.
 
     Raises:
-        OSError: it is not there, or cannot be read.
+        OSError: the manifest is missing, or cannot be read.
     """
     with open_regular(standing(paths, paths.manifest)) as file:
         return decode_manifest(file.read(_MAX_MANIFEST_BYTES))
 
 
 def listed_files(paths: OutputPaths, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
-    """Check a manifest in itself and against the folder, and give the files to be read."""
+    """Check the consistency of a manifest, compare it with the folder, and return the files to read.
+
+    Args:
+        paths: the paths of the export.
+        summary: the summary in the manifest.
+        findings: gets a sentence about each difference.
+
+    Returns:
+        The path of each data file, with its entry in the manifest.
+    """
     if not summary.complete and summary.limited_to_contacts is None:
         findings.add("the manifest says that the export is not complete")
     contacts = sum(file.contacts for file in summary.files)
     if contacts != summary.contacts:
-        findings.add(f"the manifest counts {summary.contacts} contacts, and {contacts} in its files")
+        findings.add(f"the manifest counts {summary.contacts} contacts, but {contacts} in its files")
     if paths.is_folder:
-        return _files_in_folder(paths, summary, findings)
+        return _check_folder(paths, summary, findings)
     names = [file.name for file in summary.files]
     if names != [paths.path.name]:
         listed = quote_name(names[0]) if len(names) == 1 else f"{len(names)} files"
-        findings.add(f"the manifest is of {listed}, not of {quote_name(paths.path.name)}")
+        findings.add(f"the manifest describes {listed}, not {quote_name(paths.path.name)}")
     return [(paths.path, file) for file in summary.files if len(names) == 1]
 
 
-def _files_in_folder(paths: OutputPaths, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
+def _check_folder(paths: OutputPaths, summary: Summary, findings: Findings) -> list[tuple[Path, FileSummary]]:
+    """Check the names in the manifest, and that the folder contains no other files; return the files to read."""
     folder, manifest = paths.path, standing(paths, paths.manifest).name
     files: dict[str, FileSummary] = {}
     for file in summary.files:
         if not _is_plain(file.name):
-            findings.add(f"the manifest lists {quote_name(file.name)}, which is no part's name", "such names")
+            findings.add(f"the manifest lists {quote_name(file.name)}, which is not a valid file name", "such names")
         elif files.setdefault(file.name, file) is not file:
             findings.add(f"the manifest lists {quote_name(file.name)} more than once", "files listed more than once")
     try:
@@ -244,18 +262,20 @@ def _files_in_folder(paths: OutputPaths, summary: Summary, findings: Findings) -
         findings.unreadable += is_unreadable(exc)
         present = []
     for name in present:
-        if not (is_dropping(name) or name in MARKERS or name in files or name == manifest):
-            findings.add(f"{quote_name(name)} is there, but not in the manifest", "that are not in the manifest")
+        if not (is_ignored_name(name) or name in COMPLETION_MARKERS or name in files or name == manifest):
+            findings.add(
+                f"{quote_name(name)} is in the folder, but not in the manifest", "that are not in the manifest"
+            )
     return [(folder / name, file) for name, file in files.items()]
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name can be a part's, and leads nowhere else: a manifest may be anybody's."""
+    """Return whether a name can be the name of a part and stays in the folder: the manifest is untrusted input."""
     return name.isascii() and name.isprintable() and "/" not in name and name not in ("", ".", "..")
 
 
 def check_libraries(files: Sequence[tuple[Path, FileSummary]]) -> None:
-    """Make sure that the files' formats can be read.
+    """Check that the libraries that read the files' formats are installed.
 
     Raises:
         MissingExtraError: an optional library is not installed.
@@ -268,5 +288,5 @@ def check_libraries(files: Sequence[tuple[Path, FileSummary]]) -> None:
 
 
 def quote_name(name: str) -> str:
-    """Show a name, which may be of any length."""
+    """Return a name in quotes, truncated to 100 characters."""
     return repr(name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…")

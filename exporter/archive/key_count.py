@@ -1,8 +1,8 @@
-"""Keys of contacts that come more than once, counted in flat memory and at little cost while an export runs.
+"""A count of contacts with duplicate keys, in constant memory and at low cost, while an export runs.
 
-Keys are spread over buckets by their last byte, so that equal ones meet. What
-does not fit the memory is written to one temporary file, bucket by bucket;
-each bucket is then counted on its own.
+The last byte of a key selects its bucket, so that equal keys are in the same
+bucket. Keys that do not fit into memory are written to one temporary file,
+bucket by bucket; each bucket is then counted by itself.
 """
 
 import os
@@ -24,20 +24,20 @@ _KEYS_AT_ONCE = 8_000
 _CHUNK_BYTES = _KEYS_AT_ONCE * KEY_BYTES
 _BUCKETS = 256
 _KEY = f"{KEY_BYTES}s"
-_GROUP = Struct(_KEY * 64)  # unpacking many at once takes half the time of one at a time
+_GROUP = Struct(_KEY * 64)  # unpacking 64 keys per call takes half the time of one key per call
 
 
 class KeyCount:
-    """Takes keys, and counts those that it had been given before.
+    """A counter of duplicate keys.
 
-    Beyond 50,000 keys they are kept in a temporary file without a name, which
-    goes with the process. When it cannot be written or read, the count is
-    given up; nothing else fails for it.
+    More than 50,000 keys are written to an unnamed temporary file, which the
+    operating system removes when the process ends. If the file cannot be written
+    or read, the count becomes unavailable; nothing else fails because of it.
 
     Args:
-        folder: where the temporary file is; the system's folder for them if that is None or cannot be written to.
-        buffered_keys: how many keys are held in memory.
-        check_space: raises a `SinkError` if so many bytes must not be written to `folder`.
+        folder: folder for the temporary file; the system's temporary folder if None or not writable.
+        buffered_keys: maximum number of keys in memory.
+        check_space: called with a number of bytes; raises a `SinkError` if `folder` has too little free space for them.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class KeyCount:
         self._buffered_bytes = buffered_keys * KEY_BYTES
         self._buffer = bytearray()
         self._file: IO[bytes] | None = None
-        self._runs: list[array[int]] = []  # where the buckets of each `spill` begin in the file, and where they end
-        self._is_lost = False
+        self._runs: list[array[int]] = []  # for each `spill`: the offsets of its buckets in the file, and its end
+        self._is_unavailable = False
 
     def add(self, keys: bytes) -> None:
-        """Take keys, as `page_keys` returns them. Does not block."""
-        if not self._is_lost:
+        """Add keys, as `page_keys` returns them. Does not block."""
+        if not self._is_unavailable:
             self._buffer += keys
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to call `spill`."""
+        """Whether the buffer is full, so that the caller must call `spill`."""
         return len(self._buffer) > self._buffered_bytes
 
     def spill(self) -> None:
-        """Move what is in memory to the temporary file. Blocks; gives the count up where that fails."""
+        """Move the keys in memory to the temporary file. Blocks. If that fails, the count becomes unavailable."""
         try:
-            self._file = self._file or self._temporary()
+            self._file = self._file or self._open_temporary()
             if self._folder is not None:
                 self._check_space(len(self._buffer))
             buckets = _spread(self._buffer)
@@ -80,30 +80,33 @@ class KeyCount:
             self.close()
 
     def count(self, on_progress: Callable[[], object] = lambda: None) -> int | None:
-        """Count the keys that had come before, None when that is not known. Blocks, and drops all keys.
+        """Count the keys that are equal to an earlier one. Blocks, and drops all keys.
 
         Args:
-            on_progress: called now and then meanwhile; what it raises ends the counting.
+            on_progress: called repeatedly during the count; an exception that it raises ends the count.
+
+        Returns:
+            The number of duplicates, None if the count is unavailable.
         """
         try:
-            if self._is_lost:
+            if self._is_unavailable:
                 return None
-            rests = _spread(self._buffer) if self._file or len(self._buffer) > _CHUNK_BYTES else [self._buffer]
-            return sum(self._surplus(number, rest, on_progress) for number, rest in enumerate(rests))
+            buckets = _spread(self._buffer) if self._file or len(self._buffer) > _CHUNK_BYTES else [self._buffer]
+            return sum(self._count_duplicates(number, keys, on_progress) for number, keys in enumerate(buckets))
         except OSError:
             return None
         finally:
             self.close()
 
     def count_of(self, batches: Iterable[Sequence[bytes]], on_progress: Callable[[], object]) -> int | None:
-        """Count the contacts that had come before in these batches. Blocks, and drops all keys.
+        """Count the contacts in these batches that are equal to an earlier one. Blocks, and drops all keys.
 
         Args:
-            batches: JSON of contacts.
-            on_progress: as for `count`.
+            batches: lists of contacts, the JSON of each.
+            on_progress: same as for `count`.
 
         Returns:
-            None where the batches cannot be read to their end, or the keys not be kept.
+            The number of duplicates, None if the batches cannot be read to their end or the count is unavailable.
         """
         try:
             for batch in batches:
@@ -120,60 +123,60 @@ class KeyCount:
         self._buffer.clear()
         self._runs.clear()
         if self._file:
-            with suppress(OSError):  # a disk may tell only now that it was full
+            with suppress(OSError):  # some file systems report a full disk only here
                 self._file.close()
-        self._file, self._is_lost = None, True
+        self._file, self._is_unavailable = None, True
 
-    def _surplus(self, number: int, rest: bytearray, on_progress: Callable[[], object]) -> int:
-        """Count those of a bucket, so many distinct keys at a time as fit the memory."""
-        count = (len(rest) + sum(run[number + 1] - run[number] for run in self._runs)) // KEY_BYTES
-        parts, distinct = count // _KEYS_AT_ONCE + 1, 0
-        for part in range(parts):
+    def _count_duplicates(self, number: int, buffered: bytearray, on_progress: Callable[[], object]) -> int:
+        """Count the duplicates in one bucket, in several passes if its distinct keys do not fit into memory."""
+        count = (len(buffered) + sum(run[number + 1] - run[number] for run in self._runs)) // KEY_BYTES
+        passes, distinct = count // _KEYS_AT_ONCE + 1, 0
+        for turn in range(passes):
             on_progress()
             seen: set[bytes] = set()
-            for piece in self._chunks(number, rest):
-                keys = _keys_in(piece)
-                # Not by the hash's low bits: by those a set chooses places.
-                seen.update(keys if parts == 1 else (key for key in keys if (hash(key) >> 20) % parts == part))
+            for chunk in self._chunks(number, buffered):
+                keys = _keys_in(chunk)
+                # Not the hash's low bits: a set uses those, and the keys of one pass would collide in it.
+                seen.update(keys if passes == 1 else (key for key in keys if (hash(key) >> 20) % passes == turn))
             distinct += len(seen)
         return count - distinct
 
-    def _chunks(self, number: int, rest: bytearray) -> Iterator[bytes | bytearray]:
-        """Give the keys of a bucket: those in the file, and the rest of them."""
+    def _chunks(self, number: int, buffered: bytearray) -> Iterator[bytes | bytearray]:
+        """Yield the keys of a bucket: first those in the file, then those in the buffer."""
         if self._file:
             for run in self._runs:
                 start, length = run[number], run[number + 1] - run[number]
-                piece = os.pread(self._file.fileno(), length, start)
-                if len(piece) != length:
+                chunk = os.pread(self._file.fileno(), length, start)
+                if len(chunk) != length:
                     raise OSError("the temporary file is truncated")
-                yield piece
-        yield rest
+                yield chunk
+        yield buffered
 
-    def _temporary(self) -> IO[bytes]:
+    def _open_temporary(self) -> IO[bytes]:
         if self._folder is not None:
             try:
                 return tempfile.TemporaryFile(buffering=0, dir=self._folder)
-            except OSError:  # such as a file system that has no files without a name
+            except OSError:  # for example, the file system does not support unnamed files
                 self._folder = None
         return tempfile.TemporaryFile(buffering=0)
 
 
-def _keys_in(piece: bytes | bytearray) -> Iterator[bytes]:
-    """Yield the keys that stand one behind the other."""
-    whole = len(piece) - len(piece) % _GROUP.size
-    rest = iter_unpack(_KEY, memoryview(piece)[whole:])
-    return chain.from_iterable(chain(_GROUP.iter_unpack(memoryview(piece)[:whole]), rest))
+def _keys_in(chunk: bytes | bytearray) -> Iterator[bytes]:
+    """Yield each key of a sequence of keys."""
+    grouped_bytes = len(chunk) - len(chunk) % _GROUP.size
+    remaining = iter_unpack(_KEY, memoryview(chunk)[grouped_bytes:])
+    return chain.from_iterable(chain(_GROUP.iter_unpack(memoryview(chunk)[:grouped_bytes]), remaining))
 
 
 def _spread(keys: bytearray) -> list[bytearray]:
-    """Spread keys over buckets by their last byte; only a few of them at a time are objects."""
+    """Return buckets of keys by their last byte. Only 8,000 keys at a time become Python objects."""
     buckets = [bytearray() for _ in range(_BUCKETS)]
     for start in range(0, len(keys), _CHUNK_BYTES):
-        piece = keys[start : start + _CHUNK_BYTES]
+        chunk = keys[start : start + _CHUNK_BYTES]
         lists: list[list[bytes]] = [[] for _ in buckets]
-        add = [each.append for each in lists]
-        for key, last in zip(_keys_in(piece), piece[KEY_BYTES - 1 :: KEY_BYTES], strict=True):
-            add[last](key)
-        for bucket, some in zip(buckets, lists, strict=True):
-            bucket.extend(b"".join(some))
+        append = [keys_of_bucket.append for keys_of_bucket in lists]
+        for key, last in zip(_keys_in(chunk), chunk[KEY_BYTES - 1 :: KEY_BYTES], strict=True):
+            append[last](key)
+        for bucket, keys_of_bucket in zip(buckets, lists, strict=True):
+            bucket.extend(b"".join(keys_of_bucket))
     return buckets

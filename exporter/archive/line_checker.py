@@ -1,4 +1,4 @@
-"""The lines of a finished file, proven to be contacts."""
+"""The check that each line of a finished file is a contact."""
 
 import io
 import re
@@ -11,20 +11,20 @@ from exporter.rawjson.normalization import NAMES, normalize
 from exporter.rawjson.utf8 import first_bad_byte
 
 MAX_LINE_BYTES = 128 * 1024 * 1024
-"""No line of ours is longer: a whole page may have half of that."""
+"""The maximum length of a line; a page of contacts has at most half of that."""
 
 _WINDOW_BYTES = 128 * 1024
 _ESCAPE = re.compile(
-    rb"""\\(?: u[dD][89abAB]..\\u[dD][c-fC-F]..   # a whole pair of surrogates,
-         |   u([dD])[89a-fA-F]..                 # a lone one,
+    rb"""\\(?: u[dD][89abAB]..\\u[dD][c-fC-F]..   # a complete pair of surrogates,
+         |   u([dD])[89a-fA-F]..                 # a lone surrogate,
          |   . )                                 # any other escape""",
     re.DOTALL | re.VERBOSE,
 )
 _INTEGER = re.compile(rb"-?[0-9]+")
 
 
-class InvalidLine(ValueError):  # noqa: N818 - a finding about a line; `str()` completes "the line is …"
-    """A line is no contact."""
+class InvalidLine(ValueError):  # noqa: N818 - the name describes the line; `str()` completes "the line is …"
+    """A line is not a contact."""
 
 
 class MissingId(InvalidLine):
@@ -39,17 +39,17 @@ _decode = msgspec.json.Decoder(_Contact).decode
 
 
 def contact_id(line: bytes) -> bytes:
-    """Prove that a line of UTF-8 is one JSON object with an id.
+    """Check that a line of UTF-8 is one JSON object with an id, and return the id.
 
-    As tolerant as the export is: integers of any length, keys that come twice
-    and lone surrogates stay what they are.
+    The check allows the same as the export: integers of any length, duplicate
+    keys and lone surrogates.
 
     Returns:
-        The id as UTF-8, its escapes resolved; of a number its digits.
+        The id as UTF-8, with its escapes decoded; for a number, its digits.
 
     Raises:
-        MissingId: it has none.
-        InvalidLine: it is something else.
+        MissingId: the object has no id.
+        InvalidLine: the line is not one JSON object.
     """
     try:
         contact = _decode(line)
@@ -71,16 +71,16 @@ def _contact_id_of_bytes(line: bytes) -> bytes:
     return contact_id(line)
 
 
-def _refuse_irregular(line: bytes) -> None:
-    """Prove that strict JSON readers take a line as it is.
+def _check_normalized(line: bytes) -> None:
+    """Check that strict JSON readers accept a line without a change.
 
     Raises:
-        InvalidLine: they refuse or change something in it.
+        InvalidLine: they reject or change a value in it.
     """
-    found = Counter[str]()
-    normalize(line.rstrip(b"\n"), found)
-    if found:
-        raise InvalidLine(f"not normalized: it has {', '.join(NAMES[kind] for kind in sorted(found))}")
+    corrections = Counter[str]()
+    normalize(line.rstrip(b"\n"), corrections)
+    if corrections:
+        raise InvalidLine(f"not normalized: it has {', '.join(NAMES[kind] for kind in sorted(corrections))}")
 
 
 def _decode_tolerantly(line: bytes) -> _Contact:
@@ -93,35 +93,36 @@ def _decode_tolerantly(line: bytes) -> _Contact:
 
 
 def _without_lone_surrogates(line: bytes) -> bytes:
-    r"""Move escapes of lone surrogates into the private area: ``\ud800`` becomes ``\ue800``.
+    r"""Replace each escape of a lone surrogate by one of a private-use character: ``\ud800`` becomes ``\ue800``.
 
-    They are JSON, but `msgspec` refuses them. Python's own parser does not,
-    but would make objects of a whole line: many times its size, were it one
-    that somebody made for that. An id that has one is compared in this form.
+    Such escapes are valid JSON, but `msgspec` rejects them. Python's own parser
+    accepts them, but it creates Python objects for the complete line: a malicious
+    line could need many times its size. An id with such an escape is compared in
+    the replaced form.
     """
-    mended = bytearray(line)
+    replaced = bytearray(line)
     for escape in _ESCAPE.finditer(line):
         if escape[1]:
-            mended[escape.start(1)] = ord("e")
-    return bytes(mended)
+            replaced[escape.start(1)] = ord("e")
+    return bytes(replaced)
 
 
 class LineChecker:
-    """Takes a file's content piece by piece, and hands on the ids of its lines.
+    """A checker of a file's lines, which gets the content chunk by chunk.
 
     Args:
-        on_ids: is given the ids of some lines.
-        report: is given the number of a bad line, and what it is.
+        on_ids: called with the ids of a number of lines.
+        on_problem: called with the number of an invalid line and the problem; the text completes "the line is …".
         with_ids: whether each line must have an id.
-        strict: whether strict JSON readers must take each line as it is.
+        strict: whether strict JSON readers must accept each line without a change.
 
     Attributes:
-        bytes: how many it was given.
-        count: lines, one without an end at the end included.
+        bytes: number of bytes so far.
+        count: number of lines so far, including a last one without a line break.
     """
 
     unit = "line"
-    """What they are called in a sentence."""
+    """The noun for one record of the file, for messages."""
 
     def __init__(
         self,
@@ -142,34 +143,34 @@ class LineChecker:
         self._stopped = False
 
     def feed(self, content: bytes) -> None:
-        """Take the next bytes."""
-        for at in range(0, len(content), _WINDOW_BYTES):  # lines may be short, and too many at once
-            self._feed(content[at : at + _WINDOW_BYTES])
+        """Check the next bytes of the file."""
+        for start in range(0, len(content), _WINDOW_BYTES):  # limits the number of lines, which may be short
+            self._feed(content[start : start + _WINDOW_BYTES])
 
     def end(self) -> None:
-        """Take note that nothing follows."""
+        """Check the end of the file: the caller has no more content."""
         if self._pending:
             self._on_problem(self.count + 1, "without a line break at its end")
             self._check(b"".join(self._pending))
 
-    def _feed(self, piece: bytes) -> None:
-        self.bytes += len(piece)
+    def _feed(self, content: bytes) -> None:
+        self.bytes += len(content)
         if self._stopped:
-            self.count += piece.count(b"\n")
+            self.count += content.count(b"\n")
             return
-        end = piece.rfind(b"\n") + 1
+        end = content.rfind(b"\n") + 1
         if end:
-            block = b"".join((*self._pending, piece[:end]))
+            block = b"".join((*self._pending, content[:end]))
             self._clear()
             self._check(block)
-        if end < len(piece):
-            self._pending.append(piece[end:])
-            self._pending_bytes += len(piece) - end
+        if end < len(content):
+            self._pending.append(content[end:])
+            self._pending_bytes += len(content) - end
             if self._pending_bytes > MAX_LINE_BYTES:
                 self._clear()
                 self._stopped = True
                 self._on_problem(
-                    self.count + 1, f"longer than {MAX_LINE_BYTES >> 20} MiB, where looking at lines ended"
+                    self.count + 1, f"longer than {MAX_LINE_BYTES >> 20} MiB, and the lines after it are not checked"
                 )
 
     def _clear(self) -> None:
@@ -177,16 +178,16 @@ class LineChecker:
         self._pending_bytes = 0
 
     def _check(self, block: bytes) -> None:
-        """Look at whole lines."""
-        look = contact_id if first_bad_byte(block) is None else _contact_id_of_bytes
+        """Check a block of complete lines."""
+        get_id = contact_id if first_bad_byte(block) is None else _contact_id_of_bytes
         ids = []
-        for line in io.BytesIO(block):  # one at a time: all of them at once would leave the processor's cache
+        for line in io.BytesIO(block):  # one at a time: a list of all lines does not fit into the processor's cache
             self.count += 1
             try:
-                ids.append(look(line))
+                ids.append(get_id(line))
                 if self._strict:
-                    _refuse_irregular(line)
-            except InvalidLine as bad:
-                if self._with_ids or not isinstance(bad, MissingId):
-                    self._on_problem(self.count, str(bad))
+                    _check_normalized(line)
+            except InvalidLine as problem:
+                if self._with_ids or not isinstance(problem, MissingId):
+                    self._on_problem(self.count, str(problem))
         self._on_ids(ids)

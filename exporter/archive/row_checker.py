@@ -1,4 +1,4 @@
-"""The rows of a finished CSV file, proven to be as many and as wide as they should be."""
+"""The check of a finished CSV file's header and rows, and a reader of its rows."""
 
 import io
 import re
@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from exporter.archive.line_checker import MAX_LINE_BYTES, LineChecker
 from exporter.rawjson.utf8 import first_bad_byte
 
-_BYTE_ORDER_MARK = BOM_UTF8  # where it was asked for
+_BYTE_ORDER_MARK = BOM_UTF8  # only with --csv-bom
 _CELL = re.compile(rb'("[^"]*+(?:""[^"]*+)*+"|[^",\n]*+)([,\n])')
 
 
 class CsvChecker(LineChecker):
-    """Takes a CSV file's content piece by piece, and hands on the ids of its rows.
+    """A checker of a CSV file's rows, which gets the content chunk by chunk.
 
     Args:
-        on_ids: is given the ids of some rows.
-        report: is given the number of a bad row, its header not counted, and what it is.
-        columns: what the header must say.
+        on_ids: called with the ids of a number of rows.
+        on_problem: called with the number of an invalid row, 0 for the header, and the problem.
+        columns: the column names that the header must have.
         with_ids: whether each row must have an id, in the column ``id``.
 
     Attributes:
-        bytes: how many it was given.
-        count: rows without the header.
+        bytes: number of bytes so far.
+        count: number of rows so far, without the header.
     """
 
     unit = "row"
@@ -45,15 +45,15 @@ class CsvChecker(LineChecker):
         self._had_header = False
 
     def end(self) -> None:
-        """Take note that nothing follows."""
+        """Check the end of the file: the caller has no more content."""
         super().end()
         if self._row:
-            self._on_problem(self.count + 1, "truncated inside of quotes")
+            self._on_problem(self.count + 1, "truncated inside quotes")
         elif not self._had_header:
-            self._on_problem(0, "not the one that the manifest tells of")
+            self._on_problem(0, "not the one in the manifest")
 
     def _check(self, block: bytes) -> None:
-        """Look at whole lines, of which a row may have several."""
+        """Check a block of complete lines; one row may have several lines."""
         ids: list[bytes] = []
         for line in io.BytesIO(block):
             self._row.append(line)
@@ -68,13 +68,15 @@ class CsvChecker(LineChecker):
         self._on_ids(ids)
 
     def _stop(self) -> None:
-        self._on_problem(self.count + 1, f"longer than {MAX_LINE_BYTES >> 20} MiB, where looking at rows ended")
+        self._on_problem(
+            self.count + 1, f"longer than {MAX_LINE_BYTES >> 20} MiB, and the rows after it are not checked"
+        )
         self._row, self._stopped = [], True
 
     def _with_formula_guard(self, cells: Sequence[bytes]) -> list[bytes]:
-        """Give the header's names as they are there, where only an apostrophe makes the difference."""
-        found = map(_content, cells)
-        return [cell if cell == b"'" + name else name for cell, name in zip(found, self._columns, strict=False)]
+        """Return the column names, each with an apostrophe in front if the header's cell has one."""
+        names = map(_content, cells)
+        return [cell if cell == b"'" + name else name for cell, name in zip(names, self._columns, strict=False)]
 
     def _take_row(self, row: bytes, ids: list[bytes]) -> None:
         if not self._had_header:
@@ -82,26 +84,26 @@ class CsvChecker(LineChecker):
         cells = _cells_of(row, len(self._columns) + 1)
         if not self._had_header:
             self._had_header = True
-            # A name that a spreadsheet would run has an apostrophe before it.
+            # The export puts an apostrophe before a name that a spreadsheet would run as a formula.
             if [_content(cell) for cell in cells] not in (self._columns, self._with_formula_guard(cells)):
-                self._on_problem(0, "not the one that the manifest tells of")
+                self._on_problem(0, "not the one in the manifest")
             return
         self.count += 1
         if first_bad_byte(row) is not None:
             self._on_problem(self.count, "not UTF-8")
         elif len(cells) != len(self._columns):
             self._on_problem(self.count, f"not a row of {len(self._columns)} cells")
-        elif self._id is not None and (found := _content(cells[self._id])):
-            ids.append(found)
+        elif self._id is not None and (contact_id := _content(cells[self._id])):
+            ids.append(contact_id)
         elif self._with_ids:
             self._on_problem(self.count, "without an id")
 
 
 class CsvReader(CsvChecker):
-    """Rows that are collected instead of being looked at.
+    """A reader of a CSV file's rows: the rows are returned instead of being checked.
 
     Args:
-        columns: what they are cells of.
+        columns: the column names; a row has as many cells.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -109,7 +111,7 @@ class CsvReader(CsvChecker):
         self._rows: list[list[bytes]] = []
 
     def take(self) -> list[list[bytes]]:
-        """Give those that are whole, without the header."""
+        """Return the complete rows since the last call, without the header."""
         rows, self._rows = self._rows, []
         return rows
 
@@ -120,16 +122,16 @@ class CsvReader(CsvChecker):
         self._had_header = True
 
 
-def _cells_of(row: bytes, most: int) -> list[bytes]:
-    """Cut a row into its cells, so many at most; none if it is no row."""
+def _cells_of(row: bytes, max_cells: int) -> list[bytes]:
+    """Split a row into at most `max_cells` cells; return an empty list if the row is malformed."""
     cells: list[bytes] = []
-    at = 0
-    while len(cells) < most and (cell := _CELL.match(row, at)):
+    start = 0
+    while len(cells) < max_cells and (cell := _CELL.match(row, start)):
         cells.append(cell[1])
-        at = cell.end()
+        start = cell.end()
         if cell[2] == b"\n":
-            return cells if at == len(row) else []
-    return cells if len(cells) == most else []
+            return cells if start == len(row) else []
+    return cells if len(cells) == max_cells else []
 
 
 def _content(cell: bytes) -> bytes:

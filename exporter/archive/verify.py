@@ -1,4 +1,4 @@
-"""Check a finished export against its manifest: offline, reading only."""
+"""Verification of a finished export against its manifest: offline and read-only."""
 
 import os
 import time
@@ -28,17 +28,17 @@ from exporter.validation import check_callable, check_path
 
 _MAX_FILES = 1_000
 _NOTIFY_INTERVAL_S = 0.25
-_MAX_DETAILS, _MAX_DETAILS_OF_ALL = 2, 12
+_MAX_DETAILS_PER_FILE, _MAX_DETAILS = 2, 12  # of damaged files
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyProgress:
-    """How far a verification has got.
+    """The progress of a verification.
 
     Attributes:
-        file: name of the file being read, or of the last one read.
-        bytes_read: of all files together, as they are on disk.
-        bytes_total: of all files together, as the manifest says.
+        file: name of the file that is being read, or of the last one.
+        bytes_read: number of bytes read so far, from all files on disk.
+        bytes_total: number of bytes of all files, according to the manifest.
     """
 
     file: str
@@ -48,16 +48,16 @@ class VerifyProgress:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
-        summary: the manifest's figures, None when there is no manifest that can be read.
-        differences: one sentence each, safe to print; none when the export is
-            what its manifest says. Of a contact they name no more than its id.
-        duplicates: contacts whose id an earlier contact had: no damage, since the API takes no snapshot.
-        unreadable: whether all of the differences are files that cannot be read:
-            permissions, or a failing disk. Then nothing is known to differ.
-        warnings: one sentence each about what is no difference, such as duplicates.
+        summary: the summary in the manifest, None if no manifest can be read.
+        differences: one sentence per difference, safe to print; empty if the export
+            matches its manifest. The sentences contain no value of a contact except its id.
+        duplicates: number of contacts with the id of an earlier contact. They are no damage: the API takes no snapshot.
+        unreadable: whether every difference is a file that cannot be read, because of
+            permissions or a failing disk. The files themselves may be intact.
+        warnings: one sentence per problem that is not a difference, such as duplicates.
     """
 
     summary: Summary | None
@@ -67,33 +67,36 @@ class VerifyResult:
     warnings: tuple[str, ...] = ()
 
 
-def _ignore(_verifying: VerifyProgress) -> None:
-    """Observe nothing."""
+def _ignore(_progress: VerifyProgress) -> None:
+    """Do nothing: the default observer."""
 
 
 def verify(path: str | os.PathLike[str], observer: Callable[[VerifyProgress], None] = _ignore) -> VerifyResult:
-    """Compare a finished export with its manifest, and look at every line of it. Blocks.
+    """Compare a finished export with its manifest, and check every line. Blocks.
 
-    Of an export without ids, by choice of its fields, duplicates cannot be told.
-    Nothing is written but, for an export of more than 100,000 contacts, ids
-    into the temporary folder, or beside the export where the system has none
-    that can be written: some 30 bytes a contact. Memory does not grow with the
-    export.
+    Duplicates cannot be counted if the selected fields do not include the id.
+    The verification writes only temporary files: for an export of more than
+    100,000 contacts it writes the ids, about 30 bytes per contact, to the system's
+    temporary folder, or beside the export if that folder is not writable. Memory
+    use does not depend on the size of the export.
 
     Args:
-        path: the file, or the folder of its parts, or the manifest.
-        observer: called some four times a second, and at the end; what it
-            raises ends the verification.
+        path: path of the file, of the folder of parts, or of the manifest.
+        observer: called about four times per second, and at the end; an exception
+            that it raises ends the verification.
+
+    Returns:
+        The differences, the number of duplicates and the warnings.
 
     Raises:
-        ConfigError: neither an export nor a manifest is there, or the extra
-            that its format needs is not installed.
-        SinkError: there is no room for the ids.
+        ConfigError: there is neither an export nor a manifest at the path, or the
+            extra that its format needs is not installed.
+        SinkError: there is too little free space for the ids.
     """
     check_path(path)
     check_callable("observer", observer)
     if not os.fspath(path):
-        raise ConfigError("there is no path to verify")
+        raise ConfigError("the path of the export is empty")
     paths = find_export(Path(path))
     findings = Findings()
     summary = _summary_at(paths, findings)
@@ -104,63 +107,63 @@ def verify(path: str | os.PathLike[str], observer: Callable[[VerifyProgress], No
     progress = _Progress(observer, sum(expected.bytes for _, expected in files))
     with DuplicateCounter(summary.contacts, spare_folder=paths.path.parent) as ids:
         for file, expected in files:
-            progress.begin(file.name)
+            progress.start_file(file.name)
             details = Findings()
-            contents, lines = DataFile(file), _checker_of(file, summary, ids.add, details)
-            _read(contents, lines, progress)
-            findings.unreadable += contents.is_unreadable
-            for difference in _differences(contents, lines, expected):
+            data_file, checker = DataFile(file), _checker_of(file, summary, ids.add, details)
+            _read(data_file, checker, progress)
+            findings.unreadable += data_file.is_unreadable
+            for difference in _differences(data_file, checker, expected):
                 findings.add(f"{quote_name(file.name)} {difference}", "differences of files", _MAX_FILES)
-            _add_details(findings, details, is_damaged=contents.sha256.hexdigest() != expected.sha256)
-        repeated = ids.count(progress.notify_if_due)
+            _add_details(findings, details, is_damaged=data_file.sha256.hexdigest() != expected.sha256)
+        duplicates = ids.count(progress.notify_if_due)
     progress.notify()
-    warnings = tuple(_warnings(repeated))
-    return VerifyResult(summary, findings.sentences(), repeated.count, findings.are_unreadable, warnings)
+    warnings = tuple(_warnings(duplicates))
+    return VerifyResult(summary, findings.sentences(), duplicates.count, findings.are_unreadable, warnings)
 
 
-def _warnings(repeated: Duplicates) -> Iterator[str]:
-    if repeated.count:
-        examples = ", ".join(repr(example.decode(errors="backslashreplace")) for example in repeated.examples)
-        number = count(repeated.count, "contact")
+def _warnings(duplicates: Duplicates) -> Iterator[str]:
+    if duplicates.count:
+        examples = ", ".join(repr(example.decode(errors="backslashreplace")) for example in duplicates.examples)
+        number = count(duplicates.count, "duplicate id")
         yield one_line(
-            f"{number} with the id of an earlier one, for example {examples}: "
-            "the API takes no snapshot, so a contact that changes while the list is read can be listed twice"
+            f"{number}, for example {examples}: "
+            "the API takes no snapshot, so contacts updated during the export can be listed twice"
         )
 
 
 def _add_details(findings: Findings, details: Findings, *, is_damaged: bool) -> None:
-    """Add what is wrong with the lines of a file; few sentences where its bytes are known to be others."""
-    for sentence in details.sentences(_MAX_DETAILS if is_damaged else None):
-        findings.add(sentence, *(("details of damaged files", _MAX_DETAILS_OF_ALL) if is_damaged else ()))
+    """Add the findings about a file's lines; only a few if the SHA-256 already shows that the file is damaged."""
+    for sentence in details.sentences(_MAX_DETAILS_PER_FILE if is_damaged else None):
+        findings.add(sentence, *(("details of damaged files", _MAX_DETAILS) if is_damaged else ()))
 
 
 class _Progress:
-    """How far it has got; an observer is told now and then."""
+    """The progress of a verification; it notifies the observer at most four times per second."""
 
     def __init__(self, observer: Callable[[VerifyProgress], None], bytes_total: int) -> None:
         self._observer = observer
-        self._now = VerifyProgress("", 0, bytes_total)
+        self._progress = VerifyProgress("", 0, bytes_total)
         self._bytes_before = 0
         self._notified_at_s = time.monotonic()
 
-    def begin(self, name: str) -> None:
-        """Take note of the next file."""
-        self._bytes_before = self._now.bytes_read
-        self._now = replace(self._now, file=name)
+    def start_file(self, name: str) -> None:
+        """Record the start of the next file."""
+        self._bytes_before = self._progress.bytes_read
+        self._progress = replace(self._progress, file=name)
 
-    def at(self, file_bytes: int) -> None:
-        """Take note of how much of the file has been read."""
-        self._now = replace(self._now, bytes_read=self._bytes_before + file_bytes)
+    def update(self, file_bytes: int) -> None:
+        """Record how many bytes of the current file have been read, and notify the observer if that is due."""
+        self._progress = replace(self._progress, bytes_read=self._bytes_before + file_bytes)
         self.notify_if_due()
 
     def notify_if_due(self) -> None:
-        """Tell the observer, unless that has just been done."""
+        """Notify the observer, unless the latest notification is less than 0.25 s ago."""
         if time.monotonic() - self._notified_at_s >= _NOTIFY_INTERVAL_S:
             self.notify()
 
     def notify(self) -> None:
-        """Tell the observer."""
-        self._observer(self._now)
+        """Notify the observer."""
+        self._observer(self._progress)
         self._notified_at_s = time.monotonic()
 
 
@@ -175,64 +178,65 @@ def _summary_at(paths: OutputPaths, findings: Findings) -> Summary | None:
         findings.unreadable += is_unreadable(exc)
         return None
     if summary is None:
-        findings.add("the manifest is damaged, or not one of this program's")
+        findings.add("the manifest is damaged, or was not written by intercom-exporter")
     return summary
 
 
 def _checker_of(path: Path, summary: Summary, on_ids: Callable[[list[bytes]], None], findings: Findings) -> LineChecker:
-    """Choose what looks at a file's lines, by its format."""
+    """Return the checker for a file's format."""
     facts = facts_of_file(path.name)
     if facts is not None and facts.has_rows:
-        return CsvChecker(on_ids, _report(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
+        return CsvChecker(on_ids, _problem_reporter(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
     strict = summary.records == "normalized"
-    return LineChecker(on_ids, _report(path, findings, "line"), with_ids=summary.has_ids, strict=strict)
+    return LineChecker(on_ids, _problem_reporter(path, findings, "line"), with_ids=summary.has_ids, strict=strict)
 
 
-def _report(path: Path, findings: Findings, unit: str) -> Callable[[int, str], None]:
+def _problem_reporter(path: Path, findings: Findings, unit: str) -> Callable[[int, str], None]:
+    """Return a function that adds a sentence about an invalid line or row of a file."""
     name = quote_name(path.name)
 
-    def report(number: int, what: str) -> None:
-        paths = f"{unit} {number}" if number else "the header"
-        findings.add(f"{paths} of {name} is {what}", f"{unit}s of {name} that are {what}")
+    def report(number: int, problem: str) -> None:
+        position = f"{unit} {number}" if number else "the header"
+        findings.add(f"{position} of {name} is {problem}", f"{unit}s of {name} that are {problem}")
 
     return report
 
 
-def _read(contents: DataFile, lines: LineChecker, progress: _Progress) -> None:
-    """Read a file once, and all its lines."""
-    if contents.is_table:
-        _read_table(contents, lines, progress)
+def _read(data_file: DataFile, checker: LineChecker, progress: _Progress) -> None:
+    """Read a file once, and check all its lines."""
+    if data_file.is_table:
+        _read_table(data_file, checker, progress)
         return
-    for piece in contents.chunks():
-        lines.feed(piece)
-        progress.at(contents.bytes)
-    if not (contents.failure or contents.corruption):
-        lines.end()
+    for chunk in data_file.chunks():
+        checker.feed(chunk)
+        progress.update(data_file.bytes)
+    if not (data_file.failure or data_file.corruption):
+        checker.end()
 
 
-def _read_table(contents: DataFile, lines: LineChecker, progress: _Progress) -> None:
-    """Read a file, and then the contacts in it."""
-    for _ in contents.chunks():
-        progress.at(contents.bytes)
-    if not contents.failure:
-        for records in contents.raw_records():
+def _read_table(data_file: DataFile, checker: LineChecker, progress: _Progress) -> None:
+    """Read the bytes of a Parquet file, and then check its contacts."""
+    for _ in data_file.chunks():
+        progress.update(data_file.bytes)
+    if not data_file.failure:
+        for records in data_file.raw_records():
             for record in records:
-                lines.feed(record + b"\n")
+                checker.feed(record + b"\n")
             progress.notify_if_due()
 
 
-def _differences(contents: DataFile, lines: LineChecker, expected: FileSummary) -> Iterator[str]:
-    if contents.failure:
-        yield contents.failure
+def _differences(data_file: DataFile, checker: LineChecker, expected: FileSummary) -> Iterator[str]:
+    if data_file.failure:
+        yield data_file.failure
         return
-    if contents.bytes != expected.bytes:
-        yield f"has {contents.bytes} bytes, the manifest says {expected.bytes}"
-    if contents.sha256.hexdigest() != expected.sha256:
-        yield "has another SHA-256 than the manifest says"
-    if contents.corruption:
-        yield contents.corruption
+    if data_file.bytes != expected.bytes:
+        yield f"has {data_file.bytes} bytes, the manifest says {expected.bytes}"
+    if data_file.sha256.hexdigest() != expected.sha256:
+        yield "has a different SHA-256 from the one in the manifest"
+    if data_file.corruption:
+        yield data_file.corruption
         return
-    if lines.bytes != expected.uncompressed_bytes:
-        yield f"has {lines.bytes} bytes of {lines.unit}s, the manifest says {expected.uncompressed_bytes}"
-    if lines.count != expected.contacts:
-        yield f"has {lines.count} {lines.unit}s, the manifest says {expected.contacts} contacts"
+    if checker.bytes != expected.uncompressed_bytes:
+        yield f"has {checker.bytes} bytes of {checker.unit}s, the manifest says {expected.uncompressed_bytes}"
+    if checker.count != expected.contacts:
+        yield f"has {checker.count} {checker.unit}s, the manifest says {expected.contacts} contacts"

@@ -1,1 +1,1 @@
-"""Bytes -> durable output."""
+"""The destinations of an export: durable files, or standard output."""

@@ -1,4 +1,4 @@
-"""Files as a destination: the asynchronous side of an `Output`. It never leaves a write half done."""
+"""Files as a destination: the asynchronous interface of an `Output`. A cancellation never leaves a partial write."""
 
 import asyncio
 from collections.abc import Callable, Generator, Iterator
@@ -10,7 +10,7 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 
-from exporter.destination.base import Capabilities, Contents, Destination, State
+from exporter.destination.base import Capabilities, Destination, ExistingExport, State
 from exporter.destination.disk_thread import DiskThread
 from exporter.destination.free_space import NoSpaceError
 from exporter.destination.local import Output
@@ -30,22 +30,21 @@ _DONE = object()
 
 
 class FileDestination(Destination):
-    """Writes frames to an `Output`.
+    """A destination that writes frames to an `Output`.
 
-    The checkpoint stays as it is before `start`; after that, leaving the block
-    by an exception commits what is written.
+    Before `start` the checkpoint does not change. After it, an exception that
+    leaves the block commits the written frames.
 
     Args:
-        output: the output itself.
-        observer: notified of each commit, and of what the disk cannot do.
-        clock: seconds, for the commits.
+        output: the files and their checkpoint.
+        observer: notified of each commit, and of operations that the file system does not support.
+        clock: returns the current time in seconds; decides when a commit is due.
 
     Raises:
         ConfigError, CheckpointError, SinkError: from `open`; see `Output.open`.
 
     Cancellation:
-        A write or commit that has begun is finished first; then what is
-        written is committed.
+        First the running write or commit ends; then the written frames are committed.
     """
 
     def __init__(self, output: Output, observer: Observer, clock: Callable[[], float] = anyio.current_time) -> None:
@@ -62,52 +61,52 @@ class FileDestination(Destination):
         self._limits: set[str] = set()
         self._thread = DiskThread(partial(record_in, self._limits))
         self._limits_reported: set[str] = set()
-        self._thread_lock = anyio.Lock(fast_acquire=True)  # without a turn of the event loop for each page
-        self._dirty = anyio.Event()  # since the latest commit
+        self._thread_lock = anyio.Lock(fast_acquire=True)  # saves a switch to the event loop for each page
+        self._dirty = anyio.Event()  # set if frames were appended since the latest commit
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # After a failure of the disk nothing that it said before can be relied on.
+            # After the disk has failed, its earlier writes cannot be trusted: a new checkpoint could be wrong.
             if error is not None and self._state is not None and not self._failed:
-                with suppress(Exception):  # what ended the block is what counts, and the checkpoint before is good
+                with suppress(Exception):  # the caller needs the first error, and the last checkpoint is still valid
                     await self.commit()
         finally:
             with os_errors_as_sink_errors(self._output.paths.path):
                 await self._thread.end(self._output.close)
 
-    async def open(self) -> Contents:
-        """Take the output for this process, and find out what is there."""
+    async def open(self) -> ExistingExport:
+        """Lock the output for this process and return the export that it already holds."""
         await self._run_steps(self._output.open())
         return self._output.finished or (self._output.resumed.figures if self._output.resumed else None)
 
     async def start(self, state: State) -> None:
-        """Commit for the first time: from that moment a run counts, and its settings are on record."""
+        """Commit for the first time: from now on the checkpoint contains this run and its settings."""
         self._state = state
         await self.commit()
 
     def use_encoder(self, encoder: Encoder) -> None:
-        """Take the header of each file, and what makes the files of a format that has to be converted."""
+        """Use the encoder's header for each file, and its converter for formats such as Parquet."""
         self._header = encoder.header
         self._output.open_writer = encoder.converter
 
     def check_free_space(self, needed: int = 0) -> None:
-        """Check that a temporary file beside the output leaves the minimum of free space."""
+        """Check that a temporary file of `needed` bytes beside the output leaves the minimum of free space."""
         self._output.free_space.check(needed)
 
     def read_back(self) -> Iterator[list[bytes]]:
-        """Yield all contacts that are written, some at a time. Blocks; not of CSV."""
+        """Yield all contacts that were written, in batches. Blocks; not for CSV."""
         return read_back(self._output.paths, has_part=self._output.part is not None)
 
     async def append(self, frame: Frame) -> Frame:
-        """Write a frame at the end, in a new part if it has no room in this one.
+        """Write a frame at the end, in a new part if it does not fit into the current one.
 
         Returns:
-            What was written: the frame, behind what opens a file where it is the first of one.
+            The frame as it was written: with the header in front if it is the first frame of a file.
 
         Cancellation:
-            Once begun it is finished; but making a file of a full journal is not waited for, and done again later.
+            Waits for a write that has started. Aborts the conversion of a full journal; a later run repeats it.
         """
         if not frame.content:
             return frame
@@ -119,11 +118,11 @@ class FileDestination(Destination):
             await self._run_in_thread(partial(self._output.append, frame))
             self._uncommitted_bytes += len(frame.content)
             self._dirty.set()
-        # Another task gets the turn only after the caller has counted the frame: nothing is awaited until then.
+        # There is no await from here until the caller has counted the frame, so no other task can commit before that.
         return frame
 
     async def commit_if_due(self) -> None:
-        """Commit, if the latest time is a while ago or much has been written since."""
+        """Commit if `checkpoint_every_s` has passed since the latest commit, or 64 MB were written since then."""
         if (
             self._uncommitted_bytes >= COMMIT_BYTES
             or self._clock() - self._committed_at >= self._output.options.checkpoint_every_s
@@ -131,67 +130,71 @@ class FileDestination(Destination):
             await self.commit()
 
     async def commit(self) -> None:
-        """Commit what is written.
+        """Commit the appended frames.
 
         Durability:
-            When this returns it is on disk, and so is the checkpoint that says so.
+            The frames and the checkpoint that covers them are on disk when this returns.
         """
         with anyio.CancelScope(shield=True):
             async with self._thread_lock:
-                if not self._failed:  # while this one waited: after that nothing on the disk can be relied on
+                if not self._failed:  # the disk may have failed while this task waited for the lock
                     await self._commit_with(self._output.commit)
 
     async def commit_periodically(self) -> None:
-        """Commit what is written when it is time, for as long as no page comes; to be cancelled at the end."""
+        """Commit when a commit is due, also while no page arrives. Runs until the caller cancels it."""
         every_s = self._output.options.checkpoint_every_s
-        while every_s:  # else each page commits
+        while every_s:  # with 0, `commit_if_due` commits after each page
             await self._dirty.wait()
             await anyio.sleep(max(self._committed_at + every_s - self._clock(), every_s / 10))
             await self.commit_if_due()
 
     async def finish(self) -> Summary:
-        """Give the output its names, and put its manifest there.
+        """Rename the last part to its final name and write the manifest.
+
+        Returns:
+            The summary of the export.
 
         Cancellation:
-            Finished first, once begun; but making a file of a journal may be cancelled, and is done again later.
+            Aborts the conversion of a journal; a later run repeats it. Waits for all other work that has started.
 
         Durability:
             All files and the manifest are on disk when this returns; the
-            checkpoint is gone.
+            checkpoint is removed.
         """
-        state, figures = self.state, self.state.progress()
-        if self._output.open_writer and self._output.has_open_part:  # that takes a while, and may be cancelled
+        state, progress = self.state, self.state.progress()
+        if self._output.open_writer and self._output.has_open_part:  # a conversion takes long: it can be cancelled
             async with self._thread_lock:
-                await self._run_steps(self._output.rotate(figures))
+                await self._run_steps(self._output.rotate(progress))
         settings = self._output.settings
         return await self._run_in_thread(
-            lambda: self._output.finish(figures, lambda files: state.summary(settings, files))
+            lambda: self._output.finish(progress, lambda files: state.summary(settings, files))
         )
 
     async def _rotate(self) -> None:
-        """Finish a part. Where a file is made of it that takes a while: a cancellation leaves it as it was before."""
-        figures = self.state.progress()
-        await self._run_steps(self._output.rotate(figures))
-        await self._after_commit(figures)
+        """Finish a part. A cancellation during its conversion leaves the journal and the checkpoint unchanged."""
+        progress = self.state.progress()
+        await self._run_steps(self._output.rotate(progress))
+        await self._after_commit(progress)
 
     async def _commit_with(self, work: Callable[[JobProgress], None]) -> None:
-        """Commit, and notify the observer."""
-        figures = self.state.progress()  # here, and not in the thread: requests continue in the meantime
-        await self._run_in_thread(partial(work, figures))
-        await self._after_commit(figures)
+        """Commit with `work`, then notify the observer."""
+        progress = self.state.progress()  # not in the thread: the event loop changes the state in the meantime
+        await self._run_in_thread(partial(work, progress))
+        await self._after_commit(progress)
 
-    async def _after_commit(self, figures: JobProgress) -> None:
+
+    async def _after_commit(self, progress: JobProgress) -> None:
         self._uncommitted_bytes, self._committed_at = 0, self._clock()
-        if self._dirty.is_set():  # else somebody may be waiting for it
+        if self._dirty.is_set():  # an event that is not set stays: `commit_periodically` may wait for it
             self._dirty = anyio.Event()
-        if figures.position.pages:
-            self._observer(Committed(figures.position))
+        if progress.position.pages:
+            self._observer(Committed(progress.position))
         if limits := tuple(sorted(self._limits - self._limits_reported)):
             self._limits_reported |= self._limits
             self._observer(DiskLimited(limits))
 
     async def _run_steps(self, steps: Generator[None]) -> None:
-        """Do work that a cancellation may end between two pieces of it; then it lets go of what it holds."""
+        """Run each step of a generator in the thread. A cancellation between two steps closes the generator."""
         try:
             while await self._run_in_thread(lambda: next(steps, _DONE)) is not _DONE:
                 await anyio.lowlevel.checkpoint()
@@ -199,17 +202,17 @@ class FileDestination(Destination):
             await self._run_in_thread(steps.close)
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        """Do some of the output's work in a thread, to its end."""
+        """Run a function of the output in the thread and wait for its end."""
         with self._translating_errors():
             return await self._thread.run(work)
 
     @contextmanager
     def _translating_errors(self) -> Iterator[None]:
-        """Translate failures of the disk, and remember that there was one, or that it is not known how work ended."""
+        """Translate errors of the disk. Record that the disk failed or that the result of the work is unknown."""
         try:
             with os_errors_as_sink_errors(self._output.paths.path):
                 yield
-        except NoSpaceError:  # the disk is well: what was written can be committed
+        except NoSpaceError:  # the disk has not failed: the written frames can still be committed
             raise
         except (SinkError, CheckpointError, asyncio.CancelledError):
             self._failed = True

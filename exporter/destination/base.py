@@ -1,6 +1,6 @@
-"""What a job writes to: the interface of every destination."""
+"""The interface of every destination: of the place to which a job writes."""
 
-# ruff: noqa: B027 - what a destination need not do is done by nothing
+# ruff: noqa: B027 - the optional methods do nothing by default
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,27 +13,28 @@ from exporter.formats.encoder import Encoder
 from exporter.layout.checkpoint import JobProgress, OutputSettings
 from exporter.model import FileSummary, Frame, Summary
 
-Contents = Summary | JobProgress | None
-"""What a destination holds: a finished export, the figures of an unfinished one, or none."""
+ExistingExport = Summary | JobProgress | None
+"""The export that a destination already holds: the summary of a finished one, the progress of an unfinished one, or
+None."""
 
 
 class State(Protocol):
-    """What a job has written, the latest frame included."""
+    """The state of a job; it covers every frame that the job has written."""
 
     def progress(self) -> JobProgress:
-        """Return it for a checkpoint."""
+        """Return the progress of the job, for a checkpoint."""
 
     def summary(self, settings: OutputSettings, files: tuple[FileSummary, ...] = ()) -> Summary:
-        """Sum it up."""
+        """Return the summary of the job, for a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a destination can do.
+    """The capabilities of a destination.
 
     Attributes:
-        resumes: whether it keeps a checkpoint, from which another run resumes.
-        reads_back: whether contacts of earlier runs can be read from it.
+        resumes: whether the destination keeps a checkpoint, from which a later run can resume.
+        reads_back: whether the contacts that earlier runs wrote can be read from the destination.
     """
 
     resumes: bool = False
@@ -41,17 +42,18 @@ class Capabilities:
 
 
 class Destination(ABC):
-    """Takes frames in order, as an asynchronous context manager.
+    """A destination of frames: an asynchronous context manager that writes them in order.
 
-    The calls come in this order: `open`; then, unless that found a finished
-    export, `start`, `use_encoder`, `append` and `commit` in turns, `finish`.
-    Leaving the block closes it; after `start`, leaving it by an exception
-    commits what is written.
+    The caller uses the methods in this order: `open`; `start`; `use_encoder`;
+    then `append` and `commit` any number of times; `finish`. If `open` returns a
+    finished export, the caller calls nothing else. The end of the block closes
+    the destination. If an exception leaves the block after `start`, the
+    destination first commits the frames that were appended.
 
     Attributes:
-        capabilities: what it can do.
-        checkpoint: the file of its checkpoint, None where it has none.
-        scratch_folder: where temporary files of the job may be; None for the system's folder for them.
+        capabilities: the capabilities of this destination.
+        checkpoint: path of the checkpoint file, None if the destination has none.
+        scratch_folder: folder for the job's temporary files; None for the system's temporary folder.
     """
 
     capabilities = Capabilities()
@@ -65,71 +67,78 @@ class Destination(ABC):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the destination."""
 
-    async def open(self) -> Contents:
-        """Take it for this process, and find out what it holds.
+    async def open(self) -> ExistingExport:
+        """Lock the destination for this process and return the export that it already holds.
 
         Raises:
-            ConfigError: something else is there.
-            CheckpointError: what is there cannot be resumed.
-            SinkError: another process has it, or it cannot be used.
+            ConfigError: the path holds something other than an export.
+            CheckpointError: the existing export cannot be resumed.
+            SinkError: another process has locked the destination, or it cannot be used.
         """
         return None
 
     async def start(self, state: State) -> None:
-        """Take the state of the job, which is read for each commit, and commit it for the first time."""
+        """Commit for the first time.
+
+        Args:
+            state: the state of the job; every commit reads it.
+        """
         self._state = state
 
     @property
     def state(self) -> State:
-        """The state of the job, once it is started."""
+        """The state of the job; available after `start`."""
         if self._state is None:
-            raise RuntimeError("a destination is started before it is written to")
+            raise RuntimeError("call start() before writing to a destination")
         return self._state
 
     def use_encoder(self, encoder: Encoder) -> None:
-        """Take what makes the files' headers; before the first frame."""
+        """Use an encoder's header for the files. The caller calls this before it appends the first frame."""
 
     @abstractmethod
     async def append(self, frame: Frame) -> Frame:
         """Write a frame at the end.
 
         Returns:
-            What was written: the frame, behind the header where it is the first of a file.
+            The frame as it was written: with the header in front if it is the first frame of a file.
 
         Raises:
-            SinkError: it cannot be written.
+            SinkError: the frame cannot be written.
         """
 
     async def commit(self) -> None:
-        """Commit what is written, so that another run can resume there; only where it `resumes`."""
+        """Commit the appended frames, so that a later run can resume from here; only if the destination `resumes`."""
 
     async def commit_if_due(self) -> None:
-        """Commit, if the latest commit is a while ago or much has been written since."""
+        """Commit if the latest commit is old enough or enough bytes were written since then."""
 
     async def commit_periodically(self) -> None:
-        """Commit what is written when it is time, for as long as no frame comes; to be cancelled at the end."""
+        """Commit when a commit is due, also while no frame arrives. Runs until the caller cancels it."""
 
     @abstractmethod
     async def finish(self) -> Summary:
         """Finish the output and return the summary of the job.
 
         Durability:
-            Where it resumes, all of it is on disk when this returns.
+            If the destination `resumes`, the complete output is on disk when this returns.
         """
 
     def check_free_space(self, needed: int = 0) -> None:
         """Check that a temporary file in `scratch_folder` leaves enough free space.
 
+        Args:
+            needed: size of the file in bytes.
+
         Raises:
-            SinkError: it does not.
+            SinkError: the file would leave too little free space.
         """
 
     def read_back(self) -> Iterator[list[bytes]]:
-        """Yield all contacts that are written, some at a time. Blocks; only where it `reads_back`.
+        """Yield all contacts that were written, in batches. Blocks; only if the destination `reads_back`.
 
         Raises:
-            OSError: they cannot be read to their end.
+            OSError: a file cannot be read to its end.
         """
         raise NotImplementedError

@@ -1,8 +1,9 @@
-"""Files that cannot be appended to: made of a journal of lines, once all of these are on disk.
+"""Conversion of a journal of lines to a file of a format that cannot be appended to, such as Parquet.
 
-The journal is what other formats write in the first place, under the name of
-the part: it is committed and resumed like any other. The file is made
-under a name of its own, and whatever dies meanwhile leaves the journal.
+The export first writes a journal, which is a gzip-compressed NDJSON file with
+the name of the part. It is committed and resumed like the part of any other
+format. When the journal is complete on disk, it is converted to a file with a
+temporary name. A crash during the conversion leaves the journal unchanged.
 """
 
 import io
@@ -25,33 +26,34 @@ _BUFFER_BYTES = 1 << 20
 
 
 class TableWriter(Protocol):
-    """What writes such a file, from front to back."""
+    """A writer of a file that cannot be appended to; it writes the file sequentially."""
 
     def add(self, records: Sequence[bytes]) -> None:
-        """Take contacts, a JSON object each."""
+        """Write contacts; each record is one JSON object."""
 
     def close(self) -> None:
         """Write the end of the file."""
 
     def discard(self) -> None:
-        """Let go of a file that will not be finished. Never raises."""
+        """Release the resources of a file that will not be finished. Never raises."""
 
 
 OpenWriter = Callable[[io.BufferedIOBase], TableWriter]
+"""Returns a `TableWriter` that writes to the given file."""
 
 
 class Conversion:
-    """Makes a file of a journal. Blocks.
+    """The conversion of one journal. Blocks.
 
     Args:
-        journal: gzip members of lines.
-        expected: the journal's figures.
-        path: what the file is called meanwhile.
-        make: begins to write it.
+        journal: path of the journal: gzip members of lines.
+        expected: the journal's counts and SHA-256.
+        path: the temporary name of the new file.
+        open_writer: opens the writer of the new file.
         free_space: checked before each write; None for no check.
 
     Attributes:
-        made: the figures of the file, once it is on disk.
+        result: the counts and the SHA-256 of the new file; None until it is on disk.
     """
 
     def __init__(
@@ -70,14 +72,14 @@ class Conversion:
         self._free_space = free_space
 
     def run_stepwise(self) -> Generator[None]:
-        """Do it, a piece of work at each step.
+        """Convert the journal. Each step of the generator does a piece of the work.
 
         Raises:
-            SinkError: the journal is not what was written.
-            OSError: as it comes.
+            SinkError: another program has modified the journal, or removed the new file.
+            OSError: reading or writing failed.
 
         Durability:
-            The file is on disk, under its name for the meantime, when this ends.
+            The file is on disk, with its temporary name, when the generator ends.
         """
         part = Part(open_private(self._path), self._path, self._free_space)
         file = io.BufferedWriter(part, _BUFFER_BYTES)
@@ -93,32 +95,36 @@ class Conversion:
                 table.discard()
             file.flush()
             sync(part.fileno())
-            sync_folder(self._path.parent)  # a checkpoint never speaks of a name that could still be lost
+            sync_folder(self._path.parent)  # the name is durable before a checkpoint refers to it
             if not part.is_still_linked:
                 raise SinkError(f"{str(self._path)!r} was removed by another program", path=self._path)
             self.result = replace(self._expected, bytes=part.tell(), sha256=part.summary("").sha256)
         finally:
-            with suppress(OSError):  # what is left in the buffer is of no use
+            with suppress(OSError):  # closing writes the buffer; after an error its content is not needed
                 file.close()
-            if self.result is None:  # it would only take room
+            if self.result is None:  # an incomplete file only uses disk space
                 with suppress(OSError):
                     remove(self._path)
 
     def _lines(self) -> Iterator[list[bytes]]:
-        """Give the journal's lines, some at a time, and prove that they are all that was written."""
-        contents, begun = DataFile(self._journal, GZIP_SUFFIX), list[bytes]()
+        """Yield the journal's lines in batches, then check that the journal is unmodified.
+
+        Raises:
+            SinkError: another program has modified the journal.
+        """
+        data_file, pending = DataFile(self._journal, GZIP_SUFFIX), list[bytes]()
         size = 0
-        for piece in contents.chunks():
-            begun.append(piece)
-            size += len(piece)
-            if size >= _STEP_BYTES and b"\n" in piece:
-                *lines, rest = b"".join(begun).split(b"\n")
+        for chunk in data_file.chunks():
+            pending.append(chunk)
+            size += len(chunk)
+            if size >= _STEP_BYTES and b"\n" in chunk:
+                *lines, incomplete_line = b"".join(pending).split(b"\n")
                 yield lines
-                begun, size = [rest], len(rest)
-        *lines, rest = b"".join(begun).split(b"\n")
+                pending, size = [incomplete_line], len(incomplete_line)
+        *lines, incomplete_line = b"".join(pending).split(b"\n")
         yield lines
-        intact = contents.failure is None and contents.sha256.hexdigest() == self._expected.sha256
-        if not intact or contents.corruption or rest:
+        intact = data_file.failure is None and data_file.sha256.hexdigest() == self._expected.sha256
+        if not intact or data_file.corruption or incomplete_line:
             raise SinkError(
                 f"{str(self._journal)!r} was modified by another program during the export", path=self._journal
             )

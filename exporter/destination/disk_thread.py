@@ -1,4 +1,4 @@
-"""The thread in which an output's blocking work is done."""
+"""The thread that does the blocking work of an output."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,34 +19,34 @@ _in_a_thread = wrap(_call)
 
 
 class DiskThread:
-    """One thread for one output: its work is done in the order in which it was given.
+    """One thread for one output: it runs functions in the order of the calls.
 
-    The event loop's own threads are the host's: they may all be busy for long.
-    A bare ``task.cancel()`` leaves work behind in its thread; here nothing else
-    begins before that has ended.
+    The event loop's default threads belong to the host application, and may all
+    be busy for a long time. After a bare ``task.cancel()`` the running function
+    continues in the thread; a single thread starts no other function before it ends.
 
     Args:
-        prepare: called in the thread before all other work.
+        prepare: called once in the thread, before all other functions.
     """
 
     def __init__(self, prepare: Callable[[], object] = lambda: None) -> None:
         self._executor = ThreadPoolExecutor(1, "intercom-exporter-disk", prepare)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do some work.
+        """Run a function in the thread and return its result.
 
         Cancellation:
-            Waits for the work to end. A bare ``task.cancel()`` does not.
+            Waits for the function to end. A bare ``task.cancel()`` does not wait.
         """
         with anyio.CancelScope(shield=True):
             result: T = await _in_a_thread(work, executor=self._executor)
         return result
 
     async def end(self, last: Callable[[], object]) -> None:
-        """Do the last of the work, once, whatever happens to this task, and let the thread end.
+        """Run one last function in the thread, then end the thread. The function runs even if this task is cancelled.
 
         Cancellation:
-            Waits for the work to end. A bare ``task.cancel()`` does not, and the work is done all the same.
+            Waits for the function to end. A bare ``task.cancel()`` does not wait, but the function still runs.
         """
         work = self._executor.submit(last)
         self._executor.shutdown(wait=False)

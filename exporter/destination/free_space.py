@@ -1,4 +1,4 @@
-"""Free space on a disk, and the minimum of it that an export keeps."""
+"""Free space on a disk, and the minimum that an export leaves free."""
 
 import os
 from pathlib import Path
@@ -51,7 +51,7 @@ class FreeSpace:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Return the free bytes of a disk, None where it does not report them."""
+    """Return the free bytes of a folder's disk, None if the file system does not report them."""
     with tolerating(FREE_SPACE):
         disk = os.statvfs(folder)
         if disk.f_blocks:

@@ -1,19 +1,19 @@
-"""An output that survives whatever dies: data first, then the checkpoint that speaks of it, names and manifest last.
+"""A crash-safe output: first the data is durable, then the checkpoint that covers it, then names and manifest.
 
-The order of operations is the whole of it:
+Crash safety depends only on the order of the operations:
 
-1. a frame is appended to the part;
-2. `Output.commit`: the part is brought to the disk, then the checkpoint is
-   replaced by one that speaks of it;
-3. `Output.rotate`, when a part is full: a checkpoint says that it is finished,
-   then it gets its name. Whoever finds that checkpoint gives the name again.
-   Of Parquet the part is a journal: first a file is made of it beside it, and
-   the journal goes once that file has its name;
-4. `Output.finish`: the last part likewise, then the manifest, and only then
-   the checkpoint goes.
+1. `Output.append` writes a frame to the part;
+2. `Output.commit` syncs the part to disk, then replaces the checkpoint by one
+   that covers the part's new length;
+3. `Output.rotate` runs when a part is full: it saves a checkpoint that lists the
+   part as finished, then renames the part; a later run repeats the rename if
+   necessary. A Parquet part is a journal: `rotate` first converts it to a
+   temporary file, and removes the journal after the rename of that file;
+4. `Output.finish` rotates the last part, writes the manifest, and then removes
+   the checkpoint.
 
-A run that finds a checkpoint checks the committed bytes, cuts off what is
-behind them, and resumes there.
+A run that finds a checkpoint verifies the committed bytes, truncates the part
+to their length, and resumes there.
 """
 
 from collections.abc import Callable, Generator
@@ -35,26 +35,27 @@ from exporter.model import FileSummary, Frame, Summary
 from exporter.options import ExportOptions
 
 MAX_PARTS = 100_000
-"""More would make each checkpoint take seconds: it names every part."""
+"""The maximum number of parts. A checkpoint lists every part: with more parts, writing one would take seconds."""
 
-_SMALL_FILES_BYTES = 64 * 1024  # the first checkpoint and the manifest, in whole blocks
+_SMALL_FILES_BYTES = 64 * 1024  # space for the first checkpoint and the manifest, in whole blocks
 
 
 class Output:
-    """The files of one export, and the checkpoint between them. Blocks: every call belongs in a thread.
+    """The files of one export and their checkpoint. Every method blocks: call it in a thread.
 
-    Every method raises `OSError` as it comes when the disk fails; `FileDestination`
-    translates it. After that only `close` makes sense.
+    When the disk fails, every method raises the `OSError` unchanged;
+    `FileDestination` translates it. After such an error the caller may only call
+    `close`.
 
     Attributes:
-        paths: its names.
-        settings: what decides its bytes.
-        options: how it is begun, and when it stops.
-        free_space: the minimum that it leaves on the disk.
-        finished: the summary of the finished export that was found, else None.
-        resumed: the checkpoint that is resumed, None for a new export.
-        part: the part that is written, None before its first frame.
-        make: makes the files of a format that has to be converted.
+        paths: the paths of the files.
+        settings: the settings that determine the bytes of the files.
+        options: the options of the export, such as overwrite and restart.
+        free_space: the minimum of free space that the output leaves on its disk.
+        finished: the summary of the existing finished export, None if there is none.
+        resumed: the checkpoint that this run resumes from, None for a new export.
+        part: the part that this run writes, None before its first frame.
+        open_writer: opens the writer of a converted format, such as Parquet; None for other formats.
     """
 
     def __init__(self, paths: OutputPaths, settings: OutputSettings, options: ExportOptions) -> None:
@@ -69,33 +70,33 @@ class Output:
         self.free_space.reserved_bytes = _SMALL_FILES_BYTES
         self._files: tuple[FileSummary, ...] = ()
         self._locks: list[int] = []
-        self._empty_part: Path | None = None  # that this run has made, before its first checkpoint
+        self._empty_part: Path | None = None  # an empty file that this run created before its first checkpoint
 
     def open(self) -> Generator[None]:
-        """Take the output for this process and find out how far it is, a piece of work at each step.
+        """Lock the output for this process and load its state. Each step of the generator does a piece of the work.
 
         Raises:
-            ConfigError: something is in the way.
-            CheckpointError: what is there cannot be resumed.
-            SinkError: another process has it, or too little room is left.
+            ConfigError: a file that does not belong to an export occupies the path.
+            CheckpointError: the existing export cannot be resumed.
+            SinkError: another process has locked the output, or there is too little free space.
         """
-        found = self._find_existing()
-        if isinstance(found, Summary):
-            self.finished = found
+        existing = self._find_existing()
+        if isinstance(existing, Summary):
+            self.finished = existing
             return
         self.free_space.check()
         make_folder(self.paths)
-        sync_folder(self.paths.folder)  # whoever changed a name here may have died before that
-        self._acquire(found)
-        if found is None:
+        sync_folder(self.paths.folder)  # an earlier run may have crashed between a rename and this
+        self._acquire(existing)
+        if existing is None:
             self._start_fresh()
             return
         try:
-            yield from self._resume(found)
+            yield from self._resume(existing)
         except CheckpointError:
-            if not (found.all_data_written and (self.options.restart or self.options.overwrite)):
+            if not (existing.all_data_written and (self.options.restart or self.options.overwrite)):
                 raise
-            self._discard(found)
+            self._discard(existing)
 
     def _find_existing(self) -> Summary | Checkpoint | None:
         try:
@@ -104,43 +105,43 @@ class Output:
             )
         except (CheckpointError, ConfigError):
             if not self._locks:
-                with suppress(OSError, ValueError):  # what is in the way may be anything
-                    check_unlocked(self.paths)  # that it is being written says more than what it is
+                with suppress(OSError, ValueError):  # the path may hold anything, such as a device
+                    check_unlocked(self.paths)  # "another export is writing it" is the more helpful error
             raise
 
-    def _acquire(self, found: Checkpoint | None) -> None:
-        """Take the output, unless it changed since it was looked at."""
+    def _acquire(self, existing: Checkpoint | None) -> None:
+        """Lock the output, and check that it has not changed since `_find_existing` returned `existing`."""
         missing: Path | None = None
         if not (part := self.paths.part(1)).exists():
             self._empty_part = part
         try:
-            self._locks.append(lock_output(self.paths, found))
+            self._locks.append(lock_output(self.paths, existing))
         except FileNotFoundError as exc:
-            if found is None:
+            if existing is None:
                 raise
             missing = Path(exc.filename)
-        if self._find_existing() != found:
+        if self._find_existing() != existing:
             raise SinkError(f"another export has just written {str(self.paths.path)!r}", path=self.paths.path)
         if missing:
             raise cannot_resume(missing, "is missing")
 
     def _start_fresh(self) -> None:
-        """Clear away what is to be replaced, so that whatever dies here, the same command does the rest."""
+        """Remove the export that this one replaces. After a crash in here, the same command removes the rest."""
         remove_old_export(self.paths)
         self._current_part()
 
     def _discard(self, checkpoint: Checkpoint) -> None:
-        """Start over where a finished file has been damaged before its manifest stood there."""
+        """Discard an export whose finished file was damaged before the manifest was written, and start over."""
         self._files, self.resumed = (), None
         if self.part:
             self.part.close()
             self.part = None
         if not self.paths.is_folder and checkpoint.files:
-            is_ours = not self.paths.staging(1).exists()  # else what has the name is an older export
+            is_ours = not self.paths.staging(1).exists()  # else the file with the final name is an older export
             if not self.paths.part(1).exists():
-                self._locks.append(open_locked(self.paths.part(1)))  # the file that was locked goes
+                self._locks.append(open_locked(self.paths.part(1)))  # replaces the lock on the file removed below
             if is_ours:
-                remove(self.paths.file(1))  # as long as a checkpoint says so
+                remove(self.paths.file(1))  # before the checkpoint, which proves that the file is ours
             sync_folder(self.paths.folder)
         self._start_fresh()
 
@@ -158,15 +159,15 @@ class Output:
             yield from self.part.resume(checkpoint.part)
 
     def _publish_last_file(self) -> Generator[None]:
-        """Check the file that was finished last, and give it its name if it has none yet."""
+        """Verify the file that was finished last, and rename it to its final name if that is still to do."""
         number = len(self._files)
-        unnamed = self.paths.staging(number).exists()
-        if not unnamed:
-            check_length(self.paths.file(number), self._files[-1].bytes)  # what has its name is never touched again
-        part = self._open_part(self.paths.staging(number) if unnamed else self.paths.file(number))
+        needs_rename = self.paths.staging(number).exists()
+        if not needs_rename:
+            check_length(self.paths.file(number), self._files[-1].bytes)  # a file with its final name is never changed
+        part = self._open_part(self.paths.staging(number) if needs_rename else self.paths.file(number))
         try:
             yield from part.resume(self._files[-1])
-            if unnamed:
+            if needs_rename:
                 self._publish(number)
             self._remove_journal(number)
         finally:
@@ -179,12 +180,12 @@ class Output:
             raise cannot_resume(path, "is missing") from None
 
     def _current_part(self) -> Part:
-        """Give the part that is written to; begin it if need be."""
+        """Return the part that this run writes; create it if there is none."""
         if self.part is None:
             path = self.paths.part(len(self._files) + 1)
             self.part = Part(open_private(path), path, self.free_space)
             self.part.make_empty()
-            sync_folder(self.paths.folder)  # a checkpoint never speaks of a name that could still be lost
+            sync_folder(self.paths.folder)  # the name is durable before a checkpoint refers to it
         return self.part
 
     def append(self, frame: Frame) -> None:
@@ -194,7 +195,7 @@ class Output:
         part.count(frame)
 
     def has_room(self, frame: Frame) -> bool:
-        """Whether the part takes another frame. It holds at least one."""
+        """Return whether the frame fits into the current part. The first frame of a part always fits."""
         return self.part is None or self.part.has_room(frame, self.settings.part_contacts, self.settings.part_bytes)
 
     @property
@@ -204,60 +205,60 @@ class Output:
 
     @property
     def has_open_part(self) -> bool:
-        """Whether something is left to finish."""
+        """Whether there is a part to finish; an export without contacts still needs one empty file."""
         return self.part is not None or not self._files
 
-    def commit(self, figures: JobProgress) -> None:
-        """Make everything appended so far durable, and the checkpoint say so."""
+    def commit(self, progress: JobProgress) -> None:
+        """Sync all appended frames to disk, then save a checkpoint that covers them."""
         committed = None
         if self.part:
             self.part.sync_and_check()
             committed = self.part.summary(self.paths.file(len(self._files) + 1).name)
-        self._save(figures, committed)
+        self._save(progress, committed)
 
-    def rotate(self, figures: JobProgress) -> Generator[None]:
-        """Finish the part and give it its name, a piece of work at each step: the next frame begins another one."""
+    def rotate(self, progress: JobProgress) -> Generator[None]:
+        """Finish the part and rename it to its final name, in steps. The next frame starts another part."""
         part = self._current_part()
         part.sync_and_check()
         number = len(self._files) + 1
         if number > MAX_PARTS:
             raise SinkError(
-                f"{MAX_PARTS:,} parts are the most that an export can have: make them larger, and use --restart",
+                f"an export can have at most {MAX_PARTS:,} parts: make them larger, and use --restart to start over",
                 path=self.paths.path,
             )
         finished = part.summary(self.paths.file(number).name)
         if self.open_writer:
-            self._save(figures, finished)
+            self._save(progress, finished)
             conversion = Conversion(
                 self.paths.part(number), finished, self.paths.staging(number), self.open_writer, self.free_space
             )
-            with closing(conversion.run_stepwise()) as steps:  # whatever ends this ends it too, at once
+            with closing(conversion.run_stepwise()) as steps:  # if this generator is closed, the conversion ends too
                 yield from steps
             finished = conversion.result or finished
         self._files = (*self._files, finished)
-        self._save(figures, None)
+        self._save(progress, None)
         self._publish(number)
         self.part = None
         part.close()
         self._remove_journal(number)
 
     def _remove_journal(self, number: int) -> None:
-        """Remove what a file was made of, once that has its name."""
+        """Remove the journal of a converted file that has its final name."""
         if not self.paths.is_converted or not self.paths.part(number).exists():
             return
-        if not self.paths.is_folder:  # until now the journal was what was locked
+        if not self.paths.is_folder:  # until now the lock is on the journal
             self._locks.append(open_locked(self.paths.file(number), create=False))
         remove(self.paths.part(number))
         sync_folder(self.paths.folder)
 
-    def finish(self, figures: JobProgress, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
-        """Put the manifest in the checkpoint's place, once the last part is finished.
+    def finish(self, progress: JobProgress, summarise: Callable[[tuple[FileSummary, ...]], Summary]) -> Summary:
+        """Finish the last part, write the manifest, then remove the checkpoint.
 
         Args:
-            figures: of the whole export.
-            summarise: makes its summary, given its files.
+            progress: the progress of the complete export.
+            summarise: returns the summary for the manifest, given the files.
         """
-        for _ in self.rotate(figures) if self.has_open_part else ():
+        for _ in self.rotate(progress) if self.has_open_part else ():
             pass
         for number, file in enumerate(self._files, 1):
             check_length(self.paths.file(number), file.bytes)
@@ -268,18 +269,18 @@ class Output:
         sync_folder(self.paths.folder)
         return summary
 
-    def _save(self, figures: JobProgress, part: FileSummary | None) -> None:
-        checkpoint = Checkpoint(settings=self.settings, figures=figures, files=self._files, part=part)
+    def _save(self, progress: JobProgress, part: FileSummary | None) -> None:
+        checkpoint = Checkpoint(settings=self.settings, figures=progress, files=self._files, part=part)
         checkpoint_bytes = save_checkpoint(self.paths.checkpoint, checkpoint)
         self.free_space.reserved_bytes = 2 * checkpoint_bytes + _SMALL_FILES_BYTES  # the next one, and a manifest
         self._empty_part = None
 
     def _publish(self, number: int) -> None:
-        """Give a part that the checkpoint calls finished its name."""
+        """Rename a part that the checkpoint lists as finished to its final name."""
         publish(self.paths, number, overwrite=self.options.overwrite)
 
     def close(self) -> None:
-        """Close everything, the lock last; a start that failed leaves no empty part."""
+        """Close all files, the lock last. Remove the empty part of a run that failed before its first checkpoint."""
         part, self.part = self.part, None
         if self._empty_part and self._locks:
             with suppress(OSError):

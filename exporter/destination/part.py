@@ -1,4 +1,4 @@
-"""One data file while it is written: counted, hashed, and checked before it is resumed."""
+"""One data file while an export writes it: counted, hashed, and verified before it is resumed."""
 
 import hashlib
 import io
@@ -17,12 +17,12 @@ _STEP_BYTES = 1 << 24
 
 
 class Part(io.FileIO):
-    """An unbuffered file whose `write` writes all it is given, and hashes it in the same thread. Blocks.
+    """An unbuffered file whose `write` writes all bytes of a call and hashes them in the same thread. Blocks.
 
     Args:
-        descriptor: of the file, open for reading and writing, empty or to be
-            checked by `resume`; closed with this object.
-        path: its name meanwhile.
+        descriptor: descriptor of the file, open for reading and writing. The file
+            is empty, or the caller calls `resume`. Closing this object closes it.
+        path: the temporary name of the file.
         free_space: checked before each write; None for no check.
     """
 
@@ -34,21 +34,24 @@ class Part(io.FileIO):
         self._contacts = self._bytes = self._uncompressed_bytes = 0
 
     def make_empty(self) -> None:
-        """Empty it."""
+        """Truncate the file to zero bytes."""
         os.ftruncate(self.fileno(), 0)
 
     def resume(self, committed: FileSummary) -> Generator[None]:
-        """Check the committed bytes, a piece at each step, and cut off what is behind them.
+        """Verify the committed bytes and truncate the file to their length. Each step verifies a piece of them.
+
+        Args:
+            committed: the committed length and its SHA-256, from the checkpoint.
 
         Raises:
-            CheckpointError: they are not what was committed.
+            CheckpointError: the file is shorter, or its bytes have a different SHA-256.
         """
         size = os.fstat(self.fileno()).st_size
         if size < committed.bytes:
             raise self._cannot_resume(f"has {size:,} bytes instead of {committed.bytes:,}")
-        for at in range(0, committed.bytes, _READ_BYTES):
-            self._sha256.update(os.pread(self.fileno(), min(_READ_BYTES, committed.bytes - at), at))
-            if (at + _READ_BYTES) % _STEP_BYTES == 0:
+        for start in range(0, committed.bytes, _READ_BYTES):
+            self._sha256.update(os.pread(self.fileno(), min(_READ_BYTES, committed.bytes - start), start))
+            if (start + _READ_BYTES) % _STEP_BYTES == 0:
                 yield
         if self._sha256.hexdigest() != committed.sha256:
             raise self._cannot_resume("was changed since it was written")
@@ -58,7 +61,7 @@ class Part(io.FileIO):
         self._uncompressed_bytes = committed.uncompressed_bytes
 
     def write(self, content: Any) -> int:
-        """Write all of it at the end."""
+        """Write all of the content at the end, and return its length in bytes."""
         if self._free_space:
             self._free_space.check(len(content))
         write_all(self.fileno(), content)
@@ -66,41 +69,41 @@ class Part(io.FileIO):
         return len(content)
 
     def count(self, frame: Frame) -> None:
-        """Count a frame that was written."""
+        """Add a written frame to the counts of contacts and bytes."""
         self._contacts += frame.contacts
         self._bytes += len(frame.content)
         self._uncompressed_bytes += frame.uncompressed_bytes
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is in it yet."""
+        """Whether the file has no bytes yet."""
         return not self._bytes
 
     def has_room(self, frame: Frame, max_contacts: int | None, max_bytes: int | None) -> bool:
-        """Whether a frame still fits; the first one always does."""
+        """Return whether a frame fits within the limits; the first frame always fits."""
         return not self._bytes or (
             (max_contacts is None or self._contacts + frame.contacts <= max_contacts)
             and (max_bytes is None or self._bytes + len(frame.content) <= max_bytes)
         )
 
     def summary(self, name: str) -> FileSummary:
-        """Give its figures, as those of the file `name`."""
+        """Return the file's counts and SHA-256, under the final name `name`."""
         sha256 = self._sha256.hexdigest()
         return FileSummary(name, self._bytes, sha256, self._contacts, self._uncompressed_bytes)
 
     @property
     def is_still_linked(self) -> bool:
-        """Whether nobody has removed it, or put something else in its place."""
+        """Whether the path still leads to this file: no other program has removed or replaced it."""
         try:
             return os.path.samestat(os.fstat(self.fileno()), self.path.lstat())
         except FileNotFoundError:
             return False
 
     def sync_and_check(self) -> None:
-        """Bring it to the disk.
+        """Sync the file to disk, then check that no other program has modified it.
 
         Raises:
-            SinkError: somebody else has had a hand in it.
+            SinkError: another program has removed, replaced, extended or truncated the file.
         """
         sync(self.fileno())
         if not self.is_still_linked or os.fstat(self.fileno()).st_size != self._bytes:
@@ -113,10 +116,10 @@ class Part(io.FileIO):
 
 
 def check_length(path: Path, length: int) -> None:
-    """Look whether a finished file is still there as it was; its content is for `verify`.
+    """Check that a finished file exists with its length. The command `verify` checks the content.
 
     Raises:
-        CheckpointError: it is not.
+        CheckpointError: the file is missing or has another length.
     """
     try:
         changed = path.stat().st_size != length
@@ -127,7 +130,7 @@ def check_length(path: Path, length: int) -> None:
 
 
 def cannot_resume(path: Path, reason: str) -> CheckpointError:
-    """Make the error of a file that the checkpoint speaks of, and that is not as it says."""
+    """Return the error for a file that is not as the checkpoint describes it."""
     return CheckpointError(
         f"{str(path)!r} {reason}, so the export cannot be resumed: use --restart to start over", path=path
     )

@@ -1,15 +1,15 @@
-"""How files of an output get their names and lose them, so that the same command does the rest after any crash."""
+"""Renaming and removal of an output's files, in an order that lets the same command continue after a crash."""
 
 import os
 
-from exporter.destination.preconditions import entries, is_temporary, stale_files
+from exporter.destination.preconditions import is_temporary, list_entries, stale_files
 from exporter.errors import SinkError
 from exporter.layout.atomic import remove, replace_durably, sync_folder
 from exporter.layout.paths import OutputPaths, old_name, standing
 
 
 def remove_old_export(paths: OutputPaths) -> None:
-    """Remove what a new export replaces: the manifest before its files, the checkpoint after them."""
+    """Remove the export that a new one replaces: the manifest before the data files, the checkpoint after them."""
     if paths.is_folder:
         for path in paths.names_of(paths.manifest):
             remove(path)
@@ -18,43 +18,50 @@ def remove_old_export(paths: OutputPaths) -> None:
             remove(path)
     for path in paths.names_of(paths.checkpoint):
         remove(path)
-    sync_folder(paths.folder)  # before the part is emptied of which it speaks
+    sync_folder(paths.folder)  # the checkpoint is gone before the part that it covers is truncated
 
 
 def publish(paths: OutputPaths, number: int, *, overwrite: bool) -> None:
-    """Give a part that the checkpoint calls finished its name.
+    """Rename a part that the checkpoint lists as finished to its final name.
+
+    Args:
+        paths: the paths of the output.
+        number: number of the part, counted from 1.
+        overwrite: whether to replace an existing single file.
 
     Raises:
-        SinkError: something else has that name.
+        SinkError: another file has that name.
     """
     path = paths.file(number)
     if os.path.lexists(path) and (paths.is_folder or not overwrite):
         advice = "move it away" if paths.is_folder else "move it, or use --overwrite"
         raise SinkError(f"{str(path)!r} was created while the export ran: {advice}", path=path)
-    if not paths.is_folder:  # a manifest never stands beside another file than its own
+    if not paths.is_folder:  # the old manifest goes first: it must never be beside the new file
         remove(paths.manifest)
         sync_folder(paths.folder)
     replace_durably(paths.staging(number), path)
 
 
 def adopt_old_names(paths: OutputPaths) -> None:
-    """Give the unfinished export of an earlier build in a folder of parts the names of today.
+    """Rename the files of an unfinished export that an earlier version left in a folder to today's names.
 
     Durability:
-        Parts first, the checkpoint last: whatever dies in between leaves an
-        export that is resumed in the same way.
+        Parts are renamed first, the checkpoint last: after a crash in between,
+        the next run still loads the old checkpoint and renames the remaining files.
     """
-    services = {path for path in paths.services if path == old_name(path)}
-    old = [path for path in entries(paths) if path in services or (is_temporary(path) and path == old_name(path))]
-    for path in old:
+    service_files = {path for path in paths.services if path == old_name(path)}
+    old_paths = [
+        path for path in list_entries(paths) if path in service_files or (is_temporary(path) and path == old_name(path))
+    ]
+    for path in old_paths:
         hidden = path.with_name(f"_{path.name}")
-        if path not in services and not os.path.lexists(hidden):
+        if path not in service_files and not os.path.lexists(hidden):
             path.rename(hidden)
-    if old:
+    if old_paths:
         sync_folder(paths.folder)
-    if standing(paths, paths.checkpoint) in old:
+    if standing(paths, paths.checkpoint) in old_paths:
         replace_durably(old_name(paths.checkpoint), paths.checkpoint)
-    for path in services.intersection(old):
+    for path in service_files.intersection(old_paths):
         remove(path)
-    if old:
+    if old_paths:
         sync_folder(paths.folder)

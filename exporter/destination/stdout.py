@@ -1,4 +1,4 @@
-"""Standard output, or any other descriptor that is written from front to back."""
+"""Standard output, or any other descriptor, as a destination that cannot be resumed."""
 
 import anyio.to_thread
 
@@ -10,15 +10,15 @@ from exporter.model import Frame, Summary, prepend_header
 
 
 class StdoutDestination(Destination):
-    """Writes frames to a descriptor.
+    """A destination that writes frames to a descriptor.
 
     Args:
-        settings: of the export.
-        descriptor: which.
+        settings: the settings of the export.
+        descriptor: the descriptor to write to; 1 is standard output.
 
     Cancellation:
-        Never waits for a reader that has stopped reading: the write under way
-        is left behind in its thread, and how much of it went out is unknown.
+        Does not wait for a reader that has stopped reading: the thread with the
+        current write is abandoned, and it is unknown how many bytes were written.
     """
 
     def __init__(self, settings: OutputSettings, descriptor: int = 1) -> None:
@@ -27,14 +27,17 @@ class StdoutDestination(Destination):
         self._header: Frame | None = None
 
     def use_encoder(self, encoder: Encoder) -> None:
-        """Take the header, which goes out before the first contact."""
+        """Use the encoder's header; it is written before the first contact."""
         self._header = encoder.header
 
     async def append(self, frame: Frame) -> Frame:
-        """Write a frame; return it with what was written before it.
+        """Write a frame.
+
+        Returns:
+            The frame as it was written: the first one with contacts has the header in front.
 
         Raises:
-            SinkError: its ``__cause__`` is `BrokenPipeError` when the reader went away.
+            SinkError: the write failed; its ``__cause__`` is a `BrokenPipeError` if the reader closed the pipe.
         """
         if self._header and frame.contacts:
             frame, self._header = prepend_header(self._header, frame), None
@@ -46,5 +49,5 @@ class StdoutDestination(Destination):
             await anyio.to_thread.run_sync(write_all, self._descriptor, content, abandon_on_cancel=True)
 
     async def finish(self) -> Summary:
-        """Return the summary."""
+        """Return the summary of the job."""
         return self.state.summary(self._settings)

@@ -1,1 +1,1 @@
-"""What an export is on disk, known to what writes it and to what reads it: names, checkpoint, manifest."""
+"""The layout of an export on disk, shared by writers and readers: file names, checkpoint, manifest."""

@@ -1,6 +1,6 @@
-"""Files that hold personal data and survive a crash: opened privately, replaced atomically.
+"""Durable files with personal data: private to the user, synced to disk, replaced atomically.
 
-Everything here blocks: call it in a thread.
+Every function blocks: call it in a thread.
 """
 
 import errno
@@ -18,34 +18,42 @@ from exporter.errors import SinkError
 from exporter.layout.disk_limits import FILE_SYNC, FOLDER_SYNC, MODES, record, recording, tolerating
 from exporter.layout.paths import temporary_path
 
-_PRIVATE, _OTHERS = 0o600, 0o077
+_PRIVATE_MODE, _OTHERS_MASK = 0o600, 0o077
 PROBE = ".intercom-exporter-"
-"""How the names of our own hidden files begin."""
+"""The prefix of the names of our hidden files."""
 
 
 @contextmanager
 def os_errors_as_sink_errors(path: Path | None) -> Iterator[None]:
-    """Turn an `OSError` of the block into a `SinkError` that names the destination."""
+    """Translate an `OSError` of the block into a `SinkError` that names the destination.
+
+    Args:
+        path: path of the destination, None for standard output.
+    """
     try:
         yield
     except OSError as exc:
-        what = "stdout" if path is None else f"{str(path)!r}"
+        name = "stdout" if path is None else f"{str(path)!r}"
         reason = exc.strerror or type(exc).__name__
         raise SinkError(
-            f"cannot write to {what}: {reason}; fix that and run the same command again", path=path
+            f"cannot write to {name}: {reason}; fix the problem and run the same command again", path=path
         ) from exc
 
 
 def open_private(path: Path, *, create: bool = True) -> int:
-    """Open a file for reading and writing: a regular one, ours alone, never through a link of either kind.
+    """Open a private regular file for reading and writing; never follow a symbolic link.
+
+    Args:
+        path: path of the file.
+        create: whether to create a missing file.
 
     Raises:
-        SinkError: it is something else.
-        FileNotFoundError: it is not there, and is not to be made.
+        SinkError: the path is not a regular file, or the file has other hard links or another owner.
+        FileNotFoundError: the file is missing and `create` is false.
     """
-    # Appending: when somebody else cuts it meanwhile, its length tells.
+    # With O_APPEND the file's length reveals that another program has truncated it.
     flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    descriptor = os.open(path, flags | (os.O_CREAT if create else 0), _PRIVATE)
+    descriptor = os.open(path, flags | (os.O_CREAT if create else 0), _PRIVATE_MODE)
     try:
         _check_ours(path, os.fstat(descriptor))
         _make_private(descriptor)
@@ -59,11 +67,11 @@ def _check_ours(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SinkError(f"{str(path)!r} is not a regular file", path=path)
     if status.st_nlink > 1 or not _is_owned(path.parent, status.st_uid):
-        raise SinkError(f"{str(path)!r} is not this user's alone: move it away", path=path)
+        raise SinkError(f"{str(path)!r} has other hard links or another owner: move it away", path=path)
 
 
 def _is_owned(folder: Path, owner: int) -> bool:
-    """Return whether a file's owner is this user, or the one that the file system gives all our files to."""
+    """Return whether the owner is this user, or the user to whom the file system assigns all new files."""
     if owner == os.geteuid():
         return True
     descriptor, name = tempfile.mkstemp(prefix=PROBE, dir=folder)
@@ -75,31 +83,31 @@ def _is_owned(folder: Path, owner: int) -> bool:
 
 
 def _make_private(descriptor: int) -> None:
-    """Take what others may do with a file from them: an older one may have been open to them."""
-    if stat.S_IMODE(os.fstat(descriptor).st_mode) == _PRIVATE:
+    """Remove other users' permissions from a file; a file that existed before may have some."""
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) == _PRIVATE_MODE:
         return
-    with recording(set()), tolerating(MODES):  # what counts is the mode that it has then
-        os.fchmod(descriptor, _PRIVATE)
-    if os.fstat(descriptor).st_mode & _OTHERS:
+    with recording(set()), tolerating(MODES):  # not recorded here: only the resulting mode matters
+        os.fchmod(descriptor, _PRIVATE_MODE)
+    if os.fstat(descriptor).st_mode & _OTHERS_MASK:
         record(MODES)
 
 
 def replace_durably(pending: Path, path: Path) -> None:
-    """Give a file that is on disk its name, in place of what had it.
+    """Rename a synced file to its final name; replace the file that had this name.
 
     Durability:
-        It has the name on disk when this returns. Whatever dies before leaves
-        the old file, or none.
+        The new name is on disk when this returns. After a crash before that,
+        the old file, or no file, has the name.
     """
     pending.replace(path)
     sync_folder(path.parent)
 
 
 def write_temporary(path: Path, content: bytes) -> Path:
-    """Write what is to stand at `path` beside it, to be renamed later.
+    """Write the future content of `path` to a temporary file beside it, and return that file's path.
 
     Durability:
-        The content is on disk, under the name returned.
+        The content is on disk, in the temporary file, when this returns.
     """
     pending = temporary_path(path)
     descriptor = open_private(pending)
@@ -113,12 +121,16 @@ def write_temporary(path: Path, content: bytes) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there. Durable only after `sync_folder`."""
+    """Remove a file if it exists.
+
+    Durability:
+        The removal is durable only after `sync_folder`.
+    """
     path.unlink(missing_ok=True)
 
 
 def sync(descriptor: int) -> None:
-    """Bring what was written to the disk itself, past its own cache where the system can."""
+    """Sync a file to the disk; on macOS also flush the disk's own cache, if the file system supports that."""
     with tolerating(FILE_SYNC):
         if sys.platform == "darwin" and _sync_past_cache(descriptor):
             return
@@ -126,7 +138,7 @@ def sync(descriptor: int) -> None:
 
 
 def _sync_past_cache(descriptor: int) -> bool:
-    """Return whether the system could; macOS cannot on network disks."""
+    """Flush the disk's own cache; return whether that is supported. On macOS, network disks do not support it."""
     try:
         fcntl.fcntl(descriptor, getattr(fcntl, "F_FULLFSYNC", 0))
     except OSError as exc:
@@ -137,19 +149,19 @@ def _sync_past_cache(descriptor: int) -> bool:
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """Write everything, however little the system takes at a time."""
-    rest = memoryview(content)
-    while rest:
+    """Write the complete content; repeat the call while the system writes only a part of it."""
+    remaining = memoryview(content)
+    while remaining:
         try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:  # somebody who shares the descriptor made it non-blocking
-            room = select.poll()
-            room.register(descriptor, select.POLLOUT)
-            room.poll()
+            remaining = remaining[os.write(descriptor, remaining) :]
+        except BlockingIOError:  # another process that shares the descriptor made it non-blocking
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the file system can."""
+    """Sync the names in a folder to disk, if the file system supports that."""
     with tolerating(FOLDER_SYNC):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -1,4 +1,4 @@
-"""The checkpoint: how far an unfinished export has got, in words that a later process can trust."""
+"""The checkpoint file: the progress of an unfinished export, from which a later process can resume."""
 
 import codecs
 import dataclasses
@@ -18,32 +18,33 @@ from exporter.model import FileSummary, Position, Summary, Timeline
 
 CHECKPOINT_VERSION = 1
 _MAX_BYTES = 1 << 26
-_MOST = 2**53
+_MAX_NUMBER = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:
-    """What decides an output's bytes: only a run with the same settings resumes.
+    """The settings that determine an output's bytes. Only a run with the same settings can resume.
 
     Attributes:
-        base_url: the API's address, or the name it is remembered by.
-        endpoint: path of the listing.
-        api_version: the version asked for.
-        per_page: contacts per page asked for.
+        base_url: the API's base URL, or the name that stands for it in the output.
+        endpoint: path of the listing endpoint.
+        api_version: the requested API version.
+        per_page: the requested number of contacts per page.
         format: the data files' suffix without its dot.
-        max_contacts: the limit, None without one.
-        part_contacts: most contacts in a part, None without that limit.
-        part_bytes: most bytes in a part, None for a single file.
-        fields: the fields that are chosen, empty for all.
-        dropped: the fields that are left out.
-        pseudonymised: the fields that get pseudonyms.
-        pseudonym_key: digits that another key would not have.
-        expanded: the lists that are completed.
-        tag_names: whether tags get their names.
-        csv_raw: of CSV, whether formulas stay; None for other formats.
-        csv_bom: of CSV, whether each file begins with a UTF-8 byte-order mark.
-        csv_phones: of CSV that is not raw, whether phone numbers stay as they are; once they got an apostrophe.
-        records: how contacts are written, exact or normalized.
+        max_contacts: the maximum number of contacts, None for no limit.
+        part_contacts: the maximum number of contacts in a part, None for no limit.
+        part_bytes: the maximum number of bytes in a part, None for a single file.
+        fields: the selected fields, empty for all.
+        dropped: the fields that are removed.
+        pseudonymised: the fields whose values are replaced by pseudonyms.
+        pseudonym_key: hexadecimal digits that identify the key of the pseudonyms; None without pseudonyms.
+        expanded: the lists that are expanded.
+        tag_names: whether names are added to tags.
+        csv_raw: for CSV, whether formulas stay unescaped; None for other formats.
+        csv_bom: for CSV, whether each file starts with a UTF-8 byte-order mark.
+        csv_phones: for CSV that is not raw, whether phone numbers stay unescaped. Early versions prefixed them with
+            an apostrophe.
+        records: how contacts are written, "exact" or "normalized".
     """
 
     base_url: str
@@ -66,9 +67,9 @@ class OutputSettings:
     records: str = "exact"
 
     def differences(self, other: "OutputSettings") -> str:
-        """Name the settings that differ, for a sentence; empty when none does.
+        """Return the names of the settings that differ, for a message; empty if none differs.
 
-        The page size is none of them where the bytes do not depend on it.
+        The page size counts only if the bytes depend on it.
         """
         names = [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
         if names == ["per_page"] and not self.why_pages_matter:
@@ -77,12 +78,12 @@ class OutputSettings:
 
     @property
     def named_paths(self) -> tuple[str, ...]:
-        """Every path of a field that the settings name."""
+        """Every field path in the settings: selected, dropped and pseudonymised."""
         return (*self.fields, *self.dropped, *self.pseudonymised)
 
     @property
     def why_pages_matter(self) -> str:
-        """Why another page size makes other bytes; empty where it does not."""
+        """The reason why the bytes depend on the page size; empty if they do not."""
         if self.part_bytes is not None:
             return "a part holds whole pages, so the bytes depend on --per-page"
         if self.format in BY_NAME and BY_NAME[self.format].compression:
@@ -91,27 +92,27 @@ class OutputSettings:
 
 
 _SUMMARY_NAMES = {"max_contacts": "limited_to_contacts"}
-"""Settings that a summary has under another name."""
+"""Settings that have another name in a summary."""
 
-_NOT_SUMMED = ("base_url", "endpoint", "api_version", "per_page", "format")
-"""Settings that a summary has in its source, or in its files' names."""
+_NOT_IN_SUMMARY = ("base_url", "endpoint", "api_version", "per_page", "format")
+"""Settings that are in the summary's `source` or in its files' names, not in fields of the summary."""
 
 
 def summary_settings(settings: OutputSettings) -> dict[str, Any]:
-    """Return settings under the names that a summary, and so a manifest, has for them."""
-    names = (one.name for one in dataclasses.fields(OutputSettings) if one.name not in _NOT_SUMMED)
+    """Return the settings by their names in a summary and in a manifest."""
+    names = (field.name for field in dataclasses.fields(OutputSettings) if field.name not in _NOT_IN_SUMMARY)
     return {_SUMMARY_NAMES.get(name, name): getattr(settings, name) for name in names}
 
 
 def settings_of(summary: Summary, file_format: str) -> OutputSettings:
-    """Return the settings that a finished export was made with.
+    """Return the settings of a finished export.
 
     Args:
-        summary: of its manifest.
+        summary: the summary in its manifest.
         file_format: the suffix of its files without the dot.
     """
     source = summary.source
-    names = (one.name for one in dataclasses.fields(OutputSettings) if one.name not in _NOT_SUMMED)
+    names = (field.name for field in dataclasses.fields(OutputSettings) if field.name not in _NOT_IN_SUMMARY)
     return OutputSettings(
         base_url=source.base_url,
         endpoint=source.endpoint,
@@ -123,35 +124,35 @@ def settings_of(summary: Summary, file_format: str) -> OutputSettings:
 
 
 def csv_settings(raw: bool | None, *, bom: bool) -> dict[str, Any]:
-    """Return the settings of CSV: `raw` is None for other formats."""
+    """Return the CSV settings by name; `raw` is None for other formats."""
     return {"csv_raw": raw, "csv_bom": bom, "csv_phones": raw is False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
-    """How far an export has got and what that took, all its runs together.
+    """The progress of an export and its statistics, summed over all its runs.
 
     Attributes:
-        position: up to where everything is written.
-        trail: what the loop guard remembers there.
-        started_at: when the first run began.
-        runs: runs so far, the present one included.
-        total_count_first: the API's count on the first page, None without one.
-        total_count_last: the API's count on the latest page, None without one.
-        api_version_echoed: the API version of the latest page, None when it did not say.
-        requests: requests sent, every attempt counted.
-        retries: attempts repeated, by cause.
+        position: the position up to which all contacts are written.
+        trail: the state of the loop guard at that position.
+        started_at: start time of the first run.
+        runs: number of runs so far, the current one included.
+        total_count_first: the API's contact count on the first page, None if the page had none.
+        total_count_last: the API's contact count on the latest page, None if the page had none.
+        api_version_echoed: the API version in the latest page's response, None if it named none.
+        requests: requests sent; each attempt counts.
+        retries: repeated attempts, by cause.
         rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
-        found: of the fields that the settings name, those that some contact had.
-        lists_expanded: lists of contacts that were completed.
-        lists_missing: lists that could not be.
-        lists_missing_causes: the same by cause.
-        columns: of a table, the paths of the fields that they are.
-        schema_checked: contacts that were compared with the schema.
-        schema_drift: by path and kind, in how many of those a field was not as documented.
-        corrections: by kind, what was corrected to normalize contacts.
-        irregular_contacts: contacts that were checked and that strict readers refuse or change.
-        timeline: how it went.
+        found: the fields in the settings that at least one contact had.
+        lists_expanded: number of lists that were expanded.
+        lists_missing: number of lists that could not be expanded.
+        lists_missing_causes: the same number by cause.
+        columns: for a table, the field paths of its columns.
+        schema_checked: number of contacts that were compared with the schema.
+        schema_drift: number of those contacts with schema drift, by field path and by the type that was found.
+        corrections: number of corrections that normalized the contacts, by kind.
+        irregular_contacts: number of checked contacts that strict JSON readers reject or change.
+        timeline: contacts, retries and waits over time.
     """
 
     position: Position = field(default_factory=Position)
@@ -173,20 +174,19 @@ class JobProgress:
     schema_drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     corrections: Mapping[str, int] = field(default_factory=dict)
     irregular_contacts: int = 0
-    timeline: Timeline = Timeline()  # noqa: RUF009 - it cannot be changed
+    timeline: Timeline = Timeline()  # noqa: RUF009 - a Timeline is immutable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The state of an unfinished export. It never speaks of bytes that are not on disk.
+    """The state of an unfinished export. It covers only bytes that are on disk.
 
     Attributes:
-        settings: of the export.
-        figures: how far it has got.
-        files: data files that are written to their ends; the last one may still
-            have its part's name.
-        part: the part that is resumed: its committed length and the hash of that;
-            None before its first byte.
+        settings: the settings of the export.
+        figures: the progress of the export.
+        files: the finished data files; the last one may still have the name of a part.
+        part: the unfinished part, with its committed length and the SHA-256 of
+            those bytes; None before its first byte.
     """
 
     settings: OutputSettings
@@ -196,21 +196,21 @@ class Checkpoint:
 
     @property
     def all_data_written(self) -> bool:
-        """Whether nothing is to be appended any more: what is missing are names and the manifest."""
+        """Whether every contact is written, so that only the final names and the manifest are missing."""
         position, limit = self.figures.position, self.settings.max_contacts
         return position.reached_end or (limit is not None and position.contacts >= limit)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
-    """Replace the checkpoint at `path`; return its length.
+    """Replace the checkpoint at `path`; return its length in bytes.
 
     Durability:
-        The new one is on disk when this returns; whatever dies before leaves
-        the old one.
+        The new checkpoint is on disk when this returns. After a crash before
+        that, the old one is still there.
     """
-    figures: dict[str, Any] = {"checkpoint_version": CHECKPOINT_VERSION, **dataclasses.asdict(checkpoint)}
-    figures["figures"]["timeline"] = orjson.Fragment(orjson.dumps(figures["figures"]["timeline"]))  # on one line
-    content = orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    fields: dict[str, Any] = {"checkpoint_version": CHECKPOINT_VERSION, **dataclasses.asdict(checkpoint)}
+    fields["figures"]["timeline"] = orjson.Fragment(orjson.dumps(fields["figures"]["timeline"]))  # on one line
+    content = orjson.dumps(fields, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
         replace_durably(write_temporary(path, content), path)
     except OSError:
@@ -220,14 +220,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
-    """Read the checkpoint at `path`, None when there is none.
+    """Return the checkpoint at `path`, None if there is none.
 
     Raises:
-        CheckpointError: it is damaged, or no checkpoint of ours.
+        CheckpointError: the file is damaged, or not a checkpoint of this version.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES).removeprefix(codecs.BOM_UTF8)  # an editor may have saved it again
+            content = file.read(_MAX_BYTES).removeprefix(codecs.BOM_UTF8)  # a text editor may have added one
     except FileNotFoundError:
         return None
     try:
@@ -244,27 +244,27 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
 
 
 def _is_consistent(checkpoint: Checkpoint) -> bool:
-    """Whether it makes sense: the files together are what the position says, and it is clear where to resume."""
+    """Return whether the files' totals match the position, and the position tells where to resume."""
     figures, position = checkpoint.figures, checkpoint.figures.position
     files = (*checkpoint.files, *((checkpoint.part,) if checkpoint.part else ()))
-    sums = [("contacts", "contacts"), ("uncompressed_bytes", "uncompressed_bytes")]
-    if f".{checkpoint.settings.format}" != CONVERTED:  # else the position is one in their journals
-        sums.append(("bytes", "written_bytes"))
-    goes_on = position.next_cursor is not None
+    totals = [("contacts", "contacts"), ("uncompressed_bytes", "uncompressed_bytes")]
+    if f".{checkpoint.settings.format}" != CONVERTED:  # for a converted format, `written_bytes` counts journal bytes
+        totals.append(("bytes", "written_bytes"))
+    has_cursor = position.next_cursor is not None
     return (
         all(map(_in_range, (figures, position, *files)))
-        and all(sum(getattr(file, mine) for file in files) == getattr(position, whole) for mine, whole in sums)
-        and not (position.reached_end and goes_on)
-        and ((position.pages > 0 and checkpoint.all_data_written) or goes_on == (position.pages > 0))
+        and all(sum(getattr(file, name) for file in files) == getattr(position, total) for name, total in totals)
+        and not (position.reached_end and has_cursor)
+        and ((position.pages > 0 and checkpoint.all_data_written) or has_cursor == (position.pages > 0))
         and figures.runs >= 1
         and figures.timeline.is_valid
     )
 
 
-def _in_range(figures: JobProgress | Position | FileSummary) -> bool:
-    """Whether all its numbers are such as can be counted to."""
-    values = [getattr(figures, name) for name in figures.__slots__]
-    if isinstance(figures, JobProgress):
-        values += (*figures.retries.values(), *figures.lists_missing_causes.values(), *figures.corrections.values())
-        values += (count for kinds in figures.schema_drift.values() for count in kinds.values())
-    return all(0 <= value < _MOST for value in values if isinstance(value, int | float))
+def _in_range(record: JobProgress | Position | FileSummary) -> bool:
+    """Return whether every number is between 0 and 2**53: other numbers come from a damaged file."""
+    values = [getattr(record, name) for name in record.__slots__]
+    if isinstance(record, JobProgress):
+        values += (*record.retries.values(), *record.lists_missing_causes.values(), *record.corrections.values())
+        values += (count for kinds in record.schema_drift.values() for count in kinds.values())
+    return all(0 <= value < _MAX_NUMBER for value in values if isinstance(value, int | float))

@@ -1,16 +1,16 @@
-"""Files and folders that systems, viewers and storage put into any folder: no part of an export, and no data."""
+"""Files that operating systems, file viewers and storage devices create in any folder; they belong to no export."""
 
-_NAMES = {
+_SYSTEM_NAMES = {
     *("lost+found", "aquota.user", "aquota.group", "quota.user", "quota.group"),  # file systems of Linux
     *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),  # Windows
     *("$recycle.bin", "recycler", "system volume information"),
     *("icon\r", "__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder"),  # macOS
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "~snapshot"),  # NAS
 }
-MARKERS = {"_SUCCESS"}
-"""What programs such as Spark put beside a complete data set."""
+COMPLETION_MARKERS = {"_SUCCESS"}
+"""Files that programs such as Spark create to mark a complete data set."""
 
 
-def is_dropping(name: str) -> bool:
-    """Return whether a name is hidden, or one that something else than a user gives."""
-    return name.startswith(".") or name.casefold() in _NAMES
+def is_ignored_name(name: str) -> bool:
+    """Return whether a name is hidden or belongs to an operating system, a file viewer or a storage device."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_NAMES

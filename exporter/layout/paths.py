@@ -1,9 +1,9 @@
-"""What the files of an output are called: one file, or the parts in a folder.
+"""File names of an output, which is one file or a folder of parts.
 
-A finished folder loads as one table: readers of data sets skip names that begin
-with an underscore, so every other file in it has such a name. Earlier builds
-had no underscores: what they left is still read, and `adopt_old_names` renames
-it before an export is resumed.
+Other programs can load a finished folder as one table: they skip names that
+start with an underscore, so every file that is not data has such a name.
+Earlier versions used names without underscores. Those are still read, and
+`adopt_old_names` renames them before an export is resumed.
 """
 
 import os
@@ -18,12 +18,12 @@ _PARTS_STEM = "contacts"
 
 @dataclass(frozen=True, slots=True)
 class OutputPaths:
-    """The names of an output's files.
+    """The paths of an output's files.
 
     Attributes:
-        path: the file, or the folder, as the user named it.
-        suffix: of the data files, such as ``.ndjson.gz``.
-        parts: whether `path` is a folder of numbered parts.
+        path: the file or the folder, as the user named it.
+        suffix: suffix of the data files, such as ``.ndjson.gz``.
+        is_folder: whether `path` is a folder of numbered parts.
     """
 
     path: Path
@@ -32,58 +32,58 @@ class OutputPaths:
 
     @property
     def folder(self) -> Path:
-        """The folder that holds all of them."""
+        """The folder that contains all files of the output."""
         return self.path if self.is_folder else self.path.parent
 
     def file(self, number: int) -> Path:
-        """Name a finished data file, counted from 1; a single file is number 1."""
+        """Return the path of a finished data file, counted from 1; a single file is number 1."""
         return self.path / f"{_PARTS_STEM}-{number:05}{self.suffix}" if self.is_folder else self.path
 
     def part(self, number: int) -> Path:
-        """Name a data file while it is written."""
+        """Return the path of a data file while it is being written."""
         return part_path(self._hidden(number))
 
     @property
     def is_converted(self) -> bool:
-        """Whether a part is only a journal of lines, of which the data file is made once it is full."""
+        """Whether a part is a journal of lines that is converted to the data file when it is full."""
         return self.suffix == CONVERTED
 
     def staging(self, number: int) -> Path:
-        """Name a data file that is finished, but for its name."""
+        """Return the path of a complete data file before it is renamed to its final name."""
         return temporary_path(self._hidden(number)) if self.is_converted else self.part(number)
 
     def _hidden(self, number: int) -> Path:
-        """Name a data file so that readers of a folder skip it."""
+        """Return the path of a data file with an underscore before its name, so that readers of a folder skip it."""
         return self.path / f"_{self.file(number).name}" if self.is_folder else self.path
 
     @property
     def checkpoint(self) -> Path:
-        """The file that says how far an unfinished export has got."""
+        """The file with the progress of an unfinished export."""
         return self.path / CHECKPOINT if self.is_folder else self.path.with_name(f"{self.path.name}.checkpoint.json")
 
     @property
     def manifest(self) -> Path:
-        """The file that vouches for a finished export."""
+        """The file that describes a finished export."""
         return self.path / MANIFEST if self.is_folder else manifest_path(self.path)
 
     def names_of(self, path: Path) -> tuple[Path, ...]:
-        """Return all names that versions gave the manifest or the checkpoint, the oldest first."""
+        """Return the paths of the manifest or the checkpoint in all versions of this program, the oldest first."""
         return (old_name(path), path) if self.is_folder else (path,)
 
     @property
     def services(self) -> set[Path]:
-        """The files besides the data, each with its temporary name, under the names of all versions."""
+        """The paths of manifest and checkpoint and of their temporary files, in all versions of this program."""
         names = {*self.names_of(self.manifest), *self.names_of(self.checkpoint)}
         return names | set(map(temporary_path, names))
 
     def part_number(self, name: str) -> int | None:
-        """Give the number of the data file or part that a name in a folder of parts means, None for other names."""
+        """Return the number in the name of a data file or part, None if the name is neither."""
         match = _DATA_FILE.fullmatch(name)
         return int(match[1]) if match else None
 
 
 MANIFEST, CHECKPOINT = "_manifest.json", "_checkpoint.json"
-"""In a folder of parts."""
+"""Names of manifest and checkpoint in a folder of parts."""
 
 _DATA_FILE = re.compile(
     r"(?:_(?=.*\.(?:part|tmp)$))?"
@@ -92,35 +92,39 @@ _DATA_FILE = re.compile(
 
 
 def old_name(path: Path) -> Path:
-    """Name a file in a folder of parts as earlier builds did."""
+    """Return the path that earlier versions gave a file in a folder of parts."""
     return path.with_name(path.name.removeprefix("_"))
 
 
 def standing(paths: OutputPaths, path: Path) -> Path:
-    """Return under which name a file of a folder of parts is there: its own, unless there is only the old one."""
+    """Return the existing path of a manifest or checkpoint: its old path if only that exists, else `path`."""
     old = old_name(path)
     return old if paths.is_folder and not os.path.lexists(path) and os.path.lexists(old) else path
 
 
 def manifest_path(path: Path) -> Path:
-    """Name the manifest of a single output file."""
+    """Return the path of the manifest of a single output file."""
     return path.with_name(f"{path.name}.manifest.json")
 
 
 def part_path(path: Path) -> Path:
-    """Name a file while it is written."""
+    """Return the path of a data file while it is being written."""
     return path.with_name(f"{path.name}.part")
 
 
 def temporary_path(path: Path) -> Path:
-    """Name a small file while it is prepared."""
+    """Return the path of a file before it is renamed to `path`."""
     return path.with_name(f"{path.name}.tmp")
 
 
 def is_folder_output(path: str | os.PathLike[str]) -> bool:
-    """Whether an output is a folder of parts: it ends with a slash, or is one already and not called like a file."""
+    """Return whether an output is a folder of parts.
+
+    It is a folder if the path ends with a slash, or if the folder exists and
+    its name does not end with the suffix of a format.
+    """
     text = os.fspath(path)
     try:
         return text.endswith(os.sep) or (not text.endswith(tuple(SUFFIXES)) and Path(path).is_dir())
-    except OSError:  # what is wrong with it, `find_existing` will say
+    except OSError:  # `find_existing` reports the problem
         return False

@@ -126,7 +126,7 @@ async def test_what_is_no_finished_export_is_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "a.ndjson.manifest.json"
     (tmp_path / "b.ndjson").write_bytes((tmp_path / "a.ndjson").read_bytes())
     (tmp_path / "b.ndjson.manifest.json").write_bytes(manifest.read_bytes())
-    with pytest.raises(exporter.ConfigError, match="not of"):
+    with pytest.raises(exporter.ConfigError, match="manifest describes"):
         await replayed(str(tmp_path / "b.ndjson"))
     with (tmp_path / "a.ndjson").open("ab") as file:
         file.write(b"{}\n")
@@ -143,7 +143,7 @@ async def test_damage_is_an_error_and_no_shorter_list(tmp_path: Path, name: str)
     content[len(content) // 3 : len(content) * 2 // 3] = bytes(len(content) * 2 // 3 - len(content) // 3)
     file.write_bytes(content)
     replay = await replayed(file)
-    with pytest.raises(exporter.SinkError, match="verify says more"):
+    with pytest.raises(exporter.SinkError, match="run verify for details"):
         await anyio.to_thread.run_sync(replay.records, 0, 1_000)
     async with exporter.Sandbox(replay=replay) as sandbox:
         retry_policy = exporter.RetryPolicy(max_attempts=2, initial_backoff_s=0.001)
@@ -221,7 +221,7 @@ async def test_a_file_that_is_changed_while_it_is_served_is_refused(tmp_path: Pa
     content = (tmp_path / "a.ndjson").read_bytes()
     (tmp_path / "a.ndjson").unlink()
     (tmp_path / "a.ndjson").write_bytes(content)
-    with pytest.raises(exporter.SinkError, match="changed"):
+    with pytest.raises(exporter.SinkError, match="modified while being served"):
         await anyio.to_thread.run_sync(replay.records, 500, 600)
 
 

@@ -352,9 +352,9 @@ def test_figures_of_the_manifest_are_compared(tmp_path: Path) -> None:
     actual = export.path.stat().st_size
     export.change_manifest(file_bytes=7, file_sha256="ab", file_uncompressed_bytes=8, file_contacts=9)
     assert export.differences() == (
-        "the manifest counts 6 contacts, and 9 in its files",
+        "the manifest counts 6 contacts, but 9 in its files",
         f"'contacts.ndjson.gz' has {actual} bytes, the manifest says 7",
-        "'contacts.ndjson.gz' has another SHA-256 than the manifest says",
+        "'contacts.ndjson.gz' has a different SHA-256 from the one in the manifest",
         f"'contacts.ndjson.gz' has {sum(map(len, CONTACTS))} bytes of lines, the manifest says 8",
         "'contacts.ndjson.gz' has 6 lines, the manifest says 9 contacts",
     )
@@ -367,9 +367,9 @@ def test_damaged_byte_is_told_by_the_sha_256_first(tmp_path: Path) -> None:
     assert b"\n" in content
     export.path.write_bytes(content.replace(b'"id"', b'"ID"').replace(b"{", b"["))
     first, *rest = export.differences()
-    assert first == "'contacts.ndjson' has another SHA-256 than the manifest says"
+    assert first == "'contacts.ndjson' has a different SHA-256 from the one in the manifest"
     assert len(rest) <= 4
-    assert re.fullmatch(r"and \d+ more that follow from it", rest[-1])
+    assert re.fullmatch(r"and \d+ more that follow from the damage", rest[-1])
 
 
 def test_an_export_that_is_not_complete_is_a_difference(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_a_manifest_that_is_not_ours_is_a_difference(tmp_path: Path, content: by
     export.manifest.write_bytes(content)
     verified = verify(export.path)
     assert (verified.summary, verified.duplicates) == (None, 0)
-    assert verified.differences == ("the manifest is damaged, or not one of this program's",)
+    assert verified.differences == ("the manifest is damaged, or was not written by intercom-exporter",)
 
 
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to(path), os.mkfifo, Path.mkdir])
@@ -405,9 +405,9 @@ def test_a_manifest_of_other_files_is_a_difference(tmp_path: Path) -> None:
     """A renamed export is compared all the same, one of several files cannot be."""
     export = single(tmp_path)
     export.change_manifest(file_name="../other\n.ndjson")
-    assert export.differences() == (r"the manifest is of '../other\n.ndjson', not of 'contacts.ndjson'",)
+    assert export.differences() == (r"the manifest describes '../other\n.ndjson', not 'contacts.ndjson'",)
     export.change_manifest(files=[], contacts=0)
-    assert export.differences() == ("the manifest is of 0 files, not of 'contacts.ndjson'",)
+    assert export.differences() == ("the manifest describes 0 files, not 'contacts.ndjson'",)
 
 
 @pytest.mark.parametrize("left", ["", ".part", ".checkpoint.json"])
@@ -475,7 +475,7 @@ def test_what_the_manifest_does_not_list_is_a_difference(tmp_path: Path) -> None
     (export.path / "folder").mkdir()
     (export.path / "link").symlink_to(tmp_path)
     names = ["checkpoint.json", "contacts-00004.ndjson.part", "folder", "link", r"new\nline"]
-    assert export.differences() == tuple(f"'{name}' is there, but not in the manifest" for name in names)
+    assert export.differences() == tuple(f"'{name}' is in the folder, but not in the manifest" for name in names)
 
 
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("other"), os.mkfifo, Path.mkdir])
@@ -567,7 +567,7 @@ def test_contacts_that_come_twice_are_no_difference(tmp_path: Path) -> None:
     assert verified.duplicates == 3
     assert verified.differences == ()
     (warning,) = verified.warnings
-    assert warning.startswith("3 contacts with the id of an earlier one, for example ")
+    assert warning.startswith("3 duplicate ids, for example ")
     for shown in ("'6a0'", "'6a1'", r"'\u2028'"):
         assert shown in warning
 

@@ -98,7 +98,7 @@ async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: Output
     other = file.folder / "other"
     other.write_bytes(b"mine")
     file.part(1).hardlink_to(other)
-    with pytest.raises(SinkError, match="not this user's alone"):
+    with pytest.raises(SinkError, match="has other hard links or another owner"):
         async with sinking(file):
             pass
     assert other.read_bytes() == b"mine"

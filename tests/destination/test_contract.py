@@ -170,7 +170,7 @@ async def test_destination_that_is_not_started_has_no_state(kind: Kind, tmp_path
     """Finishing it then is a mistake of the caller's, and no half-made export."""
     async with kind.make(tmp_path) as destination:
         await destination.open()
-        with pytest.raises(RuntimeError, match="started before"):
+        with pytest.raises(RuntimeError, match="before writing to a destination"):
             await destination.finish()
 
 

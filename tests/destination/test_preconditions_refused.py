@@ -30,7 +30,7 @@ def test_a_folder_that_holds_other_things_is_refused(
     """Parts are not mixed with what is not theirs, whatever is allowed to be overwritten."""
     parts.path.mkdir()
     (parts.path / name).mkdir() if name == "folder" else (parts.path / name).write_bytes(b"")
-    with pytest.raises(ConfigError, match=f"holds '{name}', which is no part of an export"):
+    with pytest.raises(ConfigError, match=f"contains '{name}', which does not belong to an export"):
         find_existing(parts, plain, overwrite=overwrite, restart=True)
 
 
@@ -63,7 +63,7 @@ def test_inspect_folder_with_what_only_looks_dropped_refuses_it(
     """Only known names are ignored."""
     parts.path.mkdir()
     (parts.path / name).touch()
-    with pytest.raises(ConfigError, match="which is no part of an export"):
+    with pytest.raises(ConfigError, match="which does not belong to an export"):
         find_existing(parts, plain, overwrite=True, restart=True)
 
 
@@ -74,7 +74,7 @@ def test_inspect_folder_with_a_success_marker_refuses_to_write(
     """Another program would take an unfinished folder for a complete one."""
     parts.path.mkdir()
     (parts.path / "_SUCCESS").touch()
-    with pytest.raises(ConfigError, match="'_SUCCESS', which says that all data is there: remove it"):
+    with pytest.raises(ConfigError, match="'_SUCCESS', which marks a complete data set: remove it"):
         find_existing(parts, plain, overwrite=overwrite, restart=False)
 
 
@@ -182,14 +182,14 @@ def test_a_file_in_the_place_of_a_folder_is_refused(parts: OutputPaths, plain: O
 @pytest.mark.parametrize("name", ["con\0tacts.ndjson", "a" * 230 + ".ndjson", "b\udcff.ndjson"])
 def test_a_name_that_no_manifest_could_hold_is_refused(tmp_path: Path, plain: OutputSettings, name: str) -> None:
     """A NUL, a name too long for its companions, or one that is not UTF-8 is a wrong argument."""
-    with pytest.raises(ConfigError, match="too long, not UTF-8, or holds a NUL"):
+    with pytest.raises(ConfigError, match="too long, not UTF-8, or contains a NUL"):
         find_existing(OutputPaths(tmp_path / name, ".ndjson"), plain, overwrite=False, restart=False)
 
 
 @pytest.mark.parametrize("name", ["con\0tacts", "a" * 256, "b\udcff"])
 def test_a_folders_name_that_no_system_takes_is_refused(tmp_path: Path, plain: OutputSettings, name: str) -> None:
     """The same holds for a folder of parts, whose name alone has to fit."""
-    with pytest.raises(ConfigError, match="too long, not UTF-8, or holds a NUL"):
+    with pytest.raises(ConfigError, match="too long, not UTF-8, or contains a NUL"):
         find_existing(OutputPaths(tmp_path / name, ".ndjson", is_folder=True), plain, overwrite=False, restart=False)
     assert (
         find_existing(

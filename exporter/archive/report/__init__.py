@@ -1,1 +1,1 @@
-"""A finished export as one page to read: what is in it, and how it came about."""
+"""The HTML report of a finished export: its contents and the course of the export run."""

@@ -1,7 +1,8 @@
-"""Charts as SVG that stands in the page itself, in colours that the page decides.
+"""Charts as inline SVG; the page defines their colours.
 
-Each is drawn for several widths of screen, and stretched to the page's: text
-that shrinks with its chart cannot be read. Needs the extra ``[report]``.
+Each chart is drawn for several screen widths, and the page shows the nearest
+one: with one drawing for all widths, the text on small screens would be too small
+to read. Needs the extra ``[report]``.
 """
 
 import io
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 
 _INCH_PX = 72
 SCREENS_PX = {"phone": 350, "small": 560, "medium": 860, "wide": 1360}
-"""The widths that charts are drawn for. The page shows the one that is nearest to its own."""
+"""The widths of the drawings. The page shows the drawing whose width is nearest to its own."""
 
 _ROW_PX, _HEIGHT_PX, _TICK_PX = 26, 220, 110
 _NUMBER_PX = 70
-_LABEL_LETTERS_PER_INCH, _MAX_LABEL_CHARACTERS = 4, 40
-_FEW = 6
+_LABEL_CHARACTERS_PER_INCH, _MAX_LABEL_CHARACTERS = 4, 40
+_MAX_MONTH_ROWS = 6
 _COLOURS = {"#010203": "ink", "#010204": "faint", "#010205": "bar", "#010206": "mark"}
 _INK, _FAINT, _BAR, _MARK = _COLOURS
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: it can be read aloud, found and copied
+    "svg.fonttype": "none",  # keeps text as text: screen readers read it, users can search and copy it
     "text.parse_math": False,
     "font.size": 13,
     "font.family": "sans-serif",
@@ -61,84 +62,84 @@ class Chart:
     """One chart.
 
     Attributes:
-        drawings: its SVG for each of the `SCREENS_PX`.
+        drawings: the SVG of the chart for each screen in `SCREENS_PX`.
     """
 
     drawings: Mapping[str, str]
 
 
 def bars(name: str, caption: str, counts: Sequence[tuple[str, int]]) -> Chart:
-    """Draw how many of each, below one another.
+    """Draw a horizontal bar for each count.
 
     Args:
-        name: of the chart, unique on the page.
-        caption: what it shows, for those who do not see it.
-        counts: labels and numbers, in the order in which they are drawn.
+        name: name of the chart, unique on the page.
+        caption: description of the chart for screen readers.
+        counts: labels and numbers, from top to bottom.
     """
 
     def draw(axes: "Axes") -> None:
-        most = min(round(_width_px(axes) / _INCH_PX * _LABEL_LETTERS_PER_INCH), _MAX_LABEL_CHARACTERS)
-        labels = [label if len(label) <= most else f"{label[: most - 1]}…" for label, _ in counts]
+        length = min(round(_width_px(axes) / _INCH_PX * _LABEL_CHARACTERS_PER_INCH), _MAX_LABEL_CHARACTERS)
+        labels = [label if len(label) <= length else f"{label[: length - 1]}…" for label, _ in counts]
         numbers = [number for _, number in counts]
-        drawn = axes.barh(range(len(counts)), numbers, color=_BAR, height=0.7)
+        container = axes.barh(range(len(counts)), numbers, color=_BAR, height=0.7)
         axes.set_yticks(range(len(counts)), labels)
-        axes.set_ylim(len(counts) - 0.5, -0.5)  # from above, and each bar as thick as those of other charts
-        axes.bar_label(drawn, [f"{number:,}" for number in numbers], color=_INK, padding=4)
+        axes.set_ylim(len(counts) - 0.5, -0.5)  # from top to bottom; all charts have bars of the same thickness
+        axes.bar_label(container, [f"{number:,}" for number in numbers], color=_INK, padding=4)
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(0, max(numbers, default=1) * (1 + 1.5 * _NUMBER_PX / _width_px(axes)) or 1)
         axes.xaxis.set_visible(False)
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
 
-    return _drawings(name, caption, draw, len(counts) * _ROW_PX + 8)
+    return _chart(name, caption, draw, len(counts) * _ROW_PX + 8)
 
 
 def months(name: str, caption: str, counts: Sequence[tuple[int, int]]) -> Chart:
-    """Draw how many in each month: a few below one another, more along an axis.
+    """Draw a number for each month: at most six months as horizontal bars, more along a time axis.
 
     Args:
-        name: of the chart.
-        caption: what it shows.
-        counts: months, counted from the year 0, and numbers; in order, gaps left out.
+        name: name of the chart.
+        caption: description of the chart.
+        counts: months, counted from the year 0, and numbers; in order, without the months that have none.
     """
     first, last = counts[0][0], counts[-1][0]
-    if last - first < _FEW:
-        known = dict(counts)
-        return bars(name, caption, [(_month(month), known.get(month, 0)) for month in range(first, last + 1)])
+    if last - first < _MAX_MONTH_ROWS:
+        by_month = dict(counts)
+        return bars(name, caption, [(_month(month), by_month.get(month, 0)) for month in range(first, last + 1)])
 
     def draw(axes: "Axes") -> None:
         axes.bar([month for month, _ in counts], [number for _, number in counts], color=_BAR, width=0.9)
         axes.set_xlim(first - 0.5, last + 0.5)
-        axes.xaxis.set_major_formatter(lambda at, _: _month(round(at)))
-        axes.xaxis.set_major_locator(_months_apart(last - first, _width_px(axes) / _TICK_PX))
+        axes.xaxis.set_major_formatter(lambda month, _: _month(round(month)))
+        axes.xaxis.set_major_locator(_month_ticks(last - first, _width_px(axes) / _TICK_PX))
         axes.yaxis.set_major_formatter(lambda at, _: f"{at:,.0f}")
-        axes.yaxis.set_major_locator(_steps(4))
+        axes.yaxis.set_major_locator(_integer_ticks(4))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="x")
 
-    return _drawings(name, caption, draw, _HEIGHT_PX)
+    return _chart(name, caption, draw, _HEIGHT_PX)
 
 
 def rate(name: str, caption: str, timeline: Timeline) -> Chart:
-    """Draw contacts a second over the time that the export ran, with marks where it repeated or waited.
+    """Draw contacts per second over the duration of the export, with marks for retries and rate-limit waits.
 
-    What ran for a moment is a bar or two: along an axis of time it would be a wall.
+    A very short export gets horizontal bars: on a time axis, one bar would fill the chart.
 
     Args:
-        name: of the chart.
-        caption: what it shows.
-        timeline: the export's.
+        name: name of the chart.
+        caption: description of the chart.
+        timeline: the timeline of the export.
     """
     unit_s, unit = next((one for one in _UNITS if timeline.slice_s * len(timeline.contacts) >= one[0] * 2), _UNITS[-1])
     width = timeline.slice_s / unit_s
     rates = [count / timeline.slice_s for count in timeline.contacts]
-    if len(rates) <= _MOMENT:
+    if len(rates) <= _MAX_SLICE_ROWS:
         return bars(
-            name, caption, [(f"{place * timeline.slice_s:,.0f} s", round(rate)) for place, rate in enumerate(rates)]
+            name, caption, [(f"{index * timeline.slice_s:,.0f} s", round(rate)) for index, rate in enumerate(rates)]
         )
 
     def draw(axes: "Axes") -> None:
-        starts = [place * width for place in range(len(rates))]
+        starts = [index * width for index in range(len(rates))]
         axes.stairs(rates, [*starts, len(rates) * width], fill=True, color=_BAR)
         marked = [
             start + width / 2
@@ -150,15 +151,15 @@ def rate(name: str, caption: str, timeline: Timeline) -> Chart:
         axes.set_xlim(0, len(rates) * width)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda at, _: f"{at:,.0f}")
-        axes.yaxis.set_major_locator(_steps(4))
+        axes.yaxis.set_major_locator(_integer_ticks(4))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="x")
 
-    return _drawings(name, caption, draw, _HEIGHT_PX)
+    return _chart(name, caption, draw, _HEIGHT_PX)
 
 
-_MOMENT = 3
-_STEPS = (1, 2, 3, 6, 12, 24, 36, 60, 120, 240, 600, 1_200, 6_000, 24_000)
+_MAX_SLICE_ROWS = 3
+_MONTH_STEPS = (1, 2, 3, 6, 12, 24, 36, 60, 120, 240, 600, 1_200, 6_000, 24_000)
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
@@ -168,24 +169,26 @@ def _month(month: int) -> str:
 
 
 def _width_px(axes: "Axes") -> float:
-    """Return the width of the drawing that something is drawn in."""
+    """Return the width of the drawing in pixels."""
     return axes.figure.bbox.width
 
 
-def _months_apart(months: int, limit: float) -> "MultipleLocator":
-    """Return ticks for a number of months: of a year and more they are on Januaries."""
+def _month_ticks(months: int, max_ticks: float) -> "MultipleLocator":
+    """Return the tick positions for a number of months; ticks that are a year or more apart are in January."""
     from matplotlib.ticker import MultipleLocator  # noqa: PLC0415 - it needs an extra
 
-    return MultipleLocator(next((step for step in _STEPS if months / step <= limit), _STEPS[-1]))
+    return MultipleLocator(next((step for step in _MONTH_STEPS if months / step <= max_ticks), _MONTH_STEPS[-1]))
 
 
-def _steps(limit: int) -> "MaxNLocator":
+def _integer_ticks(max_ticks: int) -> "MaxNLocator":
+    """Return tick positions that are whole numbers."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - it needs an extra
 
-    return MaxNLocator(nbins=limit, integer=True)
+    return MaxNLocator(nbins=max_ticks, integer=True)
 
 
-def _drawings(name: str, caption: str, draw: Callable[["Axes"], None], height_px: int) -> Chart:
+def _chart(name: str, caption: str, draw: Callable[["Axes"], None], height_px: int) -> Chart:
+    """Return a chart with a drawing for each screen."""
     return Chart(
         {
             screen: _svg(f"{name}-{screen}", caption, draw, (width_px, height_px))
@@ -201,7 +204,7 @@ def _svg(name: str, caption: str, draw: Callable[["Axes"], None], size_px: tuple
     width_px, height_px = size_px
     content = io.BytesIO()
     with warnings.catch_warnings(), mpl.rc_context({**default_style(mpl), **_STYLE, "svg.hashsalt": name}):
-        warnings.simplefilter("ignore")  # of letters that its font lacks, and the page's has
+        warnings.simplefilter("ignore")  # about characters that matplotlib's font lacks; the page's font has them
         figure = Figure(figsize=(width_px / _INCH_PX, height_px / _INCH_PX), dpi=_INCH_PX, layout="constrained")
         draw(figure.add_subplot())
         figure.savefig(content, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
@@ -209,7 +212,7 @@ def _svg(name: str, caption: str, draw: Callable[["Axes"], None], size_px: tuple
 
 
 def _inlined(document: str, name: str, caption: str, size_px: tuple[int, int]) -> str:
-    """Make a part of a page of a document: without its head, with names and colours that are the page's."""
+    """Return an SVG document as an element of the page: without its head, with unique ids and the page's colours."""
     from markupsafe import escape  # noqa: PLC0415 - it comes with an extra
 
     svg = document[document.index("<svg ") :]
@@ -217,5 +220,5 @@ def _inlined(document: str, name: str, caption: str, size_px: tuple[int, int]) -
         svg = svg.replace(colour, f"var(--{role})")
     svg = _ID.sub(rf"\g<1>{name}-", svg)
     width, height = size_px
-    told = f'width="{width}" height="{height}" role="img" aria-label="{escape(caption)}"'
-    return _SIZE.sub(lambda found: found[1] + told, svg, count=1)
+    attributes = f'width="{width}" height="{height}" role="img" aria-label="{escape(caption)}"'
+    return _SIZE.sub(lambda match: match[1] + attributes, svg, count=1)

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else."""
+"""The page of the report: one HTML file without external resources."""
 
 import re
 import shlex
@@ -17,24 +17,24 @@ from exporter.model import Summary, Timeline
 from exporter.text import duration, one_line, size
 
 REPORT_MARKER = "<!-- a report of intercom-exporter -->"
-"""Stands in the first lines of each report."""
+"""A comment in the first lines of each report; it tells a report from other files."""
 
 _MAX_BARS = 15
-_MAX_NAME_CHARACTERS, _SHORT = 80, 24
+_MAX_NAME_CHARACTERS, _MAX_UNBROKEN_CHARACTERS = 80, 24
 _PARTS = re.compile(r"[0-9a-f]{16}(?=(?:[0-9a-f]{16})*$)|[^._/:@-]*[._/:@-]+|[^._/:@-]+")
-"""The parts of a name, each with what ends it; of a digest sixteen digits each."""
+"""The parts of a name, each with its separator; the parts of a digest have sixteen digits each."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """A field, as the page shows it.
+    """A field in the page's table of fields.
 
     Attributes:
-        name: its path, or an attribute's name.
-        filled: contacts that have it.
-        share: of all contacts, 0 to 1.
-        kinds: JSON types seen, the most frequent first, with their numbers.
-        distinct: how many different values, in words.
+        name: path of the field, or name of the custom attribute.
+        filled: number of contacts in which the field is filled.
+        share: share of all contacts, from 0 to 1.
+        kinds: the JSON types of its values with their numbers, the most frequent first.
+        distinct: the number of different values, as text.
     """
 
     name: str
@@ -44,17 +44,17 @@ class FieldRow:
     distinct: str
 
 
-def render_report(path: Path, summary: Summary, tally: Statistics, duplicates: int | None) -> str:
-    """Make the page of a report.
+def render_report(path: Path, summary: Summary, statistics: Statistics, duplicates: int | None) -> str:
+    """Return the HTML of a report.
 
     Args:
-        path: of the export.
-        summary: its manifest.
-        tally: what is in it.
-        duplicates: contacts with the id of an earlier one, None where ids are unknown.
+        path: path of the export.
+        summary: the summary in its manifest.
+        statistics: the statistics of its contacts.
+        duplicates: number of contacts with the id of an earlier contact, None if the export has no ids.
 
     Raises:
-        MissingExtraError: the extra is not installed.
+        MissingExtraError: the extra ``[report]`` is not installed.
     """
     jinja2 = template_engine()
     source = resources.files("exporter.archive.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def render_report(path: Path, summary: Summary, tally: Statistics, duplicates: i
     environment.filters["megabytes"] = size
     environment.filters["breakable"] = _breakable
     environment.filters["moment"] = lambda moment: moment.replace("T", " ").replace("Z", " UTC")
-    own, custom = _fields(tally)
+    standard, custom = _fields(statistics)
     text: str = environment.from_string(source).render(
         mark=REPORT_MARKER,
         name=one_line(path.name),
@@ -77,10 +77,10 @@ def render_report(path: Path, summary: Summary, tally: Statistics, duplicates: i
         summary=summary,
         took=duration(summary.timeline.ran_s),
         waited=duration(summary.rate_limit_wait_s),
-        contacts=tally.contacts,
+        contacts=statistics.contacts,
         duplicates=duplicates,
-        charts=_charts(tally, summary),
-        own=own,
+        charts=_charts(statistics, summary),
+        standard=standard,
         custom=custom,
         drift=[(one_line(path), kind, n) for path, kinds in summary.schema_drift.items() for kind, n in kinds.items()],
     )
@@ -88,18 +88,22 @@ def render_report(path: Path, summary: Summary, tally: Statistics, duplicates: i
 
 
 def _breakable(text: str) -> Any:
-    """Let a name, or a digest, be broken where its parts end, and nowhere else while a part fits on a line."""
+    """Allow line breaks between the parts of a long name or digest, but not inside a part that fits on a line."""
     from markupsafe import Markup, escape  # noqa: PLC0415 - it comes with an extra
 
     text = one_line(text)
-    return escape(text) if len(text) <= _SHORT else Markup("<wbr>").join(map(escape, _PARTS.findall(text)))
+    return (
+        escape(text)
+        if len(text) <= _MAX_UNBROKEN_CHARACTERS
+        else Markup("<wbr>").join(map(escape, _PARTS.findall(text)))
+    )
 
 
 def template_engine() -> Any:
-    """Return jinja2, once it is sure that all a page needs is there.
+    """Return jinja2, after a check that all libraries of the report are installed.
 
     Raises:
-        ConfigError: the extra is not installed.
+        ConfigError: the extra ``[report]`` is not installed.
     """
     with needing("report", "a report needs"):
         import jinja2  # noqa: PLC0415 - it needs an extra
@@ -110,14 +114,14 @@ def template_engine() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart with its heading.
+    """A chart with its title, and a table of the same data.
 
     Attributes:
-        title: above it.
-        chart: the drawing.
-        headings: of the table that says the same.
-        rows: of that table.
-        note: below it.
+        title: heading above the chart.
+        chart: the chart.
+        headings: column headings of the table.
+        rows: rows of the table.
+        note: text below the chart.
     """
 
     title: str
@@ -127,72 +131,75 @@ class Figure:
     note: str = ""
 
 
-def _charts(tally: Statistics, summary: Summary) -> Iterator[Figure]:
-    if tally.contacts:
-        roles = _ranked(tally.roles)
+def _charts(statistics: Statistics, summary: Summary) -> Iterator[Figure]:
+    if statistics.contacts:
+        roles = _ranked(statistics.roles)
         yield _bars("roles", "Contacts by role", "role", roles)
-        yield from _months(tally)
-        countries = _ranked(tally.countries)
+        yield from _months(statistics)
+        countries = _ranked(statistics.countries)
         yield _bars("countries", "Contacts by country", "country", countries)
     timeline = summary.timeline
     if timeline.contacts:
         peak = _peak_rate(timeline)
-        says = f"Contacts a second while the export ran, {peak}; marks where requests were repeated or waited"
-        rows = [(f"{place * timeline.slice_s:,.0f} s", count) for place, count in enumerate(timeline.contacts)]
-        chart = charts.rate("pace", says, timeline)
+        caption = f"Contacts per second during the export, {peak}; with marks for retries and rate-limit waits"
+        rows = [(f"{index * timeline.slice_s:,.0f} s", count) for index, count in enumerate(timeline.contacts)]
+        chart = charts.rate("pace", caption, timeline)
         marked = any(timeline.retries) or any(timeline.waited_s)
         note = "▼ marks where requests were retried or waited for the rate limit." if marked else ""
-        yield Figure("Contacts a second while it ran", chart, ("from", "contacts"), rows, note)
+        yield Figure("Contacts per second", chart, ("from", "contacts"), rows, note)
 
 
 def _peak_rate(timeline: Timeline) -> str:
-    return f"{max(timeline.contacts) / timeline.slice_s:,.0f} a second at most"
+    return f"{max(timeline.contacts) / timeline.slice_s:,.0f} per second at most"
 
 
-def _bars(name: str, title: str, what: str, counts: list[tuple[str, int]]) -> Figure:
-    says = f"{title}: " + ", ".join(f"{label} {count:,}" for label, count in counts[:5])
-    return Figure(title, charts.bars(name, says, counts), (what, "contacts"), counts)
+def _bars(name: str, title: str, heading: str, counts: list[tuple[str, int]]) -> Figure:
+    caption = f"{title}: " + ", ".join(f"{label} {count:,}" for label, count in counts[:5])
+    return Figure(title, charts.bars(name, caption, counts), (heading, "contacts"), counts)
 
 
 def _ranked(counts: "dict[str, int]") -> list[tuple[str, int]]:
-    """Give the largest, the rest together, and those that are not known, last."""
+    """Return the largest counts in descending order, then the sum of the others, then the unknown ones."""
     known = sorted(
         ((label, count) for label, count in counts.items() if label not in (UNKNOWN, OTHERS)),
         key=lambda pair: (-pair[1], pair[0]),
     )
-    rest = sum(count for _, count in known[_MAX_BARS:]) + counts.get(OTHERS, 0)
-    last = [(OTHERS, rest), (UNKNOWN, counts.get(UNKNOWN, 0))]
+    others = sum(count for _, count in known[_MAX_BARS:]) + counts.get(OTHERS, 0)
+    last = [(OTHERS, others), (UNKNOWN, counts.get(UNKNOWN, 0))]
     return [(one_line(label), count) for label, count in [*known[:_MAX_BARS], *last] if count]
 
 
-def _months(tally: Statistics) -> Iterator[Figure]:
-    known = sorted((month, count) for month, count in tally.months.items() if month != UNKNOWN)
+def _months(statistics: Statistics) -> Iterator[Figure]:
+    known = sorted((month, count) for month, count in statistics.months.items() if month != UNKNOWN)
     if not known:
         return
-    places = [(int(month[:4]) * 12 + int(month[5:]) - 1, count) for month, count in known]
-    most = max(known, key=lambda pair: pair[1])
-    says = f"Contacts by month of creation, {known[0][0]} to {known[-1][0]}; most in {most[0]}: {most[1]:,}"
-    unknown = [(UNKNOWN, count)] if (count := tally.months.get(UNKNOWN)) else []
+    by_index = [(int(month[:4]) * 12 + int(month[5:]) - 1, count) for month, count in known]
+    peak = max(known, key=lambda pair: pair[1])
+    caption = f"Contacts by month of creation, {known[0][0]} to {known[-1][0]}; maximum in {peak[0]}: {peak[1]:,}"
+    unknown = [(UNKNOWN, count)] if (count := statistics.months.get(UNKNOWN)) else []
     yield Figure(
-        "Contacts by month of creation", charts.months("months", says, places), ("month", "contacts"), known + unknown
+        "Contacts by month of creation",
+        charts.months("months", caption, by_index),
+        ("month", "contacts"),
+        known + unknown,
     )
 
 
-def _fields(tally: Statistics) -> tuple[list[FieldRow], list[FieldRow]]:
-    """Give the API's own fields in its order, and custom attributes by name."""
-    own: list[FieldRow] = []
+def _fields(statistics: Statistics) -> tuple[list[FieldRow], list[FieldRow]]:
+    """Return the standard fields in the API's order, and the custom attributes, the most often filled first."""
+    standard: list[FieldRow] = []
     custom: list[FieldRow] = []
-    for path, field in tally.fields.items():
+    for path, field in statistics.fields.items():
         name = path.removeprefix(f"{CUSTOM}.")
-        (custom if name != path else own).append(_row(name, field, tally.contacts))
-    return own, sorted(custom, key=lambda row: (-row.filled, row.name))
+        (custom if name != path else standard).append(_row(name, field, statistics.contacts))
+    return standard, sorted(custom, key=lambda row: (-row.filled, row.name))
 
 
 def _row(name: str, field: FieldStatistics, contacts: int) -> FieldRow:
     count = len(field.distinct)
     distinct = f"{MAX_DISTINCT} or more" if count >= MAX_DISTINCT else str(count) if count else "-"
-    shown = name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…"
+    short_name = name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…"
     kinds = tuple(field.kinds.most_common())
     return FieldRow(
-        one_line(shown), field.filled, min(field.filled / contacts, 1.0) if contacts else 0.0, kinds, distinct
+        one_line(short_name), field.filled, min(field.filled / contacts, 1.0) if contacts else 0.0, kinds, distinct
     )

@@ -1,8 +1,9 @@
-"""matplotlib as the report needs it: the same on every machine, silent, and without a folder that can be written.
+"""matplotlib for the report: with the same settings on every machine, without messages, also on a read-only disk.
 
-By itself it reads settings of the user's and of the current folder, and without
-a home it makes a temporary folder and says so. Where it cannot write it builds
-its list of fonts anew each time, which takes about a second.
+By default matplotlib reads settings from the user's home and from the current
+folder. Without a home folder it creates a temporary folder and logs a warning.
+If it cannot write its list of fonts to a file, it builds the list in each run,
+which takes about a second.
 """
 
 import importlib.util
@@ -16,33 +17,33 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_NOWHERE = os.path.join(os.devnull, "matplotlib")  # noqa: PTH118 - text, below what is no folder
+_IMPOSSIBLE_FOLDER = os.path.join(os.devnull, "matplotlib")  # noqa: PTH118 - a str; /dev/null is not a folder
 _XDG_SYSTEMS = ("linux", "freebsd")
 
 
 @cache
 def plotting() -> ModuleType:
-    """Return matplotlib, imported without a word and without a trace.
+    """Return matplotlib, imported without messages and without new folders.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: matplotlib is not installed.
     """
     with _silent():
         with _environment("MATPLOTLIBRC", _default_settings()):
             import matplotlib as mpl  # noqa: PLC0415 - it needs an extra
         with _folders(mpl):
-            import matplotlib.backends.backend_svg  # noqa: PLC0415 - the same
-            import matplotlib.figure  # noqa: PLC0415 - the same
+            import matplotlib.backends.backend_svg  # noqa: PLC0415 - same as above
+            import matplotlib.figure  # noqa: PLC0415 - same as above
     return mpl
 
 
 def default_style(mpl: ModuleType) -> dict[str, object]:
-    """Return the settings that matplotlib has where nobody has changed them."""
+    """Return matplotlib's default settings, without those of the user or of the host application."""
     return {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
 
 
 def _default_settings() -> str:
-    """Return the path of the settings that matplotlib brings along; with them it looks for no others."""
+    """Return the path of the settings file in matplotlib's package; matplotlib then reads no other settings file."""
     package = importlib.util.find_spec("matplotlib")
     if package is None or package.origin is None:
         raise ImportError("matplotlib is not installed")
@@ -51,7 +52,7 @@ def _default_settings() -> str:
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """Change a variable of the environment for as long as the block lasts."""
+    """Set an environment variable for the duration of the block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -65,7 +66,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Let matplotlib log nothing: a list of fonts that takes long, or cannot be kept, is no concern of the user's."""
+    """Disable matplotlib's log for the duration of the block: its messages are about the list of fonts only."""
     log = logging.getLogger("matplotlib")
     before = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -77,11 +78,15 @@ def _silent() -> Iterator[None]:
 
 @contextmanager
 def _folders(mpl: Any) -> Iterator[None]:
-    """Keep matplotlib from making folders: it has no settings, and of its list of fonts reading is enough."""
+    """Prevent matplotlib from creating folders for the duration of the block.
+
+    It gets no settings folder, and a cache folder without write permission is
+    used anyway: it is enough to read the list of fonts from it.
+    """
     before = mpl.get_configdir, mpl.get_cachedir
-    mpl.get_configdir = lambda: _NOWHERE
+    mpl.get_configdir = lambda: _IMPOSSIBLE_FOLDER
     folder = _cache_folder()
-    if not os.access(folder, os.W_OK):  # else it would look for one that it can write, and say so
+    if not os.access(folder, os.W_OK):  # else matplotlib creates a temporary folder and logs a warning
         mpl.get_cachedir = lambda: str(folder)
     try:
         yield
@@ -90,17 +95,21 @@ def _folders(mpl: Any) -> Iterator[None]:
 
 
 def _cache_folder() -> Path:
-    """Return the folder that matplotlib keeps its list of fonts in, made if possible; one that cannot be if unknown."""
+    """Return the folder of matplotlib's list of fonts; create it if possible.
+
+    Returns:
+        The folder, or a path that cannot exist if there is no home folder.
+    """
     try:
-        if named := os.environ.get("MPLCONFIGDIR"):
-            folder = Path(named)
+        if configured := os.environ.get("MPLCONFIGDIR"):
+            folder = Path(configured)
         elif sys.platform.startswith(_XDG_SYSTEMS):
             folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "matplotlib")
         else:
             folder = Path.home() / ".matplotlib"
         folder.mkdir(parents=True, exist_ok=True)
-    except RuntimeError:  # there is no home
-        folder = Path(_NOWHERE)
+    except RuntimeError:  # there is no home folder
+        folder = Path(_IMPOSSIBLE_FOLDER)
     except OSError:
         pass
     return folder

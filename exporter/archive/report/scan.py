@@ -1,4 +1,4 @@
-"""An export read for its report: each contact as a dict, each file proven on the way."""
+"""Reading of an export for its report: each contact becomes a dict, and each file is verified."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -16,60 +16,60 @@ from exporter.layout.data_file import DataFile
 from exporter.model import FileSummary
 
 _MAX_DIGITS = 4_000
-_JSON_BEGINS = ("{", "[")
+_JSON_PREFIXES = ("{", "[")
 
 
 def scan_export(export: FinishedExport, observe: Callable[[str, int], None]) -> tuple[Statistics, int | None]:
-    """Read an export through, and count what is in it. Blocks.
+    """Read all contacts of an export, and count them. Blocks.
 
     Args:
-        export: what is to be read.
-        observe: called often, with the name of a file and the bytes read of it.
+        export: the export to read.
+        observe: called often, with the name of a file and the number of bytes read from it.
 
     Returns:
-        What was counted, and how many contacts have the id of an earlier one;
-        None for the latter where there are no ids.
+        The statistics, and the number of contacts with the id of an earlier
+        contact; None for the number if the export has no ids.
 
     Raises:
-        DamagedExport: a file is not what its manifest says.
-        SinkError: a file cannot be read, or there is no room for the ids.
+        DamagedExport: a file does not match its manifest.
+        SinkError: a file cannot be read, or there is too little free space for the ids.
     """
-    tally = Statistics()
+    statistics = Statistics()
     with_ids = export.summary.has_ids
     with DuplicateCounter(export.summary.contacts, spare_folder=export.path.parent) as ids:
         for file, expected in export.files:
-            contents = DataFile(file)
-            before = tally.contacts
-            for batch in _contacts(export, contents):
+            data_file = DataFile(file)
+            contacts_before = statistics.contacts
+            for batch in _contacts(export, data_file):
                 for contact in batch:
-                    tally.add(contact)
+                    statistics.add(contact)
                 ids.add(_ids_of(batch) if with_ids else [])
-                observe(file.name, contents.bytes)
-            _check(contents, tally.contacts - before, expected)
-        repeated = ids.count(lambda: observe("", 0)).count if with_ids else None
-    tally.finalise()
-    return tally, repeated
+                observe(file.name, data_file.bytes)
+            _check(data_file, statistics.contacts - contacts_before, expected)
+        duplicates = ids.count(lambda: observe("", 0)).count if with_ids else None
+    statistics.finalise()
+    return statistics, duplicates
 
 
-def _check(contents: DataFile, contacts: int, expected: FileSummary) -> None:
-    if contents.is_unreadable:
-        raise SinkError(f"{expected.name!r} {contents.failure}")
-    trouble = contents.failure or contents.corruption
-    if trouble is None and contents.sha256.hexdigest() != expected.sha256:
-        trouble = "has another SHA-256"
-    if trouble is None and contacts != expected.contacts:
-        trouble = f"has {contacts} contacts instead of {expected.contacts}"
-    if trouble:
-        raise DamagedExport(f"{expected.name!r} {trouble}: verify says more")
+def _check(data_file: DataFile, contacts: int, expected: FileSummary) -> None:
+    if data_file.is_unreadable:
+        raise SinkError(f"{expected.name!r} {data_file.failure}")
+    problem = data_file.failure or data_file.corruption
+    if problem is None and data_file.sha256.hexdigest() != expected.sha256:
+        problem = "has a different SHA-256 from the one in the manifest"
+    if problem is None and contacts != expected.contacts:
+        problem = f"has {contacts} contacts instead of {expected.contacts}"
+    if problem:
+        raise DamagedExport(f"{expected.name!r} {problem}: run verify for details")
 
 
-def _contacts(export: FinishedExport, contents: DataFile) -> Iterator[list[dict[str, Any]]]:
+def _contacts(export: FinishedExport, data_file: DataFile) -> Iterator[list[dict[str, Any]]]:
     if export.has_rows:
         columns = export.summary.columns
-        for rows in export.rows(contents):
+        for rows in export.rows(data_file):
             yield [_contact_from_row(columns, row, raw=bool(export.summary.csv_raw)) for row in rows]
     else:
-        for records in export.records(contents):
+        for records in export.records(data_file):
             yield [_decoded(record) for record in records]
 
 
@@ -82,38 +82,38 @@ def _decoded(record: bytes) -> dict[str, Any]:
 
 
 def _decoded_slow(record: bytes) -> Any:
-    """Read JSON with lone surrogates, which only Python's own parser takes."""
+    """Decode JSON with lone surrogates, which only Python's own parser accepts."""
     try:
         return json.loads(record, parse_int=_integer)
-    except RecursionError:  # it is one all the same
+    except RecursionError:  # too deeply nested to decode, but still a contact
         return {}
     except ValueError:
-        raise DamagedExport("a line is no contact: verify says which") from None
+        raise DamagedExport("a line is not a contact: run verify for details") from None
 
 
 def _integer(digits: str) -> int | float:
-    """Read an integer; one of thousands of digits, which Python does not, as about what it is."""
+    """Decode an integer; one with thousands of digits, which Python rejects, becomes an approximate float."""
     return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
 
 
 def _ids_of(contacts: Sequence[dict[str, Any]]) -> list[bytes]:
-    found = (contact.get("id") for contact in contacts)
-    return [str(one).encode(errors="surrogatepass") for one in found if isinstance(one, str | int)]
+    ids = (contact.get("id") for contact in contacts)
+    return [str(value).encode(errors="surrogatepass") for value in ids if isinstance(value, str | int)]
 
 
 def _contact_from_row(columns: Sequence[str], row: Sequence[bytes], *, raw: bool) -> dict[str, Any]:
-    """Make a contact of a row of CSV: what is a list or an object there is JSON."""
+    """Return the contact of a CSV row; cells with lists and objects contain JSON."""
     if len(row) != len(columns):
-        raise DamagedExport("a row has another number of cells than the header: verify says which")
+        raise DamagedExport("a row has more or fewer cells than the header: run verify for details")
     contact: dict[str, Any] = {}
     for column, cell in zip(columns, row, strict=True):
-        name, _, inner = column.partition(".")
-        known = BY_PATH.get(column)
-        value = _value_from_cell(cell, raw=raw, may_be_json=known is None or known.type in ("list", "object"))
-        if inner:
-            within = contact.setdefault(name, {})
-            if isinstance(within, dict) and (name != CUSTOM or value is not None):
-                within[inner] = value
+        name, _, key = column.partition(".")
+        field = BY_PATH.get(column)
+        value = _value_from_cell(cell, raw=raw, may_be_json=field is None or field.type in ("list", "object"))
+        if key:
+            nested = contact.setdefault(name, {})
+            if isinstance(nested, dict) and (name != CUSTOM or value is not None):
+                nested[key] = value
         else:
             contact[name] = value
     _complete(contact)
@@ -121,21 +121,21 @@ def _contact_from_row(columns: Sequence[str], row: Sequence[bytes], *, raw: bool
 
 
 def _complete(contact: dict[str, Any]) -> None:
-    """Give objects what a table's columns do not have of them."""
+    """Restore what a table does not contain of objects: null objects, and the type of lists."""
     for name, value in contact.items():
         if name != CUSTOM and isinstance(value, dict):
-            if all(one is None for one in value.values()):
-                contact[name] = None  # what is null has no columns of its own
+            if all(inner is None for inner in value.values()):
+                contact[name] = None  # the columns of a null object are all empty
             elif "data" in value:
-                value["type"] = "list"  # of a list that was completed a table has only what is in it
+                value["type"] = "list"  # a table contains only the items of an expanded list
 
 
 def _value_from_cell(cell: bytes, *, raw: bool, may_be_json: bool) -> Any:
-    """Give what a cell means: without quotes it is a number, a truth value or nothing."""
+    """Return the value of a cell; a cell without quotes is a number, a boolean or null."""
     if not cell.startswith(b'"'):
         return _number(cell) if cell else None
     text = cell[1:-1].replace(b'""', b'"').decode(errors="replace")
-    if may_be_json and text.startswith(_JSON_BEGINS):
+    if may_be_json and text.startswith(_JSON_PREFIXES):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -151,12 +151,12 @@ def _number(cell: bytes) -> Any:
 
 
 def open_export(path: str) -> FinishedExport:
-    """Open an export to be reported.
+    """Open the export at a path for its report.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no finished export, or it is CSV and its manifest lists no columns.
     """
     export = FinishedExport(path)
     if export.has_rows and not export.summary.columns:
-        raise ConfigError(f"the manifest of {path!r} names no columns")
+        raise ConfigError(f"the manifest of {path!r} lists no columns")
     return export

@@ -1,4 +1,4 @@
-"""What is in an export, counted: no value of a contact is kept but roles, months and countries."""
+"""Statistics of the contacts in an export. They keep no values of contacts except roles, months and countries."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,25 +9,25 @@ from typing import Any
 from exporter.formats.columns import CUSTOM
 
 MAX_DISTINCT = 100
-"""So many different values of a field are told apart."""
+"""The maximum number of different values that are counted per field."""
 
 _MAX_FIELDS = 1_000
-_MOST_COUNTRIES, _MOST_ROLES = 500, 20
+_MAX_COUNTRIES, _MAX_ROLES = 500, 20
 _MAX_LABEL_CHARACTERS = 60
 _DAY_S = 86_400
-_MAX_DAY = 60_000  # in the year 2134
+_MAX_DAY = 60_000  # days since 1970: in the year 2134
 OTHERS = "(others)"
 UNKNOWN = "(none)"
 
 
 @dataclass(slots=True)
 class FieldStatistics:
-    """How a field is filled.
+    """The statistics of one field.
 
     Attributes:
-        filled: contacts in which it is neither missing nor null nor empty.
-        kinds: JSON types of what it is filled with, and how often.
-        distinct: hashes of different values, the first hundred; none of lists and objects.
+        filled: number of contacts in which the field is neither missing nor null nor empty.
+        kinds: the JSON types of its values, with their numbers.
+        distinct: hashes of the first hundred different values; not of lists and objects.
     """
 
     filled: int = 0
@@ -37,12 +37,13 @@ class FieldStatistics:
 
 @dataclass(slots=True)
 class Statistics:
-    """Counts contacts.
+    """The statistics of an export.
 
     Attributes:
-        contacts: how many.
-        roles, months, countries: how many of each; months as ``2024-05``.
-        fields: by path, in the order in which they came; of a field within an object ``location.country``.
+        contacts: number of contacts.
+        roles, months, countries: number of contacts by role, month of creation and country; months as ``2024-05``.
+        fields: the statistics of each field by path, in the order of the contacts; a path is ``name`` or
+            ``location.country``.
     """
 
     contacts: int = 0
@@ -53,34 +54,34 @@ class Statistics:
     _days: Counter[int | None] = field(default_factory=Counter)
 
     def add(self, contact: Mapping[str, Any]) -> None:
-        """Count a contact."""
+        """Add a contact."""
         self.contacts += 1
-        _count(self.roles, contact.get("role"), _MOST_ROLES)
+        _count(self.roles, contact.get("role"), _MAX_ROLES)
         location = contact.get("location")
-        _count(self.countries, location.get("country") if isinstance(location, dict) else None, _MOST_COUNTRIES)
+        _count(self.countries, location.get("country") if isinstance(location, dict) else None, _MAX_COUNTRIES)
         self._days[_day_of(contact.get("created_at"))] += 1
         for path, value in _leaves(contact):
             self._fill(path, value)
 
     def finalise(self) -> None:
-        """Sum up, once all are counted."""
+        """Compute the months, after all contacts were added."""
         for day, count in self._days.items():
             self.months[UNKNOWN if day is None else _month_of(day)] += count
         self._days.clear()
 
     def _fill(self, path: str, value: Any) -> None:
-        tally = self.fields.get(path)
-        if tally is None:
+        field = self.fields.get(path)
+        if field is None:
             if len(self.fields) >= _MAX_FIELDS:
                 path = OTHERS
-            tally = self.fields.setdefault(path, FieldStatistics())
+            field = self.fields.setdefault(path, FieldStatistics())
         kind = _KINDS.get(type(value))
         if kind is None or (not value and kind in _MAY_BE_EMPTY):
             return
-        tally.filled += 1
-        tally.kinds[kind] += 1
-        if kind in _SCALARS and len(tally.distinct) < MAX_DISTINCT:
-            tally.distinct.add(hash((kind, str(value))))  # -1 and -2 have the same hash, but as text
+        field.filled += 1
+        field.kinds[kind] += 1
+        if kind in _SCALARS and len(field.distinct) < MAX_DISTINCT:
+            field.distinct.add(hash((kind, str(value))))  # -1 and -2 have the same hash, but as text
 
 
 _KINDS = {
@@ -91,18 +92,18 @@ _KINDS = {
     list: "list",
     dict: "object",
 }
-"""What a value is called; null is none."""
+"""The JSON type of a value by its Python type; null has none."""
 
 _MAY_BE_EMPTY = ("text", "list", "object")
 _SCALARS = ("text", "boolean", "integer", "number")
 
 
 def _leaves(contact: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give each field and its value; of an object those within it, of an embedded list its members."""
+    """Yield each field's path and value; for an object, those of its fields; for an embedded list, its items."""
     for name, value in contact.items():
         if type(value) is not dict:
             yield name, value
-        elif value.get("type") == "list" and name != CUSTOM:  # where names are anybody's
+        elif value.get("type") == "list" and name != CUSTOM:  # a custom attribute may have any name, such as "type"
             yield name, value.get("data")
         else:
             for key, inner in value.items():
@@ -116,7 +117,7 @@ def _count(counter: Counter[str], value: Any, limit: int) -> None:
 
 
 def _day_of(moment: Any) -> int | None:
-    """Count the days from 1970 to a moment in UNIX seconds; None for what is none."""
+    """Return the number of days from 1970 to a UNIX timestamp, None if the value is not a plausible timestamp."""
     if type(moment) is not int:
         return None
     day = moment // _DAY_S

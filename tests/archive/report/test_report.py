@@ -230,7 +230,7 @@ def test_contacts_that_come_twice_are_counted(command: Any) -> None:
     write_export(command.folder / "a.ndjson", ['{"id":"1"}', '{"id":"2"}', '{"id":"1"}'])
     command.run("report", "a.ndjson")
     html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
-    assert re.search(r"<dt>come twice</dt><dd><span class=\"bad\">1</span>", html)
+    assert re.search(r"<dt>duplicates</dt><dd><span class=\"bad\">1</span>", html)
 
 
 def test_a_folder_gets_it_beside_itself(command: Any) -> None:

@@ -61,7 +61,7 @@ def without_a_row(content: bytes) -> bytes:
         (without_a_row, "299 rows"),
         (lambda content: content.replace(b'"id"', b'"di"', 1), "header"),
         (lambda content: content.replace(b'\n"contact",', b"\n", 1), "cells"),
-        (lambda content: content + content[content.rindex(b'\n"contact"') + 1 :], "id of an earlier one"),
+        (lambda content: content + content[content.rindex(b'\n"contact"') + 1 :], "1 duplicate id"),
         (lambda content: content[:-1] + b'"', "quotes"),
         (lambda content: content.replace(b'"contact"', b'"\xff"', 1), "UTF-8"),
     ],
@@ -115,10 +115,10 @@ def test_verify_reports_parquet_with_other_columns(command: Any) -> None:
     pa, parquet = arrow()
     parquet.write_table(pa.table({"id": [1, 2]}), command.folder / "a.parquet")
     done = command.run("verify", "a.parquet")
-    assert (done.returncode, b"no Parquet with contacts" in done.stderr) == (7, True)
+    assert (done.returncode, b"is not a Parquet file of contacts" in done.stderr) == (7, True)
     parquet.write_table(pa.table({"raw": [1, None]}), command.folder / "a.parquet")
     done = command.run("verify", "a.parquet")
-    assert (done.returncode, b"no Parquet with contacts" in done.stderr) == (7, True)
+    assert (done.returncode, b"is not a Parquet file of contacts" in done.stderr) == (7, True)
 
 
 def test_verify_refuses_decompression_bombs_and_unexpected_columns(command: Any) -> None:
@@ -133,4 +133,4 @@ def test_verify_refuses_decompression_bombs_and_unexpected_columns(command: Any)
     for name, table in unexpected.items():
         parquet.write_table(table, command.folder / "a.parquet", use_dictionary=name == "dictionary")
         done = command.run("verify", "a.parquet")
-        assert (done.returncode, b"no Parquet with contacts" in done.stderr) == (7, True), name
+        assert (done.returncode, b"is not a Parquet file of contacts" in done.stderr) == (7, True), name

@@ -35,7 +35,7 @@ def test_verify_prints_each_difference_and_ends_with_7(export: Any) -> None:
     assert done.returncode == 7
     lines = done.stderr.decode().splitlines()
     assert all(line.startswith("intercom-exporter: ") for line in lines)
-    for what in ("00001.ndjson.gz' is missing", "00009.ndjson.gz' is there", "00002.ndjson.gz' has another SHA-256"):
+    for what in ("1.ndjson.gz' is missing", "9.ndjson.gz' is in the folder", "2.ndjson.gz' has a different SHA-256"):
         assert sum(what in line for line in lines) == 1
 
 
@@ -51,7 +51,7 @@ def test_verify_of_an_unfinished_export_names_it(serve: Any, command: Any) -> No
         command.run("contacts", "-o", "parts/", served=served)
     done = command.run("verify", "parts")
     assert done.returncode == 7
-    assert b"run the same command again" in done.stderr
+    assert b"run the export command again to resume it" in done.stderr
 
 
 def test_verify_of_a_limited_export_ends_with_0(command: Any) -> None:
