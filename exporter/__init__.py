@@ -1,15 +1,15 @@
-"""Stream every contact out of an Intercom workspace.
+"""Export every contact of an Intercom workspace.
 
-Names are imported when they are first used: a command that only prints its help
-should not wait for an HTTP client, and one that is interrupted at once has nothing
-to unwind.
+The package imports each public name at its first use: a command that only prints
+its help does not wait for the import of an HTTP client, and a command that is
+interrupted immediately has nothing to clean up.
 """
 
 import importlib
 
 from exporter._version import __version__
 
-TYPE_CHECKING = False  # `typing` itself takes longer to import than all that follows
+TYPE_CHECKING = False  # importing it from `typing` would take longer than the rest of this module
 if TYPE_CHECKING:
     from typing import Any
 
@@ -105,7 +105,7 @@ __all__ = [
     "verify",
 ]
 
-_LATER = {
+_LAZY = {
     "CheckResult": "exporter.preflight",
     "check": "exporter.preflight",
     "Chunks": "exporter.streams",
@@ -125,7 +125,7 @@ _LATER = {
     "verify": "exporter.archive.verify",
 }
 
-_LATER |= dict.fromkeys(
+_LAZY |= dict.fromkeys(
     (
         "ApiError",
         "CheckpointError",
@@ -140,7 +140,7 @@ _LATER |= dict.fromkeys(
     ),
     "exporter.errors",
 )
-_LATER |= dict.fromkeys(
+_LAZY |= dict.fromkeys(
     (
         "AttributeNamesUnavailable",
         "Committed",
@@ -158,13 +158,13 @@ _LATER |= dict.fromkeys(
     ),
     "exporter.observe.events",
 )
-_LATER |= dict.fromkeys(("FileSummary", "Page", "Position", "SourceSummary", "Summary", "Timeline"), "exporter.model")
+_LAZY |= dict.fromkeys(("FileSummary", "Page", "Position", "SourceSummary", "Summary", "Timeline"), "exporter.model")
 
 
 def __getattr__(name: str) -> "Any":
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LATER[name]), name)
+    value = getattr(importlib.import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""How many requests, seconds and bytes an export takes, or what is left of one, judged by its first page."""
+"""Estimate the requests, seconds and bytes of an export, or of the rest of an unfinished one, from the first page."""
 
 import math
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from exporter.source.expansion import lists_to_fetch
 from exporter.source.intercom import Intercom
 
 NOTHING_WRITTEN = Position()
-_CONVERSION_FACTOR = 2.5  # a journal, and the table that is made of it, which has the contacts once more
+_CONVERSION_FACTOR = 2.5  # disk space of the journal and of the Parquet file, in sizes of the journal
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an export takes, as far as its first page tells.
+    """An estimate of an export, extrapolated from the first page.
 
     Attributes:
         intercom: the workspace.
-        page: the first one.
-        latency_s: seconds that it took.
-        expansion: which lists are completed.
-        max_contacts: the limit, None for all contacts.
-        done: what an unfinished export has written already.
+        page: the first page.
+        latency_s: seconds from the request to the first page.
+        expansion: the lists that are fetched in full.
+        max_contacts: maximum contacts of the export; None for all contacts.
+        done: position that an unfinished export has reached.
     """
 
     intercom: Intercom
@@ -35,56 +35,63 @@ class Estimate:
 
     @property
     def contacts(self) -> int | None:
-        """How many contacts an export will have."""
-        counted = self.page.total_count
-        if counted is None:
+        """The number of contacts in the finished export; None if unknown."""
+        total_count = self.page.total_count
+        if total_count is None:
             return len(self.page.records) if self.page.next_cursor is None else None
-        return counted if self.max_contacts is None else min(counted, self.max_contacts)
+        return total_count if self.max_contacts is None else min(total_count, self.max_contacts)
 
     @property
     def pages(self) -> int | None:
-        """How many pages those are; an empty workspace has one."""
+        """The number of pages in the finished export; an empty workspace has one page. None if unknown."""
         return None if self.contacts is None else max(1, -(-self.contacts // self.intercom.per_page))
 
     @property
-    def left(self) -> int | None:
-        """How many of them are still to be written."""
+    def contacts_left(self) -> int | None:
+        """The number of contacts that are not yet written; None if unknown."""
         return None if self.contacts is None else max(self.contacts - self.done.contacts, 0)
 
     @property
     def _pages_left(self) -> int:
-        if self.done.reached_end or self.left is None:
+        if self.done.reached_end or self.contacts_left is None:
             return 0
-        return max(1, -(-self.left // self.intercom.per_page))
+        return max(1, -(-self.contacts_left // self.intercom.per_page))
 
     @property
-    def _lists(self) -> float:
-        """How many lists are asked for, for each contact."""
+    def _lists_per_contact(self) -> float:
+        """The average number of list requests per contact."""
         records = self.page.records
         return sum(len(lists_to_fetch(self.expansion, record)) for record in records) / len(records) if records else 0
 
     @property
     def requests(self) -> int | None:
-        """How many requests it takes."""
-        if self.left is None:
+        """The number of requests that are still to be sent; None if unknown."""
+        if self.contacts_left is None:
             return None
-        return self._pages_left + math.ceil(self._lists * self.left) + int(self.expansion.tag_names)
+        for_lists = math.ceil(self._lists_per_contact * self.contacts_left)
+        return self._pages_left + for_lists + int(self.expansion.tag_names)
 
     @property
     def duration_s(self) -> float | None:
-        """How long it takes: one page after the other, lists beside them, and no more than the API allows."""
+        """The seconds that the export still takes: pages in sequence, lists concurrently, within the rate limit."""
         if self.requests is None:
             return None
-        by_pages = self._pages_left * self.latency_s
-        by_lists = (self.requests - self._pages_left) / self.expansion.concurrency * self.latency_s
-        allowed = self.intercom.rate_limit.calls_per_s
-        return round(max(by_pages, by_lists, self.requests / allowed if allowed else 0), 1)
+        pages_s = self._pages_left * self.latency_s
+        lists_s = (self.requests - self._pages_left) / self.expansion.concurrency * self.latency_s
+        calls_per_s = self.intercom.rate_limit.calls_per_s
+        return round(max(pages_s, lists_s, self.requests / calls_per_s if calls_per_s else 0), 1)
 
     def bytes_of(self, output_format: Format, sample: Frame, header: Frame) -> int | None:
-        """How much room it takes, if all contacts are like those of this page."""
+        """Return the bytes that the export still needs, if all contacts are like those of the page; None if unknown.
+
+        Args:
+            output_format: the output format.
+            sample: the page, encoded.
+            header: the header of the output's files.
+        """
         if self.contacts is None or not self.page.records:
             return None
-        each = len(sample.content) / len(self.page.records)
-        if output_format.convert:  # of a journal that is complete the table is still to be made
-            return max(int(each * self.contacts * _CONVERSION_FACTOR) - self.done.written_bytes, 0)
-        return int(each * (self.left or 0)) + (0 if self.done.pages else len(header.content))
+        bytes_per_contact = len(sample.content) / len(self.page.records)
+        if output_format.convert:  # even a complete journal still has to be converted
+            return max(int(bytes_per_contact * self.contacts * _CONVERSION_FACTOR) - self.done.written_bytes, 0)
+        return int(bytes_per_contact * (self.contacts_left or 0)) + (0 if self.done.pages else len(header.content))

@@ -1,4 +1,4 @@
-"""`export`: a workspace into a file, into a folder of parts, or to stdout."""
+"""`export`: write a workspace to a file, to a folder of parts, or to stdout."""
 
 import os
 from pathlib import Path
@@ -34,38 +34,37 @@ async def export(
 ) -> Summary:
     """Write every contact of a workspace to a file, to a folder of parts, or to stdout.
 
-    An interrupted export to files resumes where its latest checkpoint says; the
-    result is what an uninterrupted one would be.
+    An interrupted export to files resumes from its latest checkpoint. Its result
+    is the same as that of an uninterrupted export.
 
     Args:
         intercom: the workspace, inside its block.
-        path: the file; its suffix picks the format, ``.ndjson``,
-            ``.ndjson.gz``, ``.ndjson.zst`` (``.jsonl`` for ``.ndjson`` is the same), ``.csv``,
-            ``.csv.gz`` or ``.parquet``. A path that ends with a slash,
-            or is a folder not called like a file, gets parts
+        path: the output file; its suffix selects the format: ``.ndjson``,
+            ``.ndjson.gz``, ``.ndjson.zst`` (or ``.jsonl`` instead of ``.ndjson``), ``.csv``,
+            ``.csv.gz`` or ``.parquet``. A path that ends with a slash, or an
+            existing folder without such a suffix, is a folder of parts:
             ``contacts-00001.ndjson.gz``… ``"-"`` is standard output.
-        observer: called with each `Event`, in this task's event loop.
+        observer: function that is called with each `Event`, in the event loop of this task.
         **options: the fields of `ExportOptions`, each as a keyword.
 
     Returns:
-        The figures of the export, also when it was already finished: then no
-        request is sent.
+        The summary of the export. For a complete export no request is sent.
 
     Raises:
-        ConfigError: an argument is wrong, or something is in the way at `path`.
-        SourceError: the API failed; its kind says how.
+        ConfigError: an argument is invalid, or `path` cannot be written to or is occupied.
+        SourceError: the API failed; the subclass tells how.
         SinkError: the destination failed.
-        CheckpointError: what is at `path` has other settings or is damaged, or
-            the API does not accept the cursor any more.
+        CheckpointError: the export at `path` has other settings or is damaged,
+            or the API rejected the saved cursor.
 
     Cancellation:
-        The page being written is finished and everything written is committed;
-        calling it again resumes. A silent server or a reader who stopped
-        reading is not waited for.
+        The export finishes writing the current page and commits everything
+        written; another call resumes. It does not wait for a silent server or
+        for a reader that stopped reading.
 
     Durability:
-        When this returns, the files and their manifest are on disk. Until then
-        no manifest, and no single file, of that name appears.
+        When this function returns, the files and their manifest are on disk.
+        Until then, `path` has no manifest, and no single file has its name.
     """
     return await export_with(intercom, path, ExportOptions.of("export", ExportKeywords, options), observer)
 
@@ -73,7 +72,7 @@ async def export(
 async def export_with(
     intercom: Intercom, path: str | os.PathLike[str], options: ExportOptions, observer: Observer
 ) -> Summary:
-    """Do what `export` does, with its keywords in one object."""
+    """Same as `export`, with its keywords in one object."""
     check_open(intercom)
     check_path(path)
     if os.fspath(path) == _STDOUT:
@@ -83,7 +82,7 @@ async def export_with(
         job = Job(intercom, options, encoder_of(options, output_format), observer)
         return await job.run(StdoutDestination(settings_of(intercom, options, output_format)))
     if options.compression is not None:
-        raise ConfigError("compression is for standard output; a file's suffix picks its format", "compression")
+        raise ConfigError("compression is for standard output; a file's suffix selects its format", "compression")
     paths, output_format = await anyio.to_thread.run_sync(resolve_output, path, options)
     job = Job(intercom, options, encoder_of(options, output_format), observer)
     output = Output(paths, settings_of(intercom, options, output_format, has_parts=paths.is_folder), options)
@@ -91,9 +90,13 @@ async def export_with(
 
 
 def resolve_output(path: str | os.PathLike[str], options: ExportOptions) -> tuple[OutputPaths, Format]:
-    """Decide between one file and a folder of parts, and on the format. Blocks."""
+    """Return the paths and the format of an output: of one file, or of a folder of parts. Blocks.
+
+    Raises:
+        ConfigError: the output has no name, no format has its suffix, or an option contradicts it.
+    """
     if not os.fspath(path):
-        raise ConfigError("the output has no name: it must end with .ndjson.gz, for one, or be a folder")
+        raise ConfigError("no output given: name a file, such as contacts.ndjson.gz, or a folder")
     if is_folder_output(path):
         output_format = format_for_suffix(f".{options.file_format or PARTS_FORMAT}")
         return OutputPaths(Path(path), output_format.suffix, is_folder=True), output_format
@@ -101,7 +104,7 @@ def resolve_output(path: str | os.PathLike[str], options: ExportOptions) -> tupl
     if options.has_parts:
         raise ConfigError(f"parts need a folder: end the output with a slash, as in '{path.name}/'")
     output_format = format_for_name(path.name)
-    wanted = options.file_format
-    if wanted is not None and format_for_suffix(f".{wanted}") != output_format:
-        raise ConfigError(f"the output's suffix picks its format, and {path.name!r} is no {wanted}")
+    file_format = options.file_format
+    if file_format is not None and format_for_suffix(f".{file_format}") != output_format:
+        raise ConfigError(f"{path.name!r} does not have the suffix of format {file_format}")
     return OutputPaths(path, output_format.suffix), output_format

@@ -1,4 +1,4 @@
-"""A job: one run of an export, from a workspace into a destination."""
+"""A job: one run of an export, from a workspace to a destination."""
 
 import math
 from collections.abc import Callable
@@ -31,14 +31,14 @@ from exporter.source.retry import RequestStats
 from exporter.state import JobState, utc_now
 from exporter.validation import check_callable
 
-_PART_BYTES = 1_000_000_000
+_DEFAULT_PART_BYTES = 1_000_000_000
 
 
 def encoder_of(options: ExportOptions, output_format: Format) -> Encoder:
-    """Return what encodes the pages of an export; its columns are not known yet.
+    """Return the encoder of an export, still without columns.
 
     Raises:
-        ConfigError: an option is for another format.
+        ConfigError: an option belongs to another format.
     """
     return Encoder(
         output_format=output_format,
@@ -52,11 +52,11 @@ def encoder_of(options: ExportOptions, output_format: Format) -> Encoder:
 def settings_of(
     intercom: Intercom, options: ExportOptions, output_format: Format, *, has_parts: bool = False
 ) -> OutputSettings:
-    """Return what decides an output's bytes.
+    """Return the settings that determine the bytes of an output.
 
     Args:
         intercom: the workspace.
-        options: of the export.
+        options: options of the export.
         output_format: the output format.
         has_parts: whether the output is a folder of parts.
     """
@@ -69,7 +69,7 @@ def settings_of(
         format=output_format.suffix.removeprefix("."),
         max_contacts=options.max_contacts,
         part_contacts=options.part_contacts if has_parts else None,
-        part_bytes=(options.part_bytes or _PART_BYTES) if has_parts else None,
+        part_bytes=(options.part_bytes or _DEFAULT_PART_BYTES) if has_parts else None,
         fields=selection.fields,
         dropped=selection.drop,
         pseudonymised=selection.pseudonymise,
@@ -88,18 +88,18 @@ async def with_columns(
     traffic: RequestStats,
     notify: Callable[[Event], None],
 ) -> Encoder:
-    """Find out the columns of a table, unless the encoder has them.
+    """Return the encoder with the columns of a table. Columns that it already has are kept.
 
     Args:
-        encoder: of the export.
-        intercom: the workspace, which may be asked for its custom attributes.
-        expansion: which lists of contacts are fetched in full.
-        traffic: counts what that costs.
-        notify: called where the API does not name the attributes.
+        encoder: encoder of the export.
+        intercom: the workspace; CSV may need a request for its custom attributes.
+        expansion: the lists that are fetched in full.
+        traffic: statistics, to which that request is added.
+        notify: function that is called if the token cannot read the names of the attributes.
 
     Raises:
-        ConfigError: there can be no such columns.
-        SourceError: the request for the attributes failed in another way than by a refusal.
+        ConfigError: no columns are left, or the name of a column is reserved.
+        SourceError: the request for the attributes failed, for another reason than a refusal.
     """
     output_format, selection, lists = encoder.output_format, encoder.selection, expansion.expanded_lists
     columns = encoder.columns
@@ -113,20 +113,20 @@ async def with_columns(
                 notify(AttributeNamesUnavailable())
             columns = columns_of(selection, lists, attributes)
     if output_format.has_rows and not columns:
-        raise ConfigError("no column is left: what is chosen is dropped again")
+        raise ConfigError("no columns left: every selected field is also dropped")
     if output_format.convert and RAW in columns:
-        raise ConfigError(f"Parquet has the whole contact in a column {RAW!r}: no other can be called so")
+        raise ConfigError(f"the column name {RAW!r} is reserved: in Parquet it holds the complete contact")
     return replace(encoder, columns=columns)
 
 
 class Job:
-    """One run of an export. It owns the state of the export, and calls its parts; none of them calls it.
+    """One run of an export. It owns the state of the export and calls the other components; none of them calls it.
 
     Args:
         intercom: the workspace, inside its block.
-        options: of the export.
-        encoder: makes frames of pages.
-        observer: notified of what happens.
+        options: options of the export.
+        encoder: encoder of pages as frames.
+        observer: function that is called with each event.
 
     Raises:
         ConfigError: the observer cannot be called.
@@ -139,10 +139,10 @@ class Job:
         self._encoder = encoder
         self._observer = observer
         self._keys: KeyCount | None = None
-        self._listing(JobProgress(started_at=utc_now(), runs=0, trail=NEW_LISTING))
+        self._start_listing(JobProgress(started_at=utc_now(), runs=0, trail=NEW_LISTING))
 
-    def _listing(self, before: JobProgress) -> None:
-        """Begin a listing where earlier runs of the export ended."""
+    def _start_listing(self, before: JobProgress) -> None:
+        """Start a listing at the position that earlier runs of the export reached."""
         self._pages: Pages = self._intercom.resumed_pages(
             before.position,
             before.trail,
@@ -151,20 +151,20 @@ class Job:
             allow_shortfall=self._options.allow_shortfall,
         )
         self.state = JobState(self._pages.traffic, before, holds_token=self._pages.redaction.finds_token)
-        self._notify: Callable[[Event], None] = self._pages.traffic.observer  # which logs, too
+        self._notify: Callable[[Event], None] = self._pages.traffic.observer  # it also logs each event
 
-    def resume(self, figures: JobProgress) -> None:
-        """Resume where a checkpoint ends.
+    def resume(self, progress: JobProgress) -> None:
+        """Resume from the position of a checkpoint.
 
         Raises:
-            ValueError: it is damaged.
+            ValueError: the checkpoint is damaged.
         """
-        self._listing(figures)
-        self._notify(Resumed(figures.position))
+        self._start_listing(progress)
+        self._notify(Resumed(progress.position))
 
-    def _resume_from(self, figures: JobProgress, destination: Destination) -> None:
+    def _resume_from(self, progress: JobProgress, destination: Destination) -> None:
         try:
-            self.resume(figures)
+            self.resume(progress)
         except ValueError:
             path = destination.checkpoint
             raise CheckpointError(
@@ -172,38 +172,38 @@ class Job:
             ) from None
 
     async def run(self, destination: Destination) -> Summary:
-        """Move all pages that are left into a destination, and finish it.
+        """Move all remaining pages to a destination, and finish it.
 
         Returns:
-            The figures of the export; without a request where it was finished already.
+            The summary of the export. For a complete export no request is sent.
 
         Raises:
             ConfigError, SourceError, SinkError, CheckpointError: as for `export`.
         """
         async with destination:
-            found = await destination.open()
-            if isinstance(found, Summary):
-                return found
-            if found is not None:
-                self._resume_from(found, destination)
+            existing = await destination.open()
+            if isinstance(existing, Summary):
+                return existing
+            if existing is not None:
+                self._resume_from(existing, destination)
             await destination.start(self.state)
             destination.use_encoder(await self.prepare())
             with closing(KeyCount(destination.scratch_folder, check_space=destination.check_free_space)) as keys:
-                self._keys = keys if found is None else None
+                self._keys = keys if existing is None else None
                 await self._move_while_committing(destination)
                 await self._count_duplicates(destination, keys)
             return await destination.finish()
 
     async def prepare(self) -> Encoder:
-        """Return the encoder with the columns of a table, which may take a request.
+        """Return the encoder with the columns of a table, which may need a request.
 
-        The columns are those of the first run, whatever the workspace has by now.
+        A resumed export keeps the columns of its first run, even if the workspace now has other attributes.
 
         Raises:
             ConfigError, SourceError: see `with_columns`.
         """
         state = self.state
-        encoder = replace(self._encoder, columns=state.columns, pages_before=state.position.pages)
+        encoder = replace(self._encoder, columns=state.columns, pages_written_before=state.position.pages)
         self._encoder = await with_columns(
             encoder, self._intercom, self._options.expansion, self._pages.traffic, self._notify
         )
@@ -221,40 +221,39 @@ class Job:
             if not destination.capabilities.resumes:
                 raise
             raise CheckpointError(
-                f"the API does not accept the cursor any more at which this export resumes ({exc}); "
-                "if that stays so, use --restart to start over",
+                f"the API rejected the saved cursor ({exc}): retry later, or use --restart to start over",
                 path=destination.checkpoint,
             ) from exc
 
     async def move(self, destination: Destination) -> None:
-        """Move all pages that are left."""
+        """Move all remaining pages."""
         writer = PageWriter(self._pages, self._encoder, destination, self.state, self._keys)
         expansion, traffic = self._options.expansion, self._pages.traffic
         expand = self._intercom.expander(expansion, traffic).expand if expansion else None
-        left = self._left()
-        self._pages.contacts_needed = math.inf if left is None else left
+        limit = self._contacts_left()
+        self._pages.contacts_needed = math.inf if limit is None else limit
         try:
-            if left != 0:
-                options = replace(self._options, max_contacts=left)
+            if limit != 0:
+                options = replace(self._options, max_contacts=limit)
                 await run_pipeline(self._pages, self._encoder, writer.write, options, expand)
         finally:
             await self._pages.aclose()
         if not self.state.position.written_bytes:
             self.state.add_empty_file(await destination.append(self._encoder.empty_file))
 
-    def _left(self) -> int | None:
-        """Count the contacts that are still to come, None for all there are."""
+    def _contacts_left(self) -> int | None:
+        """Return the maximum number of contacts that are still to be written; None for no limit."""
         limit, position = self._options.max_contacts, self.state.position
         if position.reached_end:
             return 0
         return None if limit is None else max(limit - position.contacts, 0)
 
     async def _count_duplicates(self, destination: Destination, keys: KeyCount) -> None:
-        """Count the contacts that were listed before, where that can be known.
+        """Count the contacts that were listed more than once.
 
-        A resumed export reads the contacts of earlier runs back from its
-        files. Of CSV and of contacts without ids it cannot, and the count stays
-        unknown. A cancellation ends it soon; nothing is lost but the count.
+        A resumed export reads the contacts of earlier runs from its files. This
+        is impossible for CSV and for contacts without ids: then the count stays
+        unknown. A cancellation stops the count soon, and loses only the count.
         """
         if self._keys is not None:
             self.state.duplicates = await to_thread.run_sync(keys.count, from_thread.check_cancelled)

@@ -1,4 +1,4 @@
-"""The settings of an export: one object, which checks itself."""
+"""The settings of an export, in one object that validates them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ _MAX_S = 10**8
 
 @dataclass(frozen=True, slots=True)
 class ListExpansion:
-    """Which lists of a contact are fetched in full.
+    """The lists of a contact that an export fetches in full.
 
     Attributes:
-        lists: their names. Of tags, notes and companies only truncated lists
-            are fetched; subscriptions and segments of every contact, which is
-            one request each.
-        tag_names: whether tags get their names, by one request in all.
-        concurrency: requests under way at once, besides the listing's own; 1 to 100.
+        lists: names of the lists. Tags, notes and companies are fetched only
+            for truncated lists; subscriptions and segments for every contact,
+            with one request per list.
+        tag_names: whether tags get their names, with one request in total.
+        concurrency: maximum concurrent requests for lists, from 1 to 100.
 
     Raises:
-        ConfigError: there is no such list, or the concurrency is out of range.
+        ConfigError: a list does not exist, or the concurrency is out of range.
     """
 
     lists: tuple[ListName, ...] = ()
@@ -50,7 +50,7 @@ class ListExpansion:
         object.__setattr__(self, "lists", texts_of("lists", self.lists))
         check_kinds({"tag_names": self.tag_names}, {"tag_names": bool})
         if unknown := [name for name in self.lists if name not in LISTS]:
-            raise ConfigError(f"lists must be of {', '.join(LISTS)}, not {', '.join(unknown)}", "lists")
+            raise ConfigError(f"lists must be any of {', '.join(LISTS)}, not {', '.join(unknown)}", "lists")
         if type(self.concurrency) is not int or not 1 <= self.concurrency <= MAX_CONCURRENCY:
             raise ConfigError(
                 f"concurrency must be a whole number from 1 to {MAX_CONCURRENCY}, not {self.concurrency!r}",
@@ -59,12 +59,12 @@ class ListExpansion:
 
     @property
     def expanded_lists(self) -> tuple[str, ...]:
-        """The lists whose items hold more fields than without the expansion."""
-        named = ("tags",) if self.tag_names and "tags" not in self.lists else ()
-        return (*self.lists, *named)
+        """The lists whose items have more fields than without the expansion."""
+        named_tags = ("tags",) if self.tag_names and "tags" not in self.lists else ()
+        return (*self.lists, *named_tags)
 
     def __bool__(self) -> bool:
-        """Whether anything is expanded."""
+        """Return whether any list is expanded or tags get their names."""
         return bool(self.lists or self.tag_names)
 
 
@@ -80,16 +80,17 @@ _KINDS: dict[str, Kinds] = {
     "csv_bom": bool,
     "allow_shortfall": bool,
 }
-_RANGES: dict[str, int] = {
+_MAXIMUMS: dict[str, int] = {
     "consumers": MAX_CONSUMERS,
     "queue_pages": MAX_QUEUE_PAGES,
     "max_contacts": MAX_CONTACTS,
     "part_contacts": MAX_CONTACTS,
     "part_bytes": MAX_BYTES,
 }
-"""Whole numbers from 1 to these."""
+"""The maximum of each integer option; the minimum is 1."""
 
 _UNLIMITED = ("max_contacts", "part_contacts", "part_bytes")
+"""Options that can be None."""
 
 
 class StreamKeywords(TypedDict, total=False):
@@ -121,7 +122,7 @@ class ExportKeywords(StreamKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """The settings of an export. `export`, `stream` and `check` take each as a keyword.
+    """The settings of an export. `export`, `stream` and `check` accept each of them as a keyword.
 
     Attributes:
         consumers: tasks that encode and write; the output does not depend on it.
@@ -154,7 +155,7 @@ class ExportOptions:
         min_free_bytes: free space on the disk that no write may use, 0 for no check.
 
     Raises:
-        ConfigError: one has a wrong type or is out of range.
+        ConfigError: a setting has a wrong type or is out of range.
     """
 
     consumers: int = 2
@@ -177,11 +178,11 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         check_kinds({name: getattr(self, name) for name in _KINDS}, _KINDS)
-        for name, most in _RANGES.items():
+        for name, maximum in _MAXIMUMS.items():
             value = getattr(self, name)
-            is_unset = value is None and name in _UNLIMITED
-            if not is_unset and (type(value) is not int or not 1 <= value <= most):
-                raise ConfigError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}", name)
+            is_unlimited = value is None and name in _UNLIMITED
+            if not is_unlimited and (type(value) is not int or not 1 <= value <= maximum):
+                raise ConfigError(f"{name} must be a whole number from 1 to {maximum:,}, not {value!r}", name)
         if type(self.min_free_bytes) is not int or not 0 <= self.min_free_bytes <= MAX_BYTES:
             raise ConfigError(
                 f"min_free_bytes must be a whole number from 0 to {MAX_BYTES:,}, not {self.min_free_bytes!r}",
@@ -215,5 +216,5 @@ class ExportOptions:
 
     @property
     def has_parts(self) -> bool:
-        """Whether a limit for parts is set."""
+        """Whether `part_contacts` or `part_bytes` is set."""
         return self.part_contacts is not None or self.part_bytes is not None

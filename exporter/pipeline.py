@@ -1,8 +1,8 @@
-"""One producer, a bounded queue, several consumers, one output in page order.
+"""The pipeline: one producer, a bounded queue, several consumers, one output in page order.
 
-The pages alive at once are at most ``queue_pages + consumers + 1``, whatever
-the workspace's size: a slow destination fills the queue, and a full queue
-stops the requests.
+At most ``queue_pages + consumers + 1`` pages are in memory, for any size of the
+workspace: a slow destination fills the queue, and a full queue stops the
+requests.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -36,33 +36,34 @@ Encode = Callable[[Page, ExpandedPage | None], Awaitable[Frame]]
 async def run_pipeline(
     pages: AsyncIterator[Page], encoder: Encoder, append: Append, options: ExportOptions, expand: Expand | None = None
 ) -> None:
-    """Move all pages into an output.
+    """Move all pages to an output.
 
     Args:
-        pages: the source, stepped by one task; it may be a page ahead of its steps.
-        encoder: makes frames of pages.
-        append: writes one frame; called for one page at a time, in page order.
-        options: how many consumers and waiting pages there are, and how many contacts at most.
-        expand: fetches the full lists of a page's contacts before they are encoded; called for several pages at a time.
+        pages: the source; only one task iterates over it. It may prefetch one page.
+        encoder: encoder of pages as frames.
+        append: function that writes one frame; called for one page at a time, in page order.
+        options: options of the export: consumers, queue size and maximum contacts.
+        expand: function that fetches the full lists of a page's contacts before encoding; called for several pages
+            concurrently.
 
     Raises:
-        Exception: whatever `pages` raised, once all pages before it are
-            written; or whatever encoding or `append` raised, at once.
+        Exception: the error of `pages`, after all pages before it are written;
+            or the error of encoding or `append`, immediately.
 
     Cancellation:
-        An `append` that shields its write is awaited; everything else stops at once.
+        An `append` that shields its write finishes. Everything else stops immediately.
     """
     limited = _LimitedPages(pages, options.max_contacts)
     failures: list[Exception] = []
-    # The page that was asked for ahead of the one that waits for the queue takes the place of one in it.
+    # The prefetched page, behind the page that waits for the queue, counts as one page of the queue.
     send, receive = anyio.create_memory_object_stream[Page](options.queue_pages - 1)
-    turns = _OrderGate()
+    gate = _OrderGate()
     encode = partial(_encoded, encoder)
     with collapse_exception_groups():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_produce, limited, send, failures)
             for _ in range(options.consumers):
-                tasks.start_soon(_consume, receive.clone(), encode, turns, append, expand)
+                tasks.start_soon(_consume, receive.clone(), encode, gate, append, expand)
     for failure in failures:
         raise failure from failure.__cause__
 
@@ -72,7 +73,7 @@ async def _produce(pages: AsyncIterator[Page], send: MemoryObjectSendStream[Page
         try:
             async for page in pages:
                 await send.send(page)
-                del page  # not to be kept alive by the request for the next one
+                del page  # so that the request for the next page does not keep this one in memory
         except Exception as failure:  # noqa: BLE001 - raised by `run_pipeline`
             failures.append(failure)
 
@@ -90,14 +91,14 @@ async def _consume(
 
 
 async def _encoded(encoder: Encoder, page: Page, expanded: ExpandedPage | None) -> Frame:
-    """Encode a page: what it became by expanding, where that was done."""
+    """Encode a page, with its expanded lists if there are any."""
     takes_long = encoder.takes_long(page)
-    # Popped where it is used: an idle thread keeps what it was given last, and would keep the page.
-    given = [(page, expanded.records if expanded else None)]
+    # The thread pops the page: an idle thread keeps its last function, which would keep the page in memory.
+    handoff = [(page, expanded.records if expanded else None)]
     del page
 
     def encode() -> Frame:
-        return encoder.encode(*given.pop())
+        return encoder.encode(*handoff.pop())
 
     frame = await to_thread.run_sync(encode) if takes_long else encode()
     return replace(frame, lists_expanded=expanded.lists, lists_missing=dict(expanded.missing)) if expanded else frame
@@ -144,7 +145,7 @@ class PageWriter:
         """Notify the observer of a page, and of fields and versions that are not as requested."""
         position = self._state.position
         is_first_of_export = position.pages == 1 and page.records
-        if is_first_of_export and (missing := tuple(missing_fields(self._selection, self._state.found))):
+        if is_first_of_export and (missing := tuple(missing_fields(self._selection, self._state.matched_fields))):
             self._notify(FieldsNotFound(missing))
         if page.number == 1:
             for event in self._pages.version_events():
@@ -153,52 +154,52 @@ class PageWriter:
 
 
 class _OrderGate:
-    """Lets pages pass in the order of their numbers, from 1."""
+    """A gate that lets pages pass in the order of their numbers, from 1."""
 
     def __init__(self) -> None:
         self._number = 1
         self._waiting: dict[int, anyio.Event] = {}
 
     async def wait_for(self, number: int) -> None:
-        """Wait for the turn of page `number`."""
+        """Wait until all pages before page `number` have passed."""
         if number != self._number:
             self._waiting[number] = anyio.Event()
             await self._waiting[number].wait()
 
     def advance(self) -> None:
-        """End the turn."""
+        """Let the next page pass."""
         self._number += 1
         if event := self._waiting.pop(self._number, None):
             event.set()
 
 
 class _LimitedPages:
-    """The pages up to a number of contacts."""
+    """An iterator of pages that ends after a number of contacts and truncates the last page."""
 
     def __init__(self, pages: AsyncIterator[Page], limit: int | None) -> None:
         self._pages = pages
-        self._left = limit
+        self._contacts_left = limit
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Page:
-        if self._left == 0:
+        if self._contacts_left == 0:
             raise StopAsyncIteration
         page = await anext(self._pages)
-        if self._left is not None:
-            if len(page.records) > self._left:
-                records = page.records[: self._left]
+        if self._contacts_left is not None:
+            if len(page.records) > self._contacts_left:
+                records = page.records[: self._contacts_left]
                 page = replace(page, records=records, keys=page_keys(records), is_truncated=True)
-            self._left -= len(page.records)
+            self._contacts_left -= len(page.records)
         return page
 
 
 async def run_in_task(job: Callable[[], Awaitable[T]]) -> T:
-    """Run a job in a task of its own, and wait for it.
+    """Run a job in a separate task, and wait for it.
 
-    There a cancellation, whether anyio's or a bare ``task.cancel()``, stops
-    short of what the job shields.
+    In a separate task, a shield protects the job from every cancellation: from
+    anyio's, and from a plain ``task.cancel()``.
     """
     results: list[T] = []
 
@@ -213,7 +214,7 @@ async def run_in_task(job: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def collapse_exception_groups() -> Iterator[None]:
-    """Let the first failure of a task group leave as itself, not wrapped in a group."""
+    """Raise the first error of a task group itself instead of an exception group."""
     try:
         yield
     except BaseExceptionGroup as group:

@@ -1,4 +1,4 @@
-"""`check`: one look at a workspace before a long run. Nothing is written, two or three requests are sent."""
+"""`check`: a preflight check of workspace and output. It writes nothing and sends two or three requests."""
 
 import os
 import time
@@ -31,24 +31,24 @@ _STDOUT = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What an export is going to be like, as far as one page can tell.
+    """The result of a preflight check. Its estimates extrapolate from the first page.
 
     Attributes:
-        workspace: its name, None where the token may not ask.
-        workspace_region: its region, in the API's words; likewise.
-        base_url: the API's address.
-        api_version: the version asked for.
-        api_version_echoed: the version the API answered in, None when it did not say.
-        contacts: how many the API counts, None when it does not.
-        pages: how many that makes.
-        contacts_left: how many of them an unfinished export still has to write; all, where there is none.
-        requests: how many requests those take, those for lists included; roughly.
-        latency_s: seconds that the first page took, connecting included.
-        window_limit: calls that the API allows in ten seconds, all its users together; None when it did not say.
-        estimated_duration_s: seconds that they take, by latency and rate limit; roughly.
-        estimated_bytes: what they need on the disk, or write to stdout; roughly.
-        free_disk_bytes: what the output's disk has left; None for stdout, and where the disk does not report it.
-        warnings: what will go wrong, or differently than one may think: a sentence each.
+        workspace: name of the workspace; None if the token cannot read it.
+        workspace_region: region of the workspace, as the API names it; None if the token cannot read it.
+        base_url: base URL of the API.
+        api_version: requested version of the API.
+        api_version_echoed: version that the API reported; None if it did not report any.
+        contacts: number of contacts in the finished export; None if the API does not count its contacts.
+        pages: number of pages in the finished export; None if unknown.
+        contacts_left: number of contacts that are still to be written: all of them, without an unfinished export.
+        requests: estimated number of requests for these contacts, including requests for lists.
+        latency_s: seconds from the request to the first page, including the time to connect.
+        window_limit: calls that the API allows in ten seconds, for all its clients together; None if unknown.
+        estimated_duration_s: estimated seconds that the export still takes, from latency and rate limit.
+        estimated_bytes: estimated bytes that the export still writes to the disk or to stdout.
+        free_disk_bytes: free space on the output's disk; None for stdout, or if the disk does not report it.
+        warnings: likely problems, as one sentence each.
     """
 
     workspace: str | None
@@ -71,28 +71,31 @@ class CheckResult:
 async def check(
     intercom: Intercom, path: str | os.PathLike[str] = _STDOUT, **options: Unpack[ExportKeywords]
 ) -> CheckResult:
-    """Look at a workspace, and at where its contacts are to go.
+    """Check a workspace and an output before an export.
 
-    The estimates are made of the first page: of how long it took, how large
-    its contacts are in the output's format, and what the API announced.
+    The estimates extrapolate from the first page: from its latency, the size of
+    its contacts in the output's format, and the reported rate limit.
 
     Args:
         intercom: the workspace, inside its block.
         path: the output, as for `export`.
         **options: the keywords that the export will get.
 
+    Returns:
+        The result of the check.
+
     Raises:
-        ConfigError: an argument is wrong.
-        SourceError: the API failed; its kind says how.
+        ConfigError: an argument is invalid.
+        SourceError: the API failed; the subclass tells how.
 
     Cancellation:
-        Ends the request under way at once.
+        Cancels the current request immediately.
     """
     return await check_with(intercom, path, ExportOptions.of("check", ExportKeywords, options))
 
 
 async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: ExportOptions) -> CheckResult:
-    """Do what `check` does, with its keywords in one object."""
+    """Same as `check`, with its keywords in one object."""
     check_open(intercom)
     check_path(path)
     if os.fspath(path) == _STDOUT:
@@ -100,10 +103,10 @@ async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: 
     else:
         paths, output_format = await anyio.to_thread.run_sync(resolve_output, path, options)
     encoder = encoder_of(options, output_format)
-    pages = intercom.pages(allow_shortfall=True)  # what it lacks becomes a warning
-    began_at = time.monotonic()
+    pages = intercom.pages(allow_shortfall=True)  # a warning reports a shortfall
+    started_at = time.monotonic()
     page = await anext(pages)
-    look = Estimate(intercom, page, time.monotonic() - began_at, options.expansion, options.max_contacts)
+    estimate = Estimate(intercom, page, time.monotonic() - started_at, options.expansion, options.max_contacts)
     workspace = await intercom.workspace(pages.traffic)
     encoder = await with_columns(encoder, intercom, options.expansion, pages.traffic, null_observer)
     sample = await anyio.to_thread.run_sync(encoder.encode, page)
@@ -111,41 +114,41 @@ async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: 
     if paths:
         settings = settings_of(intercom, options, output_format, has_parts=paths.is_folder)
         output = await anyio.to_thread.run_sync(_inspect_output, paths, settings)
-    look = replace(look, done=output.done)
-    checked = CheckResult(
+    estimate = replace(estimate, done=output.done)
+    result = CheckResult(
         workspace=workspace.name if workspace else None,
         workspace_region=workspace.region if workspace else None,
         base_url=intercom.base_url,
         api_version=intercom.api_version,
         api_version_echoed=pages.traffic.version_echoed,
-        contacts=look.contacts,
-        pages=look.pages,
-        contacts_left=look.left,
-        requests=look.requests,
-        latency_s=round(look.latency_s, 3),
+        contacts=estimate.contacts,
+        pages=estimate.pages,
+        contacts_left=estimate.contacts_left,
+        requests=estimate.requests,
+        latency_s=round(estimate.latency_s, 3),
         window_limit=intercom.rate_limit.limit,
-        estimated_duration_s=look.duration_s,
-        estimated_bytes=look.bytes_of(output_format, sample, encoder.header),
+        estimated_duration_s=estimate.duration_s,
+        estimated_bytes=estimate.bytes_of(output_format, sample, encoder.header),
         free_disk_bytes=output.free_bytes,
         warnings=(),
     )
     warnings = (
-        *_warnings(checked, look, output.warning),
-        *_warnings_of_space(checked, options.min_free_bytes),
+        *_warnings(result, estimate, output.warning),
+        *_warnings_of_space(result, options.min_free_bytes),
         *_warnings_of_fields(missing_fields(options.selection, sample.matched_fields) if page.records else ()),
-        *(() if options.allow_shortfall else _warnings_of_shortfall(page, look)),
+        *(() if options.allow_shortfall else _warnings_of_shortfall(page, estimate)),
     )
-    return replace(checked, warnings=warnings)
+    return replace(result, warnings=warnings)
 
 
 @dataclass(frozen=True, slots=True)
 class _OutputState:
-    """What the place of an output has.
+    """The state of an output before an export.
 
     Attributes:
-        free_bytes: what is free on its disk; None for stdout, and where the disk does not report it.
-        warning: what is in the way, or that an export is there.
-        done: how far that export is.
+        free_bytes: free space on its disk; None for stdout, or if the disk does not report it.
+        warning: sentence about an obstacle or about an existing export; None without one.
+        done: position that the existing export has reached.
     """
 
     free_bytes: int | None = None
@@ -154,75 +157,75 @@ class _OutputState:
 
 
 def _inspect_output(paths: OutputPaths, settings: OutputSettings) -> _OutputState:
-    """Inspect the place of the output."""
+    """Return the state of an output: its free space, and any existing export. Blocks."""
     folder = paths.folder if paths.folder.is_dir() else paths.folder.parent
     try:
         free = free_bytes(folder)
     except OSError as exc:
         raise ConfigError(f"the folder of {str(paths.path)!r} cannot be used: {exc.strerror}") from exc
     try:
-        found = find_existing(paths, settings, overwrite=False, restart=False)
-    except (ConfigError, CheckpointError, SinkError) as trouble:
-        return _OutputState(free, str(trouble))
-    if isinstance(found, Summary):
-        done = Position(contacts=found.contacts, reached_end=True)
-        sentence = f"{str(paths.path)!r} is complete already: an export will send no request"
-        return _OutputState(free, sentence, done)
-    if found:
-        done = found.figures.position
+        existing = find_existing(paths, settings, overwrite=False, restart=False)
+    except (ConfigError, CheckpointError, SinkError) as error:
+        return _OutputState(free, str(error))
+    if isinstance(existing, Summary):
+        done = Position(contacts=existing.contacts, reached_end=True)
+        warning = f"{str(paths.path)!r} is already complete: exporting again sends no requests"
+        return _OutputState(free, warning, done)
+    if existing:
+        done = existing.figures.position
         contacts = count(done.contacts, "contact")
-        sentence = f"{str(paths.path)!r} is an unfinished export of {contacts}, which an export will resume"
-        return _OutputState(free, sentence, done)
-    return _OutputState(free, None if os.access(folder, os.W_OK) else f"nothing can be written in {str(folder)!r}")
+        warning = f"{str(paths.path)!r} has an unfinished export ({contacts}) that will be resumed"
+        return _OutputState(free, warning, done)
+    return _OutputState(free, None if os.access(folder, os.W_OK) else f"the folder {str(folder)!r} is not writable")
 
 
-def _warnings(checked: CheckResult, look: Estimate, found: str | None) -> Iterator[str]:
-    """Say what will go wrong, or otherwise than one may think."""
-    if found:
-        yield found
-    yield from _warnings_of_version(checked)
-    if checked.contacts is None:
-        yield "the API does not count its contacts: how long an export takes cannot be told"
-    if look.intercom.per_page < MAX_PER_PAGE:
-        yield f"pages of {look.intercom.per_page} take more requests than those of {MAX_PER_PAGE} would (--per-page)"
-    if checked.workspace is None:
-        yield "the token may not ask for the workspace's name: make sure that it is the right one"
-    if checked.window_limit is None:
-        yield "the API announces no rate limit: requests leave as fast as it answers"
+def _warnings(result: CheckResult, estimate: Estimate, output_warning: str | None) -> Iterator[str]:
+    """Yield the warnings about likely problems of the export."""
+    if output_warning:
+        yield output_warning
+    yield from _warnings_of_version(result)
+    if result.contacts is None:
+        yield "the API does not count its contacts: the duration cannot be estimated"
+    if estimate.intercom.per_page < MAX_PER_PAGE:
+        yield f"pages of {estimate.intercom.per_page} need more requests than pages of {MAX_PER_PAGE} (--per-page)"
+    if result.workspace is None:
+        yield "the token cannot read the workspace name: check that it belongs to the right workspace"
+    if result.window_limit is None:
+        yield "the API reports no rate limit: requests are not throttled"
 
 
-def _warnings_of_space(checked: CheckResult, min_free_bytes: int) -> Iterator[str]:
-    """Compare what is needed, and what is to stay free, with what is free."""
-    needed, free = checked.estimated_bytes, checked.free_disk_bytes
+def _warnings_of_space(result: CheckResult, min_free_bytes: int) -> Iterator[str]:
+    """Yield a warning if the disk has less free space than the export and the minimum need."""
+    needed, free = result.estimated_bytes, result.free_disk_bytes
     if free is None:
         if min_free_bytes:
-            yield "the output has no disk, or one that does not report its free space: --min-free-disk has no effect"
+            yield "the output has no disk, or its disk does not report its free space: --min-free-disk has no effect"
         return
     if free < min_free_bytes:
         yield f"{size(free)} are free, less than the minimum of {size(min_free_bytes)} (--min-free-disk)"
     elif needed is not None and needed + min_free_bytes > free:
-        floor = f" and {size(min_free_bytes)} have to stay free" if min_free_bytes else ""
-        yield f"about {size(needed)} are needed{floor}, but {size(free)} are free"
+        minimum = f" and {size(min_free_bytes)} must stay free (--min-free-disk)" if min_free_bytes else ""
+        yield f"about {size(needed)} are needed{minimum}, but only {size(free)} are free"
 
 
 def _warnings_of_fields(missing: Iterable[str]) -> Iterator[str]:
     if names := ", ".join(map(repr, missing)):
-        yield f"no contact of the first page has {names}: are the names right?"
+        yield f"no contact of the first page has {names}: check the spelling"
 
 
-def _warnings_of_shortfall(page: Page, look: Estimate) -> Iterator[str]:
+def _warnings_of_shortfall(page: Page, estimate: Estimate) -> Iterator[str]:
     counted, listed = page.total_count, len(page.records)
-    ends = page.next_cursor is None and (look.max_contacts is None or look.max_contacts > listed)
-    if ends and shortfall(counted, None, listed, look.intercom.per_page):
+    is_end = page.next_cursor is None and (estimate.max_contacts is None or estimate.max_contacts > listed)
+    if is_end and shortfall(counted, None, listed, estimate.intercom.per_page):
         yield (
             f"the list ends after {count(listed, 'contact')}, although the API counts {counted:,}: "
             "an export will fail unless --allow-shortfall is set"
         )
 
 
-def _warnings_of_version(checked: CheckResult) -> Iterator[str]:
-    asked, echoed = checked.api_version, checked.api_version_echoed
-    if echoed not in (None, asked):
-        yield f"asked for API version {asked}, the API answered in {echoed}"
-    if asked.startswith("1."):
-        yield f"version {asked} lists leads alone, and at most 10,000: 2.x lists all contacts"
+def _warnings_of_version(result: CheckResult) -> Iterator[str]:
+    requested, reported = result.api_version, result.api_version_echoed
+    if reported not in (None, requested):
+        yield f"requested API version {requested}, but the API responded with version {reported}"
+    if requested.startswith("1."):
+        yield f"version {requested} of the API lists only leads, and at most 10,000 of them: 2.x lists all contacts"

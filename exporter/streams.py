@@ -1,4 +1,4 @@
-"""`stream`: a workspace as chunks of NDJSON, for somebody's web response or another process."""
+"""`stream`: a workspace as chunks of NDJSON or CSV, for a web response or another process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ from exporter.validation import AsyncBlock
 
 
 class _ChunkDestination(Destination):
-    """Hands each frame to the task that takes the chunks of a stream."""
+    """A destination that passes each frame to the consumer of a stream."""
 
     def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
         self._send = send
@@ -44,11 +44,11 @@ class _ChunkDestination(Destination):
 
 
 class Chunks:
-    """The chunks of a `stream`: an asynchronous iterator of bytes, one chunk a page.
+    """The chunks of a `stream`: an asynchronous iterator of bytes, with one chunk per page.
 
     Attributes:
-        ending: what ended them, once there are no more: `StopAsyncIteration`
-            after the last page, else the failure.
+        ending: the exception that ended the stream: `StopAsyncIteration` after
+            the last page, otherwise the error; None until then.
     """
 
     def __init__(self, receive: MemoryObjectReceiveStream[bytes]) -> None:
@@ -62,7 +62,7 @@ class Chunks:
         try:
             return await self._receive.receive()
         except anyio.ClosedResourceError:
-            raise ConfigError("this stream is closed: take its chunks inside its 'async with' block") from None
+            raise ConfigError("this stream is closed: read its chunks inside its 'async with' block") from None
         except anyio.EndOfStream:
             if self.ending is not None:
                 raise self.ending from self.ending.__cause__
@@ -82,34 +82,34 @@ def stream(
 
     Args:
         intercom: the workspace, inside its block.
-        observer: called with each `Event`, from the event loop; what it raises ends the stream.
+        observer: function that is called with each `Event`, in the event loop; its errors end the stream.
         **options: the fields of `ExportOptions` that matter without files, each as a keyword: ``compression``,
             ``file_format``, ``consumers``, ``queue_pages``, ``selection``, ``expansion``, ``csv_raw``, ``csv_bom``,
             ``records`` and ``allow_shortfall``.
 
     Yields:
-        An asynchronous iterator of bytes, in API order. Together they are
-        what `export` writes. Whoever takes them slowly slows the requests down.
+        An asynchronous iterator of bytes, in API order. All chunks together are
+        the same bytes as the output of `export`. A slow consumer slows the requests.
 
     Raises:
-        ConfigError: an argument is wrong.
-        SourceError: from a step of the iterator.
+        ConfigError: an argument is invalid.
+        SourceError: the API failed; a step of the iterator raises it.
 
     Cancellation:
-        Leaving the block, by whatever road, cancels its requests at once.
+        Leaving the block, for any reason, cancels its requests immediately.
     """
     settings = ExportOptions.of("stream", StreamKeywords, options)
 
-    def begin() -> Job:
+    def create_job() -> Job:
         check_open(intercom)
         output_format = format_for_stream(settings.compression, settings.file_format)
         return Job(intercom, settings, encoder_of(settings, output_format), observer)
 
-    return _Stream(_opened(intercom, begin))
+    return _Stream(_open_stream(intercom, create_job))
 
 
 class _Stream(AsyncBlock):
-    """The block of a stream."""
+    """The ``async with`` block of a stream, which can be entered once."""
 
     def __init__(self, block: AbstractAsyncContextManager[Chunks]) -> None:
         self._block: AbstractAsyncContextManager[Chunks] | None = block
@@ -128,37 +128,37 @@ class _Stream(AsyncBlock):
         block, self._entered = self._entered, None
         return await block.__aexit__(kind, error, trace) if block else None
 
-    # Hidden from type checkers, which have sentences of their own for these.
+    # Hidden from type checkers, which report these mistakes themselves.
     if not TYPE_CHECKING:
 
         def __aiter__(self) -> NoReturn:
-            raise ConfigError("a stream has its chunks in its block: async with exporter.stream(...) as chunks")
+            raise ConfigError("enter a stream to get its chunks: async with exporter.stream(...) as chunks")
 
         __iter__ = __await__ = __aiter__
 
 
 @asynccontextmanager
-async def _opened(intercom: Intercom, begin: Callable[[], Job]) -> AsyncIterator[Chunks]:
-    job = begin()
+async def _open_stream(intercom: Intercom, create_job: Callable[[], Job]) -> AsyncIterator[Chunks]:
+    job = create_job()
     send, receive = anyio.create_memory_object_stream[bytes](0)
     chunks = Chunks(receive)
 
     async def fill() -> None:
         async with send:
             try:
-                channel = _ChunkDestination(send)
-                channel.use_encoder(await job.prepare())
-                await job.move(channel)
+                destination = _ChunkDestination(send)
+                destination.use_encoder(await job.prepare())
+                await job.move(destination)
                 chunks.ending = StopAsyncIteration()
-            except Exception as failure:  # noqa: BLE001 - it leaves by the iterator, where the caller waits for it
+            except Exception as failure:  # noqa: BLE001 - the iterator raises it, for the caller
                 chunks.ending = failure
 
-    # A bare task, not a task group: the block may be left in another task than it was entered in,
-    # when it stands in a generator that was dropped.
+    # A plain task instead of a task group: if the block is in a generator that the caller drops,
+    # another task than the one that entered the block leaves it.
     task = asyncio.create_task(fill())
     intercom.track_task(task)
     try:
-        with receive, send:  # also when the task is cancelled before its first step
+        with receive, send:  # even if the task is cancelled before its first step
             yield chunks
     finally:
         with anyio.CancelScope(shield=True):

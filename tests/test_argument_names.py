@@ -80,9 +80,9 @@ def test_command_puts_options_in_the_place_of_keywords(command: Any) -> None:
         "base-url in 'settings.toml' with plain http": command.run("check", "--config=settings.toml", **token),
         "give --region or --base-url": command.run("check", "--region=eu", "--base-url=https://a.b", **token),
         "--key-file must have at least 16 bytes": command.run("demo", *key),
-        "--expand must be of tags, ": command.run("demo", "--expand=nope"),
-        "--fault has 'x'": command.run("sandbox", "--fault=x"),
-        "--csv-raw is for CSV": command.run("demo", "--csv-raw"),
+        "--expand must be any of tags, ": command.run("demo", "--expand=nope"),
+        "--fault contains the invalid fault 'x'": command.run("sandbox", "--fault=x"),
+        "--csv-raw requires a CSV output": command.run("demo", "--csv-raw"),
     }
     for hint, done in told.items():
         assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1), (hint, done.stderr)

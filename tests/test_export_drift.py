@@ -66,11 +66,11 @@ def test_of_a_large_workspace_a_sample_is_compared() -> None:
 
     def checked(encoder: Encoder, numbers: range) -> list[int]:
         pages = [exporter.Page(number, (), None, None) for number in numbers]
-        return [page.number + encoder.pages_before for page in pages if encoder.checks(page)]
+        return [page.number + encoder.pages_written_before for page in pages if encoder.checks_schema(page)]
 
     expected = [*range(1, 101), 112, 128, 144, 160]
     assert checked(Encoder(), range(1, 170)) == expected
-    assert checked(Encoder(pages_before=90), range(1, 80)) == expected[90:]
+    assert checked(Encoder(pages_written_before=90), range(1, 80)) == expected[90:]
     assert checked(Encoder(output_format=CSV, columns=("id",)), range(1, 170)) == [*range(1, 170)]
 
 

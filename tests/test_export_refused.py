@@ -56,7 +56,7 @@ async def test_a_cursor_that_died_meanwhile_is_told(tmp_path: Path, kind: str) -
     data = {path: content for path, content in files_in(tmp_path).items() if path.suffix != ".json"}
     async with serving(seed=2) as (sandbox, intercom):
         for requests in (1, 2):
-            with pytest.raises(exporter.CheckpointError, match="does not accept the cursor any more") as caught:
+            with pytest.raises(exporter.CheckpointError, match="rejected the saved cursor") as caught:
                 await export(intercom, tmp_path, kind)
             assert sandbox.requests == requests
         assert caught.value.path is not None

@@ -182,7 +182,6 @@ class FileDestination(Destination):
         await self._run_in_thread(partial(work, progress))
         await self._after_commit(progress)
 
-
     async def _after_commit(self, progress: JobProgress) -> None:
         self._uncommitted_bytes, self._committed_at = 0, self._clock()
         if self._dirty.is_set():  # an event that is not set stays: `commit_periodically` may wait for it

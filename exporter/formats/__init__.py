@@ -1,1 +1,1 @@
-"""A Page -> the bytes of one frame. Pure: no I/O, no async."""
+"""Encode a page to the bytes of one frame, in any output format. No I/O, no async."""

@@ -1,4 +1,4 @@
-"""The columns of a table: which fields of contacts they are, and in which order."""
+"""The columns of a table: the paths of contact fields, in order."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -6,10 +6,10 @@ from exporter.formats.schema import Field, fields_with
 from exporter.formats.selection import FieldSelection
 
 RAW = "raw"
-"""The column of Parquet that has the whole contact."""
+"""The Parquet column that holds the complete contact."""
 
 CUSTOM = "custom_attributes"
-"""The field below which everything is a workspace's own."""
+"""The field that holds the custom attributes of a workspace."""
 
 
 def columns_of(
@@ -19,48 +19,53 @@ def columns_of(
     *,
     in_lists: bool = False,
 ) -> tuple[str, ...]:
-    """Give the paths of a table's columns.
+    """Return the paths of a table's columns.
 
-    Without chosen fields they are those of the schema, in its order, and then
-    the custom attributes. A chosen object stands for everything in it.
+    Without selected fields the columns are the fields of the schema, in its
+    order, followed by the custom attributes. A selected object stands for all
+    of its members.
 
     Args:
-        selection: which fields are written.
-        lists: those that are completed.
-        attributes: the names of the custom attributes; all of them are in one column where there are none.
-        in_lists: whether what is in the items of lists has columns of its own; else a list is one.
+        selection: the fields that are written.
+        lists: names of the expanded lists.
+        attributes: names of the custom attributes; without names, one column holds all custom attributes.
+        in_lists: whether each member of a list's items gets its own column; otherwise one column holds the list.
     """
     fields = fields_with(lists)
-    own = [f"{CUSTOM}.{name}" for name in attributes] if attributes else [CUSTOM]
+    custom = [f"{CUSTOM}.{name}" for name in attributes] if attributes else [CUSTOM]
     if selection.fields:
-        found = [path for chosen in selection.fields for path in _columns_for(chosen, fields, own, in_lists=in_lists)]
+        paths = [path for field in selection.fields for path in _columns_for(field, fields, custom, in_lists=in_lists)]
     else:
-        found = [*(path for path in _leaves(fields, in_lists=in_lists) if path != CUSTOM), *own]
-    kept = [path for path in dict.fromkeys(found) if not any(_is_dropped(path, drop) for drop in selection.drop)]
+        paths = [*(path for path in _leaves(fields, in_lists=in_lists) if path != CUSTOM), *custom]
+    kept = [path for path in dict.fromkeys(paths) if not any(_is_dropped(path, drop) for drop in selection.drop)]
     return tuple(path for path in kept if not any(_is_covered_by(path, other) for other in kept))
 
 
 def is_subpath(path: str, other: str) -> bool:
-    """Whether a field is another one, or a part of it."""
+    """Return whether a path is the same as another path, or lies below it."""
     return path == other or path.startswith(f"{other}.")
 
 
 def _is_covered_by(path: str, other: str) -> bool:
-    """Whether a column is a part of another one; of custom attributes only all of them together have parts."""
+    """Return whether another column already includes a column.
+
+    The name of a custom attribute is not a path, even if it has dots: only the
+    column of all custom attributes includes it.
+    """
     if path.startswith(f"{CUSTOM}."):
         return other == CUSTOM
     return path != other and is_subpath(path, other)
 
 
 def _is_dropped(path: str, drop: str) -> bool:
-    """Whether a column goes with a field that is dropped: the name of a custom attribute is no path."""
+    """Return whether dropping a field drops a column. The name of a custom attribute is not a path."""
     if path.startswith(f"{CUSTOM}."):
         return drop in (path, CUSTOM)
     return is_subpath(path, drop)
 
 
 def _leaves(fields: Iterable[Field], *, in_lists: bool) -> Iterator[str]:
-    """Give the fields that have values, not fields, in the order of the schema."""
+    """Yield the paths of fields that have no fields below them, in the order of the schema."""
     fields = tuple(fields)
     lists = [field.path for field in fields if field.type == "list"]
     parents = {field.parent for field in fields}
@@ -71,11 +76,11 @@ def _leaves(fields: Iterable[Field], *, in_lists: bool) -> Iterator[str]:
             yield field.path
 
 
-def _columns_for(chosen: str, fields: Sequence[Field], custom: Sequence[str], *, in_lists: bool) -> Iterator[str]:
-    """Give the columns that a chosen path means."""
-    if chosen == CUSTOM:
+def _columns_for(selected: str, fields: Sequence[Field], custom: Sequence[str], *, in_lists: bool) -> Iterator[str]:
+    """Yield the columns of one selected path."""
+    if selected == CUSTOM:
         yield from custom
         return
-    within = [path for path in _leaves(fields, in_lists=in_lists) if is_subpath(path, chosen)]
-    around = [field.path for field in fields if field.type == "list" and is_subpath(chosen, field.path)]
-    yield from within or (around if around and not in_lists else [chosen])
+    below = [path for path in _leaves(fields, in_lists=in_lists) if is_subpath(path, selected)]
+    enclosing = [field.path for field in fields if field.type == "list" and is_subpath(selected, field.path)]
+    yield from below or (enclosing if enclosing and not in_lists else [selected])

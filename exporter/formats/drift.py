@@ -1,4 +1,4 @@
-"""Whether contacts are as the schema has them. One that is not is written all the same, and counted."""
+"""Detect schema drift: contacts that differ from the schema. They are still written, and counted."""
 
 import re
 from collections import Counter
@@ -13,14 +13,15 @@ from exporter.formats.schema import CONTACT_FIELDS, Field
 from exporter.rawjson.objects import RawObject, items_of
 
 Drift = Counter[tuple[str, str]]
-"""In how many contacts a field, named by its path, was of another kind than the schema says.
+"""The number of contacts by field path and kind of difference.
 
-The kind is the JSON type that it had instead; ``unknown`` where the schema has
-no such field, ``out_of_range`` where a number cannot be what it is said to be.
+The kind is the JSON type that the API sent instead of the schema's type;
+``unknown`` for a field that the schema does not have, ``out_of_range`` for a
+number that is no valid 64-bit integer or timestamp.
 """
 
 FIRST_TIMESTAMP, LAST_TIMESTAMP = -62_135_596_800, 253_402_300_799
-"""The years 1 to 9999, as calendars have them."""
+"""The first and last second of the years 1 to 9999, in UNIX time: the range of Python's calendar."""
 
 TYPES: dict[str, Any] = {
     "string": str,
@@ -30,48 +31,48 @@ TYPES: dict[str, Any] = {
 }
 _KNOWN = {field.path: field for field in CONTACT_FIELDS}
 _MAX_EXEMPT_PATHS = 50
-_NAME = re.compile(r'[^"\\\x00-\x1f]+')  # what msgspec takes for the name of a member
+_NAME = re.compile(r'[^"\\\x00-\x1f]+')  # a member name that msgspec accepts
 _MAX_PATH_CHARACTERS = 100
 _WHOLE_CONTACT = "(contact)"
 
 
 class DriftDetector:
-    """Looks at contacts as they come.
+    """A detector of schema drift in the contacts of one export.
 
-    What is as the schema says is seen at the speed of a parser. Fields that once
-    were not are looked at one by one from then on, so that a workspace where
-    every contact has a new one takes hardly longer.
+    A typed parser checks contacts that match the schema. Once a field differs,
+    the detector exempts it from the typed parser and checks it separately: a
+    workspace in which every contact has a new field takes hardly longer.
     """
 
     def __init__(self) -> None:
-        self._view = _whole_schema()
+        self._decoder = _whole_schema()
 
     def check(self, records: Sequence[bytes]) -> Drift:
-        """Count what is not as the schema has it.
+        """Return the schema drift of some contacts.
 
         Args:
             records: JSON of contacts, as the API sent it.
         """
-        found: Drift = Counter()
+        drift: Drift = Counter()
         for record in records:
             try:
-                misfits = set(self._view.mismatches(record))
-            except (msgspec.DecodeError, RecursionError):  # why, the slower look tells: it may be a lone surrogate
-                misfits = set(_mismatches_in(record))
-                self._view = self._view.exempting(misfits)
-            found.update(misfits)
-        return found
+                mismatches = set(self._decoder.mismatches(record))
+            except (msgspec.DecodeError, RecursionError):  # only the slow path knows why; maybe a lone surrogate
+                mismatches = set(_mismatches_in(record))
+                self._decoder = self._decoder.exempting(mismatches)
+            drift.update(mismatches)
+        return drift
 
 
 class _Anything(msgspec.Struct):
-    """An object of whose members nothing is known."""
+    """An object whose members the schema does not list."""
 
 
 class _SchemaDecoder:
-    """The schema as types for the parser, but for some fields that are looked at one by one.
+    """The schema as types for the parser, without the exempt fields, which are checked one by one.
 
     Args:
-        looks: the paths of those fields, known or not.
+        exempt_paths: paths of the exempt fields; the schema may have them or not.
     """
 
     def __init__(self, exempt_paths: Sequence[str]) -> None:
@@ -80,13 +81,13 @@ class _SchemaDecoder:
         self._fields = (*CONTACT_FIELDS, *unknown)
         self._attributes = {field.path: f"member_{number}" for number, field in enumerate(self._fields)}
         self._decode = msgspec.json.Decoder(self._object("")).decode
-        self._steps = [(path, [self._attributes[above] for above in _ancestors(path)]) for path in exempt_paths]
+        self._steps = [(path, [self._attributes[step] for step in _ancestors(path)]) for path in exempt_paths]
 
     def mismatches(self, record: bytes) -> Iterator[tuple[str, str]]:
-        """Find what does not fit.
+        """Yield path and kind of each difference in the exempt fields of a contact.
 
         Raises:
-            msgspec.DecodeError, RecursionError: there is something else.
+            msgspec.DecodeError, RecursionError: another field differs from the schema.
         """
         contact = self._decode(record)
         for path, steps in self._steps:
@@ -97,17 +98,18 @@ class _SchemaDecoder:
                     yield path, "unknown"
 
     def exempting(self, mismatches: Iterable[tuple[str, str]]) -> "_SchemaDecoder":
-        """Make one that looks at these too, as long as they are not too many."""
-        looks = list(self._exempt_paths)
+        """Return a decoder that exempts these fields too, up to a maximum number of fields."""
+        exempt = list(self._exempt_paths)
         for path, kind in sorted(mismatches):
-            above = path.rpartition(".")[0]
-            can_be = path in _KNOWN or (kind == "unknown" and _NAME.fullmatch(path) and (not above or _children(above)))
-            if can_be and len(looks) < _MAX_EXEMPT_PATHS and not any(is_subpath(path, look) for look in looks):
-                looks = [*(look for look in looks if not is_subpath(look, path)), path]
-        return _SchemaDecoder(looks) if looks != self._exempt_paths else self
+            parent = path.rpartition(".")[0]
+            is_new = kind == "unknown" and _NAME.fullmatch(path) and (not parent or _children(parent))
+            can_be_exempt = path in _KNOWN or is_new
+            if can_be_exempt and len(exempt) < _MAX_EXEMPT_PATHS and not any(is_subpath(path, one) for one in exempt):
+                exempt = [*(one for one in exempt if not is_subpath(one, path)), path]
+        return _SchemaDecoder(exempt) if exempt != self._exempt_paths else self
 
     def _object(self, parent: str) -> Any:
-        """Make the type of an object in which nothing else is allowed."""
+        """Return the type of an object that may have no other members than the known fields."""
         members = [
             (self._attributes[field.path], self._type_of(field), msgspec.field(name=field.name, default=None))
             for field in self._fields
@@ -136,13 +138,13 @@ def _whole_schema() -> _SchemaDecoder:
 
 
 def _ancestors(path: str) -> list[str]:
-    """Give the paths of the fields that lead to one, itself included."""
+    """Return the paths of the fields that lead to a field, the field itself included."""
     keys = path.split(".")
     return [".".join(keys[:length]) for length in range(1, len(keys) + 1)]
 
 
 def _values(value: Any, steps: Sequence[str]) -> Iterator[bytes]:
-    """Find the values at the end of some steps; several where these lead through a list."""
+    """Yield the values at the end of some steps; several values if the steps lead through a list."""
     for number, step in enumerate(steps):
         if isinstance(value, list):
             for item in value:
@@ -168,17 +170,17 @@ def _mismatches_in(record: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _mismatches(value: bytes, parent: str) -> Iterator[tuple[str, str]]:
-    """Find what does not fit in an object."""
+    """Yield path and kind of each difference in an object."""
     members, known = RawObject.parse(value), _children(parent)
-    for key, places in members.positions.items():
-        if key in known:  # of a repeated one the last counts, as to any parser
-            yield from _mismatches_of(members.value(places[-1]), known[key])
+    for key, positions in members.positions.items():
+        if key in known:  # of a duplicate key the last value counts, as in other parsers
+            yield from _mismatches_of(members.value(positions[-1]), known[key])
         else:
             yield truncate_path(f"{parent}.{key}" if parent else key), "unknown"
 
 
 def _mismatches_of(value: bytes, field: Field) -> Iterator[tuple[str, str]]:
-    """Find what does not fit in the value of a field."""
+    """Yield path and kind of each difference in the value of a field."""
     kind = _kind_of(value)
     if kind == "null" and field.nullable:
         return
@@ -200,8 +202,8 @@ _KINDS = {b"{": "object", b"[": "list", b'"': "string", b"t": "boolean", b"f": "
 
 
 def _kind_of(value: bytes) -> str:
-    """Name the JSON type of a value; of numbers only those without a fraction or exponent are integers."""
-    return _KINDS.get(value[:1]) or ("number" if any(mark in value for mark in (b".", b"e", b"E")) else "integer")
+    """Return the JSON type of a value; a number with a fraction or exponent is no integer."""
+    return _KINDS.get(value[:1]) or ("number" if any(sign in value for sign in (b".", b"e", b"E")) else "integer")
 
 
 def _in_range(value: bytes, field: Field) -> bool:
@@ -213,6 +215,6 @@ def _in_range(value: bytes, field: Field) -> bool:
 
 
 def truncate_path(path: str) -> str:
-    """Make a path that anybody may have made up fit for a manifest."""
+    """Return a path in a form that a manifest can hold: short and valid UTF-8. Untrusted input may have any keys."""
     path = path if len(path) <= _MAX_PATH_CHARACTERS else f"{path[:_MAX_PATH_CHARACTERS]}…"
     return path.encode(errors="backslashreplace").decode()

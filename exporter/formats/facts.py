@@ -1,16 +1,16 @@
-"""The output formats: their suffixes, and what is known of each. It stands here and nowhere else."""
+"""The output formats: names, suffixes and compression. The only place that lists them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class FormatFacts:
-    """What is known of a format.
+    """The properties of an output format.
 
     Attributes:
-        name: as options and checkpoints spell it: the suffix of its files without the first dot.
+        name: name in options and checkpoints: the suffix of its files without the first dot.
         kind: ``ndjson``, ``csv`` or ``parquet``.
-        compression: of its files as a whole: ``gzip``, ``zstd`` or None.
+        compression: compression of its files: ``gzip``, ``zstd`` or None.
     """
 
     name: str
@@ -24,12 +24,12 @@ class FormatFacts:
 
     @property
     def has_rows(self) -> bool:
-        """Whether contacts are rows of text, and a header is their first."""
+        """Whether contacts are rows of text below a header."""
         return self.kind == "csv"
 
     @property
     def is_converted(self) -> bool:
-        """Whether its files are made of a journal of lines once all of them are there."""
+        """Whether its files are converted from a complete journal of lines."""
         return self.kind == "parquet"
 
 
@@ -45,18 +45,18 @@ BY_NAME = {facts.name: facts for facts in FORMATS}
 SUFFIXES = {facts.suffix: facts for facts in FORMATS} | {
     facts.suffix.replace("ndjson", "jsonl"): facts for facts in FORMATS if facts.kind == "ndjson"
 }
-"""Every suffix that a file may have."""
+"""Every suffix that an output file may have."""
 
 PARTS_FORMAT = "ndjson.gz"
 """The format of a folder's parts by default."""
 
 GZIP_SUFFIX, ZSTD_SUFFIX = ".gz", ".zst"
-"""The last suffix of compressed files, which names the compression. A journal is compressed with gzip."""
+"""The last suffix of compressed files. It names the compression. A journal is compressed with gzip."""
 
 CONVERTED = BY_NAME["parquet"].suffix
-"""The suffix of files that cannot be appended to."""
+"""The suffix of files that are converted from a journal, since a writer cannot append to them."""
 
 
 def facts_of_file(name: str) -> FormatFacts | None:
-    """Return what is known of a file by its name; None where no format has its suffix."""
+    """Return the format of a file by its name; None if no format has its suffix."""
     return next((facts for suffix, facts in SUFFIXES.items() if name.endswith(suffix)), None)

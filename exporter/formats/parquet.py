@@ -1,8 +1,8 @@
-"""Contacts as Parquet: typed columns after the schema, and the contact itself, exactly, in a column called ``raw``.
+"""Contacts as Parquet: typed columns from the schema, and the exact JSON of the contact in the column ``raw``.
 
-A value that is not of its column's type is null there; in ``raw`` it is what it
-was. Objects are structs and lists are lists of structs. Custom attributes are
-a map of text: of a string its text, of anything else its JSON.
+A value of another type than its column is null in that column; ``raw`` still
+has it. Objects are structs, and lists are lists of structs. Custom attributes
+are a map of text: the text of a string, and the JSON of any other value.
 """
 
 import io
@@ -19,18 +19,18 @@ from exporter.formats.parquet_schema import ColumnNode, build_tree, decode_lenie
 from exporter.formats.selection import value_at
 
 GROUP_CONTACTS, GROUP_BYTES = 10_000, 32_000_000
-"""A row group is written when it has so many contacts, or bytes of them: so much is in memory at once."""
+"""The maximum contacts and JSON bytes of a row group. One row group is in memory at a time."""
 
-_BATCH, _BATCH_BYTES = 1_000, 4_000_000  # of contacts that are Python's objects at once
+_BATCH_CONTACTS, _BATCH_BYTES = 1_000, 4_000_000  # maximum that is decoded to Python objects at once
 _COMPRESSION, _LEVEL = "zstd", 3
 
 
 class ParquetFile:
-    """Writes one file of Parquet. Blocks.
+    """A writer of one Parquet file. Blocks.
 
     Args:
-        file: where it is written, from front to back.
-        columns: the paths of the fields that are columns.
+        file: open file; the writer never seeks in it.
+        columns: paths of the columns' fields.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -47,46 +47,46 @@ class ParquetFile:
             self._schema,
             compression=_COMPRESSION,
             compression_level=_LEVEL,
-            use_dictionary=list(_leaves(self._top)),  # not for the contact itself: none comes twice
+            use_dictionary=list(_leaves(self._top)),  # not for the column raw: its values hardly ever repeat
         )
         self._batches: list[Any] = []
         self._pending: list[bytes] = []
-        self._contacts = self._bytes = self._pending_bytes = 0
+        self._group_contacts = self._group_bytes = self._pending_bytes = 0
 
     def add(self, records: Sequence[bytes]) -> None:
-        """Take contacts; they are written once there are enough for a row group."""
+        """Add contacts. Each full row group is written to the file."""
         for record in records:
             self._pending.append(record)
-            self._contacts += 1
-            self._bytes += len(record)
+            self._group_contacts += 1
+            self._group_bytes += len(record)
             self._pending_bytes += len(record)
-            if self._contacts == GROUP_CONTACTS or self._bytes >= GROUP_BYTES:
+            if self._group_contacts == GROUP_CONTACTS or self._group_bytes >= GROUP_BYTES:
                 self._flush_row_group()
-            elif len(self._pending) == _BATCH or self._pending_bytes >= _BATCH_BYTES:
+            elif len(self._pending) == _BATCH_CONTACTS or self._pending_bytes >= _BATCH_BYTES:
                 self._flush_batch()
 
     def close(self) -> None:
-        """Write what is left, and the end of the file."""
-        if self._contacts:
+        """Write the last row group and the footer."""
+        if self._group_contacts:
             self._flush_row_group()
         self._writer.close()
 
     def discard(self) -> None:
-        """Let go of the file, whatever state it is in. Never raises."""
+        """Release the file in any state. Never raises."""
         with suppress(Exception):
             self._writer.close()
-        self._writer.is_open = False  # else it tries again when it is collected, and complains
+        self._writer.is_open = False  # otherwise its finalizer tries to close it again, and prints an error
 
     def _flush_row_group(self) -> None:
-        """Write a row group."""
+        """Write the contacts added since the last row group."""
         self._flush_batch()
         self._writer.write_table(self._pa.Table.from_batches(self._batches, self._schema), GROUP_CONTACTS)
         self._batches.clear()
-        self._contacts = self._bytes = 0
+        self._group_contacts = self._group_bytes = 0
         self._pa.default_memory_pool().release_unused()
 
     def _flush_batch(self) -> None:
-        """Make columns of the contacts that came since the last batch."""
+        """Convert the contacts added since the last batch into columns."""
         if not self._pending:
             return
         contacts = [self._decoded(record) for record in self._pending]
@@ -107,10 +107,10 @@ class ParquetFile:
             return decode_lenient(record, self._top)
 
     def _members(self, node: ColumnNode, objects: Sequence[Any]) -> list[Any]:
-        """Make an array of each member of objects, some of which may be missing."""
+        """Return one array for each member of some objects. An object may be None."""
         children = [child for child in node.children if child.kind != "json"]
-        nothing = (None,) * len(children)
-        rows = [nothing if one is None else msgspec.structs.astuple(one) for one in objects]
+        empty_row = (None,) * len(children)
+        rows = [empty_row if one is None else msgspec.structs.astuple(one) for one in objects]
         columns = list(zip(*rows, strict=True)) or [()] * len(children)
         return [self._array(child, column) for child, column in zip(children, columns, strict=True)]
 
@@ -140,7 +140,7 @@ class ParquetFile:
         return self._pa.StructArray.from_arrays(self._members(node, objects), fields=fields, mask=missing)
 
     def _offsets(self, values: Sequence[Any]) -> Any:
-        """Say where the items of each list begin; nothing for a list that is missing."""
+        """Return the offset of each list's first item, None for a missing list; and at the end the number of items."""
         ends = accumulate((0 if value is None else len(value) for value in values), initial=0)
         starts = list(ends)
         offsets = [None if value is None else start for value, start in zip(values, starts, strict=False)]
@@ -150,7 +150,7 @@ class ParquetFile:
         return (self._pa.field(child.name, self._type(child)) for child in node.children)
 
     def _type(self, node: ColumnNode) -> Any:
-        """Give a column's type."""
+        """Return the Arrow type of a column."""
         pa = self._pa
         match node.kind:
             case "object":
@@ -165,10 +165,10 @@ class ParquetFile:
                 return {"integer": pa.int64(), "boolean": pa.bool_()}.get(kind, pa.string())
 
 
-def _leaves(node: ColumnNode, before: str = "") -> Iterator[str]:
-    """Give the names of the columns that a file really has, as Parquet spells them."""
+def _leaves(node: ColumnNode, prefix: str = "") -> Iterator[str]:
+    """Yield the names of the physical columns of a file, as Parquet spells them."""
     for child in node.children:
-        path = f"{before}{child.name}"
+        path = f"{prefix}{child.name}"
         match child.kind:
             case "object":
                 yield from _leaves(child, f"{path}.")

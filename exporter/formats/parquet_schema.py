@@ -1,4 +1,4 @@
-"""Contacts as typed objects, as deep as the schema: what columns with types are made of."""
+"""The typed columns of a Parquet file, as a tree that follows the schema, and decoding of contacts into it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,16 @@ from exporter.text import escape_surrogates
 
 @dataclass(slots=True)
 class ColumnNode:
-    """A column, or a part of one.
+    """A column, or a part of a column.
 
     Attributes:
-        name: of the member that it is; of what the schema does not have, its path.
+        name: name of the member; for kind ``json``, the complete path.
         kind: the schema's type: ``string``, ``integer``, ``boolean``,
-            ``timestamp``, ``object`` or ``list`` (of objects); ``either`` for
-            text or a number, ``map`` for custom attributes, ``path`` for
-            whatever is at the end of a path that the schema does not have.
-        children: the members of an object, or of a list's items.
+            ``timestamp``, ``object`` or ``list`` (of objects); ``union`` for
+            text or a number, ``map`` for custom attributes, ``json`` for the
+            JSON of any value, at a path that the schema does not have.
+        children: members of an object, or of a list's items.
+        type: type for decoding with `msgspec`.
     """
 
     name: str
@@ -32,18 +33,18 @@ class ColumnNode:
     type: Any = None
 
     def decoder(self) -> "msgspec.json.Decoder[Any]":
-        """Make what decodes a contact into a `msgspec.Struct` of its children, but for paths.
+        """Return a decoder of contacts into a `msgspec.Struct` with the children, except those of kind ``json``.
 
-        It raises where anything is of another type; `decode_lenient` does not.
+        The decoder raises an error for a value of another type; `decode_lenient` does not.
         """
         return msgspec.json.Decoder(self.type)
 
 
 def build_tree(columns: Sequence[str]) -> ColumnNode:
-    """Arrange columns as a contact has them, the first ones first.
+    """Return columns as a tree that follows the structure of a contact, in the order of the columns.
 
     Args:
-        columns: the paths of the fields; an object or list that nothing is known of within it is a path.
+        columns: paths of fields. An object or list without known fields below it is of kind ``json``.
     """
     top = ColumnNode("", "object")
     for path in columns:
@@ -68,7 +69,7 @@ def _kind_of(path: str) -> str:
 
 
 def _assign_types(node: ColumnNode) -> None:
-    """Give a node the type that `msgspec` knows it by, and its children theirs."""
+    """Set the type of a node and of all nodes below it."""
     for child in node.children:
         _assign_types(child)
     match node.kind:
@@ -91,7 +92,7 @@ def _assign_types(node: ColumnNode) -> None:
 
 
 def decode_lenient(value: bytes, node: ColumnNode) -> Any:
-    """Decode as the decoder does, with nothing where something is of another type."""
+    """Decode a value same as the decoder does, with None for each value of another type."""
     try:
         match node.kind:
             case "object":
@@ -101,7 +102,9 @@ def decode_lenient(value: bytes, node: ColumnNode) -> Any:
                 return [decode_lenient(one, item) for one in items_of(value)]
             case "map":
                 members = RawObject.parse(value)
-                return {escape_surrogates(key): members.value(places[-1]) for key, places in members.positions.items()}
+                return {
+                    escape_surrogates(key): members.value(positions[-1]) for key, positions in members.positions.items()
+                }
             case "string" if value.startswith(b'"'):
                 return escape_surrogates(decode_string(value))
             case _:
@@ -113,14 +116,13 @@ def decode_lenient(value: bytes, node: ColumnNode) -> Any:
 def _object(value: bytes, node: ColumnNode, kind: Any) -> Any:
     members = RawObject.parse(value)
     children = [child for child in node.children if child.kind != "json"]
-    found = [members.last(child.name) for child in children]
-    return kind(
-        *(None if value is None else decode_lenient(value, child) for value, child in zip(found, children, strict=True))
-    )
+    values = [members.last(child.name) for child in children]
+    pairs = zip(values, children, strict=True)
+    return kind(*(None if inner is None else decode_lenient(inner, child) for inner, child in pairs))
 
 
 def text(value: bytes) -> str | None:
-    """Give a value as text: a string's own, else its JSON; nothing for null or nothing."""
+    """Return a value as text: the text of a string, else its JSON; None for null or an empty value."""
     if value.startswith(b'"'):
         return value[1:-1].decode() if b"\\" not in value else escape_surrogates(decode_string(value))
     return None if value in (b"", b"null") else value.decode()

@@ -1,4 +1,4 @@
-"""Output formats as data: what each is called, and what makes bytes of it. An `Encoder` uses one."""
+"""The output formats as data; an `Encoder` uses one of them."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,10 +18,11 @@ class Format:
     """An output format.
 
     Attributes:
-        facts: what is known of it.
-        compress: makes a page's lines into one member or frame; None leaves them plain.
-        convert: begins a file of it, given where and the columns, that is made of lines once all are there.
-        requires: imports an optional library that it needs.
+        facts: name, kind and compression.
+        compress: function that compresses a page's lines to one member or frame; None for plain lines.
+        convert: function that opens a writer of this format, given a file and the columns, for converting a
+            complete journal; None if the format needs no journal.
+        requires: function that imports the optional library of the format; None if it needs none.
     """
 
     facts: FormatFacts
@@ -36,11 +37,11 @@ class Format:
 
     @property
     def has_rows(self) -> bool:
-        """Whether contacts are rows of a table, and a header is their first."""
+        """Whether contacts are rows of text below a header."""
         return self.facts.has_rows
 
     def checked(self) -> Self:
-        """Return itself, once it is sure that it can be written.
+        """Return the format itself after checking that it can be written.
 
         Raises:
             MissingExtraError: an optional library is not installed.
@@ -65,7 +66,7 @@ PARQUET = Format(BY_NAME["parquet"], gzip_member, arrow, convert=_parquet)
 _FORMATS = {
     output_format.facts: output_format for output_format in (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)
 }
-_TEXTS = {"compression": (str, NoneType), "file_format": (str, NoneType)}
+_STREAM_KINDS = {"compression": (str, NoneType), "file_format": (str, NoneType)}
 _STREAMED = {
     (facts.kind, facts.compression): output_format
     for facts, output_format in _FORMATS.items()
@@ -74,7 +75,7 @@ _STREAMED = {
 
 
 def format_for_name(name: str) -> Format:
-    """Choose the format by a file name's suffix.
+    """Return the format for the suffix of a file name.
 
     Raises:
         ConfigError: no format has that suffix.
@@ -86,10 +87,10 @@ def format_for_name(name: str) -> Format:
 
 
 def format_for_suffix(suffix: str) -> Format:
-    """Find the format with a suffix.
+    """Return the format with a suffix.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no format has that suffix.
     """
     name = suffix.removeprefix(".")
     if name in BY_NAME:
@@ -98,21 +99,21 @@ def format_for_suffix(suffix: str) -> Format:
 
 
 def format_for_stream(compression: str | None, file_format: str | None = None) -> Format:
-    """Choose the format of a stream.
+    """Return the format of a stream.
 
     Args:
         compression: None, ``"gzip"`` or, for NDJSON, ``"zstd"``.
-        file_format: ``"ndjson"``, which None means too, or ``"csv"``.
+        file_format: ``"ndjson"`` (same as None) or ``"csv"``.
 
     Raises:
-        ConfigError: there is no such format.
+        ConfigError: no format of a stream has this name and compression.
     """
-    check_kinds({"compression": compression, "file_format": file_format}, _TEXTS)
+    check_kinds({"compression": compression, "file_format": file_format}, _STREAM_KINDS)
     file_format = file_format or "ndjson"
     if file_format == "parquet":
-        raise ConfigError("Parquet is not for streams: name a file, such as contacts.parquet")
+        raise ConfigError("Parquet cannot be streamed: write to a file, such as contacts.parquet")
     if (file_format, None) not in _STREAMED:
         raise ConfigError(f"the format of a stream must be 'ndjson' or 'csv', not {file_format!r}")
     if (file_format, compression) not in _STREAMED:
-        raise ConfigError(f"compression must be 'gzip', 'zstd' (of ndjson) or None, not {compression!r}")
+        raise ConfigError(f"compression must be 'gzip', 'zstd' (only for ndjson) or None, not {compression!r}")
     return _STREAMED[file_format, compression].checked()

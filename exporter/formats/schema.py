@@ -1,11 +1,11 @@
-"""What is known of a contact: every field of the API's reference, and those that real contacts carry besides.
+"""The known fields of a contact: every field of the API's reference, and further fields of real contacts.
 
-Data, not code: the command ``schema``, the tables that contacts are flattened
-into and the tests of the sandbox are made from it. An export does not depend
-on it: a contact that does not fit is written all the same.
+Data, not code: the command ``schema``, the columns of tables and the tests of
+the sandbox use it. An export does not depend on it: a contact that differs from
+the schema is still written.
 
-The first list is that of the reference of ``GET /contacts``, version 2.14; what
-is marked as seen comes from captured traffic and from other exporters' issues.
+The documented fields are those of the reference of ``GET /contacts``, version
+2.14. Observed fields come from captured traffic and from issues of other exporters.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +21,13 @@ class Field:
     """A field of a contact.
 
     Attributes:
-        path: keys with dots between; below a list they are those of its items.
-        type: what its value is, where it is not null.
-        meaning: in a few words.
-        nullable: whether the reference says that it may be null.
-        documented: whether the reference has it; else it was seen.
-        since: the first version of the API that has it, None where nobody says.
-        also: other types that its value is known to have.
+        path: keys separated by dots; below a list, the keys of its items.
+        type: type of its value, if that is not null.
+        meaning: short description.
+        nullable: whether its value can be null, according to the reference.
+        documented: whether the reference lists it; otherwise it was observed in real contacts.
+        since_version: first version of the API that has it; None if unknown.
+        alternative_types: further types that its value can have.
     """
 
     path: str
@@ -45,7 +45,7 @@ class Field:
 
     @property
     def parent(self) -> str:
-        """The path of the field that it is part of, empty for those of the contact itself."""
+        """The path of the field that contains it; empty for a top-level field."""
         return self.path.rpartition(".")[0]
 
 
@@ -60,79 +60,79 @@ def _fields() -> Iterator[Field]:
 def _identity() -> Iterator[Field]:
     yield Field("type", "string", "always contact")
     yield Field("id", "string", "Intercom's id of the contact")
-    yield Field("workspace_id", "string", "id of the workspace it belongs to")
-    yield Field("external_id", "string", "the id you gave it", nullable=True)
+    yield Field("workspace_id", "string", "id of the workspace")
+    yield Field("external_id", "string", "your own id of the contact", nullable=True)
     yield Field("role", "string", "user or lead")
     yield Field("email", "string", "email address", nullable=True)
-    yield Field("email_domain", "string", "what follows the @ of its email", nullable=True, since_version=None)
+    yield Field("email_domain", "string", "domain of the email address", nullable=True, since_version=None)
     yield Field("phone", "string", "phone number", nullable=True)
     yield Field("name", "string", "full name", nullable=True)
-    owner = "id of the admin who owns it; a string on some contacts"
+    owner = "id of the admin who owns the contact; a string in some contacts"
     yield Field("owner_id", "integer", owner, nullable=True, alternative_types=("string",))
 
 
 def _engagement() -> Iterator[Field]:
-    yield Field("has_hard_bounced", "boolean", "an email to it bounced for good")
-    yield Field("marked_email_as_spam", "boolean", "it called an email spam")
-    yield Field("unsubscribed_from_emails", "boolean", "it wants no emails")
-    yield Field("created_at", "timestamp", "when it was created")
-    yield Field("updated_at", "timestamp", "when it last changed")
-    yield Field("signed_up_at", "timestamp", "when it signed up, as you said", nullable=True)
-    yield Field("last_seen_at", "timestamp", "when it was last seen", nullable=True)
-    yield Field("last_replied_at", "timestamp", "when it last wrote", nullable=True)
-    yield Field("last_contacted_at", "timestamp", "when it was last written to", nullable=True)
-    yield Field("last_email_opened_at", "timestamp", "when it last opened an email", nullable=True)
-    yield Field("last_email_clicked_at", "timestamp", "when it last followed a link of an email", nullable=True)
+    yield Field("has_hard_bounced", "boolean", "whether an email to the contact bounced permanently")
+    yield Field("marked_email_as_spam", "boolean", "whether the contact marked an email as spam")
+    yield Field("unsubscribed_from_emails", "boolean", "whether the contact unsubscribed from emails")
+    yield Field("created_at", "timestamp", "when the contact was created")
+    yield Field("updated_at", "timestamp", "when the contact was last updated")
+    yield Field("signed_up_at", "timestamp", "when the contact signed up, as set by you", nullable=True)
+    yield Field("last_seen_at", "timestamp", "when the contact was last seen", nullable=True)
+    yield Field("last_replied_at", "timestamp", "when the contact last replied", nullable=True)
+    yield Field("last_contacted_at", "timestamp", "when the contact was last contacted", nullable=True)
+    yield Field("last_email_opened_at", "timestamp", "when the contact last opened an email", nullable=True)
+    yield Field("last_email_clicked_at", "timestamp", "when the contact last clicked a link in an email", nullable=True)
 
 
 def _devices() -> Iterator[Field]:
-    yield Field("language_override", "string", "language it is to be addressed in", nullable=True)
-    yield Field("browser", "string", "browser it uses", nullable=True)
+    yield Field("language_override", "string", "language for messages to the contact, as set by you", nullable=True)
+    yield Field("browser", "string", "browser of the contact", nullable=True)
     yield Field("browser_version", "string", "version of the browser", nullable=True)
     yield Field("browser_language", "string", "language of the browser", nullable=True)
-    yield Field("os", "string", "operating system it uses", nullable=True)
-    for system, shown in (("android", "Android"), ("ios", "iOS")):
-        yield Field(f"{system}_app_name", "string", f"your {shown} app that it uses", nullable=True)
-        yield Field(f"{system}_app_version", "string", "version of that app", nullable=True)
-        yield Field(f"{system}_device", "string", f"{shown} device it uses", nullable=True)
-        yield Field(f"{system}_os_version", "string", f"version of {shown} on it", nullable=True)
+    yield Field("os", "string", "operating system of the contact", nullable=True)
+    for system, title in (("android", "Android"), ("ios", "iOS")):
+        yield Field(f"{system}_app_name", "string", f"name of your {title} app on the device", nullable=True)
+        yield Field(f"{system}_app_version", "string", f"version of your {title} app", nullable=True)
+        yield Field(f"{system}_device", "string", f"{title} device of the contact", nullable=True)
+        yield Field(f"{system}_os_version", "string", f"version of {title} on the device", nullable=True)
         yield Field(f"{system}_sdk_version", "string", "version of Intercom's SDK in the app", nullable=True)
-        yield Field(f"{system}_last_seen_at", "timestamp", "when it last used the app", nullable=True)
+        yield Field(f"{system}_last_seen_at", "timestamp", "when the contact last used the app", nullable=True)
 
 
 def _nested() -> Iterator[Field]:
-    yield Field("custom_attributes", "object", "your own attributes, by their names")
-    yield Field("avatar", "object", "its picture", nullable=True)
+    yield Field("custom_attributes", "object", "your custom attributes, by name")
+    yield Field("avatar", "object", "picture of the contact", nullable=True)
     yield Field("avatar.type", "string", "always avatar")
-    yield Field("avatar.image_url", "string", "where the picture is", nullable=True)
-    yield Field("tags", "object", "at most ten of its tags, by id", nullable=True)
+    yield Field("avatar.image_url", "string", "URL of the picture", nullable=True)
+    yield Field("tags", "object", "at most ten tags of the contact, by id", nullable=True)
     yield from _embedded("tags", "tag")
-    yield Field("tags.url", "string", "where all of them are")
-    yield Field("tags.total_count", "integer", "how many there are")
-    yield Field("tags.has_more", "boolean", "whether there are more than these")
-    yield Field("notes", "object", "at most ten of its notes, by id")
+    yield Field("tags.url", "string", "path of the complete list")
+    yield Field("tags.total_count", "integer", "number of tags")
+    yield Field("tags.has_more", "boolean", "whether the list is truncated")
+    yield Field("notes", "object", "at most ten notes of the contact, by id")
     yield from _embedded("notes", "note")
-    yield Field("notes.total_count", "integer", "how many there are")
-    yield Field("companies", "object", "at most ten of its companies, by id")
+    yield Field("notes.total_count", "integer", "number of notes")
+    yield Field("companies", "object", "at most ten companies of the contact, by id")
     yield from _embedded("companies", "company")
-    yield Field("companies.total_count", "integer", "how many there are")
-    yield Field("location", "object", "where it is")
+    yield Field("companies.total_count", "integer", "number of companies")
+    yield Field("location", "object", "location of the contact")
     yield Field("location.type", "string", "always location", nullable=True)
     yield Field("location.country", "string", "country", nullable=True)
     yield Field("location.region", "string", "region", nullable=True)
     yield Field("location.city", "string", "city", nullable=True)
-    yield Field("social_profiles", "object", "its social profiles")
+    yield Field("social_profiles", "object", "social profiles of the contact")
     yield Field("social_profiles.data", "list", "the profiles")
     yield Field("social_profiles.data.type", "string", "always social_profile")
     yield Field("social_profiles.data.name", "string", "name of the network")
-    yield Field("social_profiles.data.url", "string", "address of the profile")
+    yield Field("social_profiles.data.url", "string", "URL of the profile")
 
 
 def _embedded(name: str, kind: str, *, documented: bool = True) -> Iterator[Field]:
-    yield Field(f"{name}.data", "list", "the first ten", documented=documented)
+    yield Field(f"{name}.data", "list", "the first ten items", documented=documented)
     yield Field(f"{name}.data.type", "string", f"always {kind}", documented=documented)
     yield Field(f"{name}.data.id", "string", f"id of the {kind}", documented=documented)
-    yield Field(f"{name}.data.url", "string", f"where the {kind} is", documented=documented)
+    yield Field(f"{name}.data.url", "string", f"path of the {kind}", documented=documented)
 
 
 def _expanded(name: str) -> Iterator[Field]:
@@ -143,15 +143,15 @@ def _expanded(name: str) -> Iterator[Field]:
         case "tags":
             yield field("data.name", "string", "name of the tag")
         case "notes":
-            yield field("data.body", "string", "the note, in HTML")
-            yield field("data.created_at", "timestamp", "when it was written")
+            yield field("data.body", "string", "text of the note, in HTML")
+            yield field("data.created_at", "timestamp", "when the note was written")
         case "companies":
             yield field("data.name", "string", "name of the company")
-            yield field("data.company_id", "string", "the id you gave it")
+            yield field("data.company_id", "string", "your own id of the company")
         case "subscriptions" | "segments":
             kind = name.removesuffix("s")
-            yield field("", "object", f"all of its {name}")
-            yield field("data", "list", "the list")
+            yield field("", "object", f"all {name} of the contact")
+            yield field("data", "list", "all items")
             yield field("data.type", "string", f"always {kind}")
             yield field("data.id", "string", f"id of the {kind}")
             if name == "segments":
@@ -159,60 +159,60 @@ def _expanded(name: str) -> Iterator[Field]:
             else:
                 yield field("data.state", "string", "live, draft or archived")
                 yield field("data.consent_type", "string", "opt_in or opt_out")
-            yield field("total_count", "integer", "how many there are")
+            yield field("total_count", "integer", f"number of {name}")
 
 
 def _observed_fields() -> Iterator[Field]:
-    def seen(path: str, kind: Type, meaning: str) -> Field:
+    def observed(path: str, kind: Type, meaning: str) -> Field:
         return Field(path, kind, meaning, nullable=True, documented=False, since_version=None)
 
-    yield seen("unsubscribed_from_sms", "boolean", "it wants no text messages")
-    yield seen("sms_consent", "boolean", "it agreed to text messages")
-    yield seen("enabled_push_messaging", "boolean", "it can get push messages")
-    yield seen("referrer", "string", "page that led to it")
+    yield observed("unsubscribed_from_sms", "boolean", "whether the contact unsubscribed from text messages")
+    yield observed("sms_consent", "boolean", "whether the contact agreed to text messages")
+    yield observed("enabled_push_messaging", "boolean", "whether the contact can receive push messages")
+    yield observed("referrer", "string", "page from which the contact came")
     for name in ("campaign", "content", "medium", "source", "term"):
-        yield seen(f"utm_{name}", "string", f"UTM parameter {name}")
+        yield observed(f"utm_{name}", "string", f"UTM parameter {name}")
     for name in ("notes", "companies"):
-        yield seen(f"{name}.type", "string", "always list")
-        yield seen(f"{name}.url", "string", "where all of them are")
-        yield seen(f"{name}.has_more", "boolean", "whether there are more than these")
+        yield observed(f"{name}.type", "string", "always list")
+        yield observed(f"{name}.url", "string", "path of the complete list")
+        yield observed(f"{name}.has_more", "boolean", "whether the list is truncated")
     for name in ("tags", "social_profiles"):
-        yield seen(f"{name}.type", "string", "always list")
+        yield observed(f"{name}.type", "string", "always list")
     for direction in ("in", "out"):
         name = f"opted_{direction}_subscription_types"
-        yield seen(name, "object", f"at most ten subscriptions that it opted {direction}, by id")
+        yield observed(name, "object", f"at most ten subscriptions that the contact opted {direction}, by id")
         yield from _embedded(name, "subscription", documented=False)
-        yield seen(f"{name}.type", "string", "always list")
-        yield seen(f"{name}.url", "string", "where all of them are")
-        yield seen(f"{name}.total_count", "integer", "how many there are")
-        yield seen(f"{name}.has_more", "boolean", "whether there are more than these")
-    yield seen("location.country_code", "string", "country in three letters")
+        yield observed(f"{name}.type", "string", "always list")
+        yield observed(f"{name}.url", "string", "path of the complete list")
+        yield observed(f"{name}.total_count", "integer", "number of subscriptions")
+        yield observed(f"{name}.has_more", "boolean", "whether the list is truncated")
+    yield observed("location.country_code", "string", "three-letter code of the country")
 
 
 CONTACT_FIELDS: tuple[Field, ...] = tuple(_fields())
-"""Every field that is known, those of the reference first."""
+"""Every known field, documented fields first."""
 
 
 def fields_with(lists: Iterable[str]) -> tuple[Field, ...]:
-    """Give every field that is known, with those that contacts have once their lists are completed.
+    """Return every known field, and the further fields of expanded lists.
 
     Args:
-        lists: names of the completed lists: tags, notes, companies, subscriptions, segments.
+        lists: names of the expanded lists: tags, notes, companies, subscriptions, segments.
     """
     return (*CONTACT_FIELDS, *(field for name in lists for field in _expanded(name)))
 
 
 BY_PATH = {field.path: field for field in fields_with(("tags", "notes", "companies", "subscriptions", "segments"))}
-"""Every field by its path, those of completed lists too."""
+"""Every known field by its path, including the fields of expanded lists."""
 
 _JSON_TYPES = {"timestamp": "integer", "list": "array"}
 
 
 def json_schema() -> dict[str, Any]:
-    """Give the schema of a contact, as JSON Schema (2020-12).
+    """Return the schema of a contact as JSON Schema (2020-12).
 
-    Nothing is required, and nothing forbidden: the API leaves fields out and
-    adds others without notice.
+    It requires no fields and forbids none: the API omits fields and adds others
+    without notice.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -231,9 +231,9 @@ def _schema_of(field: Field, fields: Sequence[Field]) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": types if len(types) > 1 else types[0], "description": field.meaning}
     if field.type == "timestamp":
         schema["format"] = "unix-time"
-    below = _properties(field.path, fields)
+    properties = _properties(field.path, fields)
     if field.type == "list":
-        schema["items"] = {"type": "object", "properties": below}
-    elif below:
-        schema["properties"] = below
+        schema["items"] = {"type": "object", "properties": properties}
+    elif properties:
+        schema["properties"] = properties
     return schema

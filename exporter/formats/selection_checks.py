@@ -1,4 +1,4 @@
-"""Whether a choice of fields can be meant: a name that is misspelled would write empty contacts for hours."""
+"""Checks of a field selection: with a misspelled name, an export could write empty contacts for hours."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,18 @@ from exporter.formats.selection import FieldSelection
 
 
 def check_selection(selection: FieldSelection) -> None:
-    """Refuse a choice of fields that leaves nothing.
+    """Refuse a field selection that leaves no fields.
 
-    A field that is not known is no error beside one that is: Intercom adds fields without notice.
+    An unknown field next to a known one is no error: Intercom adds fields without notice.
 
     Raises:
-        ConfigError: no chosen field can exist, or each of them is dropped.
+        ConfigError: no selected field can exist, or every selected field is also dropped.
     """
     if selection.fields and not any(map(_can_exist, selection.fields)):
         names = ", ".join(repr(path) for path in selection.fields)
         raise ConfigError(
             f"fields must name at least one field of a contact, not {names}: intercom-exporter schema lists them "
-            "(custom attributes: custom_attributes.NAME); to export a field that is not documented, add id",
+            "(custom attributes: custom_attributes.NAME); to export an undocumented field, also name id",
             "fields",
         )
     if selection.fields and all(any(is_subpath(path, drop) for drop in selection.drop) for path in selection.fields):
@@ -28,7 +28,7 @@ def check_selection(selection: FieldSelection) -> None:
 
 
 def missing_fields(selection: FieldSelection, matched: frozenset[str]) -> Iterator[str]:
-    """Yield the fields that were named and not found."""
+    """Yield the named fields that no contact had."""
     return (path for path in selection.paths if path not in matched)
 
 

@@ -1,4 +1,4 @@
-"""What strict JSON readers make of a page's contacts: corrected for them, or looked at."""
+"""Contacts and strict JSON readers: correct contacts for such readers, or count those that need it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from exporter.rawjson.normalization import is_irregular, normalize
 
 
 class Strictness:
-    """Normalizes the contacts of one page, or counts those that strict readers refuse or change.
+    """The treatment of one page's contacts: normalize them, or count those that strict readers refuse or change.
 
     Args:
-        normalized: whether contacts are written normalized.
-        every: else each contact whose position is a multiple of this is checked, none where it is 0.
-        first: position of the first one that is checked.
+        normalized: whether to normalize the contacts.
+        every: without normalizing, the interval of the checked contacts: 1 for all of them, 0 for none.
+        first: position of the first checked contact.
 
     Attributes:
-        corrections: by kind, what was corrected.
-        irregular: contacts that were checked and would need a correction.
+        corrections: number of corrections by kind.
+        irregular: checked contacts that need a correction.
     """
 
     def __init__(self, *, normalized: bool = False, every: int = 0, first: int = 0) -> None:
@@ -27,11 +27,11 @@ class Strictness:
         self.irregular = 0
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
+        """Return whether `apply` does anything."""
         return self._normalized or self._every > 0
 
-    def of(self, records: Sequence[bytes]) -> Sequence[bytes]:
-        """Return the contacts as they are written."""
+    def apply(self, records: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the contacts to write."""
         if self._normalized:
             return [normalize(record, self.corrections) for record in records]
         if self._every:
@@ -40,4 +40,4 @@ class Strictness:
 
 
 NO_CHECK = Strictness()
-"""Neither normalizes nor checks."""
+"""No normalizing and no check."""

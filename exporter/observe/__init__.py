@@ -1,1 +1,1 @@
-"""What a run reports: events, log lines, metrics, a timeline."""
+"""Observation of a run: events, log records, metrics and a timeline."""

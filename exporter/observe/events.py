@@ -1,4 +1,4 @@
-"""What an export tells while it runs: frozen dataclasses, handed to an observer."""
+"""The events of an export: frozen dataclasses that the export passes to its observer while it runs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from exporter.model import Position
 
 @dataclass(frozen=True, slots=True)
 class RequestFinished:
-    """A request has ended, well or not; one that was cancelled is not told of.
+    """A request has finished, with success or failure. There is no event for a cancelled request.
 
     Attributes:
-        method: of HTTP.
-        path: below the base URL, with ``{id}`` for a contact's id and without the query.
-        status: of the answer, None when there was none.
-        cause: what it failed of on its way, ``network``, ``timeout`` or ``too_large``; None when there is a status.
-        duration_s: seconds from when it left until the last byte of its answer.
-        bytes: of the answer's body, as they travelled.
-        request_id: the API's name for it, None when it gave none.
+        method: HTTP method.
+        path: path below the base URL, with ``{id}`` for a contact's id and without the query.
+        status: HTTP status of the response, None without a response.
+        cause: cause of the failure, ``network``, ``timeout`` or ``too_large``; None when there is a status.
+        duration_s: seconds from sending the request to the last byte of its response.
+        bytes: size of the response's body as transferred, that is, compressed.
+        request_id: the API's id of the request, None if the response has none.
     """
 
     method: str
@@ -32,13 +32,13 @@ class RequestFinished:
 
 @dataclass(frozen=True, slots=True)
 class RetryScheduled:
-    """A request failed in a passing way and will be sent again.
+    """A request failed transiently and will be retried.
 
     Attributes:
         cause: ``http_<status>``, ``network``, ``timeout``, ``broken_body`` or ``shortfall``.
-        detail: one sentence on what happened, safe to print.
-        attempt: the attempt that failed, from 1.
-        wait_s: seconds until the next one.
+        detail: one sentence about the failure, safe to print.
+        attempt: number of the failed attempt, from 1.
+        wait_s: seconds until the next attempt.
     """
 
     cause: str
@@ -49,11 +49,11 @@ class RetryScheduled:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """Our share of the API's rate-limit window is used up.
+    """The client has used its share of the calls in the API's rate-limit window, and waits.
 
     Attributes:
         wait_s: seconds until the next window.
-        window_limit: calls the API allows in a window.
+        window_limit: calls that the API allows in a window.
     """
 
     wait_s: float
@@ -62,12 +62,12 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class PageWritten:
-    """A page has been handed to the destination.
+    """The destination has accepted a page.
 
     Attributes:
-        position: how far the output has got with it.
-        total_count: contacts the API counted, None when it gave no count.
-        window: calls left in the API's rate-limit window, and of how many; None until it says so.
+        position: position of the output after this page.
+        total_count: the API's count of contacts, None if the page has no count.
+        window: calls left in the API's rate-limit window, and the limit of the window; None until the API reports them.
     """
 
     position: Position
@@ -77,10 +77,10 @@ class PageWritten:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """An unfinished export is resumed: what it had committed is checked and kept.
+    """An unfinished export was resumed: its committed data is checked and kept.
 
     Attributes:
-        position: where it is resumed.
+        position: position from which the export was resumed.
     """
 
     position: Position
@@ -88,10 +88,10 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Everything up to here is on disk, and a later run resumes from it.
+    """Everything up to this position is on disk, and a later run resumes from it.
 
     Attributes:
-        position: how far that is.
+        position: committed position of the output.
     """
 
     position: Position
@@ -99,11 +99,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class VersionMismatch:
-    """The API answered in another version than the one asked for.
+    """The API used another version than the requested one.
 
     Attributes:
-        asked: the version asked for.
-        echoed: the version the API named.
+        requested: requested version.
+        reported: version that the API reported.
     """
 
     requested: str
@@ -112,15 +112,15 @@ class VersionMismatch:
 
 @dataclass(frozen=True, slots=True)
 class AttributeNamesUnavailable:
-    """The API does not tell this token the names of custom attributes: a table has them in one column, as JSON."""
+    """The token cannot read the names of custom attributes: a table has one column for all of them, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyApiVersion:
-    """The version asked for is one of 1.x: it lists leads alone, 10,000 of them at most.
+    """The requested version is 1.x, which lists only leads, and at most 10,000 of them.
 
     Attributes:
-        asked: the version.
+        requested: requested version.
     """
 
     requested: str
@@ -139,10 +139,10 @@ class DiskLimited:
 
 @dataclass(frozen=True, slots=True)
 class FieldsNotFound:
-    """No contact of the first page has these fields, which were named for it.
+    """The field selection names fields that no contact of the first page has.
 
     Attributes:
-        fields: their paths.
+        fields: paths of these fields.
     """
 
     fields: tuple[str, ...]
@@ -176,8 +176,8 @@ EVENT_NAMES: dict[type, str] = {
     VersionMismatch: "version_mismatch",
     LegacyApiVersion: "legacy_api_version",
 }
-"""What the events are called outside of Python."""
+"""The names of the events in JSON and logs."""
 
 
 def null_observer(_event: Event) -> None:
-    """Observe nothing: the default observer."""
+    """Ignore the event. This is the default observer."""

@@ -1,7 +1,7 @@
-"""What an export tells, as records of the standard library's logging, for whoever has set that up.
+"""The events of an export as records of the standard library's logging, for programs that configure it.
 
-Nothing personal is in them: no contact, no token, no cursor, and of a path
-only its shape.
+The records contain no personal data: no contact, no token, no cursor, and paths
+only with ``{id}`` instead of a contact's id.
 """
 
 import logging
@@ -25,15 +25,14 @@ from exporter.observe.events import (
 from exporter.text import count
 
 logger = logging.getLogger("exporter")
-"""Requests are told at DEBUG, what passes at INFO, what somebody should look at at WARNING."""
+"""The levels: DEBUG for requests, INFO for normal progress, WARNING for events that the user should check."""
 
-logger.addHandler(logging.NullHandler())  # else Python prints warnings on the stderr of hosts without logging
+logger.addHandler(logging.NullHandler())  # otherwise Python prints warnings to the stderr of programs without logging
 
-_UNTOLD = (
-    "the API does not tell this token the names of custom attributes: they are in one column, as JSON "
-    "(/data_attributes needs the permission 'Read content data'; or --fields custom_attributes.NAME gives one a column)"
+_ATTRIBUTE_NAMES_UNAVAILABLE = (
+    "the token cannot read the names of custom attributes: one column has all of them, as JSON "
+    "(give the token the permission 'Read content data', or name an attribute: --fields custom_attributes.NAME)"
 )
-
 
 _LIMITS = {
     "locks": "has no locks (do not start a second export to the same output)",
@@ -45,66 +44,66 @@ _LIMITS = {
 
 
 def logged(observer: Observer) -> Observer:
-    """Return an observer that logs each event before it hands it on."""
+    """Return an observer that logs each event, then passes it to another observer."""
 
     def observe(event: Event) -> None:
-        told = _TOLD.get(type(event))
-        if told and logger.isEnabledFor(told[0]) and (line := told[1](event)):
-            logger.log(told[0], "%s", line, extra={"event": _without_cursor(event)})
+        formatter = _FORMATTERS.get(type(event))
+        if formatter and logger.isEnabledFor(formatter[0]) and (line := formatter[1](event)):
+            logger.log(formatter[0], "%s", line, extra={"event": _without_cursor(event)})
         observer(event)
 
     return observe
 
 
 def _without_cursor(event: Event) -> Event:
-    """Leave out what is of any length, and could echo the token."""
+    """Return an event without its cursor, which has any length and could echo the token."""
     if isinstance(event, Resumed):
         return replace(event, position=replace(event.position, next_cursor=None))
     return event
 
 
 def _request(event: RequestFinished) -> str:
-    answer = event.cause if event.status is None else event.status
-    named = f", request {event.request_id}" if event.request_id else ""
-    return f"{event.method} {event.path} {answer} in {event.duration_s:.3f} s, {event.bytes:,} bytes{named}"
+    outcome = event.cause if event.status is None else event.status
+    request_id = f", request {event.request_id}" if event.request_id else ""
+    return f"{event.method} {event.path} {outcome} in {event.duration_s:.3f} s, {event.bytes:,} bytes{request_id}"
 
 
 def _retry(event: RetryScheduled) -> str:
-    return f"{event.detail}; attempt {event.attempt + 1} follows in {event.wait_s:.1f} s"
+    return f"{event.detail}; retrying in {event.wait_s:.1f} s (attempt {event.attempt + 1})"
 
 
 def _wait(event: RateLimited) -> str:
     return f"waiting {event.wait_s:.1f} s for the API's next window (limit {event.window_limit:,})"
 
 
-def _going_on(event: Resumed) -> str | None:
-    return f"going on after {count(event.position.contacts, 'contact')}" if event.position.pages else None
+def _resumed(event: Resumed) -> str | None:
+    return f"resuming after {count(event.position.contacts, 'contact')}" if event.position.pages else None
 
 
 def _not_found(event: FieldsNotFound) -> str:
-    return f"no contact of the first page has {', '.join(map(repr, event.fields))}: are the names right?"
+    return f"no contact of the first page has {', '.join(map(repr, event.fields))}: check the spelling"
 
 
 def _old_version(event: LegacyApiVersion) -> str:
-    return f"version {event.requested} of the API lists leads alone, and at most 10,000: 2.x lists all contacts"
+    return f"version {event.requested} of the API lists only leads, and at most 10,000 of them: 2.x lists all contacts"
 
 
 def _other_version(event: VersionMismatch) -> str:
-    return f"asked for API version {event.requested}, the API answered in {event.reported}"
+    return f"requested API version {event.requested}, but the API responded with version {event.reported}"
 
 
 def _limited(event: DiskLimited) -> str:
     return f"the file system of the output {'; it '.join(_LIMITS[limit] for limit in event.limits)}"
 
 
-_TOLD: dict[type, tuple[int, Callable[[Any], str | None]]] = {
+_FORMATTERS: dict[type, tuple[int, Callable[[Any], str | None]]] = {  # level, and function that returns the line
     RequestFinished: (logging.DEBUG, _request),
     RateLimited: (logging.INFO, _wait),
-    Resumed: (logging.INFO, _going_on),
+    Resumed: (logging.INFO, _resumed),
     RetryScheduled: (logging.WARNING, _retry),
     LegacyApiVersion: (logging.WARNING, _old_version),
     FieldsNotFound: (logging.WARNING, _not_found),
     VersionMismatch: (logging.WARNING, _other_version),
     DiskLimited: (logging.WARNING, _limited),
-    AttributeNamesUnavailable: (logging.WARNING, lambda _event: _UNTOLD),
+    AttributeNamesUnavailable: (logging.WARNING, lambda _event: _ATTRIBUTE_NAMES_UNAVAILABLE),
 }

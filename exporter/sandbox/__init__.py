@@ -1,6 +1,6 @@
-"""A faithful stand-in for Intercom's contacts API on 127.0.0.1: no account, no network.
+"""A local fake of Intercom's contacts API on 127.0.0.1, which needs no account and no network.
 
-Tests, demonstrations and benchmarks run against it; it never speaks to Intercom.
+Tests, demonstrations and benchmarks run against it. It never connects to Intercom.
 """
 
 from exporter.sandbox.changes import Change

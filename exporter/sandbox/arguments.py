@@ -1,4 +1,4 @@
-"""Check the arguments of a `Sandbox`: their types first, then what they say."""
+"""Checks of the arguments of a `Sandbox`: first their types, then their values."""
 
 from collections.abc import Mapping
 from types import NoneType
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from exporter.errors import ConfigError
 from exporter.sandbox.backend import SandboxBackend
-from exporter.sandbox.changes import Changes
+from exporter.sandbox.changes import Mutations
 from exporter.sandbox.protocol import WINDOW_S
 from exporter.validation import Kinds, check_callable, check_kinds
 
@@ -23,40 +23,40 @@ _KINDS: dict[str, Kinds] = {
 }
 
 
-def check_types(given: Mapping[str, object]) -> None:
+def check_types(arguments: Mapping[str, object]) -> None:
     """Check the types of a sandbox's arguments.
 
     Raises:
-        ConfigError: one has another type.
+        ConfigError: an argument has a wrong type.
     """
-    check_kinds(given, _KINDS)
-    check_callable("clock", given["clock"])
-    if given["replay"] is not None and not isinstance(given["replay"], SandboxBackend):
+    check_kinds(arguments, _KINDS)
+    check_callable("clock", arguments["clock"])
+    if arguments["replay"] is not None and not isinstance(arguments["replay"], SandboxBackend):
         raise ConfigError("replay must be an exporter.Replay, such as exporter.Replay('contacts.ndjson.gz')")
 
 
 class Arguments(Protocol):
-    """A sandbox's arguments, as it keeps them."""
+    """The arguments of a sandbox, as its attributes."""
 
     token: str
     port: int
     latency_ms: float
     slow_s: float
     rate_limit: int | None
-    changes: Changes
+    changes: Mutations
 
 
 def check(sandbox: Arguments, *, replayed: bool) -> None:
     """Check the values of a sandbox's arguments.
 
     Raises:
-        ConfigError: one makes no sense.
+        ConfigError: an argument has an invalid value.
     """
     token = sandbox.token
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError("the sandbox's token must be printable ASCII without spaces")
     if sandbox.changes.scheduled and replayed:
-        raise ConfigError("a finished export does not change while it is served")
+        raise ConfigError("changes require a synthetic workspace: a replayed export does not change")
     if not 0 <= sandbox.port < 2**16:
         raise ConfigError(f"port {sandbox.port} is not a number from 0 to 65535")
     for name, unit in (("latency_ms", "milliseconds"), ("slow_s", "seconds")):

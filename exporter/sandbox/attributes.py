@@ -1,4 +1,4 @@
-"""Custom attributes: free-text keys, every JSON type, and what people really store in them."""
+"""Custom attributes: free-text keys, every JSON type, and values as in real workspaces."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,37 +39,38 @@ _ATTRIBUTES: tuple[tuple[str, Callable[[values.Dice], Any]], ...] = (
 
 
 def custom_attributes(dice: values.Dice) -> dict[str, Any]:
-    """Draw the custom attributes of one template: a few of those there are, in any order."""
-    chosen = dice.sample(_ATTRIBUTES, dice.randrange(2, 9))
-    return {name: draw(dice) for name, draw in chosen}
+    """Return random custom attributes of one template: some of the known ones, in any order."""
+    selected = dice.sample(_ATTRIBUTES, dice.randrange(2, 9))
+    return {name: draw(dice) for name, draw in selected}
 
 
 def definitions(*, hostile: bool = False) -> list[dict[str, Any]]:
-    """Return what the workspace says of contacts' attributes: its own, one of them archived, and two of Intercom's.
+    """Return the definitions of contact attributes: the custom ones, one of them archived, and two standard ones.
 
     Args:
-        hostile: whether it has attributes whose names differ by case alone.
+        hostile: whether there are attributes whose names differ only by case.
     """
-    own = [
-        described(name, draw(values.Dice(f"attribute:{number}")), number) | {"archived": name == _ARCHIVED}
+    custom = [
+        describe(name, draw(values.Dice(f"attribute:{number}")), number) | {"archived": name == _ARCHIVED}
         for number, (name, draw) in enumerate(_ATTRIBUTES)
     ]
-    alike = [described(name, value, number) for number, (name, value) in enumerate(_ALIKE.items(), len(own))]
+    numbered = enumerate(_SAME_NAMES.items(), len(custom))
+    same_names = [describe(name, value, number) for number, (name, value) in numbered]
     return [
         _definition("email", "email", "string", custom=False),
-        *own,
-        *(alike if hostile else ()),
+        *custom,
+        *(same_names if hostile else ()),
         _definition("city_name", "location_data.city_name", "string", custom=False),
     ]
 
 
 _ARCHIVED = "NPS"
-_ALIKE = {"size": "L", "Size": "XL", "SIZE": 3}
+_SAME_NAMES = {"size": "L", "Size": "XL", "SIZE": 3}
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "object"}
 
 
-def described(name: str, value: Any, number: int) -> dict[str, Any]:
-    """Describe a custom attribute, given one of its values and a number for its id."""
+def describe(name: str, value: Any, number: int) -> dict[str, Any]:
+    """Return the definition of a custom attribute, from one of its values and a number for its id."""
     kind = _TYPES.get(type(value), "string")
     return _definition(name, f"custom_attributes.{name}", kind, custom=True) | {"id": 1000 + number}
 
@@ -92,7 +93,7 @@ def _definition(name: str, full_name: str, data_type: str, *, custom: bool) -> d
 
 
 def _reference(dice: values.Dice, kind: str) -> dict[str, Any]:
-    """Return a custom-object reference: a nested object, as the API gives them."""
+    """Return a reference to a custom object, in the API's form: a nested object."""
     key = dice.randrange(10**9)
     instance = {"type": kind, "id": str(key), "external_id": f"{kind[:1]}-{key:09}", "open": key % 2 == 0}
     return {"type": f"{kind}.list", "instances": [instance]}

@@ -1,7 +1,7 @@
-"""How a workspace changes while it is read, as real ones do: what, when and where.
+"""Changes of a workspace while a client reads it, as in real workspaces: what changes, when, and where.
 
-The API takes no snapshot of a listing and its cursors are positions, so a
-contact changed between two requests may come twice or never (documented).
+The API takes no snapshot of a listing, and its cursors are positions. So a
+contact that changes between two requests may be duplicated or missing (documented).
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from exporter.sandbox.values import Dice
 
 ChangeName: TypeAlias = Literal["insert", "update", "delete", "merge"]
 NAMES: tuple[ChangeName, ...] = get_args(ChangeName)
-_NEEDS = {"update": 1, "delete": 1, "merge": 2}  # contacts: of nobody, nobody can go
+_MIN_CONTACTS = {"update": 1, "delete": 1, "merge": 2}  # minimum number of contacts for a change
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that happens to a workspace, and when.
+    """A scheduled change of a workspace.
 
-    Either ``every`` is set (after each page whose number it divides, counting
-    the pages served from 1) or ``page`` is (``times`` times, after that page
-    was served first).
+    Either ``every`` is set: the change happens after every Nth served page. Or
+    ``page`` is set: the change happens ``times`` times, after that page was
+    served for the first time.
     """
 
     name: ChangeName
@@ -33,83 +33,89 @@ class Change:
 
     @classmethod
     def parse(cls, text: str) -> "Change":
-        """Read one change as the command line spells it.
+        """Parse one change in the syntax of the command line.
 
         Args:
-            text: ``NAME=EVERY`` after each EVERYth page served, ``NAME@PAGE``
-                once after that page, ``NAME@PAGExTIMES`` TIMES of them at once
-                after it.
+            text: ``NAME=EVERY`` after every Nth served page, ``NAME@PAGE`` once
+                after that page, ``NAME@PAGExTIMES`` several times after that
+                page.
 
         Raises:
-            ConfigError: it is spelled otherwise, the name is unknown, or a
-                number is zero.
+            ConfigError: the syntax is invalid, the name is unknown, or a number
+                is zero.
         """
-        found = schedule.parse(text)
+        parsed = schedule.parse(text)
         for name in NAMES:
-            if found and found[0] == name:
-                return cls(name, **found[1])
+            if parsed and parsed[0] == name:
+                return cls(name, **parsed[1])
         raise ConfigError(
-            f"changes has {text!r}, which cannot be read: {schedule.SYNTAX_HELP}; names: {', '.join(NAMES)}", "changes"
+            f"changes contains the invalid change {text!r}: {schedule.SYNTAX_HELP}; names: {', '.join(NAMES)}",
+            "changes",
         )
 
-    def is_due(self, page: int, served: int) -> bool:
-        """Tell whether it is time, once page ``page`` was served as number ``served`` of all."""
-        return page == self.page if self.every is None else served % self.every == 0
+    def is_due(self, page: int, served_pages: int) -> bool:
+        """Return whether the change is due after page number ``page``, when ``served_pages`` were served in total."""
+        return page == self.page if self.every is None else served_pages % self.every == 0
 
 
-class Changes:
-    """The changes of one sandbox, at positions drawn from its workspace's seed.
+class Mutations:
+    """The changes of one sandbox, at random positions from its workspace's seed.
 
-    The same requests in the same order meet the same changes. What counts is
-    pages: an answer that fails, or breaks off, changes nothing.
+    The same requests in the same order meet the same changes. Only complete
+    pages count: a failed or truncated response changes nothing.
 
     Args:
-        workspace: what changes.
-        spelled: when, as ``Change.parse`` reads it, or a mapping of name to
-            "every Nth page"; several after one page are made in this order.
+        workspace: the workspace to change.
+        specs: the changes, in the syntax of ``Change.parse``, or a mapping of
+            name to "every Nth page". Several changes after the same page happen
+            in this order.
 
     Attributes:
-        planned: what was asked for.
-        served: pages served so far.
+        scheduled: the scheduled changes.
+        served_pages: number of pages served so far.
 
     Raises:
-        ConfigError: one of them cannot be read.
+        ConfigError: a change is invalid.
     """
 
-    def __init__(self, workspace: Workspace, spelled: schedule.ScheduleSpec = ()) -> None:
-        self.scheduled = tuple(map(Change.parse, schedule.as_list(spelled)))
-        self.served = 0
+    def __init__(self, workspace: Workspace, specs: schedule.ScheduleSpec = ()) -> None:
+        self.scheduled = tuple(map(Change.parse, schedule.as_list(specs)))
+        self.served_pages = 0
         self._workspace = workspace
         self._dice = Dice(f"changes:{workspace.seed}")
-        self._done: set[Change] = set()
+        self._applied: set[Change] = set()
 
     def apply_after_page(self, page: int) -> None:
-        """Count one page served, and make the changes that are due after it."""
-        self.served += 1
-        due = [change for change in self.scheduled if change.is_due(page, self.served) and change not in self._done]
-        self._done.update(change for change in due if change.page is not None)
+        """Count one served page, and apply the changes that are due after it."""
+        self.served_pages += 1
+        due = [
+            change
+            for change in self.scheduled
+            if change.is_due(page, self.served_pages) and change not in self._applied
+        ]
+        self._applied.update(change for change in due if change.page is not None)
         for change in due:
             for _ in range(change.times):
-                if len(self._workspace) >= _NEEDS.get(change.name, 0):
+                if len(self._workspace) >= _MIN_CONTACTS.get(change.name, 0):
                     self.apply(change.name)
 
     def apply(self, name: ChangeName, position: int | None = None, to: int | None = None) -> str:
-        """Make one change now.
+        """Apply one change now.
 
         Args:
             name: insert, update, delete or merge.
-            position: where in the list, from 0; None draws one, also in the
-                part already read.
-            to: where an updated contact stands afterwards, or which one a
-                merged contact is merged into; None draws another place than
-                its own, if there is one.
+            position: position in the list, from 0; None for a random one, which
+                can be in the part that a client has already read.
+            to: new position of an updated contact, or position of the contact
+                that survives a merge; None for a random one that differs from
+                ``position``, if possible.
 
         Returns:
-            The id of the contact that came, changed or went.
+            The id of the inserted, updated, deleted or merged contact.
 
         Raises:
-            IndexError: there is no such position.
-            ConfigError: there is no such change.
+            IndexError: a position does not exist.
+            ConfigError: the name of the change is unknown.
         """
         size = len(self._workspace)
         match name:
@@ -119,17 +125,17 @@ class Changes:
                 return self._workspace.delete(self._draw(size) if position is None else position)
             case "update":
                 position = self._draw(size) if position is None else position
-                return self._workspace.update(position, self._other(position, size) if to is None else to)
+                return self._workspace.update(position, self._draw_other(position, size) if to is None else to)
             case "merge":
                 position = self._draw(size) if position is None else position
-                return self._workspace.merge(position, self._other(position, size) if to is None else to)
-        raise ConfigError(f"there is no change {name!r}: {', '.join(NAMES)}")
+                return self._workspace.merge(position, self._draw_other(position, size) if to is None else to)
+        raise ConfigError(f"unknown change {name!r}: use one of {', '.join(NAMES)}")
 
-    def _draw(self, places: int) -> int:
-        # In an empty workspace there is none: 0 is refused there as any other would be.
-        return self._dice.randrange(places or 1)
+    def _draw(self, positions: int) -> int:
+        # An empty workspace has no position: it refuses 0, same as any other.
+        return self._dice.randrange(positions or 1)
 
-    def _other(self, position: int, size: int) -> int:
+    def _draw_other(self, position: int, size: int) -> int:
         if size <= 1:
             return position
         drawn = self._draw(size - 1)

@@ -1,4 +1,4 @@
-"""A made-up workspace: the truth a sandbox serves and a test compares with."""
+"""A synthetic workspace: a sandbox serves it, and tests compare exports with it."""
 
 import hashlib
 from array import array
@@ -11,53 +11,53 @@ from exporter.sandbox.attributes import definitions
 from exporter.sandbox.templates import STEP_S, Template, build, updated
 
 EPOCH = 1_420_070_400
-"""``created_at`` of the first contact, about: 2015-01-01T00:00:00Z."""
+"""Approximate ``created_at`` of the first contact: 2015-01-01T00:00:00Z."""
 
 TEMPLATES = 512
-_STRIDE, _OFFSET = 197, 13  # odd: neighbours differ, and all templates take part
+_STRIDE, _OFFSET = 197, 13  # odd: so neighbours differ, and contacts use all templates
 _ID_STEP = 0xD1342543DE82EF95
-_ID_BACK = pow(_ID_STEP, -1, 2**64)
+_ID_INVERSE = pow(_ID_STEP, -1, 2**64)
 _HEX_STEP = 0xDA942042E4DD58B5
 _MASK = 2**64 - 1
 _ID_DIGITS = 24
-_MAX_CONTACTS = 2**63 - 1  # what len() can say
-_OWNERS = 10_000_000  # beyond those of the templates: an update always gives another one
-_YEAR_S = 365 * 86400  # longer than the life of any template: an update always is the latest
+_MAX_CONTACTS = 2**63 - 1  # the maximum of len()
+_FIRST_NEW_OWNER = 10_000_000  # no template has these owners: so an update always changes the owner
+_YEAR_S = 365 * 86400  # longer than the time span of any template: an update has the latest time
 
 
 class Workspace:
-    """Contacts by number, made when asked for: any count costs the same memory.
+    """Synthetic contacts by index, generated on demand: any number of contacts needs the same memory.
 
     Contact ``i`` of a seed is the same in a workspace of 10 and of 10 million,
     on any machine and in any process.
 
-    ``insert``, ``update``, ``delete`` and ``merge`` make one change each. A contact's
-    number is its place in the list as it then is. The first change writes the
-    list down: eight bytes a contact.
+    ``insert``, ``update``, ``delete`` and ``merge`` apply one change each. The
+    index of a contact is its current position in the list. The first change
+    creates the list in memory, with eight bytes per contact.
 
     Args:
-        contacts: how many there are, from 0.
-        seed: which made-up world.
-        hostile: whether contacts 7, 1007, 2007, … carry values that break
-            careless exporters and loaders (all kinds within the first 12,000);
-            else every contact is as Intercom's descriptions have it.
+        contacts: number of contacts, from 0.
+        seed: random seed of the contacts.
+        hostile: whether contacts 7, 1007, 2007, … have values that break naive
+            exporters and loaders (the first 12,000 contacts have every kind);
+            otherwise every contact matches Intercom's reference.
 
     Attributes:
-        id_code: the workspace's id, eight letters and digits.
-        seed: as given.
-        changes: how many have been made.
+        id_code: id of the workspace, eight letters and digits.
+        seed: random seed of the contacts.
+        changes: number of applied changes.
 
     Raises:
-        ConfigError: ``contacts`` is no count.
+        ConfigError: ``contacts`` is out of range.
     """
 
     def __init__(self, contacts: int, seed: int = 1, hostile: bool = False) -> None:
         if not 0 <= contacts <= _MAX_CONTACTS:
             raise ConfigError(f"a workspace cannot have {contacts} contacts: give a number from 0")
-        self._serials: range | array[int] = range(contacts)  # by number: what makes a contact who it is
+        self._serials: range | array[int] = range(contacts)  # by index: the serial, which identifies a contact
         self._next_serial = contacts
-        self._revisions: dict[int, int] = {}  # by serial: the one its latest update took
-        self._merged: dict[int, int] = {}  # by serial: the one it was merged into
+        self._revisions: dict[int, int] = {}  # by serial: the serial of its latest update
+        self._merged: dict[int, int] = {}  # by serial: the serial of the contact it was merged into
         self.changes = 0
         self.seed = seed
         self.hostile = hostile
@@ -75,17 +75,17 @@ class Workspace:
         """Return the JSON bytes of one contact, exactly as the sandbox sends them.
 
         Raises:
-            IndexError: there is no contact of that number.
+            IndexError: no contact has that index.
         """
         return self._current(self._serial(index))
 
     def records(self, start: int, stop: int, *, text_owners: bool = False) -> list[bytes]:
-        """Return the contacts from ``start`` up to ``stop``, fewer where the workspace ends.
+        """Return the contacts from ``start`` up to ``stop``; fewer at the end of the workspace.
 
         Args:
-            start: number of the first.
-            stop: number after the last.
-            text_owners: give the owners' ids as strings, as the API does from version 2.16.
+            start: index of the first contact.
+            stop: index after the last contact.
+            text_owners: return the owners' ids as strings, same as the API from version 2.16 on.
         """
         render = self._current if self._revisions else self._render
         return [render(serial, text_owners) for serial in self._serials[max(start, 0) : max(stop, 0)]]
@@ -94,12 +94,12 @@ class Workspace:
         """Return the id of one contact: 24 hex digits.
 
         Raises:
-            IndexError: there is no contact of that number.
+            IndexError: no contact has that index.
         """
         return self._id(self._serial(index)).decode()
 
     def index_of(self, contact_id: str) -> int | None:
-        """Return the number of the contact with an id, None when it is not ours."""
+        """Return the index of the contact with an id, None if the workspace has no such contact."""
         serial = self._serial_of(contact_id)
         try:
             return None if serial is None else self._serials.index(serial)
@@ -107,7 +107,7 @@ class Workspace:
             return None
 
     def survivor_of(self, contact_id: str) -> str | None:
-        """Return the id of the contact that one was merged into, None when it was not or that one is gone."""
+        """Return the id of the contact that survived a merge; None without a merge, or if that contact is gone."""
         serial = self._serial_of(contact_id)
         if serial is None or serial not in self._merged:
             return None
@@ -121,26 +121,26 @@ class Workspace:
         if len(contact_id) != _ID_DIGITS or len(digits) != _ID_DIGITS - len(prefix):
             return None
         try:
-            serial = (int(digits, 16) ^ self._id_mask) * _ID_BACK & _MASK
+            serial = (int(digits, 16) ^ self._id_mask) * _ID_INVERSE & _MASK
         except ValueError:
             return None
-        # int() reads more spellings than there are ids ("+1", "F0"): only the id itself counts.
+        # int() accepts more spellings than the ids have ("+1", "F0"): only the exact id is valid.
         return serial if self._id(serial).decode() == contact_id else None
 
     def created_at(self, index: int) -> int:
-        """Return when a contact was created, UNIX seconds; later for every higher number until something changes."""
+        """Return when a contact was created, in UNIX seconds. It rises with the index until the first change."""
         return self._created_at(self._serial(index))
 
     def nested(self, index: int, name: nested.Nested) -> list[dict[str, Any]]:
-        """Return one of a contact's nested lists, whole.
+        """Return one of a contact's nested lists, complete.
 
         Args:
-            index: the contact's number.
+            index: index of the contact.
             name: tags, notes, companies, subscriptions or segments.
 
         Raises:
-            IndexError: there is no contact of that number.
-            KeyError: there is no list of that name.
+            IndexError: no contact has that index.
+            KeyError: no list has that name.
         """
         serial = self._serial(index)
         created_at, references = self._created_at(serial), self._template(serial).references
@@ -162,17 +162,17 @@ class Workspace:
         return [nested.tag(number) for number in range(nested.TAGS)]
 
     def attributes(self) -> list[dict[str, Any]]:
-        """Return the definitions of contacts' attributes, archived ones too."""
+        """Return the definitions of contact attributes, including archived ones."""
         return definitions(hostile=self.hostile)
 
     def insert(self, index: int) -> str:
-        """Let a contact appear that was not there before; return its id.
+        """Insert a new contact, and return its id.
 
         Args:
-            index: its number; ``len`` puts it at the end.
+            index: index of the new contact; the length of the workspace appends it.
 
         Raises:
-            IndexError: that is beyond the end.
+            IndexError: the index is beyond the end.
         """
         if index != len(self):
             self._serial(index)
@@ -181,14 +181,16 @@ class Workspace:
         return self._id(serial).decode()
 
     def update(self, index: int, to: int) -> str:
-        """Give one contact another owner, and let it move as a later ``updated_at`` may; return its id.
+        """Change the owner of one contact, move the contact, and return its id.
+
+        The API may also move a contact when its ``updated_at`` changes.
 
         Args:
-            index: the contact's number.
-            to: its number afterwards.
+            index: index of the contact.
+            to: index of the contact after the change.
 
         Raises:
-            IndexError: there is no contact of one of these numbers.
+            IndexError: no contact has one of these indexes.
         """
         serial = self._serial(index)
         self._serial(to)
@@ -198,10 +200,10 @@ class Workspace:
         return self._id(serial).decode()
 
     def delete(self, index: int) -> str:
-        """Let one contact disappear; return the id it had.
+        """Delete one contact, and return its id.
 
         Raises:
-            IndexError: there is no contact of that number.
+            IndexError: no contact has that index.
         """
         serial = self._serial(index)
         self._next_change()
@@ -210,26 +212,26 @@ class Workspace:
         return self._id(serial).decode()
 
     def merge(self, index: int, into: int) -> str:
-        """Let one contact disappear since it was merged into another; return the id it had.
+        """Merge one contact into another: delete it, and return its id.
 
-        The contact that survives keeps its values.
+        The surviving contact keeps its values.
 
         Args:
-            index: the contact's number.
-            into: the number of the one that survives, before the change.
+            index: index of the contact to merge.
+            into: index of the surviving contact before the change.
 
         Raises:
-            IndexError: there is no contact of one of these numbers, or they are the same.
+            IndexError: no contact has one of these indexes, or they are equal.
         """
         serial, survivor = self._serial(index), self._serial(into)
         if serial == survivor:
-            raise IndexError(f"contact number {index} cannot be merged into itself")
+            raise IndexError(f"contact {index} cannot be merged into itself")
         contact_id = self.delete(index)
         self._merged[serial] = survivor
         return contact_id
 
     def _next_change(self) -> int:
-        """Count a change; return the serial it takes: nobody's so far, and as late in time as the change."""
+        """Count a change, and return its serial. The serial is new and determines the time of the change."""
         serial = self._next_serial
         self._next_serial += 1
         self.changes += 1
@@ -242,11 +244,11 @@ class Workspace:
 
     def _serial(self, index: int) -> int:
         if not 0 <= index < len(self):
-            raise IndexError(f"no contact number {index} in a workspace of {len(self)}")
+            raise IndexError(f"no contact {index} in a workspace of {len(self)} contacts")
         return self._serials[index]
 
     def _id(self, serial: int) -> bytes:
-        # Multiplying by an odd number permutes the 64-bit integers, and so does the mask.
+        # Multiplying by an odd number and applying the mask both permute the 64-bit integers.
         return b"%b%016x" % (self._id_prefix, (serial * _ID_STEP & _MASK) ^ self._id_mask)
 
     def _created_at(self, serial: int) -> int:
@@ -263,18 +265,18 @@ class Workspace:
         record, revision = self._render(serial, text_owners), self._revisions.get(serial)
         if revision is None:
             return record
-        owner = (b'"%d"' if text_owners else b"%d") % (_OWNERS + revision)
+        owner = (b'"%d"' if text_owners else b"%d") % (_FIRST_NEW_OWNER + revision)
         return updated(record, owner, EPOCH + revision * STEP_S + _YEAR_S)
 
     def _render(self, serial: int, text_owners: bool = False) -> bytes:
         template = self._template(serial)
         slot = EPOCH + serial * STEP_S
-        own: tuple[bytes | int, ...] = (
+        fillers: tuple[bytes | int, ...] = (
             self._id(serial),
             b"%d" % (serial + 1),
             b"%016x" % ((serial + 1) * _HEX_STEP & _MASK),
             *[slot + delay for delay in template.delays],
         )
         text = template.text_owners if text_owners else template.text
-        record = text % template.pick(own)
+        record = text % template.pick(fillers)
         return hostility.make_hostile(record, serial) if self.hostile and hostility.is_hostile(serial) else record

@@ -1,7 +1,7 @@
-"""Contacts that break exporters: legal JSON that a round trip through objects would change.
+"""Hostile contacts, which break naive exporters: valid JSON that changes when it is decoded and encoded again.
 
-One contact in a thousand is hostile. Each kind takes the bytes of an ordinary
-contact and returns those of a hostile one, still one valid JSON object.
+One contact in a thousand is hostile. Each kind is a function that turns the JSON
+of an ordinary contact into that of a hostile one, which is still one valid object.
 """
 
 import json
@@ -9,30 +9,30 @@ import re
 from collections.abc import Callable
 
 EVERY = 1000
-PLACE = 7
+FIRST_INDEX = 7
 """Contacts 7, 1007, 2007, … are hostile."""
 
-_PI = "3.141592653589793238462643"  # 25 digits: more than a double holds
+_PI = "3.141592653589793238462643"  # 25 digits: more than a double can hold
 _OWNER = re.compile(rb'("owner_id":)[^,]+')
-_OPENING = b'"custom_attributes":{'
+_ATTRIBUTES_START = b'"custom_attributes":{'
 
 
 def is_hostile(index: int) -> bool:
-    """Tell whether contact number ``index`` is one of the hostile ones."""
-    return index % EVERY == PLACE
+    """Return whether the contact with an index is hostile."""
+    return index % EVERY == FIRST_INDEX
 
 
 def kind_of(index: int) -> str:
-    """Name what is wrong with hostile contact number ``index``."""
+    """Return the name of the kind of the hostile contact with an index."""
     return KINDS[index // EVERY % len(KINDS)].__name__.removeprefix("_")
 
 
 def make_hostile(record: bytes, index: int) -> bytes:
-    """Return the hostile form of contact number ``index``.
+    """Return the hostile form of a contact.
 
     Args:
-        record: the ordinary contact, compact JSON.
-        index: its number; picks the kind.
+        record: compact JSON of the ordinary contact.
+        index: index of the contact; it determines the kind.
     """
     return KINDS[index // EVERY % len(KINDS)](record)
 
@@ -47,8 +47,8 @@ def _number_spellings(record: bytes) -> bytes:
 
 
 def _duplicate_keys(record: bytes) -> bytes:
-    again = _insert(record, '"tier":"gold","tier":"silver","tier":null,"":1,"":2')
-    return again[:-1] + b',"referrer":"second","referrer":"third"}'
+    with_attributes = _insert(record, '"tier":"gold","tier":"silver","tier":null,"":1,"":2')
+    return with_attributes[:-1] + b',"referrer":"second","referrer":"third"}'
 
 
 def _line_separators(record: bytes) -> bytes:
@@ -62,14 +62,14 @@ def _escapes(record: bytes) -> bytes:
 
 def _json_lookalike(record: bytes) -> bytes:
     text = '{"data":[{"id":"fake"}],"pages":null}'
-    whole, tail = json.dumps(text), json.dumps("}],]" + text)
-    return _insert(record, f'"payload":{whole},"tail":{tail},' + r'"\"data\":[":"\\\""')
+    payload, tail = json.dumps(text), json.dumps("}],]" + text)
+    return _insert(record, f'"payload":{payload},"tail":{tail},' + r'"\"data\":[":"\\\""')
 
 
 def _gaps(record: bytes) -> bytes:
-    # Line ends inside a string are escaped, so these are all between tokens.
-    spread = json.dumps(json.loads(record), ensure_ascii=False, indent=1, separators=(" ,", "\t: "))
-    lines = spread.split("\n")
+    # JSON escapes line breaks inside strings, so all of these are between tokens.
+    indented = json.dumps(json.loads(record), ensure_ascii=False, indent=1, separators=(" ,", "\t: "))
+    lines = indented.split("\n")
     return "".join(line + ("\n", "\r\n", "\r")[n % 3] for n, line in enumerate(lines[:-1])).encode() + b"}"
 
 
@@ -86,12 +86,12 @@ def _long_text(record: bytes) -> bytes:
 
 
 def _names_by_case(record: bytes) -> bytes:
-    # The same word in three spellings is three attributes.
+    # The same word in three spellings makes three attributes.
     return _insert(record, '"size":"L","Size":"XL","SIZE":3')
 
 
 def _text_for_a_number(record: bytes) -> bytes:
-    # An integer on some rows and a string on others, as users of the API report.
+    # An integer in some contacts and a string in others, as users of the API report.
     return _OWNER.sub(rb'\1"814860"', record, count=1)
 
 
@@ -103,16 +103,16 @@ KINDS: tuple[Callable[[bytes], bytes], ...] = (
     _escapes,
     _json_lookalike,
     _gaps,
-    # Contact 7007, and then one in twelve thousand: fast parsers refuse a whole page for it.
+    # Contact 7007, then one contact in 12,000: because of it, fast parsers refuse the complete page.
     _lone_surrogate,
     _deep_nesting,
     _long_text,
-    # These two load in most programs, but not in those that take one type for each field.
+    # Most programs can load these two, but not programs that expect one type per field.
     _names_by_case,
     _text_for_a_number,
 )
 
 
 def _insert(record: bytes, members: str) -> bytes:
-    """Put members, spelled as they are, at the head of the custom attributes."""
-    return record.replace(_OPENING, _OPENING + members.encode() + b",", 1)
+    """Insert members, as JSON text, at the beginning of the custom attributes."""
+    return record.replace(_ATTRIBUTES_START, _ATTRIBUTES_START + members.encode() + b",", 1)

@@ -1,22 +1,22 @@
-"""What a sandbox serves, told to people: the page at ``/``, and the answer to requests for anything else."""
+"""The HTML page at ``/``, which lists the endpoints of a sandbox, and the message for unknown endpoints."""
 
 from html import escape
 
 from exporter.sandbox.backend import SandboxBackend
 
 ENDPOINTS = {
-    "GET /contacts": "all contacts, by the page: <code>per_page</code>, <code>starting_after</code>, <code>page</code>",
+    "GET /contacts": "all contacts, in pages: <code>per_page</code>, <code>starting_after</code>, <code>page</code>",
     "GET /contacts/{id}": "one contact",
-    "GET /contacts/{id}/notes": "its notes, by the page, as above",
-    "GET /contacts/{id}/companies": "its companies, by the page: <code>per_page</code>, <code>page</code>",
-    "GET /contacts/{id}/tags": "its tags",
-    "GET /contacts/{id}/subscriptions": "its subscription types",
-    "GET /contacts/{id}/segments": "its segments",
-    "GET /tags": "the tags of the workspace",
-    "GET /data_attributes": "the attributes of contacts",
-    "GET /me": "the admin that the token belongs to",
+    "GET /contacts/{id}/notes": "notes of a contact, in pages, same parameters",
+    "GET /contacts/{id}/companies": "companies of a contact, in pages: <code>per_page</code>, <code>page</code>",
+    "GET /contacts/{id}/tags": "tags of a contact",
+    "GET /contacts/{id}/subscriptions": "subscription types of a contact",
+    "GET /contacts/{id}/segments": "segments of a contact",
+    "GET /tags": "tags of the workspace",
+    "GET /data_attributes": "attributes of contacts",
+    "GET /me": "admin that the token belongs to",
 }
-"""Each request that is answered, and with what (HTML)."""
+"""The endpoints, and an HTML description of their responses."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Sandbox of intercom-exporter</title></head><body>
@@ -31,13 +31,13 @@ _PAGE = """<!DOCTYPE html>
 
 
 def page(workspace: SandboxBackend) -> bytes:
-    """Return the page. It holds no token: every program on this machine can read it."""
-    rows = "\n".join(f"<tr><td><code>{name}</code></td><td>{what}</td></tr>" for name, what in ENDPOINTS.items())
+    """Return the page. It has no token, since every program on this machine can read it."""
+    rows = "\n".join(f"<tr><td><code>{name}</code></td><td>{meaning}</td></tr>" for name, meaning in ENDPOINTS.items())
     return _PAGE.format(name=escape(workspace.name), contacts=len(workspace), rows=rows).encode()
 
 
 def not_served(method: str, path: str) -> str:
-    """Return the message of a 404 for what a sandbox does not serve."""
+    """Return the message of a 404 response for an unknown endpoint."""
     if path == "/contacts/search":
         return "the sandbox does not serve POST /contacts/search yet; GET /contacts lists every contact"
     return f"the sandbox does not serve {method} {path[:100]}; the page at / lists what it serves"

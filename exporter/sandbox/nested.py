@@ -1,7 +1,7 @@
-"""The lists a contact leads to: its tags, notes, companies, subscriptions and segments.
+"""The lists of a contact: tags, notes, companies, subscriptions and segments.
 
-A contact embeds the addresses of at most ten of each; the whole list has its
-own endpoint. Both are built here from the same references, so they agree.
+A contact embeds at most ten items of a list; the complete list has a separate
+endpoint. Both use the same references, so they match.
 """
 
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ TYPES: dict[Nested, str] = {
     "subscriptions": "subscription",
     "segments": "segment",
 }
-"""What a member of each list calls itself."""
+"""The ``type`` of the items of each list."""
 
 ADMIN = {"type": "admin", "id": "814860", "email": "ops@example.com", "name": "Ciarán Ó Súilleabháin"}
-"""The one admin of every workspace: owns the token, writes the notes, applies the tags."""
+"""The only admin of every workspace, who owns the token, writes the notes and applies the tags."""
 
 TAGS = 600
 COMPANIES = 5000
 EMBEDDED = 10
-"""Most addresses of one list a contact carries (documented)."""
+"""The maximum number of items of one list in a contact (documented)."""
 
-_RARE = 20
-_BEYOND_TEN = (11, 500, 12, 25, 60, 14, 130)
+_LONG_LISTS_INTERVAL = 20
+_LONG_LIST_LENGTHS = (11, 500, 12, 25, 60, 14, 130)
 _COMPANY_STEP = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What one contact refers to, as numbers of tags, companies and so on."""
+    """The items of one contact's lists, as numbers of tags, companies and so on."""
 
     tags: tuple[int, ...]
     notes: int
@@ -47,23 +47,24 @@ class References:
 
     @classmethod
     def draw(cls, dice: values.Dice, template: int) -> "References":
-        """Draw a template's references: mostly up to five each, in one of twenty beyond ten, in a few 500 tags."""
-        turn = template // _RARE
-        many = _BEYOND_TEN[turn % len(_BEYOND_TEN)] if template % _RARE == 0 else 0
-        notes = min(many, 130) if turn % 2 else 0
-        companies = min(many, 130) if turn % 3 == 1 else 0
+        """Return random references: usually at most five per list, more than ten in one template of twenty."""
+        group = template // _LONG_LISTS_INTERVAL
+        is_long = template % _LONG_LISTS_INTERVAL == 0
+        length = _LONG_LIST_LENGTHS[group % len(_LONG_LIST_LENGTHS)] if is_long else 0
+        notes = min(length, 130) if group % 2 else 0
+        companies = min(length, 130) if group % 3 == 1 else 0
         return cls(
-            tags=tuple(sorted(dice.sample(range(TAGS), many or dice.choice((0, 0, 0, 1, 1, 2, 3, 5))))),
+            tags=tuple(sorted(dice.sample(range(TAGS), length or dice.choice((0, 0, 0, 1, 1, 2, 3, 5))))),
             notes=notes or dice.choice((0, 0, 0, 0, 0, 1, 1, 2, 4)),
             companies=tuple(dice.sample(range(COMPANIES), companies or dice.choice((0, 0, 0, 0, 1, 1, 2)))),
-            opted_in=_some(dice, "opt_in"),
-            opted_out=_some(dice, "opt_out"),
+            opted_in=_draw_subscriptions(dice, "opt_in"),
+            opted_out=_draw_subscriptions(dice, "opt_out"),
             segments=tuple(sorted(dice.sample(range(len(values.SEGMENTS)), dice.randint(0, 3)))),
         )
 
 
 def tag(number: int) -> dict[str, Any]:
-    """Return a tag of the workspace as ``GET /tags`` has it: type, id, name."""
+    """Return a tag of the workspace in the form of ``GET /tags``: type, id, name."""
     return {"type": "tag", "id": tag_id(number), "name": f"{_word(values.TAG_WORDS, number)} {number}"}
 
 
@@ -83,10 +84,10 @@ def subscription_id(number: int) -> str:
 
 
 def applied_tags(references: References, created_at: int) -> list[dict[str, Any]]:
-    """Return every tag of a contact, with when and by whom it was applied."""
-    by = {"type": "admin", "id": ADMIN["id"]}
+    """Return every tag of a contact, with the time and the admin of its application."""
+    admin = {"type": "admin", "id": ADMIN["id"]}
     return [
-        {**tag(number), "applied_at": created_at + 60 * position, "applied_by": by}
+        {**tag(number), "applied_at": created_at + 60 * position, "applied_by": admin}
         for position, number in enumerate(references.tags)
     ]
 
@@ -95,10 +96,10 @@ def notes(references: References, contact: str, number: int, created_at: int) ->
     """Return every note of a contact.
 
     Args:
-        references: what the contact refers to.
-        contact: its id.
-        number: its number from 1, which its notes' ids begin with.
-        created_at: when it was created, UNIX seconds.
+        references: references of the contact.
+        contact: id of the contact.
+        number: number of the contact, from 1; the ids of its notes begin with it.
+        created_at: time of the contact's creation, in UNIX seconds.
     """
     return [
         {
@@ -114,7 +115,7 @@ def notes(references: References, contact: str, number: int, created_at: int) ->
 
 
 def note_id(number: str, position: int) -> str:
-    """Return the id of a contact's note: the contact's number, then the note's place in three digits."""
+    """Return the id of a note: the number of the contact, then the position of the note in three digits."""
     return f"{number}{position:03}"
 
 
@@ -139,7 +140,7 @@ def companies(references: References) -> list[dict[str, Any]]:
 
 
 def subscriptions(references: References) -> list[dict[str, Any]]:
-    """Return every subscription type a contact opted in to or out of."""
+    """Return every subscription type that a contact opted in to or out of."""
     return [
         {
             "type": "subscription",
@@ -155,7 +156,7 @@ def subscriptions(references: References) -> list[dict[str, Any]]:
 
 
 def segments(references: References) -> list[dict[str, Any]]:
-    """Return every segment a contact is in. Contacts do not embed this list."""
+    """Return every segment of a contact. Contacts do not embed this list."""
     return [
         {
             "type": "segment",
@@ -169,7 +170,7 @@ def segments(references: References) -> list[dict[str, Any]]:
     ]
 
 
-def _some(dice: values.Dice, consent: str) -> tuple[int, ...]:
+def _draw_subscriptions(dice: values.Dice, consent: str) -> tuple[int, ...]:
     return tuple(n for n, (_, kind) in enumerate(values.SUBSCRIPTIONS) if kind == consent and dice.likely(0.2))
 
 

@@ -1,9 +1,9 @@
-"""Bodies of the lists: a workspace's contacts by the page, and what hangs on one contact."""
+"""Response bodies: pages of contacts, the lists of one contact, and the workspace's own lists."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from exporter.sandbox.attributes import described
+from exporter.sandbox.attributes import describe
 from exporter.sandbox.backend import Row, SandboxBackend
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.nested import ADMIN, NESTED
@@ -25,12 +25,12 @@ class Listing:
     """``GET /contacts`` of one workspace, without the HTTP.
 
     Args:
-        workspace: where the contacts come from.
-        version: of the API, which decides how a contact looks.
+        workspace: source of the contacts.
+        version: version of the API, which determines the form of a contact.
 
     Attributes:
-        workspace: where the contacts come from.
-        cursors: reads and writes this list's cursors.
+        workspace: source of the contacts.
+        cursors: the cursors of this list.
     """
 
     def __init__(self, workspace: SandboxBackend, version: str = DEFAULT_VERSION) -> None:
@@ -42,7 +42,7 @@ class Listing:
         """Return the position and the page size a query asks for.
 
         Raises:
-            Refusal: 400, one of its parameters is wrong.
+            Refusal: 400, a parameter is invalid.
         """
         per_page = page_size(query)
         return _start(query, self.cursors, per_page), per_page
@@ -51,35 +51,35 @@ class Listing:
         """Return one page.
 
         Args:
-            position: number of its first contact.
-            per_page: most contacts on it.
-            loop: let its next cursor be one that was used before: that of page
-                2, or of this very page where that is not behind it.
-            url: the listing's own address, which only older versions name.
+            position: index of its first contact.
+            per_page: maximum number of contacts.
+            loop: return a next cursor that was used before: that of page 2, or
+                of this page if it is page 1 or 2.
+            url: URL of the listing; only older versions use it.
         """
         del url
-        total, following = len(self.workspace), position + per_page
+        total, next_position = len(self.workspace), position + per_page
         page = position // per_page + 1
         pages: dict[str, Any] = {"type": "pages", "page": page}
-        if loop or following < total:
-            target = min(position, per_page) if loop else following
+        if loop or next_position < total:
+            target = min(position, per_page) if loop else next_position
             pages["next"] = {"page": page + 1, "starting_after": self.cursors.write(target)}
         pages |= {"per_page": per_page, "total_pages": -(-total // per_page)}
         return b'{"type":"list","data":[%b],"total_count":%d,"pages":%b}' % (
-            b",".join(records(self.workspace, position, following, self._version)),
+            b",".join(records(self.workspace, position, next_position, self._version)),
             total,
             compact(pages),
         )
 
 
 class OldListing:
-    """``GET /contacts`` of the versions 1.x: under ``contacts``, paged by number, with the next page as a URL.
+    """``GET /contacts`` of the versions 1.x: a list ``contacts``, page numbers, and the next page as a URL.
 
-    It ends with contact 10,000, as theirs does. That it holds leads alone is
-    not imitated: these are all contacts.
+    It ends with contact 10,000, same as the API's. Unlike the API's, it lists
+    all contacts, not only leads.
 
     Attributes:
-        workspace: where the contacts come from.
+        workspace: source of the contacts.
     """
 
     def __init__(self, workspace: SandboxBackend) -> None:
@@ -89,7 +89,7 @@ class OldListing:
         """Return the position and the page size a query asks for.
 
         Raises:
-            Refusal: 400, one of its parameters is wrong, or leads beyond contact 10,000.
+            Refusal: 400, a parameter is invalid, or the page is beyond contact 10,000.
         """
         per_page = page_size(query)
         position = (count_of(query, "page", default=1, maximum=UNLIMITED) - 1) * per_page
@@ -101,9 +101,9 @@ class OldListing:
         """Return one page; see `Listing.body`."""
         total, page = len(self.workspace), position // per_page + 1
         end = min(position + per_page, _OLD_MAX_CONTACTS)
-        following = f"{url}?per_page={per_page}&page={page if loop else page + 1}"
+        next_url = f"{url}?per_page={per_page}&page={page if loop else page + 1}"
         pages = _pages_of(total, page, per_page) | {
-            "next": following if loop or end < min(total, _OLD_MAX_CONTACTS) else None
+            "next": next_url if loop or end < min(total, _OLD_MAX_CONTACTS) else None
         }
         return b'{"type":"contact.list","pages":%b,"contacts":[%b],"total_count":%d,"limited":%b}' % (
             compact(pages),
@@ -114,24 +114,24 @@ class OldListing:
 
 
 def nested_body(workspace: SandboxBackend, index: int, name: str, query: Mapping[str, str], url: str) -> bytes:
-    """Return one of a contact's nested lists, in the envelope its endpoint uses.
+    """Return one of a contact's nested lists, in the envelope of its endpoint.
 
     Args:
-        workspace: where the contact is.
-        index: its number.
-        name: the list's name.
-        query: the request's parameters.
-        url: the list's own address, for links to further pages.
+        workspace: source of the contact.
+        index: index of the contact.
+        name: name of the list.
+        query: parameters of the request.
+        url: URL of the list, for links to further pages.
 
     Raises:
-        Refusal: 404 for a list there is not, 400 for a wrong parameter.
+        Refusal: 404 for an unknown list, 400 for an invalid parameter.
     """
     if name not in NESTED:
         raise Refusal(404, "not_found", "The requested resource was not found")
     rows = workspace.nested(index, name)
     match name:
         case "notes":
-            # A contact's number in the list may change while its notes are read; its id does not.
+            # The index of a contact may change while a client reads its notes; its id does not.
             return _by_cursor(rows, Cursors(f"{name}:{workspace.id_of(index)}"), query)
         case "companies":
             return _by_number(rows, query, url)
@@ -140,26 +140,25 @@ def nested_body(workspace: SandboxBackend, index: int, name: str, query: Mapping
 
 
 def records(workspace: SandboxBackend, start: int, stop: int, version: str) -> list[bytes]:
-    """Return contacts as a version of the API has them; those that were recorded are as they were."""
+    """Return contacts in the form of an API version. Recorded contacts stay unchanged."""
     if version in SINCE_2_16 and isinstance(workspace, Workspace):
         return workspace.records(start, stop, text_owners=True)
     return workspace.records(start, stop)
 
 
 def contact_index(workspace: SandboxBackend, contact_id: str, version: str) -> int:
-    """Return a contact's number.
+    """Return a contact's index.
 
     Raises:
-        Refusal: 404 ``not_found``, there is no contact with that id; from
-            version 2.16 on 410 ``contact_merged``, if it was merged into one
-            that is there.
+        Refusal: 404 ``not_found``, no contact has that id; from version 2.16 on
+            410 ``contact_merged``, the contact was merged into an existing one.
     """
     index = workspace.index_of(contact_id)
     if index is not None:
         return index
     if version in SINCE_2_16 and isinstance(workspace, Workspace) and (survivor := workspace.survivor_of(contact_id)):
         link = {"Link": f'</contacts/{survivor}>; rel="canonical"'}
-        raise Refusal(410, "contact_merged", "The contact was merged; the Link header names the one that is left", link)
+        raise Refusal(410, "contact_merged", "The contact was merged; the Link header names the surviving one", link)
     raise Refusal(404, "not_found", "User Not Found")
 
 
@@ -183,18 +182,18 @@ def tags_body(workspace: SandboxBackend, _query: Mapping[str, str]) -> bytes:
 
 
 def data_attributes_body(workspace: SandboxBackend, query: Mapping[str, str]) -> bytes:
-    """Return ``GET /data_attributes``, unpaged; archived ones only where they are asked for.
+    """Return ``GET /data_attributes``, unpaged; archived attributes only on request.
 
     Raises:
-        Refusal: 400 for anything but contacts.
+        Refusal: 400 for another model than contacts.
     """
     if query.get("model", "contact") != "contact":
-        raise Refusal(400, "parameter_invalid", "the sandbox has attributes of contacts only")
+        raise Refusal(400, "parameter_invalid", "the sandbox has only attributes of contacts")
     archived = query.get("include_archived") == "true"
-    known = workspace.attributes()
-    if not isinstance(known, list):
-        known = [described(name, value, number) for number, (name, value) in enumerate(known.items())]
-    rows = [one for one in known if archived or not one["archived"]]
+    attributes = workspace.attributes()
+    if not isinstance(attributes, list):
+        attributes = [describe(name, value, number) for number, (name, value) in enumerate(attributes.items())]
+    rows = [one for one in attributes if archived or not one["archived"]]
     return compact({"type": "list", "data": rows})
 
 
@@ -203,14 +202,14 @@ UNPAGED: dict[str, Callable[[SandboxBackend, Mapping[str, str]], bytes]] = {
     "/tags": tags_body,
     "/data_attributes": data_attributes_body,
 }
-"""Bodies that come whole, by their path."""
+"""Functions that return an unpaged body, by path."""
 
 
 def _start(query: Mapping[str, str], cursors: Cursors, per_page: int) -> int:
-    """Return the position of a page's first row: that of its cursor, else of its number.
+    """Return the position of a page's first row, from its cursor, or else from its page number.
 
-    Clients that send both, as the official SDKs do, send the number of the first page
-    with each cursor. An empty cursor is none (users' reports).
+    Some clients, such as the official SDKs, send both: with each cursor the
+    number of the first page. An empty cursor means no cursor (users' reports).
     """
     if cursor := query.get("starting_after", ""):
         return cursors.read(cursor)
@@ -244,6 +243,6 @@ def _paged(rows: Sequence[Row], total: int, pages: dict[str, Any], key: str = "d
 
 
 def _list(rows: Sequence[Row], more: bytes = b"", key: str = "data") -> bytes:
-    """Put rows into an envelope; those that were recorded are JSON already."""
+    """Return rows in an envelope. Recorded rows are JSON already."""
     data = b",".join(row if isinstance(row, bytes) else compact(row) for row in rows)
     return b'{"type":"list","%b":[%b]%b}' % (key.encode(), data, more)

@@ -1,4 +1,4 @@
-"""The API's rules that need no socket: cursors, versions, page sizes, the rate limit, refusals."""
+"""The API's rules, without network: cursors, versions, page sizes, rate limit and refusals."""
 
 import base64
 import binascii
@@ -17,26 +17,26 @@ DEFAULT_VERSION = "2.14"
 VERSIONS = frozenset(
     [*(f"1.{minor}" for minor in range(5)), *(f"2.{minor}" for minor in range(18)), "Preview", "Unstable"],
 )
-"""What ``Intercom-Version`` may say (the reference's list, and what has come out since)."""
+"""The valid values of ``Intercom-Version`` (from the reference, and newer ones)."""
 
 SINCE_2_16 = frozenset({"2.16", "2.17", "Preview", "Unstable"})
-"""Versions with owners as text, and with 410 for contacts that were merged (the reference)."""
+"""Versions with owners as text, and with status 410 for merged contacts (from the reference)."""
 
 WINDOW_S = 10
 UNLIMITED = 1_000_000
-"""Calls per window announced where there is no limit in practice."""
+"""The reported calls per window of a sandbox without a rate limit."""
 
 _COUNT = re.compile(r"[0-9]{1,9}")
 _GZIP = re.compile(r"\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q\s*=\s*(?P<q>[0-9.]+)\s*)?", re.IGNORECASE)
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, no failure of ours
-    """A request that gets Intercom's error envelope instead of what it asked for.
+class Refusal(Exception):  # noqa: N818 - a response, no failure of the sandbox
+    """A refused request, which gets Intercom's error envelope as its response.
 
     Attributes:
         status: HTTP status.
         code: ``errors[].code``.
-        headers: further headers of the answer.
+        headers: additional headers of the response.
     """
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -52,32 +52,33 @@ class Refusal(Exception):  # noqa: N818 - an answer, no failure of ours
 
 
 class Cursors:
-    """Writes and reads cursors: a position in a list, sealed with a key.
+    """The cursors of one list: a position, signed with a key.
 
-    Like the API's they are opaque, hold ``+``, ``/``, ``=`` and newlines, and
-    cannot be made up: one of another list or workspace is refused.
+    Same as the API's cursors, they are opaque, contain ``+``, ``/``, ``=`` and
+    newlines, and cannot be forged: a cursor of another list or workspace is refused.
     """
 
-    # Base64 of these three bytes is "++//", so that each cursor needs percent-encoding.
-    _MARK = b"\xfb\xef\xff"
-    _SEAL_BYTES = 39
-    _LINE = 60
+    # The Base64 of these three bytes is "++//", so each cursor needs percent-encoding.
+    _PREFIX = b"\xfb\xef\xff"
+    _SIGNATURE_BYTES = 39
+    _LINE_CHARACTERS = 60
 
     def __init__(self, scope: str) -> None:
         self._key = hashlib.sha256(scope.encode()).digest()
 
     def write(self, position: int) -> str:
-        """Return the cursor of a position, with newlines where Ruby's Base64 puts them."""
-        where = position.to_bytes(8, "big")
-        seal = hashlib.blake2b(where, key=self._key, digest_size=self._SEAL_BYTES).digest()
-        text = base64.b64encode(self._MARK + where + seal).decode()
-        return "".join(f"{text[at : at + self._LINE]}\n" for at in range(0, len(text), self._LINE))
+        """Return the cursor of a position, with newlines in the same positions as Ruby's Base64."""
+        content = position.to_bytes(8, "big")
+        signature = hashlib.blake2b(content, key=self._key, digest_size=self._SIGNATURE_BYTES).digest()
+        text = base64.b64encode(self._PREFIX + content + signature).decode()
+        starts = range(0, len(text), self._LINE_CHARACTERS)
+        return "".join(f"{text[start : start + self._LINE_CHARACTERS]}\n" for start in starts)
 
     def read(self, cursor: str) -> int:
-        """Return a cursor's position.
+        """Return the position of a cursor.
 
         Raises:
-            Refusal: 400 ``client_error``, it is not one of this list's.
+            Refusal: 400 ``client_error``, the cursor does not belong to this list.
         """
         try:
             position = int.from_bytes(base64.b64decode(cursor)[3:11], "big")
@@ -90,13 +91,13 @@ class Cursors:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as the rate limit sees it: allowed or not, and what the headers announce."""
+    """The rate limit's result for one call: whether it is allowed, and the reported state of the window."""
 
     allowed: bool
     limit: int
     remaining: int
     reset_at: int
-    """UNIX second in which the window ends."""
+    """The UNIX second in which the window ends."""
 
     def headers(self) -> dict[str, str]:
         """Return the three ``X-RateLimit`` headers."""
@@ -108,11 +109,11 @@ class Call:
 
 
 class RateWindow:
-    """Counts calls in windows of ten seconds, aligned to UNIX time as the API's are.
+    """A rate limit with windows of ten seconds, aligned to UNIX time same as the API's.
 
     Args:
         limit: calls per window, from 1.
-        clock: UNIX time in seconds.
+        clock: function that returns UNIX time in seconds.
     """
 
     def __init__(self, limit: int = UNLIMITED, clock: Callable[[], float] = time.time) -> None:
@@ -122,7 +123,7 @@ class RateWindow:
         self._calls = 0
 
     def call(self) -> Call:
-        """Count one call; over the limit it is not allowed."""
+        """Count one call. A call over the limit is not allowed."""
         window = int(self._clock() // WINDOW_S)
         if window != self._window:
             self._window, self._calls = window, 0
@@ -134,16 +135,16 @@ class RateWindow:
             (window + 1) * WINDOW_S,
         )
 
-    def spent(self) -> dict[str, str]:
-        """Return the headers of a window without calls left that ends within a second."""
+    def exhausted_headers(self) -> dict[str, str]:
+        """Return the headers of a window without remaining calls that ends within one second."""
         return Call(False, self.limit, 0, int(self._clock()) + 1).headers()
 
 
 def version_of(headers: Mapping[str, str]) -> str:
-    """Return the API version a request asks for, 2.14 when it does not say.
+    """Return the requested API version; 2.14 if unspecified.
 
     Raises:
-        Refusal: 400 ``intercom_version_invalid``, no such version.
+        Refusal: 400 ``intercom_version_invalid``, the version does not exist.
     """
     version = headers.get("Intercom-Version", DEFAULT_VERSION)
     if version not in VERSIONS:
@@ -152,10 +153,10 @@ def version_of(headers: Mapping[str, str]) -> str:
 
 
 def page_size(query: Mapping[str, str]) -> int:
-    """Return a query's page size, 50 when absent.
+    """Return a query's page size; 50 if unspecified.
 
     Raises:
-        Refusal: 400 ``parameter_invalid``, it is no number from 1 to 150.
+        Refusal: 400 ``parameter_invalid``, it is not a number from 1 to 150.
     """
     return count_of(query, "per_page", default=DEFAULT_PER_PAGE, maximum=MAX_PER_PAGE)
 
@@ -164,7 +165,7 @@ def count_of(query: Mapping[str, str], name: str, *, default: int, maximum: int)
     """Return a number from a query.
 
     Raises:
-        Refusal: 400 ``parameter_invalid``, it is no number from 1 to ``most``.
+        Refusal: 400 ``parameter_invalid``, it is not a number from 1 to ``maximum``.
     """
     text = query.get(name, str(default))
     if not _COUNT.fullmatch(text) or not 1 <= int(text) <= maximum:
@@ -173,9 +174,9 @@ def count_of(query: Mapping[str, str], name: str, *, default: int, maximum: int)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether an ``Accept-Encoding`` header allows gzip."""
-    found = (_GZIP.fullmatch(part) for part in accept_encoding.split(","))
-    return any(match and match["q"] not in {"0", "0.0", "0.00", "0.000"} for match in found)
+    """Return whether an ``Accept-Encoding`` header allows gzip."""
+    matches = (_GZIP.fullmatch(part) for part in accept_encoding.split(","))
+    return any(match and match["q"] not in {"0", "0.0", "0.00", "0.000"} for match in matches)
 
 
 def compact(value: object) -> bytes:
@@ -189,11 +190,11 @@ def _bad_cursor() -> Refusal:
 
 
 def token_of(seed: int | None) -> str:
-    """Return the access token a sandbox asks for: base64 of ``tok:…``, as real ones are.
+    """Return the access token of a sandbox: the Base64 of ``tok:…``, same as a real one.
 
     Args:
-        seed: of made-up contacts, whose token everybody may know; None for
-            real ones, whose token nobody can guess.
+        seed: random seed of synthetic contacts, whose token need not be secret;
+            None for real contacts, whose token is random.
     """
     digest = secrets.token_hex(32) if seed is None else hashlib.sha256(f"token:{seed}".encode()).hexdigest()
     return base64.b64encode(f"tok:{digest[:8]}_{digest[8:40]}".encode()).decode()

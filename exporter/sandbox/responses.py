@@ -1,4 +1,4 @@
-"""Whole answers, and broken ones: what leaves the socket, decided elsewhere."""
+"""HTTP responses: complete ones and broken ones. Other modules decide which response is sent."""
 
 import socket
 import struct
@@ -12,23 +12,23 @@ from exporter.sandbox.protocol import WINDOW_S, Refusal
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close() sends RST
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, with a timeout of 0 s: close() sends RST
 _CODES = {400: "client_error", 401: "unauthorized", 403: "forbidden", 404: "not_found", 500: "server_error"}
 
 
-def whole(status: int, body: bytes, content_type: str, headers: Mapping[str, str]) -> web.Response:
-    """Return an answer with a correct length."""
+def complete(status: int, body: bytes, content_type: str, headers: Mapping[str, str]) -> web.Response:
+    """Return a response with a correct length."""
     return web.Response(status=status, body=body, headers={**headers, "Content-Type": content_type})
 
 
-async def unfinished(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
-    """Send the announced length of a body, half of the body, and the end of the connection."""
-    answer = web.StreamResponse(headers={**headers, "Content-Type": JSON})
-    answer.content_length = len(body)
-    answer.force_close()
-    await answer.prepare(request)
-    await answer.write(half(body))
-    return answer
+async def truncated(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Send the length of a body, then half of the body, and close the connection."""
+    response = web.StreamResponse(headers={**headers, "Content-Type": JSON})
+    response.content_length = len(body)
+    response.force_close()
+    await response.prepare(request)
+    await response.write(half(body))
+    return response
 
 
 def half(body: bytes) -> bytes:
@@ -37,7 +37,7 @@ def half(body: bytes) -> bytes:
 
 
 def reset(request: web.Request) -> web.Response:
-    """Close the connection with RST; the response returned goes nowhere."""
+    """Close the connection with RST. aiohttp ignores the returned response."""
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")
@@ -47,28 +47,27 @@ def reset(request: web.Request) -> web.Response:
 
 
 def maintenance(headers: Mapping[str, str]) -> web.Response:
-    """Return a 200 that is no API answer at all."""
-    return whole(HTTPStatus.OK, _html("We'll be back soon"), HTML, headers)
+    """Return a response with status 200 and an HTML page, which does not come from the API."""
+    return complete(HTTPStatus.OK, _html("We'll be back soon"), HTML, headers)
 
 
 def failure(status: int, headers: Mapping[str, str]) -> web.Response:
-    """Return an answer of a failing status, as whoever gives it would spell it.
+    """Return a response with an error status: an HTML page for a status that a gateway sends.
 
     Raises:
-        Refusal: for a status that comes from the API itself, not from the
-            gateways before it, which speak HTML.
+        Refusal: the status comes from the API itself, not from a gateway.
     """
     try:
         reason = HTTPStatus(status).phrase
     except ValueError:
         reason = "Error"
     if status > HTTPStatus.INTERNAL_SERVER_ERROR:
-        return whole(status, _html(f"{status} {reason}"), HTML, headers)
+        return complete(status, _html(f"{status} {reason}"), HTML, headers)
     raise Refusal(status, _CODES.get(status, "client_error"), reason)
 
 
 def rate_limited(limit: int, headers: Mapping[str, str] | None = None) -> Refusal:
-    """Return the refusal over the rate limit; real ones carry no Retry-After (users' captures)."""
+    """Return the refusal of a call over the rate limit. The API sends no Retry-After (users' captures)."""
     message = f"Exceeded rate limit of {limit} in {WINDOW_S}_seconds"
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded", message, headers)
 

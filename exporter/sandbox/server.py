@@ -1,4 +1,4 @@
-"""An Intercom on 127.0.0.1: ``GET /contacts`` and what belongs to it, with faults on demand."""
+"""A fake Intercom server on 127.0.0.1: ``GET /contacts`` and related endpoints, with faults on demand."""
 
 import asyncio
 import hmac
@@ -18,7 +18,7 @@ from exporter.compression import gzip_fast
 from exporter.errors import ConfigError, SinkError
 from exporter.sandbox import arguments, index, pages, responses
 from exporter.sandbox.backend import SandboxBackend
-from exporter.sandbox.changes import ChangeName, Changes
+from exporter.sandbox.changes import ChangeName, Mutations
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault, FaultPlan
 from exporter.sandbox.protocol import SINCE_2_16, UNLIMITED, RateWindow, Refusal, accepts_gzip, token_of, version_of
@@ -26,51 +26,51 @@ from exporter.sandbox.schedule import ScheduleSpec
 from exporter.validation import AsyncBlock, running_loop
 
 _HOST = "127.0.0.1"
-# A string is a key in every version of aiohttp, but since 3.14 it warns.
+# Every version of aiohttp accepts a string as key, but since 3.14 it prints a warning.
 _HEADERS: Any = web.RequestKey("headers", dict[str, str]) if hasattr(web, "RequestKey") else "headers"
 
 
 class Sandbox(AsyncBlock):
-    """A stand-in for Intercom's API, as an asynchronous context manager.
+    """A local fake of Intercom's API, as an asynchronous context manager.
 
     ::
 
         async with Sandbox(contacts=10_000) as sandbox:
             ...  # GET {sandbox.base_url}/contacts with the bearer token sandbox.token
 
-    The arguments are attributes too, besides ``base_url`` (while it runs),
-    ``workspace`` (the truth it serves, as it is now), ``requests`` (requests for
-    ``GET /contacts`` so far, however they ended) and ``rate_limited_requests`` (responses 429
-    of the rate limit, without those of ``http_429``).
+    The arguments are also attributes. Further attributes are ``base_url`` (while it runs),
+    ``workspace`` (the current contacts), ``requests`` (number of requests for ``GET /contacts``,
+    successful or not) and ``rate_limited_requests`` (number of responses 429 of the rate limit,
+    without those of the fault ``http_429``).
 
     Args:
-        contacts: how many contacts the workspace has.
-        seed: which contacts; the same seed, the same contacts.
-        port: TCP port on 127.0.0.1; 0 takes a free one.
-        token: the access token asked for; None makes one from the seed, or of
-            chance where an export is served.
-        latency_ms: milliseconds each answer waits before it is made.
-        rate_limit: calls per window of ten seconds; None: no limit in practice.
-        faults: what goes wrong, as ``Fault.parse`` reads it, or a mapping of
-            fault name to "every Nth request".
-        changes: what happens to the workspace while it is read, as
-            ``Change.parse`` reads it, or a mapping of change name to "every
-            Nth page"; where in the list is drawn from the seed.
-        gzip: whether clients that accept gzip get it.
-        hostile: whether one contact in a thousand breaks careless parsers.
-        slow_s: seconds the fault ``slow`` waits.
-        replay: what is served instead of made-up contacts, such as a
-            `Replay`; ``workspace`` is then empty, and nothing changes in it.
-        clock: UNIX time in seconds, for the rate limit and the date of answers.
+        contacts: number of contacts in the workspace.
+        seed: random seed of the contacts; the same seed results in the same contacts.
+        port: TCP port on 127.0.0.1; 0 for any free port.
+        token: the required access token; None for a token from the seed, or a
+            random token for a replayed export.
+        latency_ms: milliseconds before the sandbox handles each request.
+        rate_limit: calls per window of ten seconds; None for no limit in practice.
+        faults: faults to inject, in the syntax of ``Fault.parse``, or a mapping
+            of fault name to "every Nth request".
+        changes: changes of the workspace while a client reads it, in the syntax
+            of ``Change.parse``, or a mapping of change name to "every Nth
+            page"; their positions in the list depend on the seed.
+        gzip: whether responses are compressed for clients that accept gzip.
+        hostile: whether one contact in a thousand has values that break naive parsers.
+        slow_s: seconds that the fault ``slow`` waits.
+        replay: source of contacts to serve instead of synthetic ones, such as a
+            `Replay`; ``workspace`` is then empty and never changes.
+        clock: function that returns UNIX time in seconds, for the rate limit and the date of responses.
 
     Raises:
-        ConfigError: an argument makes no sense, or the port is taken.
+        ConfigError: an argument is invalid, or the port is in use.
 
     Cancellation:
-        Leaving the block aborts every connection, answered or not, at once.
+        Leaving the block aborts every connection immediately, with or without a response.
     """
 
-    def __init__(  # noqa: PLR0913 - one keyword for each thing a user's test may want
+    def __init__(  # noqa: PLR0913 - each is one independent setting
         self,
         contacts: int = 10_000,
         *,
@@ -89,48 +89,48 @@ class Sandbox(AsyncBlock):
     ) -> None:
         arguments.check_types(locals())
         self.workspace = Workspace(contacts if replay is None else 0, seed, hostile)
-        self._served: SandboxBackend = self.workspace if replay is None else replay
-        self.contacts, self.seed, self.port = len(self._served), seed, port
+        self._backend: SandboxBackend = self.workspace if replay is None else replay
+        self.contacts, self.seed, self.port = len(self._backend), seed, port
         self.latency_ms, self.slow_s = latency_ms, slow_s
         self.rate_limit, self.gzip, self.hostile = rate_limit, gzip, hostile
         self.token = token_of(seed if replay is None else None) if token is None else token
         self.faults = FaultPlan.of(faults)
-        self.changes = Changes(self.workspace, changes)
+        self.changes = Mutations(self.workspace, changes)
         self.requests = self.rate_limited_requests = 0
         self._clock = clock
         arguments.check(self, replayed=replay is not None)
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
-        served = self._served
-        self._listings = pages.Listing(served), pages.OldListing(served), pages.Listing(served, "2.16")
+        source = self._backend
+        self._listings = pages.Listing(source), pages.OldListing(source), pages.Listing(source, "2.16")
         self._request_ids = itertools.count(1)
         self._runner: web.AppRunner | None = None
 
     @property
     def base_url(self) -> str:
-        """The address clients are to use, without a slash at the end.
+        """The base URL for clients, without a slash at the end.
 
         Raises:
             ConfigError: the sandbox is not running.
         """
         if self._runner is None or not self._runner.addresses:
-            raise ConfigError("the sandbox has an address only inside its async with block")
+            raise ConfigError("the sandbox has a base URL only inside its async with block")
         return f"http://{_HOST}:{self._runner.addresses[0][1]}"
 
     def change(self, name: ChangeName, position: int | None = None, to: int | None = None) -> str:
-        """Change the workspace now; see ``Changes.make``.
+        """Change the workspace now; see ``Mutations.apply``.
 
         Args:
             name: insert, update, delete or merge.
-            position: where in the list, from 0; None draws one from the seed.
-            to: where an updated contact stands afterwards, or which one a merged
-                contact is merged into; None draws that too.
+            position: position in the list, from 0; None for a random one from the seed.
+            to: new position of an updated contact, or position of the contact
+                that survives a merge; None for a random one.
 
         Returns:
-            The id of the contact that came, changed or went.
+            The id of the inserted, updated, deleted or merged contact.
 
         Raises:
-            IndexError: there is no such position.
-            ConfigError: there is no such change.
+            IndexError: a position does not exist.
+            ConfigError: the name of the change is unknown.
         """
         return self.changes.apply(name, position, to)
 
@@ -145,7 +145,7 @@ class Sandbox(AsyncBlock):
         for path in pages.UNPAGED:
             application.router.add_get(path, self._unpaged, allow_head=False)
         application.router.add_route("*", "/{rest:.*}", self._unknown)
-        # The server stops with its block: nothing is worth waiting for.
+        # The server stops with its block, without waiting for requests.
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
         await runner.setup()
         try:
@@ -164,7 +164,7 @@ class Sandbox(AsyncBlock):
             return
         for site in list(runner.sites):
             await site.stop()
-        # cleanup() alone would let a client that reads nothing keep its connection.
+        # cleanup() alone does not close the connection of a client that reads nothing.
         for connection in runner.server.connections if runner.server else ():
             if isinstance(connection.transport, asyncio.Transport):
                 connection.transport.abort()
@@ -174,31 +174,31 @@ class Sandbox(AsyncBlock):
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Do what every answer needs: count, check, wait, and the headers common to all."""
+        """Handle what all requests have in common: count, authorise, wait, and set the common headers."""
         if request.method == "GET" and request.path == "/contacts":
             self.requests += 1
         number = next(self._request_ids)
         headers = {
             "Date": formatdate(self._clock(), usegmt=True),
-            "X-Request-Id": f"{self._served.id_code}-{number:012}",
+            "X-Request-Id": f"{self._backend.id_code}-{number:012}",
             "Vary": "Accept-Encoding",
         }
         request[_HEADERS] = headers
-        if request.method == "GET" and request.path == "/":  # for a browser, which has no token
-            return responses.whole(HTTPStatus.OK, index.page(self._served), responses.HTML, headers)
+        if request.method == "GET" and request.path == "/":  # for browsers, which have no token
+            return responses.complete(HTTPStatus.OK, index.page(self._backend), responses.HTML, headers)
         try:
             await self._authorise(request, headers)
             return await handler(request)
-        except (Refusal, SinkError) as trouble:
-            refusal = trouble if isinstance(trouble, Refusal) else Refusal(500, "server_error", str(trouble))
+        except (Refusal, SinkError) as error:
+            refusal = error if isinstance(error, Refusal) else Refusal(500, "server_error", str(error))
             headers |= refusal.headers
             body = refusal.envelope(headers["X-Request-Id"])
-            return responses.whole(refusal.status, body, responses.JSON, headers)
+            return responses.complete(refusal.status, body, responses.JSON, headers)
 
     async def _authorise(self, request: web.Request, headers: dict[str, str]) -> None:
-        """Check token, version and rate limit in this order, noting what the answer shall say of them."""
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {self.token}".encode()):
+        """Check token, version and rate limit, in this order, and add their response headers."""
+        authorization = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), f"Bearer {self.token}".encode()):
             raise Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", "Access Token Invalid")
         headers["Intercom-Version"] = version_of(request.headers)
         call = self._window.call()
@@ -228,67 +228,67 @@ class Sandbox(AsyncBlock):
         return self._listings[2 if version in SINCE_2_16 else version.startswith("1.")]
 
     async def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
-        """Answer with a page; once it is made, the workspace changes if it is time."""
+        """Return a page, and apply the changes that are due after it."""
         listing, url = self._listing(request), f"{self.base_url}/contacts"
         body = await self._build_body(lambda: listing.body(position, per_page, loop=loop, url=url))
         self.changes.apply_after_page(position // per_page + 1)
         return self._json(request, body)
 
     async def _truncate(self, request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
-        """Cut a page in half: by turns with the connection closed too early, and inside an honest length."""
+        """Return half of a page: in turn with the length of the complete page, and with the length of the half."""
         encoded, headers = self._encoded(request, body), request[_HEADERS]
         if self.faults.injected_count(fault) % 2:
-            return await responses.unfinished(request, encoded, headers)
-        return responses.whole(HTTPStatus.OK, responses.half(encoded), responses.JSON, headers)
+            return await responses.truncated(request, encoded, headers)
+        return responses.complete(HTTPStatus.OK, responses.half(encoded), responses.JSON, headers)
 
     def _fault_response(self, request: web.Request, fault: Fault) -> web.Response:
-        """Answer with something else than the page."""
+        """Return the response of a fault."""
         headers = request[_HEADERS]
         match fault.name, fault.status:
             case "reset", _:
                 return responses.reset(request)
             case "empty_200", _:
-                return responses.whole(HTTPStatus.OK, b"", responses.JSON, headers)
+                return responses.complete(HTTPStatus.OK, b"", responses.JSON, headers)
             case _, HTTPStatus.TOO_MANY_REQUESTS:
-                raise responses.rate_limited(self._window.limit, self._window.spent())
+                raise responses.rate_limited(self._window.limit, self._window.exhausted_headers())
             case _, int(status):
                 return responses.failure(status, headers)
             case _:
                 return responses.maintenance(headers)
 
     async def _contact(self, request: web.Request) -> web.Response:
-        """Answer with one contact, or with one of its lists."""
+        """Return one contact, or one of its lists."""
         url = f"{self.base_url}{request.path}"
         contact_id, name = request.match_info["id"], request.match_info.get("list")
         version = request[_HEADERS]["Intercom-Version"]
 
         def body() -> bytes:
-            number = pages.contact_index(self._served, contact_id, version)
+            index_of_contact = pages.contact_index(self._backend, contact_id, version)
             if name is None:
-                return pages.records(self._served, number, number + 1, version)[0]
-            return pages.nested_body(self._served, number, name, request.query, url)
+                return pages.records(self._backend, index_of_contact, index_of_contact + 1, version)[0]
+            return pages.nested_body(self._backend, index_of_contact, name, request.query, url)
 
         return self._json(request, await self._build_body(body))
 
     async def _unpaged(self, request: web.Request) -> web.Response:
         body = pages.UNPAGED[request.path]
-        return self._json(request, await self._build_body(lambda: body(self._served, request.query)))
+        return self._json(request, await self._build_body(lambda: body(self._backend, request.query)))
 
     async def _unknown(self, request: web.Request) -> web.Response:
         raise Refusal(HTTPStatus.NOT_FOUND, "not_found", index.not_served(request.method, request.path))
 
     async def _build_body(self, body: Callable[[], bytes]) -> bytes:
-        """Make a body: in a thread, if it has to be read from files."""
-        if self._served is self.workspace:
+        """Return a body. If it has to be read from files, a thread does so."""
+        if self._backend is self.workspace:
             return body()
-        return await anyio.to_thread.run_sync(body, abandon_on_cancel=True)  # nobody waits for it at the end
+        return await anyio.to_thread.run_sync(body, abandon_on_cancel=True)  # the end of the block does not wait for it
 
     def _json(self, request: web.Request, body: bytes) -> web.Response:
         encoded, headers = self._encoded(request, body), request[_HEADERS]
-        return responses.whole(HTTPStatus.OK, encoded, responses.JSON, headers)
+        return responses.complete(HTTPStatus.OK, encoded, responses.JSON, headers)
 
     def _encoded(self, request: web.Request, body: bytes) -> bytes:
-        """Return a body as it travels: compressed if both sides like it, and saying so in the headers."""
+        """Return a body as transferred. If both sides accept gzip, compress it and set the header."""
         if not self.gzip or not accepts_gzip(request.headers.get("Accept-Encoding", "")):
             return body
         request[_HEADERS]["Content-Encoding"] = "gzip"

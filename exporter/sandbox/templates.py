@@ -1,7 +1,7 @@
-"""Contacts with holes: everything a contact says except what is its own.
+"""Templates of contacts: complete JSON with placeholders for the values that are unique to a contact.
 
-A few hundred templates serve any number of contacts. Filling the holes of one
-takes microseconds, so a sandbox is never the slow end of a measurement.
+A few hundred templates suffice for any number of contacts. Filling a template
+takes microseconds, so a sandbox is never the bottleneck of a measurement.
 """
 
 import json
@@ -15,27 +15,28 @@ from exporter.sandbox import nested, values
 from exporter.sandbox.attributes import custom_attributes
 
 STEP_S = 30
-"""Seconds between two contacts' ``created_at``; a template shifts it by less."""
+"""Seconds between the ``created_at`` of two contacts; a template adds less than this."""
 
 ID, NUMBER, HEX = "<<0>>", "<<1>>", "<<2>>"
-_STAMPS = 3
+_FIRST_STAMP = 3
 _PLACEHOLDER = re.compile(r'"<<@(\d+)>>"|<<(\d)>>')
-# All stand before the custom attributes, where a contact may spell anything.
+# All of them are before the custom attributes, which may contain any text.
 _OWNER = re.compile(rb'("owner_id":)(\d+)')
-_REVISED = re.compile(rb'("owner_id"\s*:\s*)[\w"]+(.*?"updated_at"\s*:\s*)\d+', re.DOTALL)
+_OWNER_AND_UPDATE = re.compile(rb'("owner_id"\s*:\s*)[\w"]+(.*?"updated_at"\s*:\s*)\d+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A contact with holes.
+    """A template of contacts.
 
     Attributes:
-        text: JSON with one ``%`` place per hole, for ``bytes %``.
-        text_owners: the same with the owner's id as a string.
-        pick: takes ``(id, number, hex, *stamps)`` to what the places want.
-        delays: seconds from the contact's slot in time to each of its stamps,
-            the one for ``created_at`` first.
-        references: the nested lists' members.
+        text: JSON with one ``%`` placeholder per value, for ``bytes %``.
+        text_owners: same as ``text``, with the owner's id as a string.
+        pick: function that returns the values of the placeholders, given
+            ``(id, number, hex, *stamps)``.
+        delays: seconds from the contact's slot in time to each of its
+            timestamps; that of ``created_at`` is the first.
+        references: references to the items of the nested lists.
     """
 
     text: bytes
@@ -46,7 +47,7 @@ class Template:
 
 
 def build(seed: int, number: int, workspace_id: str) -> Template:
-    """Build template ``number`` of a seed: the same for the same arguments, on any machine."""
+    """Return template ``number`` of a seed: the same for the same arguments, on any machine."""
     dice = values.Dice(f"{seed}:{number}")
     references = nested.References.draw(dice, number)
     stamps = _Stamps(dice)
@@ -58,28 +59,28 @@ def build(seed: int, number: int, workspace_id: str) -> Template:
         **_lists(dice, number, references),
         **_marketing(dice),
     }
-    # One in eight escapes everything beyond ASCII, as some of the API's writers do.
+    # One template in eight escapes all non-ASCII characters, same as some parts of the API.
     text = json.dumps(contact, ensure_ascii=number % 8 == 0, separators=(",", ":"))
-    holes = [int(stamp or plain) for stamp, plain in _PLACEHOLDER.findall(text)]
-    text = _PLACEHOLDER.sub(lambda hole: "%d" if hole[1] else "%b", text.replace("%", "%%"))
+    indexes = [int(stamp or plain) for stamp, plain in _PLACEHOLDER.findall(text)]
+    text = _PLACEHOLDER.sub(lambda match: "%d" if match[1] else "%b", text.replace("%", "%%"))
     encoded = text.encode()
     text_owners = _OWNER.sub(rb'\1"\2"', encoded, count=1)
-    return Template(encoded, text_owners, itemgetter(*holes), tuple(stamps.delays), references)
+    return Template(encoded, text_owners, itemgetter(*indexes), tuple(stamps.delays), references)
 
 
 def updated(record: bytes, owner_id: bytes, updated_at: int) -> bytes:
-    """Return a contact as it is once somebody gave it another owner.
+    """Return a contact with another owner.
 
     Args:
-        record: the contact's JSON, hostile or not.
-        owner_id: the JSON of the new one, the attribute that changes.
-        updated_at: when that was, UNIX seconds.
+        record: JSON of the contact, hostile or not.
+        owner_id: JSON of the new owner's id.
+        updated_at: time of the change, in UNIX seconds.
     """
-    return _REVISED.sub(rb"\g<1>%b\g<2>%d" % (owner_id, updated_at), record, count=1)
+    return _OWNER_AND_UPDATE.sub(rb"\g<1>%b\g<2>%d" % (owner_id, updated_at), record, count=1)
 
 
 class _Stamps:
-    """Hands out holes for points in time, all within one contact's life."""
+    """The timestamps of one template, all within the lifetime of the contact."""
 
     def __init__(self, dice: values.Dice) -> None:
         self._dice = dice
@@ -88,11 +89,12 @@ class _Stamps:
         self.delays: list[int] = []
 
     def at(self, share: float) -> str:
-        """Return a hole for a share of the life: 0 creation, 1 the last update."""
+        """Return a placeholder for a share of the lifetime: 0 for the creation, 1 for the last update."""
         self.delays.append(self._birth_s + int(share * self._life_s))
-        return f"<<@{_STAMPS + len(self.delays) - 1}>>"
+        return f"<<@{_FIRST_STAMP + len(self.delays) - 1}>>"
 
     def optional(self, low: float, high: float, chance: float = 0.7) -> str | None:
+        """Return, with probability ``chance``, a placeholder for a random share of the lifetime; otherwise None."""
         return self.at(self._dice.uniform(low, high)) if self._dice.likely(chance) else None
 
 
@@ -190,13 +192,13 @@ def _lists(dice: values.Dice, number: int, refs: nested.References) -> dict[str,
 
 
 def _embedded(plural: nested.Nested, ids: Iterable[str]) -> dict[str, Any]:
-    addresses = [{"id": key, "type": nested.TYPES[plural], "url": f"/{plural}/{key}"} for key in ids]
+    items = [{"id": key, "type": nested.TYPES[plural], "url": f"/{plural}/{key}"} for key in ids]
     return {
         "type": "list",
-        "data": addresses[: nested.EMBEDDED],
+        "data": items[: nested.EMBEDDED],
         "url": f"/contacts/{ID}/{plural}",
-        "total_count": len(addresses),
-        "has_more": len(addresses) > nested.EMBEDDED,
+        "total_count": len(items),
+        "has_more": len(items) > nested.EMBEDDED,
     }
 
 

@@ -1,26 +1,26 @@
-"""Word lists the sandbox's contacts are made of, and the dice to draw from them.
+"""Word lists for the sandbox's contacts, and a random generator to choose from them.
 
-Many scripts on purpose: an exporter that only ever saw ASCII is not tested.
+The words use many scripts on purpose: only then do tests cover more than ASCII.
 """
-# ruff: noqa: RUF001 - letters that resemble Latin ones are the point
+# ruff: noqa: RUF001 - letters that resemble Latin ones are intended
 
 import random
 from typing import NamedTuple
 
 
 class Dice(random.Random):
-    """A source of choices that is the same for the same text, on any machine.
+    """A random generator whose choices are the same for the same seed text, on any machine.
 
-    A text seeds through SHA-512, so Python's hash seed plays no part.
+    Python hashes a seed text with SHA-512, so its hash seed has no effect.
     """
 
     def likely(self, chance: float) -> bool:
-        """Return True in a share of cases, 0 to 1."""
+        """Return True with a probability from 0 to 1."""
         return self.random() < chance
 
 
 class Locale(NamedTuple):
-    """One part of the world, and how people there are called."""
+    """A region of the world, with typical names of its people."""
 
     language: str
     country: str
@@ -33,7 +33,7 @@ class Locale(NamedTuple):
     order: str = "{given} {family}"
 
 
-# Words side by side read better than words in a column:
+# Several words per line are easier to read than one word per line:
 # fmt: off
 LOCALES = (
     Locale(

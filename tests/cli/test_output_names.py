@@ -182,7 +182,7 @@ def test_contacts_resumes_an_earlier_day_before_it_starts_a_new_export(serve: Se
         fresh = command.run("contacts", "-o", "a-{date}.jsonl.gz", served=served)
         again = command.run("contacts", "-o", "a-{date}.jsonl.gz", served=served)
     assert (resumed.returncode, fresh.returncode, again.returncode) == (0, 0, 0)
-    assert b"going on after 150 contacts" in resumed.stderr
+    assert b"resuming after 150 contacts" in resumed.stderr
     old = command.folder / "a-2020-01-31.jsonl.gz"
     (new,) = [path for path in command.folder.glob("a-*.jsonl.gz") if path != old]
     assert re.fullmatch(r"a-20\d\d-\d\d-\d\d\.jsonl\.gz", new.name)
@@ -265,5 +265,5 @@ def test_check_inspects_the_name_that_an_export_would_take(serve: Serve, command
         command.run("contacts", "-o", "a-2020-01-31.ndjson", served=served)
         printed = command.run("check", "-o", "a-{date}.ndjson", served=served)
         restarted = command.run("check", "-o", "a-{date}.ndjson", "--restart", served=served)
-    assert b"'a-2020-01-31.ndjson' is an unfinished export of 150 contacts" in printed.stdout
+    assert b"'a-2020-01-31.ndjson' has an unfinished export (150 contacts)" in printed.stdout
     assert (restarted.returncode, b"2020-01-31" in restarted.stdout) == (0, False)

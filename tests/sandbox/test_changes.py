@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter import Intercom, ListExpansion, export
 from exporter.errors import ConfigError
 from exporter.sandbox import Change, Sandbox, Workspace
-from exporter.sandbox.changes import NAMES, Changes
+from exporter.sandbox.changes import NAMES, Mutations
 from exporter.sandbox.nested import NESTED
 from exporter.sandbox.protocol import VERSIONS
 
@@ -60,7 +60,7 @@ def listed(workspace: Workspace) -> list[str]:
 def happened(changes: str | list[str] | Mapping[str, int], pages: list[int]) -> list[int]:
     """Count the changes after each of several pages."""
     workspace = Workspace(1_000)
-    plan, counts = Changes(workspace, changes), [0]
+    plan, counts = Mutations(workspace, changes), [0]
     for page in pages:
         plan.apply_after_page(page)
         counts.append(workspace.changes)
@@ -103,7 +103,7 @@ def test_when_changes_are_due() -> None:
 def test_nobody_can_leave_an_empty_workspace() -> None:
     """Deleting goes on until nobody is left, and then waits for somebody; asked for directly, it is an error."""
     workspace = Workspace(3)
-    plan = Changes(workspace, ["delete=1", "update=1"])
+    plan = Mutations(workspace, ["delete=1", "update=1"])
     for page in range(5):
         plan.apply_after_page(page)
     assert len(workspace) == 0
@@ -156,7 +156,7 @@ def test_changes_are_those_of_a_plain_list(contacts: int, changes: list[tuple[st
 def test_drawn_positions_are_real_ones(contacts: int, names: list[Any], seed: int) -> None:
     """Whatever the seed and the size, a change without a position finds one; an update moves if it can."""
     workspace = Workspace(contacts, seed)
-    changes = Changes(workspace)
+    changes = Mutations(workspace)
     for name in names:
         before = listed(workspace)
         if len(before) >= {"insert": 0, "merge": 2}.get(name, 1):

@@ -40,7 +40,7 @@ class Weak(exporter.Sandbox):
                 return responses.reset(request)
             case "status":
                 return responses.failure(504, {})
-        return responses.whole(200, b'{"type":"list","data":[{"id":', responses.JSON, {})
+        return responses.complete(200, b'{"type":"list","data":[{"id":', responses.JSON, {})
 
 
 def client(sandbox: exporter.Sandbox, **options: Any) -> exporter.Intercom:

@@ -105,7 +105,7 @@ def test_error_line_names_the_saved_contacts(serve: Serve, command: Any) -> None
         done = command.run("contacts", "-o", "a.ndjson", served=served)
     assert (failed.returncode, done.returncode) == (3, 0)
     assert b"150 contacts saved: run the same command again to resume" in failed.stderr
-    assert b"going on after 150 contacts" in done.stderr
+    assert b"resuming after 150 contacts" in done.stderr
     assert (command.folder / "a.ndjson").read_bytes().count(b"\n") == 450
 
 

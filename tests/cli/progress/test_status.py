@@ -171,12 +171,12 @@ def test_retries_are_printed_above_the_live_display(serve: Serve, command: Any) 
     screen = pyte.Screen(100, 30)
     with serve("--contacts=1500", "--latency-ms=20", "--fault=http_503=2") as served:
         seen = _shown_on(screen, command, served)
-    started = next(place for place, shown in enumerate(seen) if any("attempt 2 follows" in line for line in shown))
+    started = next(place for place, shown in enumerate(seen) if any("(attempt 2)" in line for line in shown))
     during = [shown for shown in seen[started:] if not any("verify it" in line for line in shown)]
     with_bar = [shown for shown in during if any(re.search(r"[\d,]+/s", line) for line in shown)]
     assert len(with_bar) >= len(during) * 0.8  # a piece that is read may end between clearing and drawing
-    assert any("attempt 2 follows" in shown[0] and "next attempt in" in shown[-1] for shown in with_bar)
-    assert sum("attempt 2 follows" in line for line in seen[-1]) == 3
+    assert any("(attempt 2)" in shown[0] and "next attempt in" in shown[-1] for shown in with_bar)
+    assert sum("(attempt 2)" in line for line in seen[-1]) == 3
     assert any("retries: " in line and "http_503" in line for line in seen[-1])
 
 
@@ -203,7 +203,7 @@ def test_many_retries_are_few_lines_in_a_log(serve: Serve, command: Any, verbose
     """Three lines, and the sum at the end; -v logs each."""
     with serve("--contacts=3000", "--fault=http_503=2") as served:
         done = command.run("contacts", "-o", "a.ndjson", *(["-v"] if verbose else []), served=served)
-    lines = [line for line in done.stderr.decode().splitlines() if "attempt 2 follows" in line]
+    lines = [line for line in done.stderr.decode().splitlines() if "(attempt 2)" in line]
     assert done.returncode == 0
     assert len(lines) >= 10 if verbose else len(lines) == 3
     assert re.search(rb"retries: \d+ of \d+ requests \(http_503 ", done.stderr)
