@@ -18,17 +18,16 @@ from contextlib import (
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 import exporter
+from tests.support.properties import load_profile
+from tests.support.warm_interpreter import WarmInterpreter
 
 pytest_plugins = ["tests.support.memory", "tests.support.outputs"]
 
-# How long an example takes is no matter of tests: the machine may be busy.
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
+load_profile()
 
 TOKEN = "dG9rOnRlc3Q="
 DISPLAY = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
@@ -70,14 +69,16 @@ def blockbuster() -> Iterator[BlockBuster]:
         yield detector
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    # Hundreds of processes are started: each would compile the package anew.
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    for name in list(os.environ):
-        if name.startswith(("INTERCOM_", "TTY_")) or name.lower().endswith("_proxy") or name in DISPLAY:
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """Keep the settings of the person who runs the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Hundreds of processes are started: each would compile the package anew.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        for name in list(os.environ):
+            if name.startswith(("INTERCOM_", "TTY_")) or name.lower().endswith("_proxy") or name in DISPLAY:
+                patch.delenv(name)
+        yield
 
 
 @dataclass(frozen=True)
@@ -89,26 +90,32 @@ class Served:
     pid: int
 
 
-@pytest.fixture
-def serve() -> Callable[..., AbstractContextManager[Served]]:
+@pytest.fixture(scope="session")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmInterpreter]:
+    """Return an interpreter that commands are forked from."""
+    warm = WarmInterpreter(tmp_path_factory.mktemp("warm") / "s")
+    yield warm
+    warm.close()
+
+
+@pytest.fixture(scope="session")
+def serve(interpreter: WarmInterpreter) -> Callable[..., AbstractContextManager[Served]]:
     """Start the sandbox in a process of its own, hostile contacts included, for the length of a block."""
 
     @contextmanager
     def start(*options: str) -> Iterator[Served]:
         hostile = () if any(option.startswith(("--from", "--no-hostile")) for option in options) else ("--hostile",)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "exporter", "sandbox", *hostile, *options],
-            stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-        )
-        try:
-            assert process.stdout is not None
-            address = json.loads(process.stdout.readline())
-            yield Served(address["base_url"], address["token"], process.pid)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
-        assert process.returncode == 0
+        assert interpreter.suits(os.environ)
+        reading, writing = os.pipe()
+        process = interpreter.start(("sandbox", *hostile, *options), Path.cwd(), os.environ, (0, writing, 2))
+        os.close(writing)
+        with os.fdopen(reading, "rb") as stdout:
+            try:
+                address = json.loads(stdout.readline())
+                yield Served(address["base_url"], address["token"], process.pid)
+            finally:
+                os.kill(process.pid, signal.SIGTERM)
+                assert process.wait(30) == 0
 
     return start
 
@@ -118,6 +125,7 @@ class Command:
     """How to start the command as a user would, with an environment of its own."""
 
     folder: Path
+    interpreter: WarmInterpreter
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def line(self, *arguments: str) -> list[str]:
@@ -138,7 +146,20 @@ class Command:
         stdin: bytes = b"",
         **variables: str,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run it to its end."""
+        """Run it to its end: a process of its own, forked from one that has imported the program."""
+        environment = self.environment(served, **variables)
+        if not self.interpreter.suits(environment):
+            return self.run_cold(*arguments, served=served, stdin=stdin, **variables)
+        return self.interpreter.run(arguments, self.folder, environment, stdin)
+
+    def run_cold(
+        self,
+        *arguments: str,
+        served: Served | None = None,
+        stdin: bytes = b"",
+        **variables: str,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run it to its end: a new interpreter, where its start, its imports or its own memory are what is tested."""
         return subprocess.run(
             self.line(*arguments),
             input=stdin,
@@ -197,9 +218,9 @@ class Command:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Command]:
+def command(tmp_path: Path, interpreter: WarmInterpreter) -> Iterator[Command]:
     """Give the command, started in an empty folder."""
-    command = Command(tmp_path)
+    command = Command(tmp_path, interpreter)
     yield command
     for process in command.started:
         process.kill()

@@ -4,13 +4,12 @@ import gzip
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import compression
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=5_000))
 def test_members_are_read_by_the_standard_library(content: bytes) -> None:
     """What we compress, everybody can decompress; the same content gives the same bytes."""
@@ -20,7 +19,6 @@ def test_members_are_read_by_the_standard_library(content: bytes) -> None:
     assert member == compression.gzip_member(content)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=5_000), st.integers(0, 9))
 def test_what_the_standard_library_packs_is_inflated(content: bytes, level: int) -> None:
     """Each container is inflated, and the end is known."""

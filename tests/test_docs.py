@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 import exporter
+from tests.support.warm_interpreter import WarmInterpreter
 
 ROOT = Path(exporter.__file__).parent.parent
 NAMES = ("README.md", "docs/guide.md", "docs/library.md", "docs/recipes.md")
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 Serve = Callable[..., AbstractContextManager[Any]]
+Shell = Callable[[str], subprocess.CompletedProcess[bytes]]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -54,7 +56,8 @@ esac
 
 PROGRAMS = {
     "intercom-exporter": """
-if [ "$1" != sandbox ] || [ "$2" = --print-env ]; then exec {python} -m exporter "$@"; fi
+if [ "$1" != sandbox ]; then exec {exporter} "$@"; fi
+if [ "$2" = --print-env ]; then exec {python} -m exporter "$@"; fi
 coproc {python} -m exporter "$@"
 pid=$COPROC_PID
 read -r address <&"${{COPROC[0]}}" && kill -TERM $pid && wait $pid && echo "$address"
@@ -71,14 +74,26 @@ read -r address <&"${{COPROC[0]}}" && kill -TERM $pid && wait $pid && echo "$add
 """What stands in the examples, besides the shell's own: ours, and others' as far as the examples need them."""
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmInterpreter]:
+    """Return an interpreter that the examples' commands are forked from."""
+    started = WarmInterpreter(tmp_path_factory.mktemp("warm") / "s")
+    assert started.suits(os.environ)
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def shell(serve: Serve, tmp_path: Path) -> Iterator[Callable[[str], subprocess.CompletedProcess[bytes]]]:
+def shell(
+    serve: Serve, warm: WarmInterpreter, tmp_path: Path
+) -> Iterator[Callable[[str], subprocess.CompletedProcess[bytes]]]:
     """Run lines of a shell where a reader of the documentation would, with a workspace of a few hundred contacts."""
     programs, folder = tmp_path / "bin", tmp_path / "here"
     programs.mkdir()
     folder.mkdir()
-    for name, text in PROGRAMS.items():
-        (programs / name).write_text(f"#!/usr/bin/env bash\n{text.format(python=sys.executable)}", encoding="utf-8")
+    for name, program in PROGRAMS.items():
+        text = program.format(python=sys.executable, exporter=warm.command_line())
+        (programs / name).write_text(f"#!/usr/bin/env bash\n{text}", encoding="utf-8")
         (programs / name).chmod(0o755)
     (folder / "secret.key").write_bytes(b"0123456789abcdef0123456789abcdef")
     settings = blocks("docs/guide.md", "toml")[0].replace('region = "eu"', "")  # it would name an address, and ours is
@@ -116,6 +131,7 @@ def shell(serve: Serve, tmp_path: Path) -> Iterator[Callable[[str], subprocess.C
         yield run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "number"), SHELL, ids=str)
 def test_every_block_of_commands_runs(shell: Callable[[str], Any], page: str, number: int) -> None:
     """From its first line to its last, each with exit code 0."""
@@ -141,6 +157,7 @@ def test_every_command_is_on_that_page() -> None:
     assert {name.split()[0] for name in OPTIONS.COMMANDS} == {name for name in OPTIONS.app if not name.startswith("-")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", range(SHARES))
 def test_the_examples_of_options_run(shell: Callable[[str], Any], share: int) -> None:
     """Each ends with 0; those that name a region are only looked at, since its address is not ours."""

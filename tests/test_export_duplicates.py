@@ -96,6 +96,7 @@ def test_verify_of_duplicates_is_strict_only_on_request(command: Any) -> None:
     assert b"1 duplicate id, for example" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [200, 2352], ids=["a part", "all but a few"])
 def test_export_to_stdout_without_room_for_keys_completes(
     serve: Callable[..., AbstractContextManager[Any]], command: Any, blocks: int

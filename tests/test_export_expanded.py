@@ -307,6 +307,7 @@ class FailingByNumber(exporter.Sandbox):
         return await super()._contact(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("consumers", "concurrency"), [(1, 1), (1, 100), (8, 7), (8, 100)])
 @pytest.mark.parametrize(
     ("failing_of", "is_green"),
@@ -318,8 +319,8 @@ async def test_export_with_failing_lists_is_judged_by_their_share_not_by_their_t
 ) -> None:
     """A failing list ends after its retries, long after others: that makes no difference."""
     remainders, every = failing_of
-    failing = [number for number in range(600) if number % every in remainders]
-    async with FailingByNumber(600, hostile=False) as sandbox:
+    failing = [number for number in range(300) if number % every in remainders]
+    async with FailingByNumber(300, hostile=False) as sandbox:
         sandbox.let_fail(failing)
         retry_policy = exporter.RetryPolicy(max_attempts=2, initial_backoff_s=0.02)
         async with exporter.Intercom(
@@ -333,7 +334,7 @@ async def test_export_with_failing_lists_is_judged_by_their_share_not_by_their_t
             else:
                 with pytest.raises(exporter.RetriesExhausted, match="500"):
                     await run
-                assert sandbox.requests < 600
+                assert sandbox.requests < 300
 
 
 async def test_export_while_the_whole_api_is_down_loses_no_list(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import ApiError, ConfigError, Page, SinkError
@@ -81,7 +81,6 @@ def expected(sizes: list[int], most: int | None = None) -> list[bytes]:
     return lines if most is None else lines[:most]
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     sizes=st.lists(st.integers(0, 3), max_size=25),
     pauses=st.lists(st.integers(0, 6), min_size=60, max_size=60),
@@ -289,7 +288,6 @@ async def test_a_shielded_write_is_finished_when_cancelled() -> None:
     assert written == [1]
 
 
-@settings(deadline=None, max_examples=150)
 @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=8), most=st.integers(1, 40), consumers=st.integers(1, 3))
 async def test_a_limit_cuts_to_the_contact(sizes: list[int], most: int, consumers: int) -> None:
     """The first contacts are written, no page behind them is asked for, and a page that was cut says so."""

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import SinkError
@@ -37,7 +37,6 @@ def repeated_in(ids: list[bytes], buffered_ids: int, at_once: int = 3) -> Duplic
         return taken.count()
 
 
-@settings(deadline=None)
 @given(st.lists(contact_ids, max_size=60), st.integers(0, 70), st.integers(1, 20))
 def test_any_ids_are_counted_exactly(ids: list[bytes], buffered_ids: int, at_once: int) -> None:
     """The surplus is what a set would say, whatever is spilled when; examples are ids that did come twice."""

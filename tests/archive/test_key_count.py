@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.archive.key_count import KeyCount
@@ -30,7 +30,6 @@ def counted(pages: list[list[int]], keys: KeyCount) -> int | None:
     return keys.count()
 
 
-@settings(deadline=None)
 @given(PAGES, st.sampled_from([3, 10, 50_000]))
 def test_key_count_of_any_pages_is_exact(pages: list[list[int]], buffered: int) -> None:
     """Whether they fit the memory or are spread over files, and across pages."""
@@ -104,6 +103,7 @@ def test_key_count_without_free_space_is_given_up(tmp_path: Path) -> None:
     assert len(asked) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [None, 7])
 def test_key_count_of_many_keys_is_exact_in_little_memory(last: int | None) -> None:
     """Few of them are objects at a time, even where all go into one bucket."""

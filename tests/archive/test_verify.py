@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter.archive.verify
@@ -24,6 +24,7 @@ from exporter.archive.verify import VerifyProgress, verify
 from exporter.layout import data_file as contents
 from exporter.layout.manifest import encode_manifest
 from exporter.sandbox.contacts import Workspace
+from tests.support.properties import examples
 
 CONTACTS = [b'{"type":"contact","id":"6a%d","name":"J\xc3\xb6rg \xf0\x9f\x99\x82"}\n' % number for number in range(6)]
 SUMMARY = Summary(
@@ -167,7 +168,6 @@ def test_any_cut_is_found_though_the_hash_is_right(tmp_path: Path, suffix: str) 
         assert export.differences(), length
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_damage_is_an_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Compressed content spoilt anywhere, under a manifest that vouches for it, gives sentences or nothing."""
@@ -285,7 +285,7 @@ pieces = st.sampled_from(
 ) | st.sampled_from([b" ", b"\r", b"\xc3", b"\xb6", b"\x00"])
 
 
-@settings(deadline=None, max_examples=500)
+@examples(percent=500)
 @given(st.sampled_from(LEGAL), st.lists(st.tuples(st.integers(0, 90), st.integers(0, 3), pieces), max_size=3))
 def test_lines_are_judged_as_a_strict_parser_does(line: bytes, edits: list[tuple[int, int, bytes]]) -> None:
     """However a line is spoilt, it passes if and only if it is one JSON object with an id."""

@@ -53,6 +53,7 @@ OURS = (*SPEED[:-1], *SHAPES, *EXPAND)
 SLOW = ("sdk", *LATENCY[:-1], "gap", *(f"{name}@{size}" for name in MEMORY for size in (10, 151)), "resume")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("options", "jobs"),
@@ -74,9 +75,8 @@ def test_every_job_delivers_every_contact(tmp_path: Path, options: tuple[str, ..
     for one in measurements:
         assert one["wall_s"] > 0
         assert one["peak_rss_bytes"] > 5_000_000
-        assert one.get("contacts_per_s", 0) == pytest.approx(one["contacts"] / one["wall_s"], rel=0.01, abs=0.06) or (
-            one["job"] in {"gap", "resume"}
-        )
+        if one["job"] not in {"gap", "resume"}:
+            assert one["contacts_per_s"] == round(one["contacts"] / one["wall_s"], 1)
     assert path.read_text(encoding="utf-8") == done.stdout
 
 

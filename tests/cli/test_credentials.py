@@ -51,7 +51,7 @@ BAD_PROGRAMS = {
     "/no/such/program x": "cannot be run",
     "{python} -c 'raise SystemExit(3)'": "exit code 3",
     "{python} -c pass": "no token",
-    "{python} -c \"print('x' * 100000)\"": "too much output",
+    "{python} -c \"import time; print('x' * 100000); time.sleep(60)\"": "too much output",
     '{python} -c "import sys; sys.stdout.buffer.write(bytes([255]))"': "is not a valid token",
 }
 
@@ -60,7 +60,7 @@ BAD_PROGRAMS = {
 def test_token_command_that_fails_is_one_line(command: Any, program: str) -> None:
     """Exit 2, and nothing of what it printed."""
     done = command.run("contacts", "--token-command", program.format(python=PYTHON))
-    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1), done.stderr
     assert BAD_PROGRAMS[program] in done.stderr.decode()
 
 

@@ -157,6 +157,7 @@ def test_metrics_are_served_while_the_command_runs(serve: Serve, command: Any) -
         httpx.get(address)
 
 
+@pytest.mark.slow
 def test_malformed_requests_for_metrics_are_harmless(serve: Serve, command: Any) -> None:
     """Broken requests and too many connections cost no line, no descriptor and no export."""
     with serve("--contacts=15000", "--latency-ms=50") as served:

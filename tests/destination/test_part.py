@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import CheckpointError, FileSummary, SinkError
@@ -16,6 +16,7 @@ from exporter.destination import part as module
 from exporter.destination.part import Part
 from exporter.layout.atomic import open_private
 from exporter.model import Frame
+from tests.support.properties import examples
 
 NAME = "contacts.ndjson"
 
@@ -91,7 +92,7 @@ def test_however_little_the_system_takes_all_is_written(path: Path, monkeypatch:
     assert path.read_bytes() == bytes(range(256))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(percent=60)
 @given(
     before=st.lists(st.binary(max_size=50), max_size=4),
     tail=st.binary(max_size=50),
@@ -114,7 +115,7 @@ def test_a_part_goes_on_as_if_it_had_never_stopped(
     assert scratch.read_bytes() == b"".join([*before, *after])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(percent=60)
 @given(content=st.binary(min_size=1, max_size=300), tail=st.binary(max_size=20), data=st.data())
 def test_a_changed_byte_is_noticed(scratch: Path, content: bytes, tail: bytes, data: st.DataObject) -> None:
     """Whichever committed byte was changed, the part is refused and left as it is."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.extras import arrow
@@ -138,7 +138,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(names, values, max_size=5), max_size=5))
 def test_any_contacts_can_be_written(contacts: list[dict[str, Any]]) -> None:
     """Each is a row, with itself in it; and what the quick decoder takes, the tolerant one takes too."""

@@ -4,7 +4,7 @@ import gzip
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import ConfigError, Page
@@ -13,6 +13,7 @@ from exporter.formats.encoder import Encoder
 from exporter.formats.ndjson import lines
 from exporter.formats.registry import NDJSON, NDJSON_GZIP, NDJSON_ZSTD, Format, format_for_name, format_for_stream
 from exporter.model import Frame
+from tests.support.properties import examples
 
 pages = st.lists(
     st.lists(st.binary(max_size=20).map(lambda content: b'{"x":"' + content.hex().encode() + b'"}'), max_size=4),
@@ -34,7 +35,7 @@ def test_a_frame_is_its_pages_lines(found: list[list[bytes]]) -> None:
         assert (frame.contacts, frame.uncompressed_bytes) == (len(records), len(frame.content))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(percent=60)
 @given(pages)
 def test_gzip_frames_put_together_are_the_lines(found: list[list[bytes]]) -> None:
     """Members concatenate, and every prefix that ends at a member decompresses to the pages before it."""
@@ -47,7 +48,7 @@ def test_gzip_frames_put_together_are_the_lines(found: list[list[bytes]]) -> Non
         assert (frame.contacts, frame.uncompressed_bytes) == (len(records), len(lines(records)))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(percent=60)
 @given(st.lists(st.binary(max_size=2_000).map(bytes.hex).map(str.encode), min_size=1))
 def test_the_same_page_gives_the_same_bytes(records: list[bytes]) -> None:
     """No time, name or order of work gets into a frame, and each is one whole member."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import CheckpointError, FileSummary, Position, SinkError
 from exporter.layout import checkpoint as module
 from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, load_checkpoint, save_checkpoint
+from tests.support.properties import examples
 
 SETTINGS = OutputSettings(
     base_url="https://api.intercom.io", endpoint="/contacts", api_version="2.14", per_page=150, format="ndjson.gz"
@@ -102,7 +103,7 @@ def good(scratch: Path) -> bytes:
     return scratch.read_bytes()
 
 
-@settings(deadline=None, max_examples=60)
+@examples(percent=60)
 @given(checkpoint=checkpoints())
 def test_a_checkpoint_loaded_again_is_the_same(scratch: Path, checkpoint: Checkpoint) -> None:
     """Nothing is lost on the way, and it is JSON for everybody."""
@@ -315,14 +316,12 @@ def test_a_checkpoint_beyond_any_size_is_refused(path: Path, monkeypatch: pytest
     refused(path, path.read_bytes())
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_a_cut_checkpoint_is_refused(scratch: Path, good: bytes, data: st.DataObject) -> None:
     """Wherever it is cut off, short of the last line's end, it is not believed."""
     refused(scratch, good[: data.draw(st.integers(0, len(good) - 2))])
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_damaged_checkpoint_is_refused_or_makes_sense(scratch: Path, good: bytes, data: st.DataObject) -> None:
     """Whatever byte is changed, there is no other error, and what is believed adds up."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import FileSummary, SourceSummary, Summary
@@ -83,7 +83,6 @@ summaries = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(summaries)
 def test_a_manifest_read_again_is_the_summary(summary: Summary) -> None:
     """Nothing is lost on the way, and it is JSON for everybody."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.rawjson.normalization import MAX_DEPTH, is_irregular, normalize
@@ -123,7 +123,6 @@ def normalized(record: str | bytes) -> tuple[Any, dict[str, int]]:
     return orjson.loads(text), dict(corrections)
 
 
-@settings(deadline=None)
 @given(VALUE)
 def test_normalize_any_json_gives_what_strict_readers_take_and_counts_it(record: str) -> None:
     """Values that need no correction are equal; the rest is corrected, and counted exactly."""
@@ -132,7 +131,6 @@ def test_normalize_any_json_gives_what_strict_readers_take_and_counts_it(record:
     assert normalized(record) == (value, {kind: count for kind, count in expected.items() if count})
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.sampled_from(["[", '{"a":']))
 def test_normalize_deep_json_keeps_as_many_levels_as_readers_take(levels: int, opening: str) -> None:
     """What is nested deeper is text, the JSON that it was."""

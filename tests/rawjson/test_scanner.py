@@ -5,15 +5,15 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.rawjson.scanner import reject_constant, split_object
 from exporter.source.envelope import MalformedBody, parse
+from tests.support.properties import examples
 
 URL = "https://api.intercom.io/contacts"
 LISTS = ("data", "contacts")
-quick = settings(deadline=None, max_examples=150)
 
 gaps = st.text(" \t\r\n", max_size=3)
 numbers = st.one_of(
@@ -101,7 +101,6 @@ def slow_records(body: bytes) -> tuple[bytes, ...] | None:
     return records
 
 
-@quick
 @given(pages())
 def test_both_roads_give_the_bytes_that_were_put_in(page: tuple[list[bytes], bytes]) -> None:
     """Whatever a contact holds, its record is exactly the bytes of its object."""
@@ -110,7 +109,6 @@ def test_both_roads_give_the_bytes_that_were_put_in(page: tuple[list[bytes], byt
     assert list(slow_records(body) or ()) == records
 
 
-@quick
 @given(pages(ordinary))
 def test_cursor_and_count_are_read_wherever_they_stand(page: tuple[list[bytes], bytes]) -> None:
     """Key order and white space do not matter to the cursor and the count."""
@@ -121,7 +119,6 @@ def test_cursor_and_count_are_read_wherever_they_stand(page: tuple[list[bytes], 
     assert envelope.total_count == 12
 
 
-@quick
 @given(pages(), st.data())
 def test_a_mutated_page_is_judged_as_a_strict_parser_does(page: tuple[list[bytes], bytes], data: st.DataObject) -> None:
     """A page with a few bytes changed is JSON to both roads, or to neither and to no strict parser."""
@@ -184,7 +181,7 @@ def well_shaped(page: Any) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=15)
+@examples(percent=15)
 @given(pages())
 def test_a_page_cut_at_any_byte_is_no_page(page: tuple[list[bytes], bytes]) -> None:
     """No beginning of a page is ever taken for a page, nor for an object."""
@@ -198,7 +195,6 @@ def test_a_page_cut_at_any_byte_is_no_page(page: tuple[list[bytes], bytes]) -> N
             split_object(text[:length], LISTS)
 
 
-@quick
 @given(st.text(max_size=30) | st.text('{}[]",:\\u0d81 \n-.eE', max_size=30))
 def test_any_text_at_all_is_cut_or_refused(text: str) -> None:
     """Cutting takes the objects a strict parser takes, and raises nothing but ValueError for the rest."""

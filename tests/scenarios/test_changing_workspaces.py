@@ -8,10 +8,11 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
+from tests.support.properties import examples
 
 CONTACTS = 120
 PER_PAGE = 10
@@ -68,7 +69,7 @@ def repeated(lines: list[bytes]) -> int:
 
 
 @given(st.lists(a_change, max_size=4))
-@settings(max_examples=25, deadline=None)
+@examples(percent=25)
 def test_what_the_api_lists_is_written_and_counted(changes: list[str]) -> None:
     """Whatever changes meanwhile, the file is the listing; its counts and those of the API are in the manifest."""
 
@@ -88,7 +89,7 @@ def test_what_the_api_lists_is_written_and_counted(changes: list[str]) -> None:
 
 
 @given(st.lists(a_change, min_size=1, max_size=4), st.lists(st.integers(1, 5), max_size=3))
-@settings(max_examples=25, deadline=None)
+@examples(percent=25)
 def test_the_figures_stay_right_over_interruptions(changes: list[str], stops: list[int]) -> None:
     """Cancelled and gone on with, an export of a moving workspace still tells its lines and those that come twice."""
 

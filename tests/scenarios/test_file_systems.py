@@ -12,12 +12,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.scenarios.disk import Tree, lies_in
+from tests.support.warm_interpreter import WarmInterpreter
 
 SOURCE = Path(__file__).parent.parent / "support" / "refusing.c"
 OUTPUTS = {"a.ndjson": (), "parts/": ("--format=ndjson", "--part-contacts=150")}
@@ -100,15 +102,24 @@ def environment(served: dict[str, str], library: Path, disk: Path) -> dict[str, 
     return served | {"LD_PRELOAD": str(library), "REFUSE_BELOW": str(disk)}
 
 
+@pytest.fixture(scope="module")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmInterpreter]:
+    """Return an interpreter for commands that have the library between them and the system."""
+    warm = WarmInterpreter(tmp_path_factory.mktemp("preloaded") / "s")
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def run(command: Any, environment: dict[str, str]) -> Run:
+def run(command: Any, preloaded: WarmInterpreter, environment: dict[str, str]) -> Run:
     """Run the command with some calls refused: ``fsync-folder=EINVAL``, or a kind without a number."""
+    refusing = replace(command, interpreter=preloaded)
 
     def start(*arguments: str, refused: str = "") -> subprocess.CompletedProcess[bytes]:
         name, _, code = refused.partition("=")
         number = code if code.isdigit() else getattr(errno, code, "")
         variables = environment | {"REFUSE": f"{name}={number}".rstrip("=")}
-        done: subprocess.CompletedProcess[bytes] = command.run(*arguments, **variables)
+        done: subprocess.CompletedProcess[bytes] = refusing.run(*arguments, **variables)
         return done
 
     return start

@@ -131,6 +131,7 @@ async def normal_bytes(command: Any) -> int:
     return calm.peak_bytes
 
 
+@pytest.mark.slow
 async def test_a_server_that_plays_for_time_does_not_get_more_than_it_was_given(
     command: Any, normal_bytes: int
 ) -> None:
@@ -149,6 +150,7 @@ async def test_a_server_that_plays_for_time_does_not_get_more_than_it_was_given(
     assert dearer_by_100_mb(runs, normal_bytes) == []
 
 
+@pytest.mark.slow
 async def test_a_server_that_plays_for_memory_gets_little(command: Any, normal_bytes: int) -> None:
     """Bombs, and bodies and heads without an end, cost 100 MB at most and end as documented, in one line."""
     runs: dict[str, Run] = {}

@@ -72,9 +72,11 @@ def checkpoint_of(tree: Tree) -> Any:
     return json.loads(next(content or b"" for name, content in tree.items() if name.endswith("checkpoint.json")))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("output", OUTPUTS)
-def test_a_signal_in_the_middle(
+@pytest.mark.parametrize(
+    ("output", "number"),
+    [*((output, signal.SIGINT) for output in OUTPUTS), ("a.ndjson", signal.SIGTERM)],
+)
+def test_command_signalled_in_the_middle_resumes_to_the_same_bytes(
     serve: Callable[..., AbstractContextManager[Any]], command: Any, output: str, number: signal.Signals
 ) -> None:
     """SIGINT and SIGTERM end a run with 130 and 143, everything written is on record, and the same command resumes."""

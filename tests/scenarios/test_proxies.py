@@ -96,6 +96,7 @@ async def test_a_token_is_shown_to_a_proxy_over_plain_http_alone_where_that_is_a
 FAULTS = (*NAMES, "http_401", "http_403", "http_404", "http_502")
 
 
+@pytest.mark.slow
 async def test_no_fault_behind_a_proxy_brings_the_token_to_light(authority: Authority, command: Any) -> None:
     """Whatever goes wrong in the tunnel: the token is in no byte outside TLS, in no line, event or file."""
     texts: list[str] = []

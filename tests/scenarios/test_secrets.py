@@ -39,7 +39,7 @@ from tests.scenarios.raw_faults import (
 )
 
 CANARY = "dG9rOkNBTkFSWV9kb19ub3RfbGVhaw=="
-PROCESSES = 6
+PROCESSES = 3
 SANDBOX = (*NAMES, "http_400", "http_401", "http_403", "http_404", "http_408", "http_502")
 Serve = Callable[..., AbstractContextManager[Any]]
 Spell = Callable[[str], str]
@@ -183,6 +183,7 @@ def staged(api: RawApi, faults: Iterable[RawFault], *, with_locals: bool = False
 programs = pytest.mark.parametrize("program", [HOST, COMMANDS], ids=["host", "command"])
 
 
+@pytest.mark.slow
 @programs
 async def test_no_fault_brings_the_token_to_light(program: str, tmp_path: Path) -> None:
     """Over the whole matrix, with everything logged and every local variable shown, the token is never seen."""
@@ -235,6 +236,7 @@ def envelope(text: str) -> bytes:
     return json.dumps({"type": text, "request_id": text, "errors": [error, error]}).encode()
 
 
+@pytest.mark.slow
 @programs
 @pytest.mark.parametrize(
     "forms",

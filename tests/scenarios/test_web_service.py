@@ -96,6 +96,7 @@ async def download(address: str) -> bytes:
         return await response.read()
 
 
+@pytest.mark.slow
 async def test_fastapi_streams_every_contact(tmp_path: Path, lines_of: Callable[[list[bytes]], bytes]) -> None:
     """Five clients at once each receive the complete compressed export of 20,000 contacts."""
     async with exporter.Sandbox(20_000) as sandbox:

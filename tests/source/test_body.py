@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import ContractError
 from exporter.source import body as bodies
 from exporter.source.body import inflate
 from exporter.source.envelope import MalformedBody
+from tests.support.properties import examples
 
 
 def bare(content: bytes) -> bytes:
@@ -49,7 +50,7 @@ CHECKED = [("gzip", zipped), ("deflate", zlib.compress)]
 
 
 @pytest.mark.parametrize(("encoding", "pack"), ENCODINGS)
-@settings(deadline=None, max_examples=30)
+@examples(percent=30)
 @given(content=st.binary(max_size=500))
 def test_what_was_packed_comes_out(encoding: str, pack: Callable[[bytes], bytes], content: bytes) -> None:
     """Each encoding that is asked for, and those that servers send instead, are undone."""
@@ -66,7 +67,6 @@ def test_a_body_cut_at_any_byte_is_broken(encoding: str, pack: Callable[[bytes],
 
 
 @pytest.mark.parametrize(("encoding", "pack"), CHECKED)
-@settings(deadline=None, max_examples=100)
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_or_harmless(encoding: str, pack: Callable[[bytes], bytes], at: int, bit: int) -> None:
     """Damage never comes out as other content."""
@@ -105,7 +105,6 @@ def test_an_encoding_that_was_not_asked_for_is_broken(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-@settings(deadline=None, max_examples=100)
 @given(noise=st.binary(max_size=100))
 def test_noise_is_broken_or_nothing(encoding: str, noise: bytes) -> None:
     """Whatever arrives under an encoding raises nothing else than MalformedBody."""

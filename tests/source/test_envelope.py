@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.source.envelope import Envelope, MalformedBody, parse
@@ -179,7 +179,6 @@ def test_a_next_url_that_pages_by_number_is_reduced_to_the_page(url: str) -> Non
     assert next_of(url) == f"{URL}?page=3"
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
 def test_a_cursor_in_a_next_url_is_unquoted(cursor: str) -> None:
     """A cursor comes out of a URL as it went in, whatever it holds."""

@@ -9,12 +9,13 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
 from exporter.observe.events import null_observer
 from exporter.source.loop_guard import LoopGuard
+from tests.support.properties import examples
 
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=15)
@@ -54,14 +55,13 @@ def steps_until_noticed(guard: LoopGuard, tail: int, period: int) -> int:
     raise AssertionError("circles do not end")
 
 
-@settings(deadline=None, max_examples=40)
+@examples(percent=40)
 @given(tail=st.integers(0, 6_000), period=st.integers(1, LoopGuard.RECENT))
 def test_a_circle_is_noticed_before_its_first_page_comes_again(tail: int, period: int) -> None:
     """Within what the guard remembers, the first repeated cursor raises."""
     assert steps_until_noticed(LoopGuard("start"), tail, period) == tail + period
 
 
-@settings(deadline=None, max_examples=100)
 @given(tail=st.integers(0, 500), period=st.integers(1, 500))
 def test_a_circle_of_any_size_is_noticed(tail: int, period: int) -> None:
     """Beyond what the guard remembers, a circle ends within a few times its size."""
@@ -91,7 +91,6 @@ def test_different_cursors_never_raise_and_fill_no_memory() -> None:
     guard.record_cursor(None, 20_001)
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     tail=st.integers(0, 40),
     period=st.integers(1, 40),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.source.rate_limit import (
@@ -99,7 +99,6 @@ dates = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
 @given(
     st.dictionaries(
         st.sampled_from([*LIMITS, "Retry-After", "Date"]),

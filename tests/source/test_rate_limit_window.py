@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.source.rate_limit import RateLimiter, RateLimitHeaders, parse_rate_limit
@@ -135,7 +135,6 @@ any_setting = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=100)
 @given(any_setting)
 def test_a_window_shared_with_others_is_never_overdrawn(setting: Setting) -> None:
     """No call of ours is refused, what is reserved is left, and each window sees us at least once."""
@@ -146,7 +145,6 @@ def test_a_window_shared_with_others_is_never_overdrawn(setting: Setting) -> Non
     assert all(1 <= server.ours[window] <= setting.limit - setting.kept for window in windows)
 
 
-@settings(deadline=None, max_examples=100)
 @given(any_setting)
 def test_nobody_waits_for_longer_than_a_window(setting: Setting) -> None:
     """A wait ends with the window, and the second that whole-second headers may add."""

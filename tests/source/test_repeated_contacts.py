@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
 from exporter.rawjson.contact_keys import page_keys
 from exporter.source.loop_guard import LoopGuard
 from exporter.source.repeated_contacts import Repeats
+from tests.support.properties import examples
 
 StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 KINDS = ["usual", "alike", "numbers", "short", "spaced"]
@@ -68,7 +69,7 @@ def test_repeats_of_a_list_without_an_end_are_noticed(contacts: int, per_page: i
     assert contacts * 2 <= noticed <= 4 * contacts + 150
 
 
-@settings(deadline=None, max_examples=30)
+@examples(percent=30)
 @given(
     st.integers(1, 20_000),
     st.sampled_from([1, 7, 50, 150]),

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
@@ -132,7 +132,6 @@ def test_a_body_that_is_not_utf8_is_judged_by_its_status(body: bytes) -> None:
     assert isinstance(judge(503, body), Transient)
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.text(max_size=50), st.text(max_size=300), st.text(max_size=300))
 def test_a_servers_words_are_fit_for_a_terminal(code: str, message: str, request_id: str) -> None:
     """Whatever a server says comes out short and without control characters."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import ContractError, Event, RetriesExhausted, RetryPolicy, RetryScheduled
@@ -157,7 +157,6 @@ def test_a_page_that_stays_broken_is_a_broken_contract(cause: str, kind: type[An
     assert type(trial.final_error(Transient(cause, "x", status=200, request_id="r"))) is kind
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.none() | st.floats(0, 1e9)), min_size=30, max_size=30),
     st.floats(0, 100),

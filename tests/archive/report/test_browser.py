@@ -12,7 +12,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.conftest import Command
 from tests.support.report_exports import write_export
+from tests.support.warm_interpreter import WarmInterpreter
 
 Serve = Callable[..., AbstractContextManager[Any]]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -26,13 +28,13 @@ QUIET = (
 
 pytestmark = [
     pytest.mark.skipif(FOUND is None, reason="no Chromium or Chrome is installed"),
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.slow,
 ]
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """Start a browser."""
+@pytest.fixture(scope="module")
+def started() -> Iterator[Browser]:
+    """Start a browser for all tests."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=FOUND, args=list(QUIET))
         yield started
@@ -40,13 +42,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def html(serve: Serve, command: Any) -> Path:
-    """Make the report of an export that had to repeat requests."""
+def browser(started: Browser) -> Iterator[Browser]:
+    """Return the browser; what a test opens in it is closed."""
+    yield started
+    for context in started.contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def html(serve: Serve, interpreter: WarmInterpreter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the report of an export that had to repeat requests, for all tests."""
+    command = Command(tmp_path_factory.mktemp("report"), interpreter)
     with serve("--contacts=3000", "--fault=http_503@3") as served:
         command.run("contacts", "-q", "-o", "a.ndjson", "--per-page=50", served=served)
     command.run("report", "a.ndjson", "-q")
-    path: Path = command.folder / "a.ndjson.report.html"
-    return path
+    return command.folder / "a.ndjson.report.html"
 
 
 def opened(browser: Browser, html: Path, screen: str, scheme: Any) -> tuple[Page, list[str]]:

@@ -26,6 +26,7 @@ def table_of(html: str, heading: str) -> dict[str, list[str]]:
 FORMATS = ["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz", "parquet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_has_the_same_report(command: Any, form: str) -> None:
     """Roles, months, countries and fields are those of the contacts."""
@@ -170,6 +171,7 @@ def test_what_verify_refuses_has_no_report(command: Any) -> None:
     assert command.run("report", "parts").returncode == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_it_reads_leaves_nothing(command: Any, number: signal.Signals, code: int) -> None:
     """Neither a page nor the beginning of one, and one line that says so."""
@@ -346,6 +348,7 @@ def test_what_cannot_be_is_one_line(command: Any, arguments: list[str]) -> None:
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
 
 
+@pytest.mark.slow
 def test_memory_does_not_depend_on_the_export(command: Any) -> None:
     """Ten times the contacts, the same memory."""
     peaks = []

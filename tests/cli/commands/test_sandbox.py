@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pytest
+
 Serve = Callable[..., AbstractContextManager[Any]]
 
 SHELLS = """
@@ -23,6 +25,7 @@ echo stopped
 """
 
 
+@pytest.mark.slow
 def test_print_env_in_a_shell_starts_a_sandbox_for_later_commands(command: Any) -> None:
     """The shell continues at once, exports find address and token in the environment, and kill ends the sandbox."""
     for shell in ("bash", "sh"):

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.report_exports import write_export
+
 
 @pytest.fixture
 def export(command: Any) -> Any:
@@ -78,8 +80,8 @@ def test_verify_signalled_leaves_no_temporary_file(command: Any) -> None:
     """SIGTERM ends it with 143; spilled ids are removed."""
     temporary = command.folder / "tmp"
     temporary.mkdir()
-    command.run("demo", "--contacts=150000", "-o", "a.ndjson.gz")
-    run = command.start("verify", "a.ndjson.gz", "--progress=json", TMPDIR=str(temporary))
+    write_export(command.folder / "a.ndjson", [f'{{"id":"{number}"}}' for number in range(400_000)])
+    run = command.start("verify", "a.ndjson", "--progress=json", TMPDIR=str(temporary))
     assert run.stderr is not None
     while not any(temporary.iterdir()):
         assert run.stderr.readline(), "it ended before anything was spilled"

@@ -1,0 +1,31 @@
+"""The markers of whole-program tests."""
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SLOW = {
+    "test_changing_workspaces",
+    "test_containers",
+    "test_crashes",
+    "test_exact_bytes",
+    "test_failing_disk",
+    "test_fault_matrix",
+    "test_file_systems",
+    "test_heavy_pages",
+    "test_kills",
+    "test_loaders",
+    "test_memory",
+    "test_thirty_days",
+}
+"""Modules that take more than ten seconds of processor time each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test of this folder as a scenario, and those of expensive modules as slow."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.scenario)
+            if item.path.stem in SLOW:
+                item.add_marker(pytest.mark.slow)
