@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import exporter
+from tests.support.markdown import code_blocks
 
 ROOT = Path(exporter.__file__).parent.parent
 TEXT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -17,15 +18,10 @@ FINAL = {1, 2, 3, 6}
 """Exit codes after which the same command cannot succeed."""
 
 
-def blocks(language: str) -> list[str]:
-    """Return the page's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
-
-
 def test_dockerfile_copies_all_that_the_installation_needs(tmp_path: Path) -> None:
     """A wheel can be built of the files that it copies, and nothing else."""
     pytest.importorskip("hatchling")
-    (dockerfile,) = blocks("dockerfile")
+    (dockerfile,) = code_blocks(TEXT, "dockerfile")
     for line in re.findall(r"^COPY (.+)$", dockerfile, re.MULTILINE):
         *names, _target = line.split()
         for name in names:
@@ -39,7 +35,7 @@ def test_dockerfile_copies_all_that_the_installation_needs(tmp_path: Path) -> No
 def test_cron_job_mounts_its_secret_and_ends_where_a_retry_cannot_help() -> None:
     """The YAML is valid; names agree; the token's file is its owner's alone; every final exit code ends the job."""
     yaml: Any = pytest.importorskip("yaml")
-    secret, job = yaml.safe_load_all(blocks("yaml")[0])
+    secret, job = yaml.safe_load_all(code_blocks(TEXT, "yaml")[0])
     spec = job["spec"]["jobTemplate"]["spec"]
     (rule,) = spec["podFailurePolicy"]["rules"]
     assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailJob", FINAL)
@@ -56,7 +52,7 @@ def test_cron_job_mounts_its_secret_and_ends_where_a_retry_cannot_help() -> None
 def test_units_are_accepted_by_systemd(tmp_path: Path) -> None:
     """The service and its timer have no unknown or malformed setting."""
     paths = []
-    for name, text in zip(("service", "timer"), blocks("ini"), strict=True):
+    for name, text in zip(("service", "timer"), code_blocks(TEXT, "ini"), strict=True):
         paths.append(tmp_path / f"intercom-exporter.{name}")
         paths[-1].write_text(text.replace("/opt/intercom-exporter/bin/intercom-exporter", shutil.which("true") or ""))
     done = subprocess.run(
@@ -67,7 +63,7 @@ def test_units_are_accepted_by_systemd(tmp_path: Path) -> None:
 
 def test_service_is_not_restarted_where_a_retry_cannot_help() -> None:
     """The same codes as everywhere on the page."""
-    (codes,) = re.findall(r"^RestartPreventExitStatus=(.+)$", blocks("ini")[0], re.MULTILINE)
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.+)$", code_blocks(TEXT, "ini")[0], re.MULTILINE)
     assert set(map(int, codes.split())) == FINAL
 
 
@@ -87,7 +83,7 @@ def test_airflow_task_retries_what_can_pass(tmp_path: Path, code: int) -> None:
     """After 0 it is done, after a final code it fails at once, after any other one Airflow tries again."""
     (tmp_path / "intercom-exporter").write_text(f"#!/bin/sh\nexit {code}\n")
     (tmp_path / "intercom-exporter").chmod(0o755)
-    program = f"{AIRFLOW}\n{blocks('python')[0]}\ntry:\n    export_contacts()\nexcept Exception as error:\n"
+    program = f"{AIRFLOW}\n{code_blocks(TEXT, 'python')[0]}\ntry:\n    export_contacts()\nexcept Exception as error:\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{program}    print(type(error).__name__)\n"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},

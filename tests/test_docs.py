@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import exporter
+from tests.support.markdown import code_blocks
 from tests.support.warm_interpreter import WarmInterpreter
 
 ROOT = Path(exporter.__file__).parent.parent
@@ -25,7 +26,7 @@ Shell = Callable[[str], subprocess.CompletedProcess[bytes]]
 
 def blocks(page: str, language: str) -> list[str]:
     """Give a page's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE)
+    return code_blocks(PAGES[page], language)
 
 
 def _options() -> Any:

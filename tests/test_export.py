@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ import anyio
 import pytest
 
 import exporter
-
-Lines = Callable[[list[bytes]], bytes]
+from tests.support.exports import lines_of
 
 
 async def test_a_file_holds_every_contact_byte_for_byte(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """Each line is what the API sent, in its order."""
     await exporter.export(intercom, tmp_path / "contacts.ndjson")
@@ -25,7 +23,7 @@ async def test_a_file_holds_every_contact_byte_for_byte(
 
 
 async def test_gzip_holds_the_same_with_a_member_a_page(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """The compressed file decompresses to the plain one, and has as many members as there are pages."""
     summary = await exporter.export(intercom, tmp_path / "contacts.ndjson.gz")
@@ -105,7 +103,7 @@ async def test_other_settings_do_not_pass_for_the_same_export(sandbox: exporter.
 
 @pytest.mark.parametrize("most", [1, 149, 150, 151, 300, 999])
 async def test_a_limit_gives_a_finished_file(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines, most: int
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, most: int
 ) -> None:
     """max_contacts ends the file after so many contacts and says so, without a request too many."""
     summary = await exporter.export(intercom, tmp_path / "contacts.ndjson", max_contacts=most)
@@ -185,7 +183,7 @@ async def test_overwriting_keeps_the_old_file_until_the_end(tmp_path: Path) -> N
 
 
 async def test_cancelling_keeps_whole_pages(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """A cancelled export leaves a part that ends with a whole page, and no task."""
     events: list[exporter.Event] = []
@@ -216,7 +214,7 @@ async def test_a_pending_manifest_vouches_only_for_its_file(intercom: exporter.I
         await exporter.export(intercom, path)
 
 
-async def test_what_arrived_before_a_failure_is_written(tmp_path: Path, lines_of: Lines) -> None:
+async def test_what_arrived_before_a_failure_is_written(tmp_path: Path) -> None:
     """Pages already received when the source fails reach the output, whole."""
     async with exporter.Sandbox(1_000, faults=["http_403@5"]) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
@@ -248,7 +246,7 @@ async def test_a_closed_client_is_told_before_anything_is_written(sandbox: expor
 
 
 async def test_several_exports_share_one_client(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """One Intercom serves several exports at once, each whole."""
     async with anyio.create_task_group() as tasks:

@@ -5,11 +5,11 @@ import gzip
 import json
 from pathlib import Path
 
-import anyio
 import pytest
 
 import exporter
 from exporter.formats.csv import CsvEncoder
+from tests.support.exports import interrupted_after, verified
 
 MARK = b"\xef\xbb\xbf"
 
@@ -56,8 +56,8 @@ async def test_export_csv_bom_marks_each_file_and_is_verified(intercom: exporter
     assert streamed == expected
     assert [(tmp_path / "p" / file.name).read_bytes()[:4] for file in parts.files] == [MARK + b'"'] * 3
     for name in ("a.csv", "a.csv.gz", "p"):
-        verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / name)
-        assert (verified.differences, verified.duplicates) == ((), 0)
+        result = await verified(tmp_path / name)
+        assert (result.differences, result.duplicates) == ((), 0)
     rows = csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8-sig").splitlines(keepends=True))
     assert {row["type"] for row in rows} == {"contact"}
 
@@ -65,13 +65,8 @@ async def test_export_csv_bom_marks_each_file_and_is_verified(intercom: exporter
 async def test_export_csv_bom_is_a_setting(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """Neither a finished nor an unfinished export goes on with another one."""
     path = tmp_path / "a.csv"
-    with anyio.CancelScope() as scope:
-        await exporter.export(
-            intercom,
-            path,
-            csv_bom=True,
-            observer=lambda event: scope.cancel() if isinstance(event, exporter.PageWritten) else None,
-        )
+    with interrupted_after(1) as observer:
+        await exporter.export(intercom, path, csv_bom=True, observer=observer)
     with pytest.raises(exporter.CheckpointError, match="csv bom"):
         await exporter.export(intercom, path)
     assert (await exporter.export(intercom, path, csv_bom=True)).csv_bom
@@ -87,10 +82,8 @@ async def test_export_does_not_resume_csv_whose_phone_numbers_were_guarded(
 ) -> None:
     """A checkpoint made before says nothing of phone numbers: its rows are others."""
     path = tmp_path / "a.csv"
-    with anyio.CancelScope() as scope:
-        await exporter.export(
-            intercom, path, observer=lambda event: scope.cancel() if isinstance(event, exporter.PageWritten) else None
-        )
+    with interrupted_after(1) as observer:
+        await exporter.export(intercom, path, observer=observer)
     checkpoint = path.with_name("a.csv.checkpoint.json")
     content = json.loads(checkpoint.read_text())
     assert content["settings"].pop("csv_phones") is True

@@ -1,18 +1,14 @@
 """export() of contacts that are not as documented: all of them are written, and the manifest counts what is odd."""
 
-import asyncio
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-
-import anyio
 
 import exporter
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import CSV
+from tests.support.clients import client_of_list
+from tests.support.exports import interrupted_after
 
-RawServer = Callable[..., AbstractAsyncContextManager[str]]
 ODD = [
     {"id": "1", "applied_at": 1},
     {"id": "2", "role": 5, "applied_at": None},
@@ -21,18 +17,13 @@ ODD = [
 ]
 
 
-async def test_what_is_not_as_documented_is_written_and_counted(raw_server: RawServer, tmp_path: Path) -> None:
-    """By field and kind; of fields without end a hundred are told apart."""
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = json.dumps({"data": ODD}, separators=(",", ":")).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await writer.drain()
-
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+async def test_schema_drift_is_written_and_counted(tmp_path: Path) -> None:
+    """By field and kind; at most a hundred fields are counted by name."""
+    contacts = [json.dumps(contact, separators=(",", ":")).encode() for contact in ODD]
+    async with client_of_list(*contacts) as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.ndjson")
     written = (tmp_path / "a.ndjson").read_bytes().splitlines()
-    assert written == [json.dumps(contact, separators=(",", ":")).encode() for contact in ODD]
+    assert written == contacts
     manifest = json.loads((tmp_path / "a.ndjson.manifest.json").read_text())
     assert manifest["schema_drift"] == summary.schema_drift
     assert manifest["schema_checked"] == summary.schema_checked == len(ODD)
@@ -43,17 +34,11 @@ async def test_what_is_not_as_documented_is_written_and_counted(raw_server: RawS
     assert drift["(others)"] == {"unknown": 51, "integer": 1}
 
 
-async def test_field_named_by_the_token_is_counted_without_its_name(raw_server: RawServer, tmp_path: Path) -> None:
+async def test_field_named_by_the_token_is_counted_without_its_name(tmp_path: Path) -> None:
     """A server may echo the token anywhere; the contact itself is written as it came."""
     token = "dG9rOjBmOWMxZDUyXzNiN2FfNGYw"
     contact = json.dumps({"id": "1", token: 1, "custom_attributes": {}, "tags": {f"x{token}y": 1}, "new": 1}).encode()
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = b'{"data":[%b]}' % contact
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await writer.drain()
-
-    async with raw_server(answer) as base_url, exporter.Intercom(token, base_url=base_url) as intercom:
+    async with client_of_list(contact, token=token) as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.ndjson")
     assert (tmp_path / "a.ndjson").read_bytes() == contact + b"\n"
     assert summary.schema_drift["new"] == {"unknown": 1}
@@ -61,7 +46,7 @@ async def test_field_named_by_the_token_is_counted_without_its_name(raw_server: 
     assert token not in (tmp_path / "a.ndjson.manifest.json").read_text()
 
 
-def test_of_a_large_workspace_a_sample_is_compared() -> None:
+def test_schema_check_of_a_large_workspace_samples_pages() -> None:
     """The first hundred pages, and every sixteenth after them, whichever run they are in."""
 
     def checked(encoder: Encoder, numbers: range) -> list[int]:
@@ -74,17 +59,13 @@ def test_of_a_large_workspace_a_sample_is_compared() -> None:
     assert checked(Encoder(output_format=CSV, columns=("id",)), range(1, 170)) == [*range(1, 170)]
 
 
-async def test_an_interrupted_export_counts_like_any_other(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
+async def test_schema_check_of_a_resumed_export_counts_all_runs(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
     """What was compared before the interruption is in the checkpoint."""
     sampled = 100 + len([number for number in range(101, 1_001) if number % 16 == 0])
 
-    def observe(event: exporter.Event) -> None:
-        if isinstance(event, exporter.PageWritten) and event.position.pages == 130:
-            scope.cancel()
-
     async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=1) as intercom:
-        with anyio.CancelScope() as scope:
-            await exporter.export(intercom, tmp_path / "a.ndjson", observer=observe)
+        with interrupted_after(130) as observer:
+            await exporter.export(intercom, tmp_path / "a.ndjson", observer=observer)
         assert json.loads((tmp_path / "a.ndjson.checkpoint.json").read_text())["figures"]["schema_checked"] < sampled
         summary = await exporter.export(intercom, tmp_path / "a.ndjson")
     assert (summary.schema_checked, summary.schema_drift) == (sampled, {})

@@ -13,6 +13,7 @@ import pytest
 
 import exporter
 from exporter.archive.key_count import KeyCount
+from tests.support.exports import verified
 
 CONTACTS, PER_PAGE = 60, 10
 OUTPUTS: dict[str, dict[str, Any]] = {
@@ -51,8 +52,8 @@ async def test_export_counts_contacts_that_are_listed_twice(tmp_path: Path, outp
     summary = await exported(f"{tmp_path}/{output}", stop_at, **OUTPUTS[output])
     assert summary is not None
     assert (summary.duplicates, summary.runs) == (2, 1 if stop_at is None else 2)
-    verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / output)
-    assert (verified.duplicates, verified.differences, len(verified.warnings)) == (2, (), 1)
+    result = await verified(tmp_path / output)
+    assert (result.duplicates, result.differences, len(result.warnings)) == (2, (), 1)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from aiohttp import web
 
@@ -18,21 +16,11 @@ from exporter.sandbox import responses
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.protocol import Refusal
 from exporter.source.retry import RequestStats
+from tests.support.exports import interrupted_after
+from tests.support.sandboxes import serving
 
 EMBEDDED: tuple[ListName, ...] = ("tags", "notes", "companies")
 WHOLE = exporter.ListExpansion(LISTS)
-Served = tuple[exporter.Sandbox, exporter.Intercom]
-
-
-@asynccontextmanager
-async def serving(contacts: int, per_page: int = 50, **options: Any) -> AsyncIterator[Served]:
-    """Serve a workspace."""
-    retry_policy = exporter.RetryPolicy(max_attempts=3, initial_backoff_s=0.001)
-    async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
-        async with exporter.Intercom(
-            sandbox.token, base_url=sandbox.base_url, per_page=per_page, reserve_percent=0, retry_policy=retry_policy
-        ) as intercom:
-            yield sandbox, intercom
 
 
 def whole(workspace: Workspace, number: int, lists: tuple[ListName, ...]) -> dict[str, Any]:
@@ -71,14 +59,14 @@ async def test_expanded_lists_are_the_truth(tmp_path: Path) -> None:
 
 async def test_lists_that_are_not_embedded_are_added(tmp_path: Path) -> None:
     """Subscriptions and segments stand behind all that the contact has, in the form of its other lists."""
-    async with serving(60, hostile=False) as (sandbox, intercom):
+    async with serving(60, 50, hostile=False) as (sandbox, intercom):
         summary, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=WHOLE)
         assert [json.loads(line) for line in lines] == [whole(sandbox.workspace, n, LISTS) for n in range(60)]
         assert list(json.loads(lines[0]))[-2:] == ["subscriptions", "segments"]
         assert summary.expanded == LISTS
 
 
-async def test_whatever_is_not_expanded_keeps_its_bytes(tmp_path: Path) -> None:
+async def test_contacts_without_truncated_lists_keep_their_bytes(tmp_path: Path) -> None:
     """Contacts without a cut list are what was sent; of the others only the list changes, hostile ones included."""
     async with serving(1_100, 150) as (sandbox, intercom):
         _, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=exporter.ListExpansion(("tags",)))
@@ -108,7 +96,7 @@ async def test_output_does_not_depend_on_the_number_of_tasks(tmp_path: Path) -> 
 
 async def test_tags_get_their_names(tmp_path: Path) -> None:
     """By one request; whole lists have them already."""
-    async with serving(300, hostile=False) as (sandbox, intercom):
+    async with serving(300, 50, hostile=False) as (sandbox, intercom):
         expansion = exporter.ListExpansion(("tags",), tag_names=True)
         summary, lines = await exported(intercom, tmp_path / "a.ndjson", expansion=expansion)
         names = {tag["id"]: tag["name"] for tag in sandbox.workspace.tags()}
@@ -118,7 +106,7 @@ async def test_tags_get_their_names(tmp_path: Path) -> None:
         assert summary.requests == summary.pages + summary.lists_expanded + 1
 
 
-async def test_a_contact_that_is_gone_keeps_what_it_had() -> None:
+async def test_deleted_contact_keeps_the_lists_of_its_page() -> None:
     """It was merged or deleted after its page was sent; or it has no id that could be asked for."""
     cut = next(record for record in Workspace(100, hostile=False).records(0, 100) if b'"has_more":true' in record)
     odd = (
@@ -126,7 +114,7 @@ async def test_a_contact_that_is_gone_keeps_what_it_had() -> None:
         b'{"tags":{"has_more":true}}',
         b'{"id":7,"tags":{"has_more":true}}',
     )
-    async with serving(0) as (_, intercom):
+    async with serving(0, 50) as (_, intercom):
         expander = intercom.expander(exporter.ListExpansion(("tags",)), RequestStats())
         expanded = await expander.expand(exporter.Page(1, (cut, *odd), None, 4))
     assert tuple(expanded.records) == (cut, *odd)
@@ -154,18 +142,13 @@ async def test_expanding_never_exceeds_the_window(tmp_path: Path) -> None:
         assert sandbox.rate_limited_requests == 0
 
 
-async def test_an_expanding_export_goes_on(tmp_path: Path) -> None:
+async def test_expanded_export_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     """Its figures add up over its runs, and its bytes are those of one run."""
     async with serving(400, 20) as (_, intercom):
         expansion = exporter.ListExpansion(EMBEDDED)
         whole_summary = await exporter.export(intercom, tmp_path / "whole.ndjson", expansion=expansion)
-        with anyio.CancelScope() as scope:
-
-            def stop(event: exporter.Event) -> None:
-                if isinstance(event, exporter.PageWritten) and event.position.pages == 7:
-                    scope.cancel()
-
-            await exporter.export(intercom, tmp_path / "a.ndjson", expansion=expansion, observer=stop)
+        with interrupted_after(7) as observer:
+            await exporter.export(intercom, tmp_path / "a.ndjson", expansion=expansion, observer=observer)
         summary = await exporter.export(intercom, tmp_path / "a.ndjson", expansion=expansion)
         assert summary.runs == 2
         assert summary.lists_expanded == whole_summary.lists_expanded
@@ -181,7 +164,7 @@ class Revoking(exporter.Sandbox):
         raise Refusal(401, "unauthorized", f"not for {request.path}")
 
 
-async def test_a_failure_leaves_as_itself(tmp_path: Path) -> None:
+async def test_failure_in_an_expansion_is_raised_unwrapped(tmp_path: Path) -> None:
     """From however many tasks, one error that says what to do; what was written stays."""
     async with Revoking(50) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
@@ -385,7 +368,7 @@ async def test_export_of_a_forbidden_list_names_its_endpoint(
 @pytest.mark.parametrize(
     "arguments", [{"lists": ("tag",)}, {"concurrency": 0}, {"concurrency": 101}, {"concurrency": 1.5}]
 )
-def test_nonsense_is_refused(arguments: Any) -> None:
+def test_invalid_expansion_is_refused(arguments: Any) -> None:
     """There is no such list, or no such number of requests."""
     with pytest.raises(exporter.ConfigError):
         exporter.ListExpansion(**arguments)

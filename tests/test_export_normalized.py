@@ -1,15 +1,11 @@
 """export() with records="normalized": what every strict JSON reader takes, counted, resumed and verified."""
 
-import asyncio
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import orjson
 import pytest
 
@@ -18,8 +14,9 @@ from exporter.extras import arrow
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import CSV, PARQUET
 from exporter.rawjson.normalization import normalize
+from tests.support.clients import client_of_list
+from tests.support.exports import interrupted_after, verified
 
-RawServer = Callable[..., AbstractAsyncContextManager[str]]
 CONTACTS = [
     rb'{"type":"contact","id":"1","name":"cut \ud83d","custom_attributes":{"a":1,"a":2}}',
     b'{"type":"contact","id":"2","name":"plain","custom_attributes":{"n":%d}}' % (10**30),
@@ -40,23 +37,9 @@ NORMALIZED = [
 ]
 
 
-async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Serve the contacts on one page."""
-    body = b'{"data":[%b]}' % b",".join(CONTACTS)
-    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-    await writer.drain()
-
-
-async def verified(path: Path) -> exporter.VerifyResult:
-    """Verify an export, in a thread."""
-    return await anyio.to_thread.run_sync(exporter.verify, path)
-
-
-async def test_export_normalized_writes_strict_json_and_counts_corrections(
-    raw_server: RawServer, tmp_path: Path
-) -> None:
+async def test_export_normalized_writes_strict_json_and_counts_corrections(tmp_path: Path) -> None:
     """Each kind of correction is in the manifest; values that need none are equal."""
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    async with client_of_list(*CONTACTS) as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.ndjson", records="normalized")
         async with exporter.stream(intercom, records="normalized", compression="gzip") as chunks:
             streamed = gzip.decompress(b"".join([chunk async for chunk in chunks]))
@@ -71,9 +54,9 @@ async def test_export_normalized_writes_strict_json_and_counts_corrections(
 
 
 @pytest.mark.parametrize("name", ["a.ndjson.gz", "a.ndjson.zst", "a.csv", "a.csv.gz", "a.parquet", "parts/"])
-async def test_export_normalized_takes_every_format(raw_server: RawServer, tmp_path: Path, name: str) -> None:
+async def test_export_normalized_takes_every_format(tmp_path: Path, name: str) -> None:
     """Any format is made of the corrected contacts, and verified."""
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    async with client_of_list(*CONTACTS) as intercom:
         summary = await exporter.export(intercom, f"{tmp_path}/{name}", records="normalized")
     assert summary.corrections == CORRECTIONS
     assert (await verified(tmp_path / name)).differences == ()
@@ -87,10 +70,10 @@ async def test_export_normalized_takes_every_format(raw_server: RawServer, tmp_p
         assert [orjson.loads(record) for record in raw] == NORMALIZED
 
 
-async def test_export_normalized_applies_to_what_fields_leave(raw_server: RawServer, tmp_path: Path) -> None:
+async def test_export_normalized_applies_to_what_fields_leave(tmp_path: Path) -> None:
     """Only what is written is corrected; pseudonyms are those of an exact export."""
     selection = exporter.FieldSelection(fields=("id", "name"), pseudonymise=("id",), key=b"sixteen bytes or more")
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    async with client_of_list(*CONTACTS) as intercom:
         summary = await exporter.export(intercom, tmp_path / "n.ndjson", selection=selection, records="normalized")
         exact = await exporter.export(intercom, tmp_path / "e.ndjson", selection=selection)
     assert summary.corrections == {"lone_surrogate": 1}
@@ -112,9 +95,9 @@ async def test_export_normalized_with_expanded_lists_keeps_them(
     assert (tmp_path / "n.ndjson").read_bytes().splitlines() == [normalize(line, Counter()) for line in exact]
 
 
-async def test_export_exact_counts_contacts_that_strict_readers_refuse(raw_server: RawServer, tmp_path: Path) -> None:
+async def test_export_exact_counts_contacts_that_strict_readers_refuse(tmp_path: Path) -> None:
     """The bytes are the API's, and the manifest says how many contacts readers will not take."""
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    async with client_of_list(*CONTACTS) as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.ndjson")
         of_table = await exporter.export(intercom, tmp_path / "a.csv")
     assert (tmp_path / "a.ndjson").read_bytes() == b"\n".join((*CONTACTS, b""))
@@ -144,14 +127,8 @@ async def test_export_normalized_resumes_to_the_same_bytes(
     settings: dict[str, Any] = {"records": "normalized", "consumers": 1}
     (tmp_path / "whole").mkdir()
     whole = await exporter.export(intercom, f"{tmp_path}/whole/{name}", **settings)
-    with anyio.CancelScope() as scope:
-
-        def stop(event: exporter.Event) -> None:
-            if isinstance(event, exporter.PageWritten) and event.position.pages == 3:
-                scope.cancel()
-
-        await exporter.export(intercom, f"{tmp_path}/{name}", observer=stop, **settings)
-    assert scope.cancelled_caught
+    with interrupted_after(3) as observer:
+        await exporter.export(intercom, f"{tmp_path}/{name}", observer=observer, **settings)
     with pytest.raises(exporter.CheckpointError, match="records"):
         await exporter.export(intercom, f"{tmp_path}/{name}")
     summary = await exporter.export(intercom, f"{tmp_path}/{name}", **settings)
@@ -165,10 +142,8 @@ async def test_export_normalized_resumes_to_the_same_bytes(
 async def test_export_resumes_from_a_checkpoint_without_records(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """Checkpoints and manifests made before are of exact exports."""
     path = tmp_path / "a.ndjson"
-    with anyio.CancelScope() as scope:
-        await exporter.export(
-            intercom, path, observer=lambda event: scope.cancel() if isinstance(event, exporter.PageWritten) else None
-        )
+    with interrupted_after(1) as observer:
+        await exporter.export(intercom, path, observer=observer)
     checkpoint = path.with_name("a.ndjson.checkpoint.json")
     content = json.loads(checkpoint.read_text())
     assert content["settings"].pop("records") == "exact"
@@ -177,10 +152,10 @@ async def test_export_resumes_from_a_checkpoint_without_records(intercom: export
     assert (await exporter.export(intercom, path)).runs == 2
 
 
-async def test_verify_finds_what_is_not_normalized(raw_server: RawServer, tmp_path: Path) -> None:
+async def test_verify_finds_what_is_not_normalized(tmp_path: Path) -> None:
     """An export that calls itself normalized is checked for it, line by line."""
     path = tmp_path / "a.ndjson"
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    async with client_of_list(*CONTACTS) as intercom:
         await exporter.export(intercom, path)
     manifest = path.with_name("a.ndjson.manifest.json")
     manifest.write_text(manifest.read_text().replace('"timeline"', '"records": "normalized",\n  "timeline"'))

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 
 import exporter
 from exporter.compression import gzip_member
-
-Lines = Callable[[list[bytes]], bytes]
+from tests.support.exports import lines_of
 
 
 def names_in(folder: Path) -> list[str]:
@@ -26,7 +24,7 @@ def numbered(*numbers: int, suffix: str = ".ndjson.gz") -> list[str]:
 
 
 async def test_the_parts_together_are_the_export(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """Behind one another they are the single file's bytes; each stands on its own, and the manifest names them all."""
     await exporter.export(intercom, tmp_path / "contacts.ndjson.gz")
@@ -160,7 +158,7 @@ async def test_a_limit_gives_a_finished_folder(
 
 
 async def test_outputs_side_by_side_do_not_disturb_each_other(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, lines_of: Lines
+    intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """Files and folders in one folder are written at once by one client, each whole."""
     outputs = ("a.ndjson", "b.ndjson", "c.ndjson.gz", "d/", "e/")

@@ -1,30 +1,20 @@
-"""export() again where going on would be wrong: a dead cursor, other settings, damage, a circle, standard output."""
+"""export() again where it cannot resume: an expired cursor, other settings, damage, a circle, standard output."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import exporter
+from tests.support.exports import files_in
+from tests.support.sandboxes import serving
 
-Served = tuple[exporter.Sandbox, exporter.Intercom]
 KINDS: dict[str, dict[str, Any]] = {
     "contacts.ndjson": {},
     "contacts.ndjson.gz": {},
     "parts/": {"part_contacts": 30},
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
-
-
-@asynccontextmanager
-async def serving(seed: int = 1, **options: Any) -> AsyncIterator[Served]:
-    """Serve twelve pages, at another address each time; outputs remember it by one name."""
-    async with exporter.Sandbox(115, seed=seed, **options) as sandbox:
-        async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom:
-            intercom.identity = "a sandbox"
-            yield sandbox, intercom
 
 
 async def export(intercom: exporter.Intercom, folder: Path, kind: str, **settings: Any) -> exporter.Summary:
@@ -39,21 +29,16 @@ async def leave_unfinished(folder: Path, kind: str) -> None:
             await export(intercom, folder, kind)
 
 
-def files_in(folder: Path) -> dict[Path, bytes]:
-    """Read everything in a folder."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def contacts_in(folder: Path) -> int:
     """Count the lines in plain data files."""
-    return sum(content.count(b"\n") for path, content in files_in(folder).items() if path.suffix != ".json")
+    return sum(content.count(b"\n") for name, content in files_in(folder).items() if not name.endswith(".json"))
 
 
 @kinds
-async def test_a_cursor_that_died_meanwhile_is_told(tmp_path: Path, kind: str) -> None:
+async def test_resume_with_an_expired_cursor_is_refused(tmp_path: Path, kind: str) -> None:
     """A workspace that does not know the cursor ends the export before anything is mixed; restart starts over."""
     await leave_unfinished(tmp_path, kind)
-    data = {path: content for path, content in files_in(tmp_path).items() if path.suffix != ".json"}
+    data = {name: content for name, content in files_in(tmp_path).items() if not name.endswith(".json")}
     async with serving(seed=2) as (sandbox, intercom):
         for requests in (1, 2):
             with pytest.raises(exporter.CheckpointError, match="rejected the saved cursor") as caught:
@@ -64,15 +49,17 @@ async def test_a_cursor_that_died_meanwhile_is_told(tmp_path: Path, kind: str) -
         assert "use --restart" in str(caught.value)
         assert isinstance(caught.value.__cause__, exporter.CursorError)
         assert caught.value.__cause__.status == 400
-        assert {path: path.read_bytes() for path in data} == data
+        assert {name: (tmp_path / name).read_bytes() for name in data} == data
         summary = await export(intercom, tmp_path, kind, restart=True)
         assert (summary.runs, summary.contacts, summary.complete) == (1, 115, True)
 
 
 @kinds
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_cursor_that_dies_in_mid_run_is_told(tmp_path: Path, kind: str, status: int) -> None:
-    """What came before it is committed, so that the same call goes on should the cursor come back to life."""
+async def test_cursor_that_expires_during_a_run_keeps_what_was_committed(
+    tmp_path: Path, kind: str, status: int
+) -> None:
+    """What came before it is committed, so that the same call resumes if the cursor is accepted again."""
     async with serving(faults=[f"http_{status}@6"]) as (sandbox, intercom):
         with pytest.raises(exporter.CheckpointError, match=f"API answered {status}"):
             await export(intercom, tmp_path, kind)
@@ -84,8 +71,8 @@ async def test_a_cursor_that_dies_in_mid_run_is_told(tmp_path: Path, kind: str, 
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_refused_beginning_blames_no_cursor(tmp_path: Path, status: int) -> None:
-    """Where no cursor was sent, it is a refusal like any other; from its first moment a run counts."""
+async def test_refused_first_request_is_no_cursor_error(tmp_path: Path, status: int) -> None:
+    """Where no cursor was sent, it is a refusal like any other; the run counts from its start."""
     async with serving(faults=[f"http_{status}@1"]) as (_, intercom):
         with pytest.raises(exporter.ApiError) as caught:
             await export(intercom, tmp_path, "contacts.ndjson")
@@ -95,7 +82,7 @@ async def test_a_refused_beginning_blames_no_cursor(tmp_path: Path, status: int)
 
 
 @kinds
-async def test_other_settings_do_not_go_on(tmp_path: Path, kind: str) -> None:
+async def test_resume_with_other_settings_is_refused(tmp_path: Path, kind: str) -> None:
     """Each setting that decides the bytes is compared before any request; then nothing has been changed."""
     await leave_unfinished(tmp_path, kind)
     before = files_in(tmp_path)
@@ -121,7 +108,7 @@ async def test_other_settings_do_not_go_on(tmp_path: Path, kind: str) -> None:
     assert files_in(tmp_path) == before
 
 
-async def test_an_export_that_has_no_page_yet_begins_with_any_settings(tmp_path: Path) -> None:
+async def test_export_without_a_page_starts_with_any_settings(tmp_path: Path) -> None:
     """Nothing is lost with it: a first attempt with a wrong setting does not stand in the way."""
     async with serving(faults=["http_401@1"]) as (_, intercom):
         with pytest.raises(exporter.CredentialsError):
@@ -132,7 +119,7 @@ async def test_an_export_that_has_no_page_yet_begins_with_any_settings(tmp_path:
 
 @kinds
 @pytest.mark.parametrize("damage", ["changed", "cut", "missing", "checkpoint"])
-async def test_damage_is_seen_before_any_request(tmp_path: Path, kind: str, damage: str) -> None:
+async def test_resume_of_damaged_files_is_refused_before_any_request(tmp_path: Path, kind: str, damage: str) -> None:
     """Committed bytes that are not there any more, or a checkpoint that is not whole, end the export at once."""
     await leave_unfinished(tmp_path, kind)
     part, checkpoint = next(tmp_path.rglob("*.part")), next(tmp_path.rglob("*checkpoint.json"))
@@ -155,8 +142,8 @@ async def test_damage_is_seen_before_any_request(tmp_path: Path, kind: str, dama
 
 
 @kinds
-async def test_a_checkpoint_with_a_damaged_note_stays_as_it_is(tmp_path: Path, kind: str) -> None:
-    """What cannot be understood is refused before any request, and nothing has been changed."""
+async def test_damaged_checkpoint_is_refused_and_unchanged(tmp_path: Path, kind: str) -> None:
+    """A checkpoint that cannot be understood is refused before any request, and nothing is changed."""
     await leave_unfinished(tmp_path, kind)
     checkpoint = next(tmp_path.rglob("*checkpoint.json"))
     content = checkpoint.read_bytes().replace(b'"trail": "', b'"trail": "x')
@@ -171,7 +158,7 @@ async def test_a_checkpoint_with_a_damaged_note_stays_as_it_is(tmp_path: Path, k
 
 @pytest.mark.parametrize("stops", [[], [1], [2, 1], [4], [4, 1], [5]])
 @pytest.mark.parametrize("kind", ["contacts.ndjson", "parts/"])
-async def test_a_circle_is_noticed_whatever_the_interruptions(tmp_path: Path, kind: str, stops: list[int]) -> None:
+async def test_circle_is_noticed_after_any_interruptions(tmp_path: Path, kind: str, stops: list[int]) -> None:
     """The page that leads back is never written, however often and wherever the export was stopped before."""
     fault, settings = "cursor_loop@6", {"file_format": "ndjson"} if kind == "parts/" else {}
     for pages in stops:
@@ -199,10 +186,10 @@ def stopping_after(pages: int) -> exporter.Observer:
     return observe
 
 
-async def test_standard_output_is_not_resumed(
+async def test_export_to_stdout_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """What went into a pipe cannot be resumed: it begins at the beginning, and leaves no file."""
+    """An export into a pipe cannot be resumed: it starts from the beginning, and leaves no file."""
     monkeypatch.chdir(tmp_path)
     async with serving(faults=["http_401@6"]) as (sandbox, intercom):
         with pytest.raises(exporter.CredentialsError):

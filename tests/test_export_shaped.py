@@ -4,10 +4,10 @@ import gzip
 import json
 from pathlib import Path
 
-import anyio
 import pytest
 
 import exporter
+from tests.support.exports import interrupted_after, verified
 
 KEY = b"a key of more than sixteen bytes"
 SHAPE = exporter.FieldSelection(
@@ -44,10 +44,8 @@ async def test_the_manifest_says_what_was_changed(intercom: exporter.Intercom, t
     assert KEY.hex() not in content
 
 
-async def test_a_manifest_of_untouched_contacts_does_not_speak_of_it(
-    intercom: exporter.Intercom, tmp_path: Path
-) -> None:
-    """Nobody has to wonder what an empty list means."""
+async def test_manifest_without_a_selection_does_not_mention_one(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """An empty list could be misunderstood."""
     await exporter.export(intercom, tmp_path / "a.ndjson")
     manifest = json.loads((tmp_path / "a.ndjson.manifest.json").read_text())
     assert not manifest.keys() & {"fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"}
@@ -60,18 +58,12 @@ async def test_pseudonyms_are_the_same_in_two_exports(intercom: exporter.Interco
     assert (tmp_path / "a.ndjson").read_bytes() == (tmp_path / "b.ndjson").read_bytes()
 
 
-async def test_a_shaped_export_goes_on(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_shaped_export_resumes_to_the_same_bytes(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """It ends as if nothing had interrupted it; fields that were found before count as found."""
     first_only = exporter.FieldSelection(fields=("id", "custom_attributes.NPS"))
     await exporter.export(intercom, tmp_path / "whole.ndjson", selection=first_only)
-    with anyio.CancelScope() as scope:
-
-        def stop(event: exporter.Event) -> None:
-            if isinstance(event, exporter.PageWritten) and event.position.pages == 6:
-                scope.cancel()
-
-        await exporter.export(intercom, tmp_path / "a.ndjson", selection=first_only, observer=stop, consumers=1)
-    assert scope.cancelled_caught
+    with interrupted_after(6) as observer:
+        await exporter.export(intercom, tmp_path / "a.ndjson", selection=first_only, observer=observer, consumers=1)
     assert json.loads((tmp_path / "a.ndjson.checkpoint.json").read_text())["figures"]["found"] == [
         "custom_attributes.NPS",
         "id",
@@ -95,7 +87,7 @@ async def test_a_shaped_export_goes_on(intercom: exporter.Intercom, tmp_path: Pa
         ),
     ],
 )
-async def test_another_shape_is_another_export(
+async def test_resume_with_another_selection_is_refused(
     intercom: exporter.Intercom, tmp_path: Path, other: exporter.FieldSelection, word: str
 ) -> None:
     """Neither a finished nor an unfinished export is taken for one with other fields or another key."""
@@ -113,20 +105,20 @@ async def test_another_shape_is_another_export(
         exporter.FieldSelection(pseudonymise=("id",), key=KEY),
     ],
 )
-async def test_verify_takes_any_shape(
+async def test_verify_accepts_any_selection(
     intercom: exporter.Intercom, tmp_path: Path, selection: exporter.FieldSelection
 ) -> None:
-    """Where ids were left out on purpose, nobody misses them."""
+    """Ids that were left out on purpose are not reported as missing."""
     await exporter.export(intercom, tmp_path / "a.ndjson", selection=selection)
-    verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / "a.ndjson")
-    assert verified.differences == ()
+    result = await verified(tmp_path / "a.ndjson")
+    assert result.differences == ()
 
 
-async def test_ids_are_still_missed_where_they_belong(intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """A line without an id is a difference, if nobody left ids out."""
+async def test_verify_reports_ids_that_are_missing(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """A line without an id is a difference, unless ids were left out on purpose."""
     path = tmp_path / "a.ndjson"
     await exporter.export(intercom, path, selection=exporter.FieldSelection(fields=("email",)))
     manifest = path.with_name("a.ndjson.manifest.json")
     manifest.write_text(manifest.read_text().replace('"fields": [\n    "email"\n  ],', ""))
-    verified = await anyio.to_thread.run_sync(exporter.verify, path)
-    assert "without an id" in " ".join(verified.differences)
+    result = await verified(path)
+    assert "without an id" in " ".join(result.differences)

@@ -6,8 +6,8 @@ import gzip
 import importlib
 import io
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ import exporter
 from exporter.extras import arrow
 from exporter.formats.schema import CONTACT_FIELDS
 from exporter.sandbox import attributes
+from tests.support.clients import client_of, client_of_list
+from tests.support.exports import interrupted_after, verified
+from tests.support.responses import last_response, list_response
+from tests.support.server import RawServer, send, send_in_turn
 
-RawServer = Callable[..., AbstractAsyncContextManager[str]]
 CONTACTS = 1_500
 STAMPS = [field.path for field in CONTACT_FIELDS if field.type == "timestamp"]
 
@@ -110,8 +113,8 @@ async def test_pyarrow_and_duckdb_read_the_same_parquet(
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
-async def test_an_empty_workspace_is_a_table_without_rows(name: str, tmp_path: Path) -> None:
-    """With its columns."""
+async def test_table_of_an_empty_workspace_has_columns_and_no_rows(name: str, tmp_path: Path) -> None:
+    """The table has its columns."""
     async with exporter.Sandbox(0) as sandbox, exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
         summary = await exporter.export(intercom, tmp_path / name)
     if name == "a.parquet":
@@ -119,23 +122,19 @@ async def test_an_empty_workspace_is_a_table_without_rows(name: str, tmp_path: P
         assert (table.num_rows, table.column_names[:2], table.column_names[-1]) == (0, ["type", "id"], "raw")
     else:
         assert list(pd.read_csv(tmp_path / name)) == list(summary.columns)
-    verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / name)
-    assert verified.differences == ()
+    result = await verified(tmp_path / name)
+    assert result.differences == ()
 
 
-async def test_a_table_has_the_columns_that_it_began_with(
+async def test_resumed_table_keeps_its_first_columns(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attribute that is made while the export is interrupted has none, and is counted."""
+    """An attribute that is created while the export is interrupted gets no column, and is counted."""
     _, intercom = workspace
 
-    def observe(event: exporter.Event) -> None:
-        if isinstance(event, exporter.PageWritten) and event.position.pages == 4:
-            scope.cancel()
-
     await exporter.export(intercom, tmp_path / "whole.csv")
-    with anyio.CancelScope() as scope:
-        await exporter.export(intercom, tmp_path / "a.csv", observer=observe)
+    with interrupted_after(4) as observer:
+        await exporter.export(intercom, tmp_path / "a.csv", observer=observer)
     more = {"full_name": "custom_attributes.wei", "archived": False, "custom": True}
     before = attributes.definitions(hostile=True)
     monkeypatch.setattr("exporter.sandbox.contacts.definitions", lambda **_: [more, *before])
@@ -147,20 +146,12 @@ async def test_a_table_has_the_columns_that_it_began_with(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_attributes_that_are_not_told_are_one_column(raw_server: RawServer, tmp_path: Path, status: int) -> None:
-    """As JSON; and that is told."""
-    answers = [
-        (b"%d Refused" % status, b"{}"),
-        (b"200 OK", b'{"data":[{"id":"1","custom_attributes":{"plan":"=pro","n":1.10}}]}'),
-    ]
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line, body = answers.pop(0)
-        writer.write(b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (line, len(body), body))
-        await writer.drain()
-
+async def test_unavailable_attribute_names_make_one_json_column(tmp_path: Path, status: int) -> None:
+    """The attributes are JSON in one column, and an event reports it."""
+    refusal = last_response(b"{}", status=f"{status} Refused")
+    page = list_response(b'{"id":"1","custom_attributes":{"plan":"=pro","n":1.10}}')
     events: list[exporter.Event] = []
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    async with RawServer(send_in_turn(refusal, page)) as server, client_of(server.base_url) as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.csv", observer=events.append)
     assert exporter.AttributeNamesUnavailable() in events
     assert summary.columns[-1] == "custom_attributes"
@@ -168,22 +159,18 @@ async def test_attributes_that_are_not_told_are_one_column(raw_server: RawServer
     assert (row["id"], row["custom_attributes"]) == ("1", '{"plan":"=pro","n":1.10}')
 
 
-async def test_other_failures_to_tell_them_end_the_export(raw_server: RawServer, tmp_path: Path) -> None:
+async def test_refused_token_for_attribute_names_ends_the_export(tmp_path: Path) -> None:
     """A token that is refused altogether is no reason for fewer columns."""
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    script = send(last_response(b"", status="401 Unauthorized"))
+    async with RawServer(script) as server, client_of(server.base_url) as intercom:
         with pytest.raises(exporter.CredentialsError):
             await exporter.export(intercom, tmp_path / "a.csv")
 
 
-async def test_attributes_are_asked_for_only_where_they_are_columns(
+async def test_attribute_names_are_requested_only_for_columns(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path
 ) -> None:
-    """Chosen fields are columns without a question."""
+    """Selected fields are columns without a request."""
     _, intercom = workspace
     shapes = {
         "a": exporter.FieldSelection(fields=("id", "custom_attributes.plan")),
@@ -195,7 +182,7 @@ async def test_attributes_are_asked_for_only_where_they_are_columns(
     assert (tmp_path / "a.csv").read_text().splitlines()[0] == '"id","custom_attributes.plan"'
 
 
-async def test_formulas_are_a_setting_of_the_export(
+async def test_csv_raw_is_a_setting_of_the_export(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path
 ) -> None:
     """The manifest says what became of them, and another choice is another export."""
@@ -243,14 +230,14 @@ async def test_streams_can_be_csv(workspace: tuple[exporter.Sandbox, exporter.In
 @pytest.mark.parametrize(
     "asked", [{"file_format": "parquet"}, {"file_format": "xml"}, {"file_format": "csv", "compression": "zstd"}]
 )
-async def test_there_are_no_other_streams(intercom: exporter.Intercom, asked: dict[str, Any]) -> None:
+async def test_stream_of_an_unsupported_kind_is_refused(intercom: exporter.Intercom, asked: dict[str, Any]) -> None:
     """What cannot be streamed is refused before any request."""
     with pytest.raises(exporter.ConfigError):
         async with exporter.stream(intercom, **asked):
             pass
 
 
-async def test_a_column_cannot_be_called_like_the_whole_contact(
+async def test_parquet_column_named_raw_is_refused(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
 ) -> None:
     """Parquet has that in `raw`; it is refused before any request."""
@@ -278,18 +265,18 @@ async def test_any_choice_of_fields_makes_a_table(
     summary = await exporter.export(intercom, tmp_path / name, selection=exporter.FieldSelection(fields=fields))
     assert summary.columns[0] == "id"
     assert not {"custom_attributes.plan", "tags.data.id", "location.city"} & set(summary.unknown_fields)
-    verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / name)
-    assert verified.differences == ()
+    result = await verified(tmp_path / name)
+    assert result.differences == ()
 
 
-async def test_only_csv_can_be_raw(intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """Whoever asks for it elsewhere means something else."""
+async def test_csv_raw_with_another_format_is_refused(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """The option with another format is a mistake."""
     with pytest.raises(exporter.ConfigError, match="CSV"):
         await exporter.export(intercom, tmp_path / "a.ndjson", csv_raw=True)
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "parts/"])
-async def test_a_cancelled_conversion_is_done_again(
+async def test_cancelled_conversion_is_repeated_on_resume(
     name: str, workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not waited for; the lines that it is made from are on disk, and no contact is asked for twice."""
@@ -322,31 +309,26 @@ async def test_a_cancelled_conversion_is_done_again(
     assert not list(tmp_path.rglob("*.part")) + list(tmp_path.rglob("*.tmp"))
 
 
-async def test_pages_without_contacts_begin_no_file(raw_server: RawServer, tmp_path: Path) -> None:
-    """A table's parts are those with rows."""
+async def test_pages_without_contacts_start_no_part(tmp_path: Path) -> None:
+    """Only parts with rows are written."""
     sizes = [0, 5, 0, 0, 5, 0]
     pages = [[{"id": f"{page}-{number}"} for number in range(size)] for page, size in enumerate(sizes)]
     bodies: list[dict[str, Any]] = [{"data": []}]
     for number, contacts in enumerate(pages, 1):
         following = {} if number == len(pages) else {"pages": {"next": {"starting_after": f"c{number}"}}}
         bodies.append({"data": contacts, **following})
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = json.dumps(bodies.pop(0)).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await writer.drain()
-
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    script = send_in_turn(*(last_response(json.dumps(body).encode()) for body in bodies))
+    async with RawServer(script) as server, client_of(server.base_url) as intercom:
         summary = await exporter.export(intercom, f"{tmp_path}/a/", file_format="csv", part_contacts=3)
     assert [file.contacts for file in summary.files] == [5, 5]
     assert summary.columns[-1] == "custom_attributes"  # since the workspace knows none
 
 
 @pytest.mark.parametrize("fields", [("phone",), ("caf\udcff",)])
-async def test_columns_that_cannot_be_are_refused(
+async def test_invalid_columns_are_refused(
     intercom: exporter.Intercom, tmp_path: Path, fields: tuple[str, ...]
 ) -> None:
-    """None at all, or a name that is no text."""
+    """No column at all, or a name that is no text, is refused."""
     with pytest.raises(exporter.ConfigError):
         selection = exporter.FieldSelection(fields=fields, drop=("phone",))
         await exporter.export(intercom, tmp_path / "a.csv", selection=selection)
@@ -357,17 +339,10 @@ async def test_columns_that_cannot_be_are_refused(
     [[f"n{number}" for number in range(2_001)], ["x" * 200_001], ["plan", "dG9rOjBmOWMxZDUy"], ["dG9r-OjBmOWMxZDUy"]],
     ids=["many", "long", "the token", "another spelling of the token"],
 )
-async def test_attributes_that_make_no_table_are_refused(
-    raw_server: RawServer, tmp_path: Path, names: list[str]
-) -> None:
+async def test_too_many_or_secret_attribute_names_are_refused(tmp_path: Path, names: list[str]) -> None:
     """They would be repeated in each part, checkpoint and manifest."""
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = json.dumps({"data": [{"full_name": f"custom_attributes.{name}"} for name in names]}).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await writer.drain()
-
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9rOjBmOWMxZDUy", base_url=base_url) as intercom:
+    attributes = (json.dumps({"full_name": f"custom_attributes.{name}"}).encode() for name in names)
+    async with client_of_list(*attributes, token="dG9rOjBmOWMxZDUy") as intercom:
         with pytest.raises(exporter.ContractError, match="--fields") as caught:
             await exporter.export(intercom, tmp_path / "a.csv")
     assert "dG9r" not in str(caught.value)
@@ -389,22 +364,16 @@ DEEP = b'{"id":"1","tags":' + b"[" * 600 + b"]" * 600 + b',"foo":' + b"[" * 600 
         ("a.ndjson", {}, True),
     ],
 )
-async def test_a_contact_that_is_too_deep_is_no_bug(
-    raw_server: RawServer, tmp_path: Path, name: str, options: dict[str, Any], *, held: bool
+async def test_contact_nested_too_deeply_is_written_or_a_contract_error(
+    tmp_path: Path, name: str, options: dict[str, Any], *, held: bool
 ) -> None:
-    """It is written as it is, or the export ends with what it is."""
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = b'{"data":[' + DEEP + b"]}"
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await writer.drain()
-
-    async with raw_server(answer) as base_url, exporter.Intercom("dG9r", base_url=base_url) as intercom:
+    """It is written as it is, or the export ends with an error that names the cause."""
+    async with client_of_list(DEEP) as intercom:
         with nullcontext() if held else pytest.raises(exporter.ContractError, match="nested too deeply"):
             await exporter.export(intercom, tmp_path / name, **options)
 
 
-async def test_what_stands_in_the_way_of_a_conversion_is_seen_first(
+async def test_link_in_the_way_of_a_conversion_is_refused_before_any_request(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
 ) -> None:
     """A link where the file is to be made is refused before any request."""
@@ -414,10 +383,10 @@ async def test_what_stands_in_the_way_of_a_conversion_is_seen_first(
     assert sandbox.requests == 0
 
 
-async def test_a_file_that_vanishes_while_it_is_made_is_made_again(
+async def test_table_removed_during_its_conversion_is_made_again(
     intercom: exporter.Intercom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The journal is whole: nothing is to be begun anew."""
+    """The journal is complete: nothing has to start over."""
     path = tmp_path / "a.parquet"
     real = parquet_file().close
 

@@ -12,6 +12,7 @@ import pytest
 
 import exporter
 from tests.fixtures.served import OF_0_1_0, ORIGIN, stored_contacts, stored_records
+from tests.support.exports import files_in, verified
 
 KINDS: dict[str, dict[str, Any]] = {"finished.ndjson.gz": {}, "finished": {"part_contacts": 20}}
 UNFINISHED: dict[str, dict[str, Any]] = {"unfinished.ndjson.gz": {}, "unfinished/": {"part_contacts": 20}}
@@ -36,28 +37,23 @@ def lines_in(path: Path) -> list[bytes]:
     return b"".join(map(gzip.decompress, data_in(path))).splitlines()
 
 
-def everything_in(folder: Path) -> dict[str, bytes]:
-    """Read every file below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("kind", KINDS)
 async def test_verify_old_export_finds_no_difference(old: Path, kind: str) -> None:
     """The manifest of an old export is read, and its files are what it says."""
-    verified = await anyio.to_thread.run_sync(exporter.verify, old / kind)
-    assert verified.differences == ()
-    assert verified.summary is not None
-    assert verified.summary.contacts == 45
+    result = await verified(old / kind)
+    assert result.differences == ()
+    assert result.summary is not None
+    assert result.summary.contacts == 45
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_export_to_old_finished_export_requests_nothing(old: Path, kind: str) -> None:
     """The same command finds the old export complete, and leaves each of its bytes alone."""
-    before = everything_in(old)
+    before = files_in(old)
     async with stored_contacts([]) as intercom:
         summary = await exporter.export(intercom, old / kind, **KINDS[kind])
     assert (summary.contacts, summary.requests) == (45, 5)
-    assert everything_in(old) == before
+    assert files_in(old) == before
 
 
 @pytest.mark.parametrize("tail", [b"", b"written after the last checkpoint"])
@@ -74,9 +70,9 @@ async def test_export_to_old_unfinished_export_resumes_it(old: Path, kind: str, 
     resumed = data_in(old / kind)[1 if kind.endswith("/") else 0]
     assert resumed.startswith(committed)
     assert [hashlib.sha256(content).hexdigest() for content in data_in(old / kind)] == [f.sha256 for f in summary.files]
-    verified = await anyio.to_thread.run_sync(exporter.verify, old / kind)
-    assert verified.differences == ()
-    assert not [name for name in everything_in(old / kind) if "checkpoint" in name or name.endswith((".part", ".tmp"))]
+    result = await verified(old / kind)
+    assert result.differences == ()
+    assert not [name for name in files_in(old / kind) if "checkpoint" in name or name.endswith((".part", ".tmp"))]
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "unfinished/"])
@@ -91,8 +87,8 @@ async def test_export_overwriting_old_export_leaves_nothing_of_it(old: Path, kin
         await exporter.export(intercom, f"{fresh}/" if options else fresh, max_contacts=35, **options)
     assert lines_in(old / kind) == stored_records()[:35]
     if options:
-        assert sorted(everything_in(folder)) == sorted(everything_in(fresh))
-        assert "manifest.json" not in everything_in(folder)
+        assert sorted(files_in(folder)) == sorted(files_in(fresh))
+        assert "manifest.json" not in files_in(folder)
 
 
 async def test_export_to_old_unfinished_folder_gives_it_the_names_of_today(old: Path) -> None:
@@ -100,7 +96,7 @@ async def test_export_to_old_unfinished_folder_gives_it_the_names_of_today(old: 
     async with stored_contacts(stored_records()) as intercom:
         await exporter.export(intercom, f"{old}/unfinished/", part_contacts=20)
     parts = [f"contacts-{number:05}.ndjson.gz" for number in (1, 2, 3)]
-    assert sorted(everything_in(old / "unfinished")) == ["_manifest.json", *parts]
+    assert sorted(files_in(old / "unfinished")) == ["_manifest.json", *parts]
 
 
 async def test_export_to_folder_with_both_checkpoints_believes_the_one_of_today(old: Path) -> None:
@@ -111,7 +107,7 @@ async def test_export_to_folder_with_both_checkpoints_believes_the_one_of_today(
     async with stored_contacts(stored_records()) as intercom:
         summary = await exporter.export(intercom, f"{folder}/", part_contacts=20)
     assert summary.runs == 2
-    assert "checkpoint.json" not in everything_in(folder)
+    assert "checkpoint.json" not in files_in(folder)
 
 
 @pytest.mark.parametrize("given", ["", "manifest.json", "_manifest.json"])
@@ -120,8 +116,8 @@ async def test_verify_folder_with_both_manifests_believes_the_one_of_today(old: 
     folder = old / "finished"
     (folder / "manifest.json").rename(folder / "_manifest.json")
     (folder / "manifest.json").write_bytes(b"damaged")
-    verified = await anyio.to_thread.run_sync(exporter.verify, folder / given)
-    assert verified.differences == ("'manifest.json' is in the folder, but not in the manifest",)
+    result = await verified(folder / given)
+    assert result.differences == ("'manifest.json' is in the folder, but not in the manifest",)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,20 +1,18 @@
-"""check(): what one page tells of an export, before it is begun."""
+"""check(): what one page says about an export before it starts."""
 
-import asyncio
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import exporter
+from tests.support.clients import client_of
+from tests.support.responses import last_response
+from tests.support.server import RawServer, send_in_turn
 
-RawServer = Callable[..., AbstractAsyncContextManager[str]]
 
-
-async def test_a_look_tells_what_an_export_will_be_like(
+async def test_check_reports_what_the_export_will_be(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: Path
 ) -> None:
     """Contacts and pages are the API's, sizes those of its first page; two requests, and nothing is written."""
@@ -33,8 +31,8 @@ async def test_a_look_tells_what_an_export_will_be_like(
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.ndjson", "a.ndjson.zst", "a.parquet"])
-async def test_sizes_are_those_of_the_format(intercom: exporter.Intercom, tmp_path: Path, name: str) -> None:
-    """About; of Parquet with the journal that it is made of, which is there at the same time."""
+async def test_check_estimates_the_size_of_each_format(intercom: exporter.Intercom, tmp_path: Path, name: str) -> None:
+    """The estimate is about right; for Parquet it includes the journal, which exists at the same time."""
     checked = await exporter.check(intercom, tmp_path / name)
     summary = await exporter.export(intercom, tmp_path / name)
     needed = summary.files[0].bytes
@@ -44,7 +42,7 @@ async def test_sizes_are_those_of_the_format(intercom: exporter.Intercom, tmp_pa
     assert checked.estimated_bytes == pytest.approx(needed, rel=0.3)
 
 
-async def test_lists_and_limits_are_in_the_estimate(intercom: exporter.Intercom) -> None:
+async def test_check_counts_expanded_lists_and_limits(intercom: exporter.Intercom) -> None:
     """A request for each contact's segments; no more contacts than are asked for."""
     segments = await exporter.check(intercom, expansion=exporter.ListExpansion(("segments",), tag_names=True))
     assert segments.requests == 7 + 1_000 + 1
@@ -52,8 +50,8 @@ async def test_lists_and_limits_are_in_the_estimate(intercom: exporter.Intercom)
     assert (few.contacts, few.pages, few.free_disk_bytes) == (200, 2, None)
 
 
-async def test_time_is_that_of_the_answers_or_of_the_rate_limit() -> None:
-    """Whichever is longer."""
+async def test_check_duration_is_the_longer_of_responses_and_rate_limit() -> None:
+    """The estimate is the longer of the two."""
     async with exporter.Sandbox(15_000, rate_limit=100, latency_ms=20) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, reserve_percent=50) as intercom:
             plain = await exporter.check(intercom)
@@ -64,8 +62,8 @@ async def test_time_is_that_of_the_answers_or_of_the_rate_limit() -> None:
     assert lists.estimated_duration_s == pytest.approx(15_100 / 5, rel=0.01)
 
 
-async def test_what_stands_there_is_told(intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """A finished export, other settings, a foreign file, a missing folder."""
+async def test_check_warns_of_existing_files(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """A finished export, other settings, a foreign file and a missing folder are reported."""
     await exporter.export(intercom, tmp_path / "a.ndjson")
     assert "already complete" in (await exporter.check(intercom, tmp_path / "a.ndjson")).warnings[0]
     other = await exporter.check(intercom, tmp_path / "a.ndjson", selection=exporter.FieldSelection(fields=("id",)))
@@ -81,43 +79,31 @@ async def test_what_stands_there_is_told(intercom: exporter.Intercom, tmp_path: 
         await exporter.check(intercom, tmp_path / "a.xml")
 
 
-async def test_what_is_odd_about_the_api_is_told(raw_server: RawServer) -> None:
-    """No count, no limit, another version, no name."""
-    answers = [b'{"data":[{"id":"1"}],"pages":{"next":{"starting_after":"c"}}}', b"{}"]
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = answers.pop(0)
-        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nIntercom-Version: 2.9\r\nContent-Length: %d\r\n\r\n"
-        writer.write(head % len(body) + body)
-        await writer.drain()
-
-    async with raw_server(answer) as base_url:
-        async with exporter.Intercom("dG9r", base_url=base_url, per_page=50) as intercom:
-            checked = await exporter.check(intercom)
+async def test_check_warns_of_what_the_api_lacks() -> None:
+    """Warnings name what is missing: a count, a limit, the requested version, a name."""
+    bodies = (b'{"data":[{"id":"1"}],"pages":{"next":{"starting_after":"c"}}}', b"{}")
+    script = send_in_turn(*(last_response(body, "Intercom-Version: 2.9") for body in bodies))
+    async with RawServer(script) as server, client_of(server.base_url, per_page=50) as intercom:
+        checked = await exporter.check(intercom)
     told = " ".join(checked.warnings)
     assert all(words in told for words in ("version 2.9", "does not count", "no rate limit", "name", "pages of 50"))
     assert (checked.contacts, checked.pages, checked.estimated_bytes, checked.estimated_duration_s) == (None,) * 4
 
 
-async def test_a_name_that_echoes_the_token_is_withheld(raw_server: RawServer) -> None:
+async def test_check_redacts_a_workspace_name_with_the_token() -> None:
     """What `/me` says of the workspace is the server's, like a message."""
     token = "dG9rOjBmOWMxZDUy"
     page = b'{"data":[{"id":"1"}],"pages":null,"total_count":1}'
-    answers = [page, b'{"app":{"name":"of %b","region":"\\u001b%b"}}' % (token.encode(), b"x" * 5_000)]
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = answers.pop(0)
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        await writer.drain()
-
-    async with raw_server(answer) as base_url, exporter.Intercom(token, base_url=base_url) as intercom:
+    name = b'{"app":{"name":"of %b","region":"\\u001b%b"}}' % (token.encode(), b"x" * 5_000)
+    script = send_in_turn(last_response(page), last_response(name))
+    async with RawServer(script) as server, client_of(server.base_url, token=token) as intercom:
         checked = await exporter.check(intercom)
     assert checked.workspace == "of [token]"
     assert checked.workspace_region == "\x1b" + "x" * 99
 
 
-async def test_an_old_version_and_an_empty_workspace() -> None:
-    """Leads alone; and no contact at all is one page."""
+async def test_check_of_an_empty_workspace_in_an_old_version() -> None:
+    """An old version lists leads alone; no contact at all is one page."""
     async with exporter.Sandbox(0) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, api_version="1.4") as intercom:
             checked = await exporter.check(intercom)
@@ -126,8 +112,8 @@ async def test_an_old_version_and_an_empty_workspace() -> None:
 
 
 @pytest.mark.parametrize("fault", ["http_401@1", "http_403@1"])
-async def test_failures_are_the_usual_ones(fault: str) -> None:
-    """A token that is refused is refused."""
+async def test_check_with_a_refused_token_is_a_credentials_error(fault: str) -> None:
+    """A refused token is the same error as in an export."""
     async with exporter.Sandbox(10, faults=[fault]) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
             with pytest.raises(exporter.CredentialsError):
@@ -159,10 +145,10 @@ async def test_check_of_an_unfinished_export_estimates_what_is_left(tmp_path: Pa
     assert (nothing.contacts_left, nothing.requests, nothing.estimated_bytes) == (0, 0, 0)
 
 
-async def test_check_considers_what_is_to_stay_free(
+async def test_check_warns_of_too_little_free_space(
     intercom: exporter.Intercom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A floor that the disk is below already, and one that the export would break."""
+    """A minimum that the disk is below already, and one that the export would break, are warnings."""
     free = 10**10  # what a real disk has free changes from moment to moment
     monkeypatch.setattr("exporter.preflight.free_bytes", lambda _folder: free)
     below = await exporter.check(intercom, tmp_path / "a.ndjson", min_free_bytes=free * 2)
@@ -173,8 +159,8 @@ async def test_check_considers_what_is_to_stay_free(
     assert not any("free" in warning for warning in enough.warnings)
 
 
-def test_check_strict_ends_with_2_where_there_are_warnings(serve: Any, command: Any) -> None:
-    """Else with 0, as without it."""
+def test_check_strict_with_warnings_exits_with_2(serve: Any, command: Any) -> None:
+    """Without warnings, or without the option, it exits with 0."""
     with serve("--contacts=300", "--rate-limit=1000") as served:
         base = ("check", "-o", "a.ndjson")
         assert command.run(*base, "--strict", served=served).returncode == 0
@@ -187,7 +173,7 @@ def test_check_strict_ends_with_2_where_there_are_warnings(serve: Any, command: 
         assert told["warnings"]
 
 
-def test_the_command_tells_people_and_programs(serve: Any, command: Any) -> None:
+def test_check_command_prints_text_or_json(serve: Any, command: Any) -> None:
     """Lines on stdout, or one JSON object with the documented keys; exit code 0, 3 for a token that is refused."""
     with serve("--contacts=1000") as served:
         text = command.run("check", "-o", "a.csv.gz", served=served)

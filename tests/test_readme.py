@@ -5,6 +5,7 @@ from pathlib import Path
 
 import exporter
 from exporter.cli import exit_codes
+from tests.support.markdown import code_blocks
 
 ROOT = Path(exporter.__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -12,7 +13,7 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def blocks(language: str) -> list[str]:
     """Give the README's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    return code_blocks(TEXT, language)
 
 
 def test_there_are_exactly_two_commands_to_begin_with() -> None:

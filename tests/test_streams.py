@@ -2,21 +2,18 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import anyio
 import pytest
 
 import exporter
 from exporter.source.envelope import parse
-
-Lines = Callable[[list[bytes]], bytes]
+from tests.support.exports import lines_of
 
 
 @pytest.mark.parametrize("consumers", [1, 3])
-async def test_chunks_are_the_export(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines, consumers: int
-) -> None:
+async def test_chunks_are_the_export(intercom: exporter.Intercom, sandbox: exporter.Sandbox, consumers: int) -> None:
     """The chunks together are the contacts as lines, one chunk a page."""
     async with exporter.stream(intercom, consumers=consumers) as chunks:
         received = [chunk async for chunk in chunks]
@@ -24,9 +21,7 @@ async def test_chunks_are_the_export(
     assert b"".join(received) == lines_of(sandbox.workspace.records(0, 1_000))
 
 
-async def test_compressed_chunks_decompress_to_the_same(
-    intercom: exporter.Intercom, sandbox: exporter.Sandbox, lines_of: Lines
-) -> None:
+async def test_compressed_chunks_decompress_to_the_same(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
     """Each compressed chunk is a gzip member of its own."""
     async with exporter.stream(intercom, compression="gzip") as chunks:
         received = [gzip.decompress(chunk) async for chunk in chunks]

@@ -18,31 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter.archive.verify
-from exporter import ConfigError, FileSummary, SourceSummary, Summary
+from exporter import ConfigError, FileSummary
 from exporter.archive import line_checker as lines
 from exporter.archive.verify import VerifyProgress, verify
 from exporter.layout import data_file as contents
 from exporter.layout.manifest import encode_manifest
 from exporter.sandbox.contacts import Workspace
+from tests.fixtures.summaries import SUMMARY
 from tests.support.properties import examples
 
 CONTACTS = [b'{"type":"contact","id":"6a%d","name":"J\xc3\xb6rg \xf0\x9f\x99\x82"}\n' % number for number in range(6)]
-SUMMARY = Summary(
-    tool="intercom-exporter 0.1.0",
-    complete=True,
-    source=SourceSummary("https://api.intercom.io", "/contacts", "2.14", "2.14", 150),
-    started_at="2026-11-22T10:00:00Z",
-    finished_at="2026-11-22T10:33:00Z",
-    runs=1,
-    pages=1,
-    contacts=0,
-    total_count_first=None,
-    total_count_last=None,
-    requests=1,
-    retries={},
-    rate_limit_wait_s=0.0,
-    files=(),
-)
 SUFFIXES = pytest.mark.parametrize("suffix", [".ndjson", ".ndjson.gz"])
 
 
@@ -69,7 +54,7 @@ class Export:
                 figures[name] = value
         self.manifest.write_text(json.dumps(figures))
 
-    def put(self, content: bytes) -> None:
+    def replace_file(self, content: bytes) -> None:
         """Replace the file, and let the manifest say that this is its length and hash."""
         self.path.write_bytes(content)
         self.change_manifest(file_bytes=len(content), file_sha256=hashlib.sha256(content).hexdigest())
@@ -135,7 +120,7 @@ def test_an_export_of_nothing_passes(tmp_path: Path, suffix: str) -> None:
     """An empty workspace gives an empty file, or one empty member; a gzip file of no byte at all is taken too."""
     export = single(tmp_path, suffix, [])
     assert export.differences() == ()
-    export.put(b"")
+    export.replace_file(b"")
     assert export.differences() == ()
 
 
@@ -164,7 +149,7 @@ def test_any_cut_is_found_though_the_hash_is_right(tmp_path: Path, suffix: str) 
     export = single(tmp_path, suffix)
     content = export.path.read_bytes()
     for length in range(len(content)):
-        export.put(content[:length])
+        export.replace_file(content[:length])
         assert export.differences(), length
 
 
@@ -175,7 +160,7 @@ def test_no_damage_is_an_error(tmp_path_factory: pytest.TempPathFactory, data: s
     content = bytearray(export.path.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    export.put(bytes(content))
+    export.replace_file(bytes(content))
     if standard_library_inflates(bytes(content)) != b"".join(CONTACTS):
         assert export.differences()
 
@@ -194,7 +179,7 @@ def standard_library_inflates(content: bytes) -> bytes | None:
 def test_what_follows_the_last_member_is_found(tmp_path: Path, garbage: bytes) -> None:
     """Garbage, padding or the beginning of another member: none of it is ours."""
     export = single(tmp_path, ".ndjson.gz")
-    export.put(export.path.read_bytes() + garbage)
+    export.replace_file(export.path.read_bytes() + garbage)
     (difference,) = export.differences()
     assert "is damaged" in difference or "is truncated" in difference
 
@@ -268,11 +253,11 @@ def test_other_lines_are_found(tmp_path: Path, line: bytes, what: str) -> None:
 def strictly_parsed_id(line: bytes) -> bytes | None:
     """Find a contact's id in the plainest way, None where there is none; lone surrogates are in the private area."""
 
-    def refuse(constant: str) -> None:
+    def reject_constant(constant: str) -> None:
         raise ValueError(constant)
 
     try:
-        contact = json.loads(line.decode(), parse_constant=refuse, parse_float=lambda _: None, parse_int=str)
+        contact = json.loads(line.decode(), parse_constant=reject_constant, parse_float=lambda _: None, parse_int=str)
         text = contact["id"]
     except (ValueError, TypeError, KeyError):
         return None

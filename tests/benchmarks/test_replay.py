@@ -44,7 +44,7 @@ def followed(served: Served) -> dict[str, bytes]:
         return {cursor: bytes(answer.json) for cursor, answer in answers(connection)}
 
 
-def asked(served: Served, target: str = FIRST, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+def get(served: Served, target: str = FIRST, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
     """Ask once, on a connection of its own."""
     with closing(http.client.HTTPConnection(urlsplit(served.base_url).netloc)) as connection:
         sent = {"Authorization": f"Bearer {served.token}", "Accept-Encoding": "gzip"}
@@ -79,7 +79,7 @@ def body_of(connection: socket.socket) -> bytes:
 def recorded_in(folder: Path, *, gzip: bool) -> Recorded:
     """Record a sandbox."""
     with serve(CONTACTS, gzip=gzip) as served:
-        response, _ = asked(served)
+        response, _ = get(served)
         names = {name.lower() for name, _ in response.getheaders()}
         return Recorded(record(served, folder), followed(served), names)
 
@@ -128,7 +128,7 @@ def test_missing_contacts_are_no_recording(tmp_path: Path) -> None:
 def test_the_headers_are_the_sandbox_s(recorded: Recorded) -> None:
     """An answer has every header that the sandbox's has, but the server's name."""
     with replay(recorded.recording) as served:
-        response, body = asked(served, Intercom_Version="2.11")
+        response, body = get(served, Intercom_Version="2.11")
     assert {name.lower() for name, _ in response.getheaders()} == recorded.header_names - {"server"}
     assert response.headers["Intercom-Version"] == "2.11"
     assert response.headers["Content-Length"] == str(len(body))
@@ -150,7 +150,7 @@ def test_refusals_have_the_error_envelope(
 ) -> None:
     """What was not recorded is refused as the API refuses."""
     with replay(plain.recording) as served:
-        response, body = asked(served, target, **headers)
+        response, body = get(served, target, **headers)
     envelope = json.loads(body)
     assert (response.status, envelope["type"], envelope["errors"][0]["code"]) == (status, "error.list", code)
     assert envelope["request_id"] == response.headers["X-Request-Id"]
@@ -159,7 +159,7 @@ def test_refusals_have_the_error_envelope(
 def test_gzip_is_not_forced_on_a_client(compressed: Recorded) -> None:
     """A recording in gzip is refused, with the reason, to a client that does not accept gzip."""
     with replay(compressed.recording) as served:
-        response, body = asked(served, Accept_Encoding="identity")
+        response, body = get(served, Accept_Encoding="identity")
     assert response.status == 406
     assert "Accept-Encoding" in json.loads(body)["errors"][0]["message"]
 

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import threading
 import time
@@ -26,16 +25,10 @@ from exporter.destination.lock import open_locked
 from exporter.layout.atomic import write_all
 from exporter.layout.checkpoint import JobProgress
 from exporter.layout.paths import OutputPaths
-from tests.support.outputs import ExportState
+from tests.support.outputs import ExportState, committed_pages
 
 Sinks = Callable[..., AbstractAsyncContextManager[Any]]
 Read = Callable[[OutputPaths], bytes]
-
-
-def committed_pages(paths: OutputPaths) -> int:
-    """Tell up to which page an unfinished export is committed."""
-    pages: int = json.loads(paths.checkpoint.read_bytes())["figures"]["position"]["pages"]
-    return pages
 
 
 async def test_a_finished_output_has_its_names(sinking: Sinks, paths: OutputPaths, content_of: Read) -> None:

@@ -1,6 +1,5 @@
 """A sink whose disk fails, or whose files others have had a hand in."""
 
-import json
 import os
 import subprocess
 import sys
@@ -17,15 +16,10 @@ from exporter import CheckpointError, ConfigError, SinkError
 from exporter.destination import part as part_module
 from exporter.layout.checkpoint import load_checkpoint
 from exporter.layout.paths import OutputPaths, temporary_path
+from tests.support.outputs import committed_pages
 
 Sinks = Callable[..., AbstractAsyncContextManager[Any]]
 Read = Callable[[OutputPaths], bytes]
-
-
-def committed_pages(paths: OutputPaths) -> int:
-    """Tell up to which page an unfinished export is committed."""
-    pages: int = json.loads(paths.checkpoint.read_bytes())["figures"]["position"]["pages"]
-    return pages
 
 
 def fail(*_: object) -> None:

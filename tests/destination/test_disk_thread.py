@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,13 +11,7 @@ import pytest
 
 import exporter
 from exporter.destination.disk_thread import DiskThread
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another thread does."""
-    with anyio.fail_after(30):
-        while not condition():  # noqa: ASYNC110 - no event of the loop tells
-            await anyio.sleep(0.001)
+from tests.support.waiting import until
 
 
 async def test_export_with_busy_default_executor_completes(intercom: exporter.Intercom, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_output_is_locked_until_its_manifest_is_there(
     """Between getting its name and its manifest a file is still its writer's alone."""
     refused = []
 
-    def meanwhile(path: Path, content: bytes) -> Path:
+    def try_concurrently(path: Path, content: bytes) -> Path:
         with pytest.raises(SinkError, match="another export is writing") as caught:
             with opened(paths, overwrite=overwrite):
                 pass
@@ -58,7 +58,7 @@ def test_the_output_is_locked_until_its_manifest_is_there(
 
     with opened(paths) as export:
         export.append(b"one")
-        monkeypatch.setattr("exporter.destination.local.write_temporary", meanwhile)
+        monkeypatch.setattr("exporter.destination.local.write_temporary", try_concurrently)
         export.finish()
     assert refused == [paths.path]
     assert content_of(paths) == b"one"
@@ -71,7 +71,7 @@ def test_a_file_that_lacks_its_manifest_is_not_replaced_under_its_writer(
     """Also an export that does not go on with what is there waits for the one that is about to finish."""
     others = replace(plain, per_page=plain.per_page if restart else 50)
 
-    def meanwhile(path: Path, content: bytes) -> Path:
+    def try_concurrently(path: Path, content: bytes) -> Path:
         monkeypatch.undo()
         with pytest.raises(SinkError, match="another export is writing"):
             with opened(file, others, overwrite=True, restart=restart):
@@ -80,7 +80,7 @@ def test_a_file_that_lacks_its_manifest_is_not_replaced_under_its_writer(
 
     with opened(file) as export:
         export.append(b"one")
-        monkeypatch.setattr("exporter.destination.local.write_temporary", meanwhile)
+        monkeypatch.setattr("exporter.destination.local.write_temporary", try_concurrently)
         export.finish()
 
 
@@ -275,7 +275,7 @@ def test_who_is_refused_leaves_no_part_behind(
 ) -> None:
     """An empty one beside a file that lacks only its manifest would be taken for its data."""
 
-    def meanwhile(path: Path, content: bytes) -> Path:
+    def try_concurrently(path: Path, content: bytes) -> Path:
         monkeypatch.undo()
         with pytest.raises(SinkError, match="another export is writing"):
             lock_output(file, None)  # as who looked before there was anything
@@ -284,7 +284,7 @@ def test_who_is_refused_leaves_no_part_behind(
 
     with opened(file) as export:
         export.append(b"one")
-        monkeypatch.setattr("exporter.destination.local.write_temporary", meanwhile)
+        monkeypatch.setattr("exporter.destination.local.write_temporary", try_concurrently)
         export.finish()
     assert content_of(file) == b"one"
 

@@ -33,7 +33,7 @@ def opened(path: Path) -> Iterator[Part]:
         yield part
 
 
-def put(part: Part, *contents: bytes) -> FileSummary:
+def write(part: Part, *contents: bytes) -> FileSummary:
     """Write and count frames; give the part's figures then."""
     for content in contents:
         assert part.write(content) == len(content)
@@ -76,8 +76,8 @@ def test_a_part_begins_empty(path: Path) -> None:
 def test_what_is_written_is_counted_and_hashed(path: Path) -> None:
     """The figures are those of the file at any moment, under the name it will have."""
     with opened(path) as part:
-        assert put(part, b"a" * 1_000) == summary_of(path.read_bytes())
-        assert put(part, b"b", b"c" * 100_000) == summary_of(b"a" * 1_000, b"b", b"c" * 100_000)
+        assert write(part, b"a" * 1_000) == summary_of(path.read_bytes())
+        assert write(part, b"b", b"c" * 100_000) == summary_of(b"a" * 1_000, b"b", b"c" * 100_000)
         assert part.summary("other").name == "other"
     assert path.read_bytes() == b"a" * 1_000 + b"b" + b"c" * 100_000
     assert part.closed
@@ -88,7 +88,7 @@ def test_however_little_the_system_takes_all_is_written(path: Path, monkeypatch:
     real_write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: real_write(descriptor, content[:7]))
     with opened(path) as part:
-        assert put(part, bytes(range(256))) == summary_of(bytes(range(256)))
+        assert write(part, bytes(range(256))) == summary_of(bytes(range(256)))
     assert path.read_bytes() == bytes(range(256))
 
 
@@ -104,13 +104,13 @@ def test_a_part_goes_on_as_if_it_had_never_stopped(
     """What is behind the committed bytes is cut off; the figures of the whole come out the same."""
     with opened(scratch) as part:
         part.make_empty()
-        committed = put(part, *before)
+        committed = write(part, *before)
         part.write(tail)
     with opened(scratch) as part:
         check(part, committed)
         assert scratch.read_bytes() == b"".join(before)
         assert part.summary(NAME) == committed
-        assert put(part, *after) == summary_of(*before, *after)
+        assert write(part, *after) == summary_of(*before, *after)
         part.sync_and_check()
     assert scratch.read_bytes() == b"".join([*before, *after])
 
@@ -163,7 +163,7 @@ def test_a_long_part_is_checked_piece_by_piece(
     path.write_bytes(content)
     with opened(path) as part:
         assert check(part, summary_of(content)) == pauses
-        assert put(part, b"more").sha256 == summary_of(content, b"more").sha256
+        assert write(part, b"more").sha256 == summary_of(content, b"more").sha256
     assert path.read_bytes() == content + b"more"
 
 
@@ -171,7 +171,7 @@ def test_settling_brings_everything_to_the_disk(path: Path, monkeypatch: pytest.
     """It returns once the system has said that the bytes are there."""
     synced: list[int] = []
     with opened(path) as part:
-        put(part, b"written")
+        write(part, b"written")
         monkeypatch.setattr(module, "sync", synced.append)
         part.sync_and_check()
         assert synced == [part.fileno()]
@@ -181,7 +181,7 @@ def test_settling_brings_everything_to_the_disk(path: Path, monkeypatch: pytest.
 def test_a_part_that_others_had_a_hand_in_is_not_settled(path: Path, change: str) -> None:
     """Only the very file that was written, as long as it was written, is committed or finished."""
     with opened(path) as part:
-        put(part, b"written")
+        write(part, b"written")
         if change in ("replaced", "linked", "deleted"):
             path.unlink()
         if change == "linked":
@@ -227,7 +227,7 @@ def test_the_first_frame_always_fits(path: Path) -> None:
     """A part holds at least one frame, however small it is to be."""
     with opened(path) as part:
         assert part.has_room(frame(bytes(1_000), contacts=150), 1, 1)
-        put(part, bytes(1_000))
+        write(part, bytes(1_000))
         assert not part.has_room(frame(b"x"), 1, 1)
 
 

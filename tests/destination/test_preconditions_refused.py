@@ -204,11 +204,11 @@ def test_a_folder_that_cannot_be_read_is_a_failure_of_the_destination(
 ) -> None:
     """What the system refuses is told with its reason."""
 
-    def refuse(_path: Path) -> None:
+    def deny(_path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
     parts.path.mkdir()
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(Path, "iterdir", deny)
     with pytest.raises(SinkError, match="Permission denied") as caught:
         find_existing(parts, plain, overwrite=False, restart=False)
     assert caught.value.path == parts.path

@@ -18,6 +18,7 @@ from exporter.formats.selection import EVERY_FIELD
 from exporter.rawjson.objects import RawObject
 from exporter.sandbox.attributes import definitions
 from exporter.sandbox.contacts import Workspace
+from tests.support.exact_json import Number
 
 NAMES = [one["name"] for one in definitions() if one["custom"]]
 COLUMNS = columns_of(EVERY_FIELD, (), NAMES)
@@ -55,12 +56,6 @@ def shown(contact: dict[str, Any], path: str) -> str:
             return value.encode(errors="backslashreplace").decode()
         case _:
             return f"{value}"
-
-
-class Number(str):
-    """A number as it was spelled."""
-
-    __slots__ = ()
 
 
 def test_every_cell_is_the_value_that_the_api_sent() -> None:

@@ -1,27 +1,21 @@
 """Contacts as lines."""
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.formats.ndjson import lines
+from tests.support.exports import lines_of
 
 # What a record can hold: anything, but line ends only as white space between tokens.
 records = st.lists(st.text(st.characters(codec="utf-8") | st.sampled_from("\r\n"), max_size=30).map(str.encode))
-
-
-def plain(records: list[bytes]) -> bytes:
-    """Say what lines are, one record at a time."""
-    return b"".join(record.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n" for record in records)
 
 
 @given(records)
 def test_lines_are_the_records_with_a_line_end_each(records: list[bytes]) -> None:
     """Every record is one line; each CR and each LF in it is one space, all else is untouched."""
     written = lines(records)
-    assert written == plain(records)
+    assert written == lines_of(records)
     assert written.count(b"\n") == len(records)
     assert len(written) == sum(map(len, records)) + len(records)
 
@@ -46,7 +40,7 @@ def test_only_cr_and_lf_end_a_line(record: bytes, line: bytes) -> None:
     assert lines([record, b"{}"]) == line + b"{}\n"
 
 
-def test_conftest_says_the_same(lines_of: Callable[[list[bytes]], bytes]) -> None:
+def test_lines_are_those_that_other_tests_expect() -> None:
     """The definition that other tests compare with is this one."""
     found = [b'{"a":\r\n1}', b"{}"]
     assert lines_of(found) == lines(found)

@@ -139,11 +139,11 @@ def test_a_system_whose_locks_fail_is_a_failure_of_the_destination(
     """Where locking a file fails it is not written, and not left open."""
     descriptors: list[int] = []
 
-    def refuse(descriptor: int, _operation: int) -> None:
+    def fail_to_lock(descriptor: int, _operation: int) -> None:
         descriptors.append(descriptor)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", fail_to_lock)
     with pytest.raises(SinkError, match="Input/output error"), os_errors_as_sink_errors(tmp_path / "x"):
         open_locked(tmp_path / "x")
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -13,25 +13,9 @@ from hypothesis import strategies as st
 from exporter.rawjson.normalization import MAX_DEPTH, is_irregular, normalize
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.hostile import KINDS
+from tests.support.exact_json import Number, Pairs, spelled
 
 REPLACEMENT = "\ufffd"
-
-
-class Number(str):
-    """A number as it is spelled."""
-
-    __slots__ = ()
-
-
-class Pairs(list[tuple[str, Any]]):
-    """An object's members, repeated keys included."""
-
-    __slots__ = ()
-
-
-def spelled(text: str) -> Any:
-    """Read JSON, and keep what a dict and a float would lose."""
-    return json.loads(text, object_pairs_hook=Pairs, parse_int=Number, parse_float=Number)
 
 
 def corrected(value: Any, corrections: Counter[str]) -> Any:

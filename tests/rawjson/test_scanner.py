@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.rawjson.scanner import reject_constant, split_object
 from exporter.source.envelope import MalformedBody, parse
+from tests.support.exact_json import Pairs
 from tests.support.properties import examples
 
 URL = "https://api.intercom.io/contacts"
@@ -150,15 +151,6 @@ def check_judgement(body: bytes) -> None:
     else:
         rows = expected["contacts"] if expected.get("data") is None else expected["data"]
         assert [loads(record) for record in accepted] == rows
-
-
-class Pairs(list[tuple[str, Any]]):
-    """An object as its pairs, repeated keys and all."""
-
-    @property
-    def repeat(self) -> bool:
-        """Whether a key comes twice."""
-        return len(dict(self)) != len(self)
 
 
 def repeats(body: bytes) -> bool:

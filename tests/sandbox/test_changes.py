@@ -2,8 +2,8 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,9 @@ from exporter.sandbox import Change, Sandbox, Workspace
 from exporter.sandbox.changes import NAMES, Mutations
 from exporter.sandbox.nested import NESTED
 from exporter.sandbox.protocol import VERSIONS
+from tests.support.sandboxes import session_of
 
 places = st.integers(0, 10**6)
-
-
-@asynccontextmanager
-async def serving(contacts: int = 100, **options: Any) -> AsyncIterator[tuple[Sandbox, aiohttp.ClientSession]]:
-    """Serve contacts, and a session that is let in."""
-    async with Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
-        headers = {"Authorization": f"Bearer {sandbox.token}"}
-        async with aiohttp.ClientSession(sandbox.base_url, headers=headers) as session:
-            yield sandbox, session
 
 
 async def fetch(session: aiohttp.ClientSession, cursor: str = "", per_page: int = 10) -> Any:
@@ -232,7 +224,7 @@ def test_without_changes_there_is_no_list() -> None:
 
 async def test_a_change_before_the_cursor_shifts_the_rest() -> None:
     """After a deletion before the cursor one contact never comes, after an insertion one comes twice."""
-    async with serving(30) as (sandbox, session):
+    async with session_of(30) as (sandbox, session):
         truth = listed(sandbox.workspace)
         first = await fetch(session)
         sandbox.change("delete", 0)
@@ -246,7 +238,7 @@ async def test_a_change_before_the_cursor_shifts_the_rest() -> None:
 
 async def test_an_updated_contact_comes_twice_or_never() -> None:
     """One that moves behind the cursor is seen again with its new values; one that moves before it is missed."""
-    async with serving(30) as (sandbox, session):
+    async with session_of(30) as (sandbox, session):
         first = await fetch(session)
         twice, never = sandbox.change("update", 4, 29), sandbox.change("update", 15, 0)
         pages = [first, await fetch(session, first["pages"]["next"]["starting_after"], 150)]
@@ -260,7 +252,7 @@ async def test_an_updated_contact_comes_twice_or_never() -> None:
 
 async def test_changes_after_pages() -> None:
     """They come after the page they are spelled for, and the total follows."""
-    async with serving(30, changes=["delete@1x2", "insert=3"]) as (sandbox, session):
+    async with session_of(30, changes=["delete@1x2", "insert=3"]) as (sandbox, session):
         pages = await walk(session)
         assert [page["total_count"] for page in pages] == [30, 28, 28]
         assert [page["pages"]["total_pages"] for page in pages] == [3, 3, 3]
@@ -270,14 +262,14 @@ async def test_changes_after_pages() -> None:
 async def test_a_page_that_is_not_served_changes_nothing() -> None:
     """A failed or broken answer is none; the page that comes late or leads in a circle is one."""
     broken = ["http_500@1", "truncate@1", "html_200@1"]
-    async with serving(30, changes=["insert=1"], faults=broken) as (sandbox, session):
+    async with session_of(30, changes=["insert=1"], faults=broken) as (sandbox, session):
         for _ in broken:
             with pytest.raises((AssertionError, aiohttp.ClientError, ValueError)):
                 await fetch(session)
             assert len(sandbox.workspace) == 30
         await fetch(session)
         assert len(sandbox.workspace) == 31
-    async with serving(30, changes=["insert=1"], faults=["slow@1", "cursor_loop@1"], slow_s=0) as (sandbox, session):
+    async with session_of(30, changes=["insert=1"], faults=["slow@1", "cursor_loop@1"], slow_s=0) as (sandbox, session):
         for size in (31, 32):
             await fetch(session)
             assert len(sandbox.workspace) == size
@@ -286,7 +278,7 @@ async def test_a_page_that_is_not_served_changes_nothing() -> None:
 @pytest.mark.parametrize("left", [0, 5, 10])
 async def test_a_cursor_beyond_the_end_leads_to_an_empty_last_page(left: int) -> None:
     """Where the list has become shorter than the cursor's position, there is an end and no error."""
-    async with serving(30) as (sandbox, session):
+    async with session_of(30) as (sandbox, session):
         cursor = (await fetch(session))["pages"]["next"]["starting_after"]
         while len(sandbox.workspace) > left:
             sandbox.change("delete")
@@ -300,7 +292,7 @@ async def test_the_same_seed_is_the_same_run() -> None:
     """What a client reads depends on the seed alone, and differs from one seed to the next."""
     runs = []
     for seed in (1, 1, 2):
-        async with serving(200, seed=seed, changes={"insert": 1, "update": 2, "delete": 3}) as (sandbox, session):
+        async with session_of(200, seed=seed, changes={"insert": 1, "update": 2, "delete": 3}) as (sandbox, session):
             read = ids(await walk(session))
             order = [read.index(contact_id) if contact_id in read else -1 for contact_id in listed(sandbox.workspace)]
             runs.append((read, order))
@@ -310,7 +302,7 @@ async def test_the_same_seed_is_the_same_run() -> None:
 
 async def test_reading_on_while_everything_changes() -> None:
     """Some contacts come twice and some that stay never, and each that comes is one there is or was."""
-    async with serving(1_000, changes=["insert=1", "update=1", "delete=1"]) as (sandbox, session):
+    async with session_of(1_000, changes=["insert=1", "update=1", "delete=1"]) as (sandbox, session):
         before = set(listed(sandbox.workspace))
         read = ids(await walk(session))
         after = set(listed(sandbox.workspace))
@@ -323,7 +315,7 @@ async def test_reading_on_while_everything_changes() -> None:
 
 async def test_nested_lists_of_contacts_that_come_and_go() -> None:
     """A new contact has its lists; those of a contact that went are 404."""
-    async with serving(30) as (sandbox, session):
+    async with session_of(30) as (sandbox, session):
         came = sandbox.change("insert", 5)
         for name in NESTED:
             async with session.get(f"/contacts/{came}/{name}", params={"per_page": "150"}) as answer:
@@ -339,7 +331,7 @@ async def test_nested_lists_of_contacts_that_come_and_go() -> None:
 @pytest.mark.parametrize("version", sorted(VERSIONS))
 async def test_merged_contact_asked_for_leads_to_its_survivor_from_2_16_on(version: str) -> None:
     """The contact and its lists answer 410 with a link in newer versions, and 404 in older ones."""
-    async with serving(30) as (sandbox, session):
+    async with session_of(30) as (sandbox, session):
         first, second = sandbox.change("merge", 5, 9), sandbox.change("merge", 8, 20)
         deleted, survivor = sandbox.change("delete", 0), sandbox.workspace.id_of(18)
         expected = (410, "contact_merged", f'</contacts/{survivor}>; rel="canonical"')
@@ -359,7 +351,7 @@ async def test_merged_contact_asked_for_leads_to_its_survivor_from_2_16_on(versi
 
 async def test_merged_contact_whose_survivor_went_is_not_found() -> None:
     """A link that leads nowhere is not given."""
-    async with serving(30) as (sandbox, session):
+    async with session_of(30) as (sandbox, session):
         merged = sandbox.change("merge", 5, 9)
         sandbox.change("delete", 8)
         async with session.get(f"/contacts/{merged}", headers={"Intercom-Version": "2.16"}) as answer:
@@ -380,7 +372,7 @@ async def test_export_of_lists_of_merged_contacts_keeps_what_the_page_had(versio
 
 async def test_notes_go_on_while_their_contact_moves() -> None:
     """The cursor of a nested list belongs to the contact, wherever that is in the workspace."""
-    async with serving(512) as (sandbox, session):
+    async with session_of(512) as (sandbox, session):
         index = max(range(512), key=lambda number: len(sandbox.workspace.nested(number, "notes")))
         whole, contact_id = sandbox.workspace.nested(index, "notes"), sandbox.workspace.id_of(index)
         url, read, params = f"/contacts/{contact_id}/notes", [], {"per_page": "50"}

@@ -13,6 +13,7 @@ import pytest
 from exporter.errors import ConfigError
 from exporter.sandbox import Fault, Sandbox
 from exporter.sandbox.faults import NAMES, FaultPlan
+from tests.support.sandboxes import session_of
 
 
 def strikes(faults: str | list[str] | Mapping[str, int], pages: list[int]) -> list[str | None]:
@@ -72,13 +73,9 @@ def test_mapping() -> None:
 
 @asynccontextmanager
 async def listing(fault: str, **options: Any) -> AsyncIterator[tuple[Sandbox, aiohttp.ClientSession]]:
-    """Serve 30 contacts with a fault, and a session that is let in."""
-    async with Sandbox(30, faults=[fault], **options) as sandbox:
-        headers = {"Authorization": f"Bearer {sandbox.token}"}
-        # A closed connection would otherwise be retried behind the test's back.
-        connector = aiohttp.TCPConnector(force_close=True)
-        async with aiohttp.ClientSession(sandbox.base_url, headers=headers, connector=connector) as session:
-            yield sandbox, session
+    """Serve 30 contacts with a fault, and a session that is let in and repeats nothing by itself."""
+    async with session_of(30, keeps_alive=False, hostile=False, faults=[fault], **options) as served:
+        yield served
 
 
 async def raw(sandbox: Sandbox, accept: str = "identity") -> bytes:

@@ -4,8 +4,6 @@ import asyncio
 import base64
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -17,15 +15,7 @@ from exporter.errors import ConfigError
 from exporter.sandbox import Sandbox
 from exporter.sandbox.nested import NESTED
 from exporter.sandbox.protocol import Cursors, RateWindow, Refusal, accepts_gzip
-
-
-@asynccontextmanager
-async def serving(contacts: int = 400, **options: Any) -> AsyncIterator[tuple[Sandbox, aiohttp.ClientSession]]:
-    """Serve contacts, and a session that is let in."""
-    async with Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
-        headers = {"Authorization": f"Bearer {sandbox.token}"}
-        async with aiohttp.ClientSession(sandbox.base_url, headers=headers) as session:
-            yield sandbox, session
+from tests.support.sandboxes import session_of
 
 
 async def fetch(session: aiohttp.ClientSession, path: str, **params: str) -> Any:
@@ -59,7 +49,7 @@ async def walk(session: aiohttp.ClientSession, path: str, per_page: int) -> list
 @pytest.mark.parametrize("per_page", [1, 7, 50, 150])
 async def test_listing_is_the_workspace(per_page: int) -> None:
     """Following the cursors gives every contact once, in order, in exactly the workspace's bytes."""
-    async with serving(160) as (sandbox, session):
+    async with session_of(160) as (sandbox, session):
         bodies, cursor = [], ""
         while True:
             params = {"per_page": str(per_page), "starting_after": cursor}
@@ -77,7 +67,7 @@ async def test_listing_is_the_workspace(per_page: int) -> None:
 
 async def test_envelope() -> None:
     """Keys come in the API's order; the last page has no next."""
-    async with serving(120) as (_, session):
+    async with session_of(120) as (_, session):
         first, middle, last = await walk(session, "/contacts", 50)
     assert list(first) == ["type", "data", "total_count", "pages"]
     assert list(first["pages"]) == ["type", "page", "next", "per_page", "total_pages"]
@@ -90,14 +80,14 @@ async def test_envelope() -> None:
 
 async def test_default_page_size_and_empty_cursor() -> None:
     """Without parameters a page has 50 contacts; an empty cursor begins at the beginning."""
-    async with serving(60) as (_, session):
+    async with session_of(60) as (_, session):
         assert len((await fetch(session, "/contacts"))["data"]) == 50
         assert (await fetch(session, "/contacts", starting_after=""))["pages"]["page"] == 1
 
 
 async def test_empty_workspace() -> None:
     """No contacts are one empty page."""
-    async with serving(0) as (_, session):
+    async with session_of(0) as (_, session):
         page = await fetch(session, "/contacts")
     assert (page["data"], page["total_count"]) == ([], 0)
     assert "next" not in page["pages"]
@@ -105,7 +95,7 @@ async def test_empty_workspace() -> None:
 
 async def test_cursor_is_a_position_in_contacts() -> None:
     """The page size may change in mid-listing."""
-    async with serving(100) as (sandbox, session):
+    async with session_of(100) as (sandbox, session):
         first = await fetch(session, "/contacts", per_page="30")
         cursor = first["pages"]["next"]["starting_after"]
         rest = await fetch(session, "/contacts", per_page="20", starting_after=cursor)
@@ -115,7 +105,7 @@ async def test_cursor_is_a_position_in_contacts() -> None:
 @pytest.mark.parametrize("per_page", ["0", "151", "-1", "abc", "1.5", "", "\uff11", "9" * 40])
 async def test_page_sizes_outside_the_limits(per_page: str) -> None:
     """A page holds 1 to 150 contacts."""
-    async with serving() as (_, session):
+    async with session_of(400) as (_, session):
         assert await refused(session, "/contacts", params={"per_page": per_page}) == (400, "parameter_invalid")
 
 
@@ -141,7 +131,7 @@ def test_cursors_lead_back(position: int) -> None:
 
 async def test_bad_cursors_are_refused() -> None:
     """Made-up cursors and those of another seed are 400 client_error."""
-    async with serving() as (_, session):
+    async with session_of(400) as (_, session):
         for cursor in ("made-up", Cursors("contacts:99").write(50), "WzE2MTM3Mzk3MDAwMDAsMSwyXQ==\n"):
             assert await refused(session, "/contacts", params={"starting_after": cursor}) == (400, "client_error")
 
@@ -172,7 +162,7 @@ def test_tokens() -> None:
 @pytest.mark.parametrize("version", ["1.0", "1.4", "2.0", "2.9", "2.14", "Unstable"])
 async def test_versions_are_echoed(version: str) -> None:
     """A known version is served and echoed."""
-    async with serving(10) as (_, session):
+    async with session_of(10) as (_, session):
         async with session.get("/contacts", headers={"Intercom-Version": version}) as answer:
             assert (answer.status, answer.headers["Intercom-Version"]) == (200, version)
         async with session.get("/contacts") as answer:
@@ -182,14 +172,14 @@ async def test_versions_are_echoed(version: str) -> None:
 @pytest.mark.parametrize("version", ["1.5", "2.18", "3", "", "unstable"])
 async def test_unknown_versions_are_refused(version: str) -> None:
     """An unknown version is 400."""
-    async with serving(10) as (_, session):
+    async with session_of(10) as (_, session):
         wrong = {"Intercom-Version": version}
         assert await refused(session, "/contacts", headers=wrong) == (400, "intercom_version_invalid")
 
 
 async def test_headers_of_every_answer() -> None:
     """Each answer has an id of its own, a date, and varies by encoding."""
-    async with serving(10) as (_, session):
+    async with session_of(10) as (_, session):
         ids = set()
         for path in ("/contacts", "/contacts?per_page=0", "/me", "/tags", "/nowhere"):
             async with session.get(path) as answer:
@@ -201,14 +191,14 @@ async def test_headers_of_every_answer() -> None:
 
 async def test_gzip_is_the_same_page() -> None:
     """A compressed page decodes to the bytes of the plain one, and only comes when asked for."""
-    async with serving(150) as (_, session):
+    async with session_of(150) as (_, session):
         bodies = []
         for accept in ("identity", "gzip, deflate", "gzip;q=0"):
             async with session.get("/contacts?per_page=150", headers={"Accept-Encoding": accept}) as answer:
                 assert answer.headers.get("Content-Encoding") == ("gzip" if accept == "gzip, deflate" else None)
                 bodies.append(await answer.read())
         assert len(set(bodies)) == 1
-    async with serving(150, gzip=False) as (_, session), session.get("/contacts") as answer:
+    async with session_of(150, gzip=False) as (_, session), session.get("/contacts") as answer:
         assert "Content-Encoding" not in answer.headers
 
 
@@ -240,7 +230,7 @@ def test_rate_window() -> None:
 
 async def test_rate_limit() -> None:
     """Over the limit every authenticated call is refused as the API does, and counted."""
-    async with serving(10, rate_limit=2, clock=lambda: 1_700_000_003.0) as (sandbox, session):
+    async with session_of(10, rate_limit=2, clock=lambda: 1_700_000_003.0) as (sandbox, session):
         await fetch(session, "/contacts")
         await fetch(session, "/me")
         async with session.get("/contacts") as answer:
@@ -254,14 +244,14 @@ async def test_rate_limit() -> None:
 
 async def test_without_a_limit_a_million_is_announced() -> None:
     """No limit in practice still has the headers."""
-    async with serving(10) as (_, session), session.get("/contacts") as answer:
+    async with session_of(10) as (_, session), session.get("/contacts") as answer:
         assert answer.headers["X-RateLimit-Limit"] == "1000000"
         assert answer.headers["X-RateLimit-Remaining"] == "999999"
 
 
 async def test_latency() -> None:
     """Each answer waits."""
-    async with serving(10, latency_ms=30) as (_, session):
+    async with session_of(10, latency_ms=30) as (_, session):
         started = asyncio.get_running_loop().time()
         await fetch(session, "/me")
         assert asyncio.get_running_loop().time() - started >= 0.03
@@ -269,7 +259,7 @@ async def test_latency() -> None:
 
 async def test_me_and_tags() -> None:
     """One call names the workspace, one names all tags."""
-    async with serving(10) as (sandbox, session):
+    async with session_of(10) as (sandbox, session):
         me, tags = await fetch(session, "/me"), await fetch(session, "/tags")
         page = await fetch(session, "/contacts")
         assert me["type"] == "admin"
@@ -280,7 +270,7 @@ async def test_me_and_tags() -> None:
 
 async def test_nested_lists() -> None:
     """Each nested list comes whole from its address."""
-    async with serving(60) as (sandbox, session):
+    async with session_of(60) as (sandbox, session):
         for index in range(60):
             for name in NESTED:
                 page = await fetch(session, f"/contacts/{sandbox.workspace.id_of(index)}/{name}", per_page="150")
@@ -290,7 +280,7 @@ async def test_nested_lists() -> None:
 
 async def test_paging_of_nested_lists() -> None:
     """Notes go on by a cursor, companies by the address of the next page."""
-    async with serving(512) as (sandbox, session):
+    async with session_of(512) as (sandbox, session):
         workspace = sandbox.workspace
         index = max(range(512), key=lambda number: len(workspace.nested(number, "notes")))
         pages = await walk(session, f"/contacts/{workspace.id_of(index)}/notes", 50)
@@ -309,7 +299,7 @@ async def test_paging_of_nested_lists() -> None:
 
 async def test_what_is_not_there() -> None:
     """Unknown contacts, lists, paths and methods get an error envelope."""
-    async with serving(10) as (sandbox, session):
+    async with session_of(10) as (sandbox, session):
         nobody, somebody = "0" * 24, sandbox.workspace.id_of(1)
         for path in (
             f"/contacts/{nobody}/tags",
@@ -372,7 +362,7 @@ async def test_leaving_closes_connections_and_tasks() -> None:
     """Idle, silent and unread connections all end with the block, and no task is left."""
     before = asyncio.all_tasks()
     async with asyncio.timeout(20):
-        async with serving(3_000) as (sandbox, session):
+        async with session_of(3_000) as (sandbox, session):
             await fetch(session, "/me")
             port = int(sandbox.base_url.rpartition(":")[2])
             silent, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,8 +1,10 @@
-"""The markers of whole-program tests."""
+"""Markers and shared fixtures of whole-program tests."""
 
 from pathlib import Path
 
 import pytest
+
+from tests.scenarios.network import Authority
 
 HERE = Path(__file__).parent
 SLOW = {
@@ -29,3 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.scenario)
             if item.path.stem in SLOW:
                 item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Found a certificate authority."""
+    return Authority(tmp_path_factory.mktemp("authority"))

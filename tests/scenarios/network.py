@@ -1,29 +1,28 @@
-"""What stands between a client and an API: a certificate authority, servers with TLS, and a proxy that records."""
+"""What stands between a client and an API: a certificate authority, a relay, and a proxy."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.support.server import RawServer, Script, read_head
+
 HOST = "api.example.test"
 """A name that no resolver knows; the proxies here lead to the API from it."""
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _DAY = timedelta(days=1)
 
 
 class Authority:
-    """A certificate authority that nobody trusts.
+    """A certificate authority that no system trusts.
 
     Attributes:
         file: its certificate, as PEM.
@@ -82,59 +81,14 @@ class Authority:
         )
 
 
-class Server:
-    """Serves connections on this machine, as an asynchronous context manager.
-
-    Args:
-        serve: called with each connection.
-        tls: its TLS settings, if it speaks TLS.
-
-    Attributes:
-        port: where.
-        connections: how many there were.
-    """
-
-    def __init__(self, serve: Serve, tls: ssl.SSLContext | None = None) -> None:
-        self.port = 0
-        self.connections = 0
-        self._serve = serve
-        self._tls = tls
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._tasks.add(asyncio.get_running_loop().create_task(self._run(reader, writer)))
-
-    async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._serve(reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-
-def relay_to(port: int, received: bytearray | None = None) -> Serve:
-    """Serve connections by passing everything on to a port of this machine; `received` records what clients send."""
+def relay_to(port: int) -> Script:
+    """Return a script that passes everything on to a port of this machine, and back."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            onward = asyncio.create_task(_pump(reader, onward_writer, received))
-            await _pump(onward_reader, writer, None)
+            onward = asyncio.create_task(_pump(reader, onward_writer))
+            await _pump(onward_reader, writer)
             onward.cancel()
         finally:
             onward_writer.close()
@@ -142,11 +96,9 @@ def relay_to(port: int, received: bytearray | None = None) -> Serve:
     return serve
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, record: bytearray | None) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65_536):
-            if record is not None:
-                record += data
             writer.write(data)
             await writer.drain()
     except OSError:
@@ -155,8 +107,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reco
         writer.close()
 
 
-class Proxy(Server):
-    """An HTTP proxy that records every byte it is sent, and leads everywhere to one port.
+class Proxy(RawServer):
+    """An HTTP proxy that leads everywhere to one port.
 
     Args:
         target_port: of the API.
@@ -166,7 +118,6 @@ class Proxy(Server):
         tls: its TLS settings, if it speaks TLS.
 
     Attributes:
-        received: everything that clients sent to it, before and in tunnels.
         heads: the head of the first request of each connection.
     """
 
@@ -180,7 +131,6 @@ class Proxy(Server):
         tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(self._tunnel, tls)
-        self.received = bytearray()
         self.heads: list[str] = []
         self._target_port = target_port
         self._refusal = refusal
@@ -188,12 +138,11 @@ class Proxy(Server):
         self._lines = lines
 
     def url(self, credentials: str = "") -> str:
-        """Return its address."""
-        return f"{'https' if self._tls else 'http'}://{credentials}127.0.0.1:{self.port}"
+        """Return its address, with credentials."""
+        return self.base_url.replace("://", f"://{credentials}")
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.received += head
+        head = await read_head(reader)
         self.heads.append(head.decode("latin-1"))
         if self._refusal is not None and (self._refusals is None or len(self.heads) <= self._refusals):
             writer.write(self._refusal)
@@ -201,7 +150,7 @@ class Proxy(Server):
             return
         assert head.startswith(b"CONNECT ")
         writer.write(f"HTTP/1.1 200 Connection established\r\n{self._lines}\r\n".encode())
-        await relay_to(self._target_port, self.received)(reader, writer)
+        await relay_to(self._target_port)(reader, writer)
 
 
 @contextmanager

@@ -4,10 +4,9 @@ import asyncio
 import gzip
 import itertools
 import json
-import socket
-import struct
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -18,6 +17,8 @@ from exporter import ApiError, CheckpointError, ContractError, ExporterError, Re
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.pages import Listing
 from exporter.sandbox.protocol import Refusal
+from tests.support import responses
+from tests.support.server import End, RawServer, end_connection, read_head, send_pieces
 
 CONTACTS, PER_PAGE = 40, 8
 PATIENT_S = 30.0
@@ -25,7 +26,6 @@ FIRST, MIDDLE, LAST = 1, 3, 5
 LONG = 1 << 20
 _LISTING = Listing(Workspace(CONTACTS, hostile=True))  # one for all: its first pages take time to make
 _MOST_PIECES = 4096
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,19 @@ class Asked:
     elsewhere: str
 
     def half(self) -> bytes:
-        """Give half of the page."""
+        """Return half of the page."""
         return self.page[: len(self.page) // 2]
 
     def with_data(self, data: bytes) -> bytes:
-        """Give the page with something else as its list of contacts."""
+        """Return the page with something else as its list of contacts."""
         return b'{"type":"list","data":%b,"total_count"%b' % (data, self.page.rpartition(b',"total_count"')[2])
 
     def with_pages(self, pages: bytes) -> bytes:
-        """Give the page with other ``pages``."""
+        """Return the page with other ``pages``."""
         return self.page.rpartition(b',"pages":')[0] + b',"pages":%b}' % pages
 
     def with_next(self, following: object) -> bytes:
-        """Give the page with another ``pages.next``."""
+        """Return the page with another ``pages.next``."""
         return self.with_pages(json.dumps({"type": "pages", "next": following}).encode())
 
 
@@ -81,7 +81,7 @@ class RawFault:
         pieces: what is sent instead of the page, piece by piece, until the client leaves.
         lasting: how an export ends that always meets it; None when it is whole all the same.
         once: how one ends that meets it once.
-        end: of the connection: ``close``, ``reset``, ``keep``, or ``hang``, which leaves it to the client.
+        end: of the connection: ``close``, ``reset``, ``keep``, or ``stall``, which leaves it to the client.
         pause_s: seconds between the pieces.
         timeout_s: seconds the client is to wait for an answer.
         heavy: whether it costs the client much memory for a moment.
@@ -91,51 +91,51 @@ class RawFault:
     pieces: Pieces
     lasting: Failure | None
     once: Failure | None = None
-    end: str = "close"
+    end: End = "close"
     pause_s: float = 0
     timeout_s: float = PATIENT_S
     heavy: bool = False
 
 
 def head(*lines: str, status: str = "200 OK") -> bytes:
-    """Give the head of an answer."""
-    return "\r\n".join((f"HTTP/1.1 {status}", "Content-Type: application/json", *lines, "", "")).encode("latin-1")
+    """Return the head of a response with JSON."""
+    return responses.head("Content-Type: application/json", *lines, status=status)
 
 
 def answer(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
-    """Give a whole answer with a correct length."""
+    """Return a whole answer with a correct length."""
     return head(f"Content-Length: {len(body)}", *lines, status=status) + body
 
 
 def chunks(*pieces: bytes) -> bytes:
-    """Give an answer in chunks, spelled by the caller."""
+    """Return an answer in chunks, spelled by the caller."""
     return head("Transfer-Encoding: chunked") + b"".join(pieces)
 
 
 def chunk(body: bytes) -> bytes:
-    """Give one chunk as it should be."""
+    """Return one chunk as it should be."""
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
 def said_gzip(body: bytes) -> bytes:
-    """Give a whole answer that says its body is in gzip."""
+    """Return a whole answer that says its body is in gzip."""
     return answer(body, "Content-Encoding: gzip")
 
 
 @cache
 def bomb() -> bytes:
-    """Give 100 MB of spaces in 100 kB."""
+    """Return 100 MB of spaces in 100 kB."""
     return packed(*[b" " * LONG] * 100)
 
 
 def packed(*parts: bytes) -> bytes:
-    """Give a whole answer that inflates to these parts, one after the other."""
+    """Return a whole answer that inflates to these parts, one after the other."""
     packer = zlib.compressobj(9, wbits=31)
     return said_gzip(b"".join(map(packer.compress, parts)) + packer.flush())
 
 
 def moved(status: str, location: str) -> bytes:
-    """Give a redirect."""
+    """Return a redirect."""
     return answer(b"", f"Location: {location}", status=f"{status} Moved")
 
 
@@ -145,7 +145,7 @@ def sent(content: Content) -> Pieces:
 
 
 def endless(beginning: bytes, piece: bytes) -> Pieces:
-    """Send more than anybody should take."""
+    """Send more than a client should accept."""
     return lambda _asked: itertools.chain([beginning], itertools.repeat(piece, _MOST_PIECES))
 
 
@@ -156,7 +156,7 @@ def dripping(asked: Asked) -> Iterator[bytes]:
 
 
 def nested(depth: int = 1_000_000) -> bytes:
-    """Give a list in a list in a list."""
+    """Return a list in a list in a list."""
     return b"[" * depth + b"]" * depth
 
 
@@ -270,9 +270,9 @@ OTHERS = (
     RawFault("102 for ever", endless(b"", b"HTTP/1.1 102 P\r\n\r\n"), RetriesExhausted, pause_s=0.01, timeout_s=0.4),
     RawFault("chunk size for ever", endless(chunks(), b"0"), RetriesExhausted, pause_s=0.01, timeout_s=0.4),
     RawFault("a byte at a time", dripping, RetriesExhausted, pause_s=0.05, timeout_s=0.4),
-    RawFault("silence", lambda _: [], RetriesExhausted, end="hang", timeout_s=0.4),
-    RawFault("silence behind a head", sent(lambda _: head()), RetriesExhausted, end="hang", timeout_s=0.4),
-    RawFault("silence in a body", sent(lambda a: answer(a.page)[:-9]), RetriesExhausted, end="hang", timeout_s=0.4),
+    RawFault("silence", lambda _: [], RetriesExhausted, end="stall", timeout_s=0.4),
+    RawFault("silence behind a head", sent(lambda _: head()), RetriesExhausted, end="stall", timeout_s=0.4),
+    RawFault("silence in a body", sent(lambda a: answer(a.page)[:-9]), RetriesExhausted, end="stall", timeout_s=0.4),
     RawFault("body for ever", endless(head(), b" " * 65_536), ContractError, ContractError, heavy=True),
     RawFault("gzip bomb", sent(lambda _: bomb()), ContractError, ContractError, heavy=True),
     RawFault(
@@ -320,63 +320,45 @@ class RawApi:
 
     Attributes:
         listing: what is listed.
-        strayed: connections to where no request should go.
     """
 
     def __init__(self) -> None:
         self.listing = _LISTING
-        self.strayed = 0
         self._stages: list[_Stage] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.Server] = []
+        self._front = RawServer(self._answer)
+        self._elsewhere = RawServer(_hang_up)
+
+    @property
+    def strayed(self) -> int:
+        """How many connections came to where no request should go."""
+        return self._elsewhere.connections
 
     def stage(self, fault: RawFault, page: int, times: int) -> str:
-        """Let a fault strike the first requests for a page; give the base URL."""
+        """Let a fault strike the first requests for a page; return the base URL."""
         self._stages.append(_Stage(fault, page, times))
-        return f"{_url(self._servers[0])}/{len(self._stages) - 1}"
+        return f"{self._front.base_url}/{len(self._stages) - 1}"
 
     def heal(self, base_url: str) -> None:
         """Let nothing go wrong any more at a base URL."""
         self._stages[int(base_url.rpartition("/")[2])].times = 0
 
     async def __aenter__(self) -> Self:
-        for answering in (self._answer, self._stray):
-            self._servers.append(await asyncio.start_server(self._in_a_task(answering), "127.0.0.1", 0, limit=4 * LONG))
+        async with AsyncExitStack() as servers:
+            for server in (self._front, self._elsewhere):
+                await servers.enter_async_context(server)
+            self._servers = servers.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in self._servers:
-            server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _in_a_task(
-        self, answering: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-    ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                await answering(reader, writer)
-            except (ConnectionError, asyncio.IncompleteReadError):
-                pass
-            finally:
-                writer.close()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._tasks.add(asyncio.get_running_loop().create_task(serve(reader, writer)))
-
-        return connected
-
-    async def _stray(self, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        self.strayed += 1
+        await self._servers.aclose()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until a fault ends it."""
         fault = None
         while fault is None or fault.end == "keep":
-            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            first, *lines = (await read_head(reader)).decode().split("\r\n")
             path, _, query = first.split(" ")[1].partition("?")
             stage = self._stages[int(path.split("/")[1])]
             wanted = dict(parse_qsl(query))
@@ -394,22 +376,11 @@ class RawApi:
             fault = stage.fault
             token = next(line for line in lines if line.startswith("Authorization: ")).split(" ")[-1]
             here, before, behind = (cursors.write(max(position + step, 0)) for step in (0, -per_page, per_page))
-            url, elsewhere = (f"{_url(server)}{path}" for server in self._servers)
-            await _strike(fault, Asked(page, here, before, behind, token, url, elsewhere), reader, writer)
+            url, elsewhere = (f"{server.base_url}{path}" for server in (self._front, self._elsewhere))
+            asked = Asked(page, here, before, behind, token, url, elsewhere)
+            await send_pieces(writer, fault.pieces(asked), fault.pause_s)
+            await end_connection(reader, writer, fault.end)
 
 
-async def _strike(fault: RawFault, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    for piece in fault.pieces(asked):
-        writer.write(piece)
-        await writer.drain()
-        await asyncio.sleep(fault.pause_s)
-    if fault.end == "hang":
-        await reader.read()
-    elif fault.end == "reset":
-        connection = writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        writer.transport.abort()
-
-
-def _url(server: asyncio.Server) -> str:
-    return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+async def _hang_up(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Answer nothing."""

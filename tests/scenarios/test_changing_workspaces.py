@@ -6,12 +6,12 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import anyio.to_thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import exporter
+from tests.support.exports import verified
 from tests.support.properties import examples
 
 CONTACTS = 120
@@ -70,7 +70,7 @@ def repeated(lines: list[bytes]) -> int:
 
 @given(st.lists(a_change, max_size=4))
 @examples(percent=25)
-def test_what_the_api_lists_is_written_and_counted(changes: list[str]) -> None:
+def test_export_of_a_changing_workspace_is_the_listing(changes: list[str]) -> None:
     """Whatever changes meanwhile, the file is the listing; its counts and those of the API are in the manifest."""
 
     async def check(path: Path) -> None:
@@ -90,8 +90,8 @@ def test_what_the_api_lists_is_written_and_counted(changes: list[str]) -> None:
 
 @given(st.lists(a_change, min_size=1, max_size=4), st.lists(st.integers(1, 5), max_size=3))
 @examples(percent=25)
-def test_the_figures_stay_right_over_interruptions(changes: list[str], stops: list[int]) -> None:
-    """Cancelled and gone on with, an export of a moving workspace still tells its lines and those that come twice."""
+def test_interrupted_export_of_a_changing_workspace_counts_right(changes: list[str], stops: list[int]) -> None:
+    """After cancellations and resumes an export of a changing workspace still counts its lines and its duplicates."""
 
     async def check(path: Path) -> None:
         summary, _counted = await export(path, changes, stops)
@@ -104,7 +104,7 @@ def test_the_figures_stay_right_over_interruptions(changes: list[str], stops: li
         asyncio.run(check(Path(folder, "contacts.ndjson")))
 
 
-async def test_a_contact_that_moves_comes_twice_or_never(tmp_path: Path) -> None:
+async def test_contact_that_moves_is_listed_twice_or_never(tmp_path: Path) -> None:
     """One moved behind the reader comes twice, which is found; one moved before it is missed, which no count shows."""
     path = tmp_path / "contacts.ndjson"
     async with exporter.Sandbox(CONTACTS) as sandbox:
@@ -120,14 +120,14 @@ async def test_a_contact_that_moves_comes_twice_or_never(tmp_path: Path) -> None
     ids = Counter(json.loads(line)["id"] for line in path.read_bytes().splitlines())
     assert (ids[first], ids[last]) == (2, 0)
     assert summary.contacts == summary.total_count_last == CONTACTS
-    verified = await anyio.to_thread.run_sync(exporter.verify, path)
-    assert (verified.duplicates, len(verified.warnings), verified.differences) == (1, 1, ())
-    assert first in verified.warnings[0]
+    result = await verified(path)
+    assert (result.duplicates, len(result.warnings), result.differences) == (1, 1, ())
+    assert first in result.warnings[0]
     assert summary.duplicates == 1
 
 
 @pytest.mark.parametrize(("change", "listed"), [("delete@1x20", 120), ("insert@1x20", 120)])
-async def test_the_manifest_tells_how_much_the_workspace_moved(tmp_path: Path, change: str, listed: int) -> None:
+async def test_manifest_has_the_first_and_the_last_count(tmp_path: Path, change: str, listed: int) -> None:
     """The API's counts on the first and the last page are both there."""
     summary, counted = await export(tmp_path / "contacts.ndjson", [change], [])
     assert summary.total_count_first == listed
@@ -135,7 +135,7 @@ async def test_the_manifest_tells_how_much_the_workspace_moved(tmp_path: Path, c
 
 
 async def _verify(path: Path, lines: list[bytes]) -> None:
-    verified = await anyio.to_thread.run_sync(exporter.verify, path)
-    assert verified.duplicates == repeated(lines)
-    assert verified.differences == ()
-    assert len(verified.warnings) == (1 if verified.duplicates else 0)
+    result = await verified(path)
+    assert result.duplicates == repeated(lines)
+    assert result.differences == ()
+    assert len(result.warnings) == (1 if result.duplicates else 0)

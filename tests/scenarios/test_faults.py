@@ -1,13 +1,12 @@
 """Every fault of the sandbox: the exact bytes all the same, or the documented end."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import exporter
+from tests.support.exports import lines_of
 
-Lines = Callable[[list[bytes]], bytes]
 PASSING = ("http_500", "http_502", "http_503", "http_408", "http_429", "reset", "truncate", "empty_200", "html_200")
 CAUSES = {
     "reset": {"network"},
@@ -21,9 +20,7 @@ CAUSES = {
     ("fault", "name"),
     [*((fault, "contacts.ndjson") for fault in PASSING), ("truncate", "contacts.ndjson.gz")],
 )
-async def test_export_with_transient_faults_has_the_same_bytes(
-    fault: str, name: str, tmp_path: Path, lines_of: Lines
-) -> None:
+async def test_transient_faults_leave_the_output_unchanged(fault: str, name: str, tmp_path: Path) -> None:
     """A fault on the first, a middle and the last page, twice each: the file is what it would have been without."""
     faults = [f"{fault}@{page}x2" for page in (1, 4, 7)]
     retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
@@ -43,7 +40,7 @@ async def test_export_with_transient_faults_has_the_same_bytes(
     assert summary.requests == 7 + 6
 
 
-async def test_a_server_that_often_fails_is_outlasted(tmp_path: Path, lines_of: Lines) -> None:
+async def test_export_from_a_server_that_often_fails_is_complete(tmp_path: Path) -> None:
     """Every third request resets, every fourth is cut: the export is whole."""
     retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
@@ -55,7 +52,7 @@ async def test_a_server_that_often_fails_is_outlasted(tmp_path: Path, lines_of: 
     assert (tmp_path / "contacts.ndjson").read_bytes() == expected
 
 
-async def test_pages_made_smaller_hold_the_same_contacts(tmp_path: Path, lines_of: Lines) -> None:
+async def test_smaller_pages_hold_the_same_contacts(tmp_path: Path) -> None:
     """Seven 503 on one page make smaller pages for a while, and the same lines."""
     retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
@@ -103,7 +100,7 @@ async def test_lasting_faults_end_as_documented(
 
 
 @pytest.mark.slow
-async def test_our_own_requests_never_meet_the_limit(tmp_path: Path) -> None:
+async def test_requests_of_an_export_never_exceed_the_rate_limit(tmp_path: Path) -> None:
     """A workspace allowed ten calls a window is exported without one refusal, and two calls a window stay free.
 
     Seventeen calls at eight a window need a third one, whenever in a window they begin.

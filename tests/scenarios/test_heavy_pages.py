@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from aiohttp import web
 
 import exporter
 from exporter.sandbox import responses
+from tests.support.exports import interrupted_after, lines_of
 
-Lines = Callable[[list[bytes]], bytes]
 CONTACTS = 700
 
 
@@ -52,9 +51,7 @@ def client(sandbox: exporter.Sandbox, **options: Any) -> exporter.Intercom:
 
 
 @pytest.mark.parametrize("way", ["hang", "reset", "half", "status"])
-async def test_export_from_a_server_that_cannot_send_large_pages_is_the_truth(
-    tmp_path: Path, lines_of: Lines, way: str
-) -> None:
+async def test_export_from_a_server_that_cannot_send_large_pages_is_the_truth(tmp_path: Path, way: str) -> None:
     """Smaller pages are tried within the retry budget of one page, whatever the failure looks like."""
     async with Weak(CONTACTS) as sandbox, client(sandbox) as intercom:
         sandbox.way = way
@@ -63,7 +60,7 @@ async def test_export_from_a_server_that_cannot_send_large_pages_is_the_truth(
     assert (summary.complete, summary.contacts, summary.source.per_page) == (True, CONTACTS, 150)
 
 
-async def test_command_killed_between_heavy_pages_resumes(tmp_path: Path, lines_of: Lines, command: Any) -> None:
+async def test_command_killed_between_heavy_pages_resumes(tmp_path: Path, command: Any) -> None:
     """A run that is killed while a page hangs is resumed by the same command, and nothing is missing or doubled."""
     async with Weak(CONTACTS) as sandbox:
         variables = {"INTERCOM_EXPORTER_BASE_URL": sandbox.base_url, "INTERCOM_ACCESS_TOKEN": sandbox.token}
@@ -85,14 +82,8 @@ async def test_command_killed_between_heavy_pages_resumes(tmp_path: Path, lines_
 
 async def interrupted(intercom: exporter.Intercom, path: str) -> None:
     """Export two pages."""
-    with anyio.CancelScope() as scope:
-
-        def stop(event: exporter.Event) -> None:
-            if isinstance(event, exporter.PageWritten) and event.position.pages == 2:
-                scope.cancel()
-
-        await exporter.export(intercom, path, observer=stop, consumers=1)
-    assert scope.cancelled_caught
+    with interrupted_after(2) as observer:
+        await exporter.export(intercom, path, observer=observer, consumers=1)
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.csv", "a.parquet"])

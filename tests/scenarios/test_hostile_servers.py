@@ -35,7 +35,7 @@ KILOBYTES_64 = 65_536
 
 def hanging(name: str, beginning: bytes, piece: bytes) -> RawFault:
     """Give a fault that sends without an end, and leaves it to the client to end it."""
-    return RawFault(name, endless(beginning, piece), None, end="hang")
+    return RawFault(name, endless(beginning, piece), None, end="stall")
 
 
 FLOODS = (
@@ -126,52 +126,52 @@ def dearer_by_100_mb(runs: dict[str, Run], normal_bytes: int) -> list[str]:
 async def normal_bytes(command: Any) -> int:
     """Measure the memory of a run with which nothing is wrong."""
     async with RawApi() as api:
-        calm = await run(command, api.stage(RAW["silence"], FIRST, 0), "-q", "-o", "calm.ndjson")
-    assert (calm.code, calm.said) == (0, "")
-    return calm.peak_bytes
+        baseline = await run(command, api.stage(RAW["silence"], FIRST, 0), "-q", "-o", "baseline.ndjson")
+    assert (baseline.code, baseline.said) == (0, "")
+    return baseline.peak_bytes
 
 
 @pytest.mark.slow
-async def test_a_server_that_plays_for_time_does_not_get_more_than_it_was_given(
-    command: Any, normal_bytes: int
-) -> None:
+async def test_command_against_a_slow_server_ends_in_time(command: Any, normal_bytes: int) -> None:
     """Whatever is dripped, poured or withheld: the command ends in time with 4 and one line, and floods cost little."""
     runs: dict[str, Run] = {}
     async with RawApi() as api:
 
-        async def meet(fault: RawFault) -> None:
+        async def run_against(fault: RawFault) -> None:
             base_url, output = api.stage(fault, FIRST, ALWAYS), f"{fault.name}.ndjson"
             runs[fault.name] = await run(command, base_url, "-q", "-o", output, "--timeout=1", "--max-retry-time=2")
 
         async with anyio.create_task_group() as tasks:
             for fault in SLOW:
-                tasks.start_soon(meet, fault)
+                tasks.start_soon(run_against, fault)
     assert {name: (run.code, run.is_one_line) for name, run in runs.items()} == dict.fromkeys(runs, (4, True))
     assert dearer_by_100_mb(runs, normal_bytes) == []
 
 
 @pytest.mark.slow
-async def test_a_server_that_plays_for_memory_gets_little(command: Any, normal_bytes: int) -> None:
+async def test_command_against_endless_bodies_takes_little_memory(command: Any, normal_bytes: int) -> None:
     """Bombs, and bodies and heads without an end, cost 100 MB at most and end as documented, in one line."""
     runs: dict[str, Run] = {}
     at_once = anyio.CapacityLimiter(2)
     async with RawApi() as api:
 
-        async def meet(fault: RawFault) -> None:
+        async def run_against(fault: RawFault) -> None:
             base_url, output = api.stage(fault, FIRST, ALWAYS), f"{fault.name}.ndjson"
             async with at_once:
                 runs[fault.name] = await run(command, base_url, "-q", "-o", output, "--timeout=2", "--max-retry-time=0")
 
         async with anyio.create_task_group() as tasks:
             for fault in LARGE:
-                tasks.start_soon(meet, fault)
+                tasks.start_soon(run_against, fault)
     codes = dict.fromkeys(runs, (4, True)) | {"a refusal for ever": (3, True)}
     assert {name: (run.code, run.is_one_line) for name, run in runs.items()} == codes
     assert dearer_by_100_mb(runs, normal_bytes) == []
 
 
 @pytest.mark.parametrize("kind", CROWDS)
-async def test_a_page_of_millions_of_little_things_costs_little(kind: str, command: Any, normal_bytes: int) -> None:
+async def test_command_with_a_page_of_millions_of_items_takes_little_memory(
+    kind: str, command: Any, normal_bytes: int
+) -> None:
     """Millions of contacts, lists or characters of a cursor cost 100 MB at most, whether they are taken or refused."""
     async with RawApi() as api:
         met = await run(command, api.stage(CROWDS[kind], FIRST, ALWAYS), "-q", "-o", "a.ndjson", "--max-retry-time=0")
@@ -204,18 +204,18 @@ INKED = {
 
 
 @pytest.mark.parametrize("arguments", [["-v"], ["-v", "--progress=json"]], ids=" ".join)
-async def test_a_server_cannot_draw_on_the_terminal(arguments: list[str], command: Any) -> None:
+async def test_command_escapes_control_characters_of_the_server(arguments: list[str], command: Any) -> None:
     """Control characters in anything a server says are shown as escapes, and never begin a line."""
     runs: dict[RawFault, Run] = {}
     async with RawApi() as api:
 
-        async def meet(fault: RawFault) -> None:
+        async def run_against(fault: RawFault) -> None:
             base_url = api.stage(fault, FIRST, ALWAYS)
             runs[fault] = await run(command, base_url, "-o", f"{fault.name}.ndjson", "--max-retry-time=1", *arguments)
 
         async with anyio.create_task_group() as tasks:
             for fault in INKED:
-                tasks.start_soon(meet, fault)
+                tasks.start_soon(run_against, fault)
     assert {fault.name: run.code for fault, run in runs.items()} == {fault.name: code for fault, code in INKED.items()}
     for fault, met in runs.items():
         lines = met.said.removesuffix("\n").split("\n")

@@ -14,20 +14,15 @@ import pytest
 
 import exporter
 from exporter.sandbox.faults import NAMES
-from tests.scenarios.network import HOST, Authority, Proxy, Server, closed_port, relay_to
+from tests.scenarios.network import HOST, Authority, Proxy, closed_port, relay_to
 from tests.scenarios.test_secrets import CANARY, leaks
+from tests.support.server import RawServer
 
 PER_PAGE = 8
 CREDENTIALS = "kim:p%40ss%3A%C3%A9@"
 PROXY_AUTHORIZATION = f"Basic {b64encode('kim:p@ss:é'.encode()).decode()}"
 QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=6)
 VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Found a certificate authority."""
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +35,7 @@ async def api(authority: Authority, *faults: str, contacts: int = 20) -> AsyncIt
     """Serve a sandbox behind TLS; yield it and the port."""
     async with exporter.Sandbox(contacts, token=CANARY, faults=list(faults)) as sandbox:
         port = int(sandbox.base_url.rpartition(":")[2])
-        async with Server(relay_to(port), authority.server()) as front:
+        async with RawServer(relay_to(port), authority.server()) as front:
             yield sandbox, front.port
 
 
@@ -225,7 +220,7 @@ async def test_tls_trouble_with_a_proxy_is_told_apart_from_the_apis(
         await reader.read(9)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    async with Server(speak_plainly) as plain:
+    async with RawServer(speak_plainly) as plain:
         monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{plain.port}")
         error = await ending()
         assert type(error) is exporter.ApiError
@@ -235,7 +230,7 @@ async def test_tls_trouble_with_a_proxy_is_told_apart_from_the_apis(
         error = await ending()
         assert type(error) is exporter.ApiError
         assert f"certificate of the proxy 127.0.0.1:{proxy.port} is for another name" in str(error)
-    async with Server(relay_to(1), authority.server("other.test")) as front, Proxy(front.port) as proxy:
+    async with RawServer(relay_to(1), authority.server("other.test")) as front, Proxy(front.port) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url())
         error = await ending()
         assert type(error) is exporter.ApiError
@@ -248,7 +243,7 @@ async def test_silence_of_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     async def wait(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with Server(wait) as proxy:
+    async with RawServer(wait) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         for timeout_s, idle_s in ((0.2, 30), (20, 0.2)):
             retry_policy = exporter.RetryPolicy(

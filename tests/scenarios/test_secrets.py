@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import astuple, dataclass
@@ -37,6 +36,7 @@ from tests.scenarios.raw_faults import (
     head,
     sent,
 )
+from tests.support.waiting import wait_for
 
 CANARY = "dG9rOkNBTkFSWV9kb19ub3RfbGVhaw=="
 PROCESSES = 3
@@ -201,27 +201,27 @@ async def test_no_fault_brings_the_token_to_light(program: str, tmp_path: Path) 
 def echoing(spell: Callable[[str], str]) -> Iterator[RawFault]:
     """List servers that answer with the token they were sent, spelled somehow, wherever there is room for it."""
 
-    def put(name: str, content: Callable[[Asked, str], bytes]) -> RawFault:
+    def echo(name: str, content: Callable[[Asked, str], bytes]) -> RawFault:
         return RawFault(name, sent(lambda asked: content(asked, spell(asked.token))), None)
 
     def refusal(status: int) -> Callable[[Asked, str], bytes]:
         return lambda _, text: answer(envelope(text), *headers(text), status=f"{status} {text}")
 
-    yield from (put(f"refusal {status}", refusal(status)) for status in (400, 401, 403, 404, 422, 429, 503))
-    yield put("redirect", lambda _, text: answer(b"", f"Location: http://host.invalid/{text}", status="302 Moved"))
-    yield put("headers", lambda a, text: answer(a.half(), *headers(text)))
-    yield put("version", lambda a, text: answer(a.page, f"Intercom-Version: {text}"))
-    yield put("encoding", lambda a, text: answer(a.page, f"Content-Encoding: {text}"))
-    yield put("HTML", lambda _, text: answer(f"<html>{text}</html>".encode()))
-    yield put("keys", lambda _, text: answer(json.dumps({text: [], "data": text}).encode()))
-    yield put("key twice", lambda _, text: answer(b'{"data":[{}],"%b":1,"%b":2}' % ((text.encode(),) * 2)))
-    yield put("next", lambda a, text: answer(a.with_next(f"http://host.invalid/{text}?page={text}")))
-    yield put("pages", lambda a, text: answer(a.with_pages(json.dumps(text).encode())))
-    yield put("status", lambda _, text: f"HTTP/1.1 {text}\r\n\r\n".encode())
-    yield put("header", lambda a, text: answer(a.page, text, f"{text} : {text}"))
-    yield put("length", lambda a, text: head(f"Content-Length: {text}") + a.page)
-    yield put("chunk size", lambda a, text: chunks(text.encode(), b"\r\n", a.page))
-    yield put("no HTTP", lambda _, text: text.encode())
+    yield from (echo(f"refusal {status}", refusal(status)) for status in (400, 401, 403, 404, 422, 429, 503))
+    yield echo("redirect", lambda _, text: answer(b"", f"Location: http://host.invalid/{text}", status="302 Moved"))
+    yield echo("headers", lambda a, text: answer(a.half(), *headers(text)))
+    yield echo("version", lambda a, text: answer(a.page, f"Intercom-Version: {text}"))
+    yield echo("encoding", lambda a, text: answer(a.page, f"Content-Encoding: {text}"))
+    yield echo("HTML", lambda _, text: answer(f"<html>{text}</html>".encode()))
+    yield echo("keys", lambda _, text: answer(json.dumps({text: [], "data": text}).encode()))
+    yield echo("key twice", lambda _, text: answer(b'{"data":[{}],"%b":1,"%b":2}' % ((text.encode(),) * 2)))
+    yield echo("next", lambda a, text: answer(a.with_next(f"http://host.invalid/{text}?page={text}")))
+    yield echo("pages", lambda a, text: answer(a.with_pages(json.dumps(text).encode())))
+    yield echo("status", lambda _, text: f"HTTP/1.1 {text}\r\n\r\n".encode())
+    yield echo("header", lambda a, text: answer(a.page, text, f"{text} : {text}"))
+    yield echo("length", lambda a, text: head(f"Content-Length: {text}") + a.page)
+    yield echo("chunk size", lambda a, text: chunks(text.encode(), b"\r\n", a.page))
+    yield echo("no HTTP", lambda _, text: text.encode())
 
 
 def headers(text: str) -> list[str]:
@@ -366,12 +366,3 @@ async def test_unfinished_files_are_private_whatever_the_umask(tmp_path: Path) -
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {"a.ndjson.gz.part": 0o600, "a.ndjson.gz.checkpoint.json": 0o600}
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something is so, for half a minute at most."""
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come to that")

@@ -1,7 +1,7 @@
 """Lists that end although the API counts many more contacts: never a finished export without a word."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import pytest
 import exporter
 from exporter.cli.progress.summary import warnings
 from exporter.sandbox import pages
+from tests.support.exports import interrupted_after, lines_of, verified
 
 PER_PAGE = 50
 COUNTED = 1_000
-Lines = Callable[[list[bytes]], bytes]
 Served = tuple[Any, exporter.Intercom]
 
 
@@ -72,7 +72,7 @@ def manifest_of(path: Path) -> Any:
     return json.loads(path.with_name(f"{path.name}.manifest.json").read_bytes())
 
 
-async def test_export_of_a_short_list_fails_with_both_numbers_and_resumes(tmp_path: Path, lines_of: Lines) -> None:
+async def test_export_of_a_short_list_fails_with_both_numbers_and_resumes(tmp_path: Path) -> None:
     """The last page is asked for again and never committed as the end: once the list goes on, a later run does."""
     path = tmp_path / "a.ndjson"
     async with serving() as (sandbox, intercom):
@@ -98,11 +98,11 @@ async def test_export_of_a_list_that_ends_early_at_first_goes_on(tmp_path: Path,
     async with serving(2) as (_, intercom):
         summary = await exporter.export(intercom, f"{tmp_path}/{name}")
     assert (summary.contacts, summary.retries) == (COUNTED, {"shortfall": 2})
-    verified = await anyio.to_thread.run_sync(exporter.verify, tmp_path / name)
-    assert verified.differences == ()
+    result = await verified(tmp_path / name)
+    assert result.differences == ()
 
 
-async def test_export_with_allowed_shortfall_finishes_and_counts_it(tmp_path: Path, lines_of: Lines) -> None:
+async def test_export_with_allowed_shortfall_finishes_and_counts_it(tmp_path: Path) -> None:
     """The end is believed at once, also by a run that resumes; the manifest says how many contacts are missing."""
     path = tmp_path / "a.ndjson"
     async with serving() as (sandbox, intercom):
@@ -171,13 +171,8 @@ async def test_export_of_a_list_whose_count_grows_is_complete_at_the_first_count
     async with serving() as (sandbox, intercom):
         sandbox.__dict__["_listings"] = (GrowingListing(sandbox.workspace), sandbox._listings[1])
         if is_resumed:
-            with anyio.CancelScope() as scope:
-
-                def stop(event: exporter.Event) -> None:
-                    if isinstance(event, exporter.PageWritten) and event.position.pages == 7:
-                        scope.cancel()
-
-                await exporter.export(intercom, tmp_path / "a.ndjson", observer=stop)
+            with interrupted_after(7) as observer:
+                await exporter.export(intercom, tmp_path / "a.ndjson", observer=observer)
         summary = await exporter.export(intercom, tmp_path / "a.ndjson")
     assert (summary.contacts, summary.shortfall, summary.retries) == (COUNTED, None, {})
     assert (summary.runs, summary.total_count_first, summary.total_count_last) == (1 + is_resumed, 1_000, 1_500)
@@ -289,6 +284,6 @@ async def test_command_with_a_short_list_ends_with_4_or_allows_it(command: Any) 
     assert b"is already complete" in again.stderr
     assert sentence in again.stderr
     assert (quiet.returncode, quiet.stderr) == (0, b"")
-    verified = await anyio.to_thread.run_sync(command.run, "verify", "a.ndjson")
-    assert (verified.returncode, verified.stderr.count(b"\n")) == (0, 1)
-    assert b"; 800 more that the API counts may be missing" in verified.stderr
+    result = await anyio.to_thread.run_sync(command.run, "verify", "a.ndjson")
+    assert (result.returncode, result.stderr.count(b"\n")) == (0, 1)
+    assert b"; 800 more that the API counts may be missing" in result.stderr

@@ -17,17 +17,12 @@ import pytest
 
 import exporter
 from exporter.source.certificates import trusted_authorities
-from tests.scenarios.network import HOST, Authority, Server, relay_to
+from tests.scenarios.network import HOST, Authority, relay_to
+from tests.support.server import RawServer
 
 TOKEN = "dG9rOnRlc3Q="
 HERE = "127.0.0.1"
 QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=6)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Found a certificate authority."""
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +32,10 @@ def _no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def api(tls: ssl.SSLContext) -> AsyncIterator[Server]:
+async def api(tls: ssl.SSLContext) -> AsyncIterator[RawServer]:
     """Serve a sandbox behind TLS."""
     async with exporter.Sandbox(20, token=TOKEN) as sandbox:
-        async with Server(relay_to(int(sandbox.base_url.rpartition(":")[2])), tls) as front:
+        async with RawServer(relay_to(int(sandbox.base_url.rpartition(":")[2])), tls) as front:
             yield front
 
 
@@ -146,7 +141,7 @@ NOTES = {
 @pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
 async def test_note_that_a_port_expects_tls_is_understood(note: bytes) -> None:
     """Web servers answer plain http there with a 400 of their own."""
-    async with Server(
+    async with RawServer(
         answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(note), note))
     ) as server:
         error = await ending(f"http://{HERE}:{server.port}")
@@ -173,7 +168,7 @@ ALERTS = {"handshake failure": 40, "unrecognized name": 112, "protocol version":
 @pytest.mark.parametrize("alert", ALERTS.values(), ids=ALERTS)
 async def test_disagreement_about_tls_ends_at_once(alert: int) -> None:
     """What two ends cannot agree on now they will not agree on later."""
-    async with Server(answering(bytes((21, 3, 3, 0, 2, 2, alert)))) as server:
+    async with RawServer(answering(bytes((21, 3, 3, 0, 2, 2, alert)))) as server:
         error = await ending(f"https://{HERE}:{server.port}")
         assert server.connections == 1
     assert type(error) is exporter.ApiError
@@ -190,7 +185,7 @@ async def test_handshake_that_breaks_off_is_tried_again(answer: bytes) -> None:
         async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
             await reader.read(9)
 
-    async with Server(serve) as server:
+    async with RawServer(serve) as server:
         error = await ending(f"https://{HERE}:{server.port}")
         assert server.connections == 6
     assert type(error) is exporter.RetriesExhausted

@@ -1,18 +1,16 @@
 """Every version of the API that can be asked for: the same contacts, whatever shape their pages have."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 
 import exporter
 from exporter.sandbox.protocol import VERSIONS
+from tests.support.exports import interrupted_after, lines_of
 
-Lines = Callable[[list[bytes]], bytes]
 OLD = sorted(version for version in VERSIONS if version.startswith("1."))
 
 
@@ -25,7 +23,7 @@ def client(sandbox: exporter.Sandbox, version: str, **options: Any) -> exporter.
 
 
 @pytest.mark.parametrize("version", sorted(VERSIONS))
-async def test_each_version_gives_every_contact(version: str, tmp_path: Path, lines_of: Lines) -> None:
+async def test_export_in_each_version_has_every_contact(version: str, tmp_path: Path) -> None:
     """Byte for byte, though pages fail in every way, and with the version in the manifest."""
     faults = ["http_500=7", "truncate=5", "empty_200=11", "reset=13"]
     async with exporter.Sandbox(700, faults=faults) as sandbox, client(sandbox, version, per_page=50) as intercom:
@@ -38,31 +36,26 @@ async def test_each_version_gives_every_contact(version: str, tmp_path: Path, li
 
 
 @pytest.mark.parametrize("version", OLD)
-async def test_an_export_of_an_old_version_goes_on(version: str, tmp_path: Path, lines_of: Lines) -> None:
-    """A page's number is as good a place to go on as a cursor."""
+async def test_export_in_an_old_version_resumes(version: str, tmp_path: Path) -> None:
+    """An export resumes from a page's number as from a cursor."""
     async with exporter.Sandbox(700) as sandbox, client(sandbox, version, per_page=50) as intercom:
-        with anyio.CancelScope() as scope:
-
-            def stop(event: exporter.Event) -> None:
-                if isinstance(event, exporter.PageWritten) and event.position.pages == 5:
-                    scope.cancel()
-
-            await exporter.export(intercom, tmp_path / "a.ndjson", observer=stop, consumers=1)
+        with interrupted_after(5) as observer:
+            await exporter.export(intercom, tmp_path / "a.ndjson", observer=observer, consumers=1)
         summary = await exporter.export(intercom, tmp_path / "a.ndjson")
         expected = lines_of(sandbox.workspace.records(0, 700))
     assert summary.runs == 2
     assert (tmp_path / "a.ndjson").read_bytes() == expected
 
 
-async def test_an_old_version_that_leads_in_a_circle_is_noticed(tmp_path: Path) -> None:
+async def test_circle_in_an_old_version_is_noticed(tmp_path: Path) -> None:
     """A page that names itself as the next one ends the export."""
     async with exporter.Sandbox(700, faults=["cursor_loop@3"]) as sandbox, client(sandbox, "1.4") as intercom:
         with pytest.raises(exporter.ContractError, match="circle"):
             await exporter.export(intercom, tmp_path / "a.ndjson")
 
 
-async def test_an_old_version_says_what_it_lacks(tmp_path: Path) -> None:
-    """It ends with contact 10,000, and the counts tell that there are more."""
+async def test_export_in_an_old_version_reports_its_limit(tmp_path: Path) -> None:
+    """It ends with contact 10,000, and the counts show that there are more."""
     events = list[exporter.Event]()
     async with exporter.Sandbox(10_200, hostile=False) as sandbox, client(sandbox, "1.0") as intercom:
         summary = await exporter.export(intercom, tmp_path / "a.ndjson", observer=events.append)
@@ -70,7 +63,7 @@ async def test_an_old_version_says_what_it_lacks(tmp_path: Path) -> None:
     assert [event.requested for event in events if isinstance(event, exporter.LegacyApiVersion)] == ["1.0"]
 
 
-def test_the_command_warns_of_it(command: Any) -> None:
+def test_command_with_an_old_version_warns(command: Any) -> None:
     """In a line that says which version lists all contacts."""
     done = command.run("demo", "--contacts", "10", "--api-version", "1.3", "--output", "a.ndjson")
     assert done.returncode == 0

@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 
 import exporter
+from tests.support.exports import lines_of
 
 PAGE = Path(exporter.__file__).parent.parent / "docs" / "library.md"
 
@@ -50,9 +51,7 @@ async def service(sandbox: exporter.Sandbox) -> AsyncIterator[str]:
             await runner.cleanup()
 
 
-async def test_a_browser_gets_a_whole_compressed_export(
-    sandbox: exporter.Sandbox, lines_of: Callable[[list[bytes]], bytes]
-) -> None:
+async def test_a_browser_gets_a_whole_compressed_export(sandbox: exporter.Sandbox) -> None:
     """The download is the export."""
     async with service(sandbox) as address, aiohttp.ClientSession() as browser:
         async with browser.get(address) as response:
@@ -97,7 +96,7 @@ async def download(address: str) -> bytes:
 
 
 @pytest.mark.slow
-async def test_fastapi_streams_every_contact(tmp_path: Path, lines_of: Callable[[list[bytes]], bytes]) -> None:
+async def test_fastapi_streams_every_contact(tmp_path: Path) -> None:
     """Five clients at once each receive the complete compressed export of 20,000 contacts."""
     async with exporter.Sandbox(20_000) as sandbox:
         with fastapi_service(sandbox, tmp_path) as address:

@@ -1,36 +1,21 @@
-"""What leaves the socket, and what is made of each answer, on real connections."""
+"""What the client sends, and what it makes of each response, on real connections."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any
 from urllib.parse import quote
 
 import anyio
 import pytest
 
 import exporter
-
-TOKEN = "dG9rOnRlc3Q="
-QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, page_budget_s=10, max_attempts=4)
-StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
-
-
-def client_of(base_url: str, retry_policy: exporter.RetryPolicy = QUICK, **settings: Any) -> exporter.Intercom:
-    """Give a client that is quick to try again."""
-    return exporter.Intercom(TOKEN, base_url=base_url, retry_policy=retry_policy, **settings)
+from tests.support.api import Api, Request
+from tests.support.clients import TOKEN, client_of, first_page
+from tests.support.server import RawServer, read_head
 
 
-async def first_page(base_url: str, retry_policy: exporter.RetryPolicy = QUICK) -> exporter.Page:
-    """Ask for one page."""
-    async with client_of(base_url, retry_policy) as intercom:
-        return await anext(intercom.pages())
-
-
-async def test_a_request_says_who_asks_and_for_what(api: StartApi) -> None:
+async def test_requests_carry_token_version_and_page_size() -> None:
     """Token, version and encodings are in the headers, the page size in the query, of every request."""
     cursors = iter(["c2", "c3", None])
-    async with api(lambda request: request.page(next(cursors))) as server:
+    async with Api(lambda request: request.page(next(cursors))) as server:
         async with client_of(f"{server.base_url}/below/", api_version="2.9", per_page=7) as intercom:
             assert [page.number async for page in intercom.pages()] == [1, 2, 3]
     assert [request.target for request in server.requests] == [
@@ -50,9 +35,9 @@ async def test_a_request_says_who_asks_and_for_what(api: StartApi) -> None:
     "cursor",
     ["a+b/c==\n", "日本 🙂", "a&per_page=1#x", "%2B%", "a b\tc", "?;:@$,'\"<>", "\x00\x7f", "../..", "e\u0301"],
 )
-async def test_a_cursor_arrives_as_it_was(api: StartApi, cursor: str) -> None:
+async def test_cursor_with_special_characters_arrives_unchanged(cursor: str) -> None:
     """Every character of a cursor that could mean something in a URL is percent-encoded."""
-    async with api(lambda request: request.page(cursor if request.number == 1 else None)) as server:
+    async with Api(lambda request: request.page(cursor if request.number == 1 else None)) as server:
         async with client_of(server.base_url) as intercom:
             assert [page.next_cursor async for page in intercom.pages()] == [cursor, None]
     target = server.requests[1].target
@@ -61,11 +46,11 @@ async def test_a_cursor_arrives_as_it_was(api: StartApi, cursor: str) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304, 300])
-async def test_no_redirect_is_followed(api: StartApi, status: int) -> None:
+async def test_redirect_is_an_error_and_not_followed(status: int) -> None:
     """A redirect is an error, and where it leads to never sees a connection."""
     async with (
-        api(lambda request: request.page()) as elsewhere,
-        api(lambda request: request.reply(status, Location=f"{elsewhere.base_url}/contacts")) as server,
+        Api(lambda request: request.page()) as elsewhere,
+        Api(lambda request: request.reply(status, Location=f"{elsewhere.base_url}/contacts")) as server,
     ):
         with pytest.raises(exporter.ApiError, match="redirects are not followed") as caught:
             await first_page(server.base_url)
@@ -81,9 +66,9 @@ async def test_no_redirect_is_followed(api: StartApi, status: int) -> None:
         *((status, exporter.ApiError) for status in (400, 402, 404, 405, 409, 410, 422, 451)),
     ],
 )
-async def test_a_refusal_ends_at_once(api: StartApi, status: int, kind: type[exporter.SourceError]) -> None:
-    """What another attempt cannot mend is asked once, and says by its kind what to do."""
-    async with api(lambda request: request.error(status, "some_code", "Some words", X_Request_Id="id-7")) as server:
+async def test_permanent_refusal_is_not_retried(status: int, kind: type[exporter.SourceError]) -> None:
+    """A request that cannot succeed is sent once, and the type of the error says what to do."""
+    async with Api(lambda request: request.error(status, "some_code", "Some words", X_Request_Id="id-7")) as server:
         with pytest.raises(exporter.SourceError, match=f"{status} some_code: Some words") as caught:
             await first_page(server.base_url)
     assert type(caught.value) is kind
@@ -92,9 +77,9 @@ async def test_a_refusal_ends_at_once(api: StartApi, status: int, kind: type[exp
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520, 599])
-async def test_a_passing_failure_is_tried_again(api: StartApi, status: int) -> None:
+async def test_transient_failure_is_retried_and_counted(status: int) -> None:
     """The same page is asked for again, and the failure is counted by its status."""
-    async with api(lambda request: request.page() if request.number == 3 else request.reply(status)) as server:
+    async with Api(lambda request: request.page() if request.number == 3 else request.reply(status)) as server:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages()
             assert (await anext(pages)).records == (b'{"id": "3-0"}',)
@@ -103,9 +88,9 @@ async def test_a_passing_failure_is_tried_again(api: StartApi, status: int) -> N
     assert {request.target for request in server.requests} == {"/contacts?per_page=150"}
 
 
-async def test_a_failure_that_stays_exhausts_the_attempts(api: StartApi) -> None:
+async def test_lasting_failure_exhausts_the_attempts() -> None:
     """After the last attempt the error says how many there were and how long they waited."""
-    async with api(lambda request: request.error(503, "unavailable", X_Request_Id=f"id-{request.number}")) as server:
+    async with Api(lambda request: request.error(503, "unavailable", X_Request_Id=f"id-{request.number}")) as server:
         with pytest.raises(exporter.RetriesExhausted, match=r"503 unavailable.*gave up after 4 attempts") as caught:
             await first_page(server.base_url)
     assert (caught.value.attempts, caught.value.status, caught.value.request_id) == (4, 503, "id-4")
@@ -113,9 +98,9 @@ async def test_a_failure_that_stays_exhausts_the_attempts(api: StartApi) -> None
     assert len(server.requests) == 4
 
 
-async def test_a_kept_connection_that_was_closed_is_a_retry_that_counts(api: StartApi) -> None:
-    """No request is sent again behind our back: each one that the server sees is counted, and told of."""
-    async with api(lambda r: None if r.number == 2 else r.page(f"c{r.number}")) as server:
+async def test_request_on_closed_kept_connection_is_a_counted_retry() -> None:
+    """Aiohttp repeats no request by itself: each one that the server sees is counted and reported."""
+    async with Api(lambda r: None if r.number == 2 else r.page(f"c{r.number}")) as server:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages()
             await anext(pages)
@@ -124,10 +109,10 @@ async def test_a_kept_connection_that_was_closed_is_a_retry_that_counts(api: Sta
     assert pages.traffic.retries == {"network": 1}
 
 
-async def test_a_wait_of_nothing_is_no_leave_to_hammer(api: StartApi) -> None:
-    """A Retry-After of 0 is no advice: twenty attempts in an instant would outlast nothing."""
+async def test_retry_after_of_zero_still_backs_off() -> None:
+    """A Retry-After of 0 is ignored: twenty attempts at once would all meet the same failure."""
     waits: list[exporter.Event] = []
-    async with api(lambda r: r.page() if r.number == 3 else r.reply(429, Retry_After="0")) as server:
+    async with Api(lambda r: r.page() if r.number == 3 else r.reply(429, Retry_After="0")) as server:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages(observer=waits.append)
             await anext(pages)
@@ -138,9 +123,9 @@ async def test_a_wait_of_nothing_is_no_leave_to_hammer(api: StartApi) -> None:
 
 
 @pytest.mark.parametrize("retry_after", ["11", "999999999999999999999999"])
-async def test_a_wait_beyond_the_retry_budget_ends_at_once(api: StartApi, retry_after: str) -> None:
-    """Nobody waits for a time that is longer than he would wait in all."""
-    async with api(lambda request: request.reply(503, Retry_After=retry_after)) as server:
+async def test_retry_after_beyond_the_budget_ends_at_once(retry_after: str) -> None:
+    """A wait that is longer than the retry budget is not begun."""
+    async with Api(lambda request: request.reply(503, Retry_After=retry_after)) as server:
         with pytest.raises(
             exporter.RetriesExhausted, match=r"it asks to wait [19]+ s; gave up after 1 attempt "
         ) as caught:
@@ -149,8 +134,8 @@ async def test_a_wait_beyond_the_retry_budget_ends_at_once(api: StartApi, retry_
     assert len(server.requests) == 1
 
 
-async def test_a_used_up_window_is_waited_for(api: StartApi) -> None:
-    """With nothing left of the announced window the next request waits for its end, and says so."""
+async def test_request_in_exhausted_window_waits_for_its_end() -> None:
+    """With nothing left of the announced window the next request waits for its end, and reports it."""
     reset = {"X_RateLimit_Limit": "83", "X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1800000009"}
     date = "Fri, 15 Jan 2027 08:00:00 GMT"
     events: list[exporter.Event] = []
@@ -160,7 +145,7 @@ async def test_a_used_up_window_is_waited_for(api: StartApi) -> None:
             events.append(event)
             scope.cancel()
 
-    async with api(lambda request: request.page("c2", Date=date, **reset)) as server:
+    async with Api(lambda request: request.page("c2", Date=date, **reset)) as server:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages()
             with anyio.CancelScope() as scope:
@@ -176,16 +161,16 @@ async def test_a_used_up_window_is_waited_for(api: StartApi) -> None:
     assert len(server.requests) == 1
 
 
-async def test_until_the_first_answer_one_request_is_sent(api: StartApi) -> None:
-    """Many listings that begin at once send one request, until its answer says how many may follow."""
+async def test_listings_begun_together_send_one_request_until_its_response() -> None:
+    """Many listings that begin at once send one request, until its response says how many may follow."""
     release = asyncio.Event()
 
-    async def answer(request: Any) -> bytes:
+    async def answer(request: Request) -> bytes:
         if request.number == 1:
             await release.wait()
-        return bytes(request.page())
+        return request.page()
 
-    async with api(answer) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
+    async with Api(answer) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
         for _ in range(8):
             tasks.start_soon(anext, intercom.pages())
         while not server.requests:
@@ -198,19 +183,19 @@ async def test_until_the_first_answer_one_request_is_sent(api: StartApi) -> None
 
 
 @pytest.mark.parametrize("fate", ["cancelled", "failed"])
-async def test_the_first_request_blocks_nobody_for_good(api: StartApi, fate: str) -> None:
-    """When the first request ends without an answer, the others leave all the same."""
+async def test_first_request_without_response_lets_the_others_leave(fate: str) -> None:
+    """When the first request ends without a response, the others are still sent."""
     arrived = asyncio.Event()
 
-    async def answer(request: Any) -> bytes | None:
+    async def answer(request: Request) -> bytes | None:
         if request.number > 1:
-            return bytes(request.page())
+            return request.page()
         arrived.set()
         if fate == "cancelled":
             await asyncio.sleep(60)
         return None
 
-    async with api(answer) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
+    async with Api(answer) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
         first = anyio.CancelScope()
 
         async def begin() -> None:
@@ -226,27 +211,27 @@ async def test_the_first_request_blocks_nobody_for_good(api: StartApi, fate: str
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
-async def test_cancelling_does_not_wait_for_a_silent_server(raw_server: StartApi, begun: bytes) -> None:
-    """A cancelled step ends although the server never answers, and closes its connection."""
-    arrived, gone = asyncio.Event(), asyncio.Event()
+async def test_cancelled_step_does_not_wait_for_a_silent_server(begun: bytes) -> None:
+    """A cancelled step ends although the server never responds, and closes its connection."""
+    arrived = asyncio.Event()
 
-    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
         writer.write(begun)
         arrived.set()
         await reader.read()
-        gone.set()
 
-    async with raw_server(begin) as base_url, client_of(base_url) as intercom:
+    async with RawServer(stall) as server, client_of(server.base_url) as intercom:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anext, intercom.pages())
             await arrived.wait()
             tasks.cancel_scope.cancel()
-        await gone.wait()
+        await server.all_closed.wait()
 
 
-async def test_nothing_is_open_after_the_block(api: StartApi) -> None:
+async def test_client_block_closes_all_connections() -> None:
     """Leaving the block closes the connections of all its listings, finished or dropped."""
-    async with api(lambda request: request.page("more" if request.number < 9 else None)) as server:
+    async with Api(lambda request: request.page("more" if request.number < 9 else None)) as server:
         async with client_of(server.base_url) as intercom:
             async for _ in intercom.pages():
                 break
@@ -258,9 +243,9 @@ async def test_nothing_is_open_after_the_block(api: StartApi) -> None:
             await anext(intercom.pages())
 
 
-async def test_a_block_is_entered_once(api: StartApi) -> None:
+async def test_client_block_entered_twice_is_refused() -> None:
     """Entering the block a second time is refused, and harms nothing."""
-    async with api(lambda request: request.page()) as server, client_of(server.base_url) as intercom:
+    async with Api(lambda request: request.page()) as server, client_of(server.base_url) as intercom:
         with pytest.raises(exporter.ConfigError, match="open already"):
             async with intercom:
                 pass
@@ -268,7 +253,7 @@ async def test_a_block_is_entered_once(api: StartApi) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["user:S3CRET@proxy:3128", "socks5://user:S3CRET@proxy:1080", "http://", "http://[x"])
-async def test_an_unusable_proxy_is_a_matter_of_configuration(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unusable_proxy_is_a_config_error(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that HTTP cannot go through is refused at once, and its password is not shown."""
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(exporter.ConfigError, match="proxy") as caught:
@@ -277,9 +262,9 @@ async def test_an_unusable_proxy_is_a_matter_of_configuration(proxy: str, monkey
     assert "S3CRET" not in str(caught.value)
 
 
-async def test_the_environments_proxy_is_used(api: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_of_the_environment_is_used_for_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests to other machines go through the proxy that the usual variables name, those to this one do not."""
-    async with api(lambda request: request.page()) as proxy, api(lambda request: request.page()) as server:
+    async with Api(lambda request: request.page()) as proxy, Api(lambda request: request.page()) as server:
         monkeypatch.setenv("http_proxy", proxy.base_url)
         async with exporter.Intercom(TOKEN, base_url="http://api.invalid", insecure_http=True) as intercom:
             await anext(intercom.pages())

@@ -4,9 +4,6 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import aiohttp
 import pytest
@@ -17,13 +14,13 @@ import exporter
 from exporter.source.connection_errors import Route, failure_of
 from exporter.source.proxy import parse_proxy
 from exporter.source.retry import Transient
+from tests.support.api import Api
 
 SECRET = "S3CRET"
 HOST = "api.example.test"
 KEY = ConnectionKey(HOST, 443, True, True, URL(f"http://kim:{SECRET}@proxy.test:3128"), None, None)
 PROXY = parse_proxy(f"http://kim:{SECRET}@proxy.test:3128")
 DIRECT, TUNNEL = Route(HOST, tls=True, proxy=None), Route(HOST, tls=True, proxy=PROXY)
-StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 
 def connecting(number: int, text: str = SECRET) -> aiohttp.ClientConnectorError:
@@ -114,9 +111,9 @@ def test_unknown_host_is_permanent_unless_it_was_known_before(number: int, unkno
     assert SECRET not in f"{fresh}{worked}"
 
 
-async def test_connection_that_fails_for_good_is_no_refusal_of_a_part(api: StartApi) -> None:
+async def test_connection_that_fails_for_good_is_no_refusal_of_a_part() -> None:
     """What a token may not read can be left out; what cannot be reached cannot."""
-    async with api(lambda _request: b"\x15\x03\x03\0\x02\x02\x46") as server:
+    async with Api(lambda _request: b"\x15\x03\x03\0\x02\x02\x46") as server:
         async with exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url) as intercom:
             for ask in (intercom.attributes, intercom.workspace):
                 with pytest.raises(exporter.ApiError, match="speaks TLS"):

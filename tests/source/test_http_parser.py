@@ -1,19 +1,18 @@
 """Responses as real servers send them: large heads, repeated lengths, in any pieces."""
 
-import asyncio
 import gzip
 import zlib
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import pytest
 
 import exporter
 from exporter.source.http_parser import MAX_HEAD_BYTES
+from tests.support.clients import QUICK, client_of
+from tests.support.server import RawServer, send
 
+RETRY_POLICY = replace(QUICK, max_attempts=3)
 PAGE = b'{"data":[{"id":"1"}],"pages":null}'
-QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=3)
-RawServer = Callable[..., AbstractAsyncContextManager[str]]
 
 
 def response(*lines: bytes, status: bytes = b"200 OK") -> bytes:
@@ -32,24 +31,15 @@ def filled(size: int, line: bytes) -> bytes:
     return filled
 
 
-async def get(raw_server: RawServer, pieces: Iterable[bytes]) -> tuple[exporter.Page, int]:
+async def get(*pieces: bytes) -> tuple[exporter.Page, int]:
     """Ask for a page that a server sends in these pieces, each time; return it and how many requests that took."""
-    listed = list(pieces)
-
-    async def reply(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for piece in listed:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0)
-
-    async with raw_server(reply) as base_url:
-        async with exporter.Intercom("dG9rOnRlc3Q=", base_url=base_url, retry_policy=QUICK) as intercom:
-            pages = intercom.pages()
-            try:
-                return await anext(pages), pages.traffic.requests
-            except exporter.SourceError as error:
-                error.add_note(f"{pages.traffic.requests} requests")
-                raise
+    async with RawServer(send(*pieces)) as server, client_of(server.base_url, RETRY_POLICY) as intercom:
+        pages = intercom.pages()
+        try:
+            return await anext(pages), pages.traffic.requests
+        except exporter.SourceError as error:
+            error.add_note(f"{pages.traffic.requests} requests")
+            raise
 
 
 LINES = {
@@ -60,35 +50,35 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-async def test_response_with_headers_up_to_the_limit_is_accepted(raw_server: RawServer, line: bytes) -> None:
+async def test_response_with_headers_up_to_the_limit_is_accepted(line: bytes) -> None:
     """A head of 64 KiB passes, whether it is one header or thousands."""
-    page, requests = await get(raw_server, [filled(MAX_HEAD_BYTES, line)])
+    page, requests = await get(filled(MAX_HEAD_BYTES, line))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-async def test_response_with_headers_beyond_the_limit_ends_at_once(raw_server: RawServer, line: bytes) -> None:
+async def test_response_with_headers_beyond_the_limit_ends_at_once(line: bytes) -> None:
     """One byte more is a broken contract that says so; it is not tried again."""
     with pytest.raises(exporter.ContractError, match="response headers of more than 64 KiB") as caught:
-        await get(raw_server, [filled(MAX_HEAD_BYTES + 1, line)])
+        await get(filled(MAX_HEAD_BYTES + 1, line))
     assert caught.value.__notes__ == ["1 requests"]
 
 
 @pytest.mark.parametrize("end", ["\r\n\r\n", "\n\n", "\r\n\n"], ids=repr)
-async def test_response_in_two_pieces_is_whole(raw_server: RawServer, end: str) -> None:
+async def test_response_in_two_pieces_is_whole(end: str) -> None:
     """Wherever a head is divided, interim responses and empty lines before it included, it arrives as one."""
     answer = b"\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response(b"X-A: a").replace(
         b"\r\n\r\n", end.encode()
     )
     for at in range(1, len(answer)):
-        page, requests = await get(raw_server, [answer[:at], answer[at:]])
+        page, requests = await get(answer[:at], answer[at:])
         assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
-async def test_response_byte_by_byte_is_whole(raw_server: RawServer) -> None:
+async def test_response_byte_by_byte_is_whole() -> None:
     """A head may drip."""
     answer = response(b"Content-Length: %d" % len(PAGE))
-    page, requests = await get(raw_server, (answer[at : at + 1] for at in range(len(answer))))
+    page, requests = await get(*(answer[at : at + 1] for at in range(len(answer))))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
@@ -109,35 +99,33 @@ UNEQUAL = {
 
 
 @pytest.mark.parametrize("lines", EQUAL.values(), ids=EQUAL)
-async def test_response_with_equal_lengths_is_accepted(raw_server: RawServer, lines: list[bytes]) -> None:
+async def test_response_with_equal_lengths_is_accepted(lines: list[bytes]) -> None:
     """A length that a server and a proxy both write, or that is written as a list of equals, is one length."""
-    page, requests = await get(raw_server, [response(*lines)])
+    page, requests = await get(response(*lines))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
 @pytest.mark.parametrize("lines", UNEQUAL.values(), ids=UNEQUAL)
-async def test_response_with_unequal_lengths_is_refused(raw_server: RawServer, lines: list[bytes]) -> None:
+async def test_response_with_unequal_lengths_is_refused(lines: list[bytes]) -> None:
     """Where lengths differ nobody knows where the body ends."""
     with pytest.raises(exporter.RetriesExhausted, match="sent a malformed response"):
-        await get(raw_server, [response(*lines)])
+        await get(response(*lines))
 
 
 @pytest.mark.parametrize("filling", [b"\t", b" ", b"\r", b"1\t", b"content-length:"], ids=repr)
-async def test_response_with_a_length_of_60_thousand_bytes_is_read_at_once(
-    raw_server: RawServer, filling: bytes
-) -> None:
+async def test_response_with_a_length_of_60_thousand_bytes_is_read_at_once(filling: bytes) -> None:
     """The time that a header takes grows with its length, not faster: at the square of it this test would not end."""
     line = b"Content-Length: 1" + filling * (60_000 // len(filling)) + b"\x01"
     with pytest.raises(exporter.RetriesExhausted, match="sent a malformed response"):
-        await get(raw_server, [response(line)])
+        await get(response(line))
 
 
-async def test_response_with_equal_lengths_that_are_wrong_is_refused(raw_server: RawServer) -> None:
+async def test_response_with_equal_lengths_that_are_wrong_is_refused() -> None:
     """Lengths are still held against the body."""
     wrong = b"Content-Length: %d" % (len(PAGE) + 1)
     answer = b"HTTP/1.1 200 OK\r\n" + wrong + b"\r\n" + wrong + b"\r\n\r\n" + PAGE
     with pytest.raises(exporter.RetriesExhausted, match="closed it within a response"):
-        await get(raw_server, [answer])
+        await get(answer)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +141,11 @@ async def test_response_with_equal_lengths_that_are_wrong_is_refused(raw_server:
     ids=repr,
 )
 async def test_bytes_that_are_no_response_are_named(
-    raw_server: RawServer, begins: bytes, error: type[exporter.SourceError], message: str
+    begins: bytes, error: type[exporter.SourceError], message: str
 ) -> None:
     """What is no HTTP may pass, TLS on a connection without it does not."""
     with pytest.raises(error, match=message) as caught:
-        await get(raw_server, [begins])
+        await get(begins)
     assert caught.value.__notes__ == ["1 requests" if error is exporter.ApiError else "3 requests"]
 
 
@@ -166,25 +154,25 @@ async def test_bytes_that_are_no_response_are_named(
     [b"X: " + b"x" * 60_000 + b"\r\n", b"X-A: a\r\n" * 8_000],
     ids=["large trailers", "many trailers"],
 )
-async def test_trailers_without_an_end_are_cut_off(raw_server: RawServer, piece: bytes) -> None:
+async def test_trailers_without_an_end_are_cut_off(piece: bytes) -> None:
     """What follows a body costs no more than the headers before it may."""
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(PAGE), PAGE)
     with pytest.raises(exporter.RetriesExhausted, match="the connection failed"):
-        await get(raw_server, [start, *[piece] * 60])
+        await get(start, *[piece] * 60)
 
 
 @pytest.mark.parametrize("status", [200, 201, 203, 207, 208, 226, 299])
-async def test_success_with_a_page_is_a_page(raw_server: RawServer, status: int) -> None:
+async def test_success_with_a_page_is_a_page(status: int) -> None:
     """A proxy that changed something on the way says 203; the page is complete all the same."""
-    page, requests = await get(raw_server, [response(status=b"%d Fine" % status)])
+    page, requests = await get(response(status=b"%d Fine" % status))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
 @pytest.mark.parametrize("status", [202, 205, 206])
-async def test_success_that_is_no_complete_page_is_tried_again(raw_server: RawServer, status: int) -> None:
+async def test_success_that_is_no_complete_page_is_tried_again(status: int) -> None:
     """Not ready yet, nothing, or a part: no page, whatever the body looks like."""
     with pytest.raises(exporter.ContractError, match=f"answered {status}"):
-        await get(raw_server, [response(status=b"%d Not so fine" % status)])
+        await get(response(status=b"%d Not so fine" % status))
 
 
 BODIES = {
@@ -201,15 +189,15 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("body", "encoding"), BODIES.values(), ids=BODIES)
-async def test_body_that_curl_would_take_is_taken(raw_server: RawServer, body: bytes, encoding: bytes) -> None:
+async def test_body_that_curl_would_take_is_taken(body: bytes, encoding: bytes) -> None:
     """Unusual but legal encodings of a complete page."""
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (encoding, len(body))
-    page, requests = await get(raw_server, [head + body])
+    page, requests = await get(head + body)
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
-async def test_refusal_with_a_mark_is_understood(raw_server: RawServer) -> None:
+async def test_refusal_with_a_mark_is_understood() -> None:
     """An error's code is found behind a byte-order mark too."""
     body = b'\xef\xbb\xbf{"errors":[{"code":"token_revoked"}]}'
     with pytest.raises(exporter.CredentialsError, match="401 token_revoked"):
-        await get(raw_server, [b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body])
+        await get(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)

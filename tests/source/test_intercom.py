@@ -1,19 +1,18 @@
-"""`Intercom`: what it refuses to be made with, and what its two roads give."""
+"""`Intercom`: the arguments it refuses, and what its two ways of reading yield."""
 
 import asyncio
 import json
 import math
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
 import exporter
+from tests.support.api import Api, Request
 
 TOKEN = "dG9rOnNlY3JldA=="
 RETRY_POLICY_FIELDS = ("request_timeout_s", "page_budget_s", "run_budget_s", "max_attempts", "initial_backoff_s")
-StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 
 def made(**settings: object) -> exporter.Intercom:
@@ -26,10 +25,10 @@ def retry_policy(name: str, value: Any) -> exporter.RetryPolicy:
     return exporter.RetryPolicy(**{name: value})
 
 
-def served(records: list[str]) -> Callable[[Any], bytes]:
+def served(records: list[str]) -> Callable[[Request], bytes]:
     """Answer with one page of records, spelled as they are."""
     body = '{"data":[' + ",".join(records) + '],"pages":null}'
-    return lambda request: bytes(request.reply(200, body))
+    return lambda request: request.reply(200, body)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def served(records: list[str]) -> Callable[[Any], bytes]:
     ],
     ids=repr,
 )
-def test_a_bad_argument_is_refused_before_anything_is_sent(settings: dict[str, object]) -> None:
+def test_client_with_bad_argument_is_refused(settings: dict[str, object]) -> None:
     """Each is a ConfigError with one sentence, which does not repeat the token."""
     with pytest.raises(exporter.ConfigError) as caught:
         made(**settings)
@@ -79,20 +78,20 @@ def test_a_bad_argument_is_refused_before_anything_is_sent(settings: dict[str, o
     ],
     ids=repr,
 )
-def test_the_ends_of_each_range_are_allowed(settings: dict[str, object]) -> None:
-    """What is documented as allowed is."""
+def test_client_accepts_the_ends_of_each_range(settings: dict[str, object]) -> None:
+    """All documented limits are accepted."""
     assert TOKEN not in repr(made(**settings))
 
 
-async def test_white_space_around_a_token_is_no_part_of_it(api: StartApi) -> None:
+async def test_client_strips_white_space_around_the_token() -> None:
     """A token read from a file ends with a line end: it is sent without."""
-    async with api(lambda request: request.page()) as server:
+    async with Api(lambda request: request.page()) as server:
         async with made(token=f" {TOKEN}\r\n", base_url=server.base_url) as intercom:
             await anext(intercom.pages())
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
-async def test_contacts_are_the_pages_decoded(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
+async def test_contacts_are_decoded_in_api_order(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
     """Every contact comes once, in API order, as a dict."""
     contacts = [contact async for contact in intercom.contacts()]
     expected = [json.loads(record) for record in sandbox.workspace.records(0, 1_000)]
@@ -113,30 +112,33 @@ async def test_contacts_are_the_pages_decoded(sandbox: exporter.Sandbox, interco
     ],
     ids=lambda record: record[:20],
 )
-async def test_any_contact_becomes_a_dict(api: StartApi, record: str) -> None:
+async def test_contacts_with_lone_surrogates_are_decoded(record: str) -> None:
     """What the faster parser refuses, lone surrogates for example, the standard one decodes."""
-    async with api(served([record])) as server, made(base_url=server.base_url) as intercom:
+    async with Api(served([record])) as server, made(base_url=server.base_url) as intercom:
         assert [contact async for contact in intercom.contacts()] == [json.loads(record)]
 
 
-async def test_a_number_of_any_length_becomes_something(api: StartApi) -> None:
-    """A contact with a number of 5,000 digits ends no iteration with an error that is not ours."""
-    async with api(served(['{"n":' + "9" * 5_000 + "}", "{}"])) as server, made(base_url=server.base_url) as intercom:
+async def test_contacts_with_long_numbers_are_decoded() -> None:
+    """A contact with a number of 5,000 digits does not end an iteration with an error of the JSON library."""
+    async with (
+        Api(served(['{"n":' + "9" * 5_000 + "}", "{}"])) as server,
+        made(base_url=server.base_url) as intercom,
+    ):
         assert len([contact async for contact in intercom.contacts()]) == 2
 
 
-async def test_contacts_go_on_over_empty_pages(api: StartApi) -> None:
+async def test_contacts_step_over_empty_pages() -> None:
     """A page without contacts in the middle is stepped over, one at the end ends."""
-    async with api(
+    async with Api(
         lambda r: r.page("c" if r.number == 2 else f"c{r.number}" if r.number < 5 else None, r.number % 2)
     ) as s:
         async with made(base_url=s.base_url) as intercom:
             assert [contact["id"] async for contact in intercom.contacts()] == ["1-0", "3-0", "5-0"]
 
 
-async def test_closed_contacts_give_no_more(api: StartApi) -> None:
+async def test_contacts_after_aclose_yield_nothing() -> None:
     """aclose() ends the iteration, contacts already received included."""
-    async with api(lambda request: request.page("c2", contacts=3)) as server:
+    async with Api(lambda request: request.page("c2", 3)) as server:
         async with made(base_url=server.base_url) as intercom:
             contacts = intercom.contacts()
             await anext(contacts)
@@ -145,9 +147,9 @@ async def test_closed_contacts_give_no_more(api: StartApi) -> None:
     assert len(server.requests) == 1
 
 
-async def test_a_broken_off_iteration_leaves_no_task(api: StartApi) -> None:
+async def test_contacts_left_early_leave_no_task() -> None:
     """Between two steps nothing runs: a loop that is broken out of needs no closing."""
-    async with api(lambda request: request.page(f"c{request.number}")) as server:
+    async with Api(lambda request: request.page(f"c{request.number}")) as server:
         async with made(base_url=server.base_url) as intercom:
             async for _page in intercom.pages():
                 break
@@ -160,7 +162,9 @@ async def test_a_broken_off_iteration_leaves_no_task(api: StartApi) -> None:
         assert len(server.requests) == 3
 
 
-async def test_one_client_serves_several_listings(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
+async def test_client_with_several_listings_keeps_them_apart(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom
+) -> None:
     """Listings do not disturb one another: each has its own place and figures."""
     slow, quick = intercom.pages(), intercom.pages()
     first = await anext(slow)
@@ -172,7 +176,7 @@ async def test_one_client_serves_several_listings(sandbox: exporter.Sandbox, int
 
 
 @pytest.mark.parametrize("start", ["\ud800", 7])
-def test_a_start_that_is_no_cursor_is_refused(start: Any) -> None:
-    """A cursor that no request could carry is a wrong argument, said before anything is sent."""
+def test_listing_from_a_malformed_cursor_is_refused(start: Any) -> None:
+    """A cursor that no request could carry is a wrong argument, reported before anything is sent."""
     with pytest.raises(exporter.ConfigError):
         made().pages(start)

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -15,10 +14,11 @@ from hypothesis import strategies as st
 import exporter
 from exporter.observe.events import null_observer
 from exporter.source.loop_guard import LoopGuard
+from tests.support.api import Api, Request
+from tests.support.clients import QUICK, client_of
 from tests.support.properties import examples
 
-StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
-QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=15)
+PATIENT = replace(QUICK, max_attempts=15)
 
 
 class ShortSighted(LoopGuard):
@@ -27,12 +27,7 @@ class ShortSighted(LoopGuard):
     RECENT = 8
 
 
-def client_of(server: Any, **settings: Any) -> exporter.Intercom:
-    """Give a client that is quick to try again."""
-    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, retry_policy=QUICK, **settings)
-
-
-def sizes(server: Any) -> list[int]:
+def sizes(server: Api) -> list[int]:
     """List the page sizes that were asked for."""
     return [int(request.query["per_page"]) for request in server.requests]
 
@@ -57,23 +52,23 @@ def steps_until_noticed(guard: LoopGuard, tail: int, period: int) -> int:
 
 @examples(percent=40)
 @given(tail=st.integers(0, 6_000), period=st.integers(1, LoopGuard.RECENT))
-def test_a_circle_is_noticed_before_its_first_page_comes_again(tail: int, period: int) -> None:
+def test_guard_raises_at_first_repeated_cursor(tail: int, period: int) -> None:
     """Within what the guard remembers, the first repeated cursor raises."""
     assert steps_until_noticed(LoopGuard("start"), tail, period) == tail + period
 
 
 @given(tail=st.integers(0, 500), period=st.integers(1, 500))
-def test_a_circle_of_any_size_is_noticed(tail: int, period: int) -> None:
+def test_guard_notices_circles_of_any_size(tail: int, period: int) -> None:
     """Beyond what the guard remembers, a circle ends within a few times its size."""
     assert steps_until_noticed(ShortSighted(None), tail, period) <= 2 * max(tail + 2, period) + period
 
 
-def test_a_circle_of_thousands_of_pages_is_noticed() -> None:
+def test_guard_notices_a_circle_of_thousands_of_pages() -> None:
     """The same holds at full size."""
     assert steps_until_noticed(LoopGuard(None), 3_000, 5_000) <= 2 * 5_000 + 5_000
 
 
-def test_a_circle_that_leads_to_where_the_listing_began_is_noticed() -> None:
+def test_guard_notices_a_circle_to_the_first_cursor() -> None:
     """The cursor a listing was begun at counts as read."""
     guard = LoopGuard("start")
     guard.record_cursor("next", 1)
@@ -81,7 +76,7 @@ def test_a_circle_that_leads_to_where_the_listing_began_is_noticed() -> None:
         guard.record_cursor("start", 2)
 
 
-def test_different_cursors_never_raise_and_fill_no_memory() -> None:
+def test_guard_of_different_cursors_never_raises_and_stays_small() -> None:
     """However long a listing is, what the guard holds stays the same."""
     guard = ShortSighted(None)
     for number in range(20_000):
@@ -97,10 +92,10 @@ def test_different_cursors_never_raise_and_fill_no_memory() -> None:
     stops=st.lists(st.integers(0, 200), max_size=4),
     kind=st.sampled_from([LoopGuard, ShortSighted]),
 )
-def test_a_guard_written_down_and_loaded_notices_the_same(
+def test_guard_saved_and_loaded_notices_the_same_page(
     tail: int, period: int, stops: list[int], kind: type[LoopGuard]
 ) -> None:
-    """However often a listing goes on in another process, a circle is noticed at the very same page."""
+    """However often a listing is resumed in another process, a circle is noticed at the very same page."""
     guard, expected = kind(None), steps_until_noticed(kind(None), tail, period)
     cursors = rho(tail, period)
     for step in range(expected):
@@ -112,7 +107,7 @@ def test_a_guard_written_down_and_loaded_notices_the_same(
         guard.record_cursor(next(cursors), expected + 1)
 
 
-def test_what_a_guard_writes_down_stays_short() -> None:
+def test_saved_guard_stays_short() -> None:
     """It fits into a checkpoint that is written each second, however long the listing is; loading loses nothing."""
     guard = LoopGuard("start")
     for number in range(5_000):
@@ -127,13 +122,13 @@ def test_what_a_guard_writes_down_stays_short() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "1:2:3", "1:2:3:4:5", "a:1::", "1:b::", "1:1:zz:", "1:1::zz", "1:1::0", ":1::", "1.5:1::"]
 )
-def test_what_no_guard_wrote_is_a_value_error(text: str) -> None:
-    """A damaged note is told as such, whatever is wrong with it."""
+def test_guard_load_of_damaged_text_is_a_value_error(text: str) -> None:
+    """Damaged text is refused, whatever is wrong with it."""
     with pytest.raises(ValueError, match=r".*"):
         LoopGuard.load(text)
 
 
-async def test_pages_come_in_order_with_all_that_was_said(
+async def test_pages_are_numbered_in_order_with_all_contacts(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom
 ) -> None:
     """A listing gives every contact's bytes, in API order, on numbered pages."""
@@ -145,16 +140,18 @@ async def test_pages_come_in_order_with_all_that_was_said(
     assert sandbox.requests == 7
 
 
-async def test_a_listing_goes_on_at_any_cursor(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
+async def test_listing_resumed_at_any_cursor_is_the_same(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom
+) -> None:
     """What follows a page is the same when another listing begins at its cursor."""
     first = await anext(intercom.pages())
     rest = [record async for page in intercom.pages(first.next_cursor) for record in page.records]
     assert rest == sandbox.workspace.records(150, 1_000)
 
 
-async def test_nothing_is_requested_before_the_first_step_nor_after_the_last(api: StartApi) -> None:
+async def test_listing_requests_nothing_before_first_and_after_last_step() -> None:
     """An ended or closed listing stays ended, and asks for nothing."""
-    async with api(lambda request: request.page()) as server, client_of(server) as intercom:
+    async with Api(lambda request: request.page()) as server, client_of(server.base_url) as intercom:
         pages, closed = intercom.pages(), intercom.pages()
         assert server.connections == 0
         assert len([page async for page in pages]) == 1
@@ -165,9 +162,12 @@ async def test_nothing_is_requested_before_the_first_step_nor_after_the_last(api
 
 
 @pytest.mark.parametrize("cursors", [["A", "A"], ["A", "B", "A"], ["A", "B", "C", "B"]])
-async def test_a_circle_ends_before_a_page_comes_twice(api: StartApi, cursors: list[str]) -> None:
+async def test_listing_in_a_circle_raises_before_a_page_repeats(cursors: list[str]) -> None:
     """The pages before the circle are given, then the error; stepping again asks for the same page and fails again."""
-    async with api(lambda r: r.page(cursors[min(r.number, len(cursors)) - 1])) as server, client_of(server) as intercom:
+    async with (
+        Api(lambda r: r.page(cursors[min(r.number, len(cursors)) - 1])) as server,
+        client_of(server.base_url) as intercom,
+    ):
         pages = intercom.pages()
         for number in range(1, len(cursors)):
             assert (await anext(pages)).number == number
@@ -181,14 +181,14 @@ async def test_a_circle_ends_before_a_page_comes_twice(api: StartApi, cursors: l
     ]
 
 
-async def test_a_listing_that_goes_on_brings_its_guard_along(api: StartApi) -> None:
+async def test_resumed_listing_keeps_its_guard() -> None:
     """A circle that closes after the interruption is noticed as if there had been none."""
     cursors = {None: "A", "A": "B", "B": "C", "C": "A"}
 
-    def answer(request: Any) -> bytes:
-        return bytes(request.page(cursors[request.query.get("starting_after")]))
+    def answer(request: Request) -> bytes:
+        return request.page(cursors[request.query.get("starting_after")])
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         first = intercom.pages()
         read = [await anext(first) for _ in range(2)]
         assert [page.next_cursor for page in read] == ["A", "B"]
@@ -201,14 +201,14 @@ async def test_a_listing_that_goes_on_brings_its_guard_along(api: StartApi) -> N
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
-async def test_a_cursor_that_is_not_accepted_is_told_apart(api: StartApi, status: int) -> None:
+async def test_refused_cursor_is_a_cursor_error(status: int) -> None:
     """A refusal that means the cursor says so, keeps what the API said, and leaves the same page to be tried again."""
     message = "Invalid starting_after param" if status == 400 else "Gone"
 
-    def answer(request: Any) -> bytes:
-        return bytes(request.page("c1") if request.number == 1 else request.error(status, "client_error", message))
+    def answer(request: Request) -> bytes:
+        return request.page("c1") if request.number == 1 else request.error(status, "client_error", message)
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         await anext(pages)
         for _ in range(2):
@@ -222,27 +222,28 @@ async def test_a_cursor_that_is_not_accepted_is_told_apart(api: StartApi, status
     ("start", "status", "message"),
     [(None, 404, "Gone"), (None, 410, "Gone"), (None, 400, "Invalid starting_after param"), ("c", 400, "Bad per_page")],
 )
-async def test_other_refusals_do_not_blame_the_cursor(
-    api: StartApi, start: str | None, status: int, message: str
-) -> None:
-    """Where no cursor was sent, or something else is named, beginning anew would not help."""
-    async with api(lambda r: r.error(status, "client_error", message)) as server, client_of(server) as intercom:
+async def test_refusal_of_something_else_is_no_cursor_error(start: str | None, status: int, message: str) -> None:
+    """Where no cursor was sent, or something else is named, starting over would not help."""
+    async with (
+        Api(lambda r: r.error(status, "client_error", message)) as server,
+        client_of(server.base_url) as intercom,
+    ):
         with pytest.raises(exporter.ApiError, match=message) as caught:
             await anext(intercom.pages(start))
     assert not isinstance(caught.value, exporter.CursorError)
 
 
-async def test_a_step_after_an_error_asks_for_the_same_page(api: StartApi) -> None:
+async def test_step_after_an_error_requests_the_same_page() -> None:
     """A refusal or a cancellation moves nothing: the next step is the same page, under the same number."""
     never = asyncio.Event()
 
-    async def answer(request: Any) -> bytes:
+    async def answer(request: Request) -> bytes:
         if request.number == 3:
             await never.wait()
         failing = request.number == 2
-        return bytes(request.error(404, "not_found") if failing else request.page(f"c{request.number}"))
+        return request.error(404, "not_found") if failing else request.page(f"c{request.number}")
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         await anext(pages)
         with pytest.raises(exporter.ApiError):
@@ -256,14 +257,14 @@ async def test_a_step_after_an_error_asks_for_the_same_page(api: StartApi) -> No
     assert [request.query.get("starting_after") for request in server.requests] == [None, "c1", "c1", "c1"]
 
 
-async def test_pages_get_smaller_after_server_errors_and_grow_back(api: StartApi) -> None:
+async def test_page_size_halves_after_server_errors_and_grows_back() -> None:
     """Each three 5xx on one cursor halve the page; each page that came doubles it, up to what was asked."""
     fails = {2, 3, 4, 5, 6, 7}
 
-    def answer(request: Any) -> bytes:
-        return bytes(request.reply(504) if request.number in fails else request.page(f"c{request.number}"))
+    def answer(request: Request) -> bytes:
+        return request.reply(504) if request.number in fails else request.page(f"c{request.number}")
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url, PATIENT) as intercom:
         pages = intercom.pages()
         for _ in range(5):
             await anext(pages)
@@ -271,29 +272,32 @@ async def test_pages_get_smaller_after_server_errors_and_grow_back(api: StartApi
 
 
 @pytest.mark.parametrize("status", [429, 408])
-async def test_other_failures_leave_the_page_size_alone(api: StartApi, status: int) -> None:
+async def test_page_size_after_other_failures_is_unchanged(status: int) -> None:
     """Only 5xx speak of a page that is too much for the server."""
-    async with api(lambda r: r.page() if r.number == 9 else r.reply(status)) as server, client_of(server) as intercom:
+    async with (
+        Api(lambda r: r.page() if r.number == 9 else r.reply(status)) as server,
+        client_of(server.base_url, PATIENT) as intercom,
+    ):
         await anext(intercom.pages())
     assert sizes(server) == [150] * 9
 
 
-def numbered(request: Any, base_url: str, last: int) -> bytes:
+def numbered(request: Request, base_url: str, last: int) -> bytes:
     """Answer as versions 1.x do, by page number."""
     page = int(request.query.get("page", "1"))
     following = f"{base_url}/contacts?per_page=5&page={page + 1}" if page < last else None
     body = {"contacts": [{"page": page}], "pages": {"type": "pages", "next": following}, "total_count": last}
-    return bytes(request.reply(200, json.dumps(body)))
+    return request.reply(200, json.dumps(body))
 
 
-async def test_pages_by_number_never_change_their_size(api: StartApi) -> None:
+async def test_page_size_of_numbered_pages_never_changes() -> None:
     """Where a page's number names its place, another size would skip contacts."""
     fails = {3, 4, 5, 6}
     async with (
-        api(
+        Api(
             lambda request: request.reply(500) if request.number in fails else numbered(request, server.base_url, 3)
         ) as server,
-        client_of(server, per_page=80, api_version="1.4") as intercom,
+        client_of(server.base_url, PATIENT, per_page=80, api_version="1.4") as intercom,
     ):
         records = [record async for page in intercom.pages() for record in page.records]
     assert records == [b'{"page": 1}', b'{"page": 2}', b'{"page": 3}']
@@ -301,36 +305,36 @@ async def test_pages_by_number_never_change_their_size(api: StartApi) -> None:
     assert [r.query.get("page") for r in server.requests] == [None, "2", *["3"] * 5]
 
 
-async def test_a_size_that_a_first_page_by_number_shrank_to_stays(api: StartApi) -> None:
+async def test_page_size_that_the_first_numbered_page_shrank_to_stays() -> None:
     """The size in use when the numbers begin is the size they count in."""
     async with (
-        api(
+        Api(
             lambda request: request.reply(502) if request.number <= 3 else numbered(request, server.base_url, 3)
         ) as server,
-        client_of(server, per_page=80) as intercom,
+        client_of(server.base_url, per_page=80) as intercom,
     ):
         assert len([page async for page in intercom.pages()]) == 3
     assert sizes(server) == [80, 80, 80, 40, 40, 40]
 
 
-def counted(request: Any, base_url: str, contacts: int) -> bytes:
+def counted(request: Request, base_url: str, contacts: int) -> bytes:
     """Answer as versions 1.x do, with the contacts that a page's number and its size mean together."""
     page, size = int(request.query.get("page", "1")), int(request.query["per_page"])
     following = f"{base_url}/contacts?per_page={size}&page={page + 1}" if page * size < contacts else None
     listed = [{"n": number} for number in range(contacts)][(page - 1) * size : page * size]
-    return bytes(request.reply(200, json.dumps({"contacts": listed, "pages": {"next": following}})))
+    return request.reply(200, json.dumps({"contacts": listed, "pages": {"next": following}}))
 
 
 @pytest.mark.parametrize("shrunk", [False, True])
 @pytest.mark.parametrize("stop", [1, 2, 3])
-async def test_a_listing_by_number_goes_on_at_the_right_place(api: StartApi, shrunk: bool, stop: int) -> None:
+async def test_listing_by_number_resumes_at_the_right_contact(shrunk: bool, stop: int) -> None:
     """A number means a place only together with the page's size, so its cursor carries both."""
     fails = {1, 2, 3} if shrunk else set()
     async with (
-        api(
+        Api(
             lambda request: request.reply(502) if request.number in fails else counted(request, server.base_url, 100)
         ) as server,
-        client_of(server, per_page=20, api_version="1.4") as intercom,
+        client_of(server.base_url, per_page=20, api_version="1.4") as intercom,
     ):
         first = intercom.pages()
         before = [await anext(first) for _ in range(stop)]
@@ -342,16 +346,16 @@ async def test_a_listing_by_number_goes_on_at_the_right_place(api: StartApi, shr
 
 
 @pytest.mark.parametrize("stop", [1, 4])
-async def test_an_export_by_number_goes_on_at_the_right_place(api: StartApi, tmp_path: Path, stop: int) -> None:
-    """Interrupted after its pages had become smaller, an export asks for the same size again, and misses nobody."""
+async def test_export_by_number_resumes_at_the_right_contact(tmp_path: Path, stop: int) -> None:
+    """Interrupted after its pages became smaller, an export requests the same size again and misses no contact."""
     refused = {4 + stop}
 
-    def answer(request: Any) -> bytes:
+    def answer(request: Request) -> bytes:
         if request.number <= 3:
-            return bytes(request.reply(502))
-        return bytes(request.error(401, "x") if request.number in refused else counted(request, server.base_url, 100))
+            return request.reply(502)
+        return request.error(401, "x") if request.number in refused else counted(request, server.base_url, 100)
 
-    async with api(answer) as server, client_of(server, per_page=20, api_version="1.4") as intercom:
+    async with Api(answer) as server, client_of(server.base_url, per_page=20, api_version="1.4") as intercom:
         with pytest.raises(exporter.CredentialsError):
             await exporter.export(intercom, tmp_path / "contacts.ndjson")
         summary = await exporter.export(intercom, tmp_path / "contacts.ndjson")
@@ -362,18 +366,18 @@ async def test_an_export_by_number_goes_on_at_the_right_place(api: StartApi, tmp
 
 
 @pytest.mark.parametrize("size", ["", "&per_page=", "&per_page=x", "&per_page=-5"])
-async def test_a_number_without_a_size_counts_in_the_size_that_was_asked_for(api: StartApi, size: str) -> None:
+async def test_cursor_with_number_alone_counts_in_the_requested_size(size: str) -> None:
     """A cursor from elsewhere that names only a page is taken for one of this listing."""
     async with (
-        api(lambda request: counted(request, server.base_url, 50)) as server,
-        client_of(server, per_page=20) as intercom,
+        Api(lambda request: counted(request, server.base_url, 50)) as server,
+        client_of(server.base_url, per_page=20) as intercom,
     ):
         pages = [page async for page in intercom.pages(f"{server.base_url}/contacts?page=2{size}")]
     assert [json.loads(record)["n"] for page in pages for record in page.records] == list(range(20, 50))
 
 
-async def test_a_listing_begun_at_a_cursor_may_end_with_an_empty_page() -> None:
-    """Who goes on at a cursor has the contacts before it: an empty last page is no sign that they are missing."""
+async def test_listing_from_a_cursor_may_end_with_an_empty_page() -> None:
+    """Contacts before the cursor are not listed: an empty last page does not mean that they are missing."""
     async with exporter.Sandbox(20) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom:
             cursor = (await anext(intercom.pages())).next_cursor
@@ -387,16 +391,16 @@ async def test_a_listing_begun_at_a_cursor_may_end_with_an_empty_page() -> None:
     ("contacts", "message"),
     [(0, "page 1001, like the 1,000 pages before it, is empty"), (50, "gives contacts that were already listed")],
 )
-async def test_list_without_an_end_whose_contacts_have_no_ids_ends(api: StartApi, contacts: int, message: str) -> None:
+async def test_list_without_an_end_whose_contacts_have_no_ids_ends(contacts: int, message: str) -> None:
     """Fresh cursors for ever, to pages that bring nothing new behind the first one."""
 
-    def answer(request: Any) -> bytes:
+    def answer(request: Request) -> bytes:
         beginning = request.number % 10 * contacts if request.number > 1 else 1_000
         data = [{"name": f"contact {beginning + at}"} for at in range(contacts)]
         pages = {"next": {"starting_after": f"c{request.number}"}}
-        return bytes(request.reply(200, json.dumps({"data": data, "pages": pages})))
+        return request.reply(200, json.dumps({"data": data, "pages": pages}))
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         with pytest.raises(exporter.ContractError, match=message):
             async for _page in intercom.pages():
                 assert len(server.requests) < 1_100

@@ -1,12 +1,10 @@
-"""The request for the next page leaves before this one is read, and is taken back if that was a mistake."""
+"""The request for the next page leaves before this one is read, and is withdrawn if that was a mistake."""
 
 import asyncio
 import gc
 import json
 import math
 import tracemalloc
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +16,12 @@ from hypothesis import strategies as st
 import exporter
 from exporter.source.envelope import peek_next_cursor
 from exporter.source.loop_guard import LoopGuard
-
-StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
-QUICK = exporter.RetryPolicy(request_timeout_s=20, initial_backoff_s=0.001, max_attempts=3)
-
-
-def client_of(server: Any, **settings: Any) -> exporter.Intercom:
-    """Give a client that is quick to try again."""
-    return exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, **({"retry_policy": QUICK} | settings))
+from tests.support.api import Api, Request
+from tests.support.clients import client_of
+from tests.support.waiting import until
 
 
-def asked(server: Any) -> list[str | None]:
+def cursors_of(server: Api) -> list[str | None]:
     """List the cursors that were asked for."""
     return [request.query.get("starting_after") for request in server.requests]
 
@@ -40,16 +33,12 @@ def wanted(intercom: exporter.Intercom, contacts: float = math.inf) -> Any:
     return pages
 
 
-async def until(reached: Callable[[], bool]) -> None:
-    """Let the loop run until something is so."""
-    with anyio.fail_after(30):
-        while not reached():
-            await anyio.lowlevel.checkpoint()
-
-
-async def test_the_next_page_is_asked_for_before_this_one_is_taken(api: StartApi) -> None:
+async def test_prefetch_requests_one_page_ahead() -> None:
     """One step makes two requests where more is wanted, and never three."""
-    async with api(lambda r: r.page(f"c{r.number}" if r.number < 4 else None)) as server, client_of(server) as intercom:
+    async with (
+        Api(lambda r: r.page(f"c{r.number}" if r.number < 4 else None)) as server,
+        client_of(server.base_url) as intercom,
+    ):
         pages = wanted(intercom)
         for number in (1, 2, 3):
             assert (await anext(pages)).records == (f'{{"id": "{number}-0"}}'.encode(),)
@@ -59,13 +48,13 @@ async def test_the_next_page_is_asked_for_before_this_one_is_taken(api: StartApi
         assert (await anext(pages)).next_cursor is None
         with pytest.raises(StopAsyncIteration):
             await anext(pages)
-        assert asked(server) == [None, "c1", "c2", "c3"]
+        assert cursors_of(server) == [None, "c1", "c2", "c3"]
         assert (pages.traffic.requests, pages.traffic.retries) == (4, {})
         assert server.connections == 1
 
 
 @pytest.mark.parametrize(("limit", "requests"), [(1, 1), (149, 1), (150, 1), (151, 2), (300, 2), (301, 3)])
-async def test_a_limit_never_costs_a_request_more(tmp_path: Path, limit: int, requests: int) -> None:
+async def test_prefetch_with_a_limit_sends_no_extra_request(tmp_path: Path, limit: int, requests: int) -> None:
     """Pages beyond what is wanted are not asked for."""
     async with (
         exporter.Sandbox(contacts=1_000) as sandbox,
@@ -75,9 +64,9 @@ async def test_a_limit_never_costs_a_request_more(tmp_path: Path, limit: int, re
         assert (summary.contacts, summary.requests, sandbox.requests) == (limit, requests, requests)
 
 
-async def test_who_steps_by_hand_makes_one_request_a_step(api: StartApi) -> None:
-    """Nobody has said that the next page will be wanted."""
-    async with api(lambda r: r.page(f"c{r.number}")) as server, client_of(server) as intercom:
+async def test_listing_stepped_by_hand_sends_one_request_a_step() -> None:
+    """The caller has not said that it needs the next page."""
+    async with Api(lambda r: r.page(f"c{r.number}")) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         for number in (1, 2, 3):
             await anext(pages)
@@ -85,119 +74,119 @@ async def test_who_steps_by_hand_makes_one_request_a_step(api: StartApi) -> None
             assert len(server.requests) == number
 
 
-async def test_a_broken_page_is_asked_for_again_and_the_next_one_taken_back(api: StartApi) -> None:
+async def test_prefetch_after_a_broken_page_is_withdrawn() -> None:
     """The cursor was there, the rest was not: the page comes again, and then the one behind it, each once."""
     broken = {1, 4}
 
-    def answer(request: Any) -> bytes:
+    def answer(request: Request) -> bytes:
         if request.number in broken:
-            return bytes(request.reply(200, '{"data":[{"id":"1"},{"id":],"pages":{"next":{"starting_after":"c"}}}'))
-        return bytes(request.page(None if request.query.get("starting_after") == "d" else "cd"[request.number > 3]))
+            return request.reply(200, '{"data":[{"id":"1"},{"id":],"pages":{"next":{"starting_after":"c"}}}')
+        return request.page(None if request.query.get("starting_after") == "d" else "cd"[request.number > 3])
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         pages = wanted(intercom)
         first = await anext(pages)
         second = await anext(pages)
         third = await anext(pages)
         assert [page.next_cursor for page in (first, second, third)] == ["c", "d", None]
         assert pages.traffic.retries["broken_body"] == 2
-        assert [cursor for cursor in asked(server) if cursor is None] == [None, None]
+        assert [cursor for cursor in cursors_of(server) if cursor is None] == [None, None]
 
 
-async def test_a_cursor_that_only_looked_like_one_costs_a_request_and_nothing_else(api: StartApi) -> None:
-    """What a contact holds is taken for the cursor at first: its page is never believed."""
+async def test_prefetch_with_a_wrong_cursor_costs_one_request_only() -> None:
+    """A value in a contact is taken for the cursor at first: its page is never used."""
     attributes = {"starting_after": "wrong"}
 
-    def answer(request: Any) -> bytes:
+    def answer(request: Request) -> bytes:
         cursor = request.query.get("starting_after")
         if cursor == "wrong":
-            return bytes(request.page("circle"))
+            return request.page("circle")
         following = {"next": {"starting_after": "right"}} if cursor is None else None
         contacts = [{"id": f"{cursor} {number}", "custom_attributes": attributes} for number in (1, 2)]
-        return bytes(request.reply(200, json.dumps({"pages": following, "data": contacts})))
+        return request.reply(200, json.dumps({"pages": following, "data": contacts}))
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         pages = [page async for page in wanted(intercom)]
         assert [page.next_cursor for page in pages] == ["right", None]
         ids = [json.loads(record)["id"] for page in pages for record in page.records]
         assert ids == ["None 1", "None 2", "right 1", "right 2"]
-        assert set(asked(server)) == {None, "wrong", "right"}
+        assert set(cursors_of(server)) == {None, "wrong", "right"}
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, exporter.CredentialsError), (404, exporter.CursorError)])
-async def test_a_refusal_of_the_next_page_comes_in_its_turn(api: StartApi, status: int, error: type[Exception]) -> None:
+async def test_prefetched_refusal_is_raised_at_its_own_step(status: int, error: type[Exception]) -> None:
     """The page before it is given first; then the refusal; then the same page is asked for again."""
 
-    def answer(request: Any) -> bytes:
-        return bytes(request.error(status, "no") if request.number == 2 else request.page(f"c{request.number}"))
+    def answer(request: Request) -> bytes:
+        return request.error(status, "no") if request.number == 2 else request.page(f"c{request.number}")
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         pages = wanted(intercom)
         assert (await anext(pages)).number == 1
         with pytest.raises(error):
             await anext(pages)
         assert (await anext(pages)).number == 2
         await until(lambda: len(server.requests) == 4)
-        assert asked(server) == [None, "c1", "c1", "c3"]
+        assert cursors_of(server) == [None, "c1", "c1", "c3"]
 
 
-async def test_failures_of_a_request_sent_ahead_are_retries_of_its_page(api: StartApi) -> None:
+async def test_prefetched_failures_count_as_retries_of_their_page() -> None:
     """It counts as the page's first attempt: pages get smaller after three 5xx, as ever."""
 
-    def answer(request: Any) -> bytes:
+    def answer(request: Request) -> bytes:
         if request.number in (2, 3, 4):
-            return bytes(request.error(503, "no"))
-        return bytes(request.page(None if request.number == 5 else "c"))
+            return request.error(503, "no")
+        return request.page(None if request.number == 5 else "c")
 
     retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001, max_attempts=5)
-    async with api(answer) as server, client_of(server, retry_policy=retry_policy) as intercom:
+    async with Api(answer) as server, client_of(server.base_url, retry_policy=retry_policy) as intercom:
         pages = wanted(intercom)
         assert [page.number async for page in pages] == [1, 2]
         assert pages.traffic.retries == {"http_503": 3}
-        assert asked(server) == [None, "c", "c", "c", "c"]
+        assert cursors_of(server) == [None, "c", "c", "c", "c"]
         assert [request.query["per_page"] for request in server.requests] == ["150", "150", "150", "150", "75"]
 
 
-async def test_a_known_cursor_is_not_asked_for_ahead(api: StartApi) -> None:
+async def test_prefetch_of_a_known_cursor_is_not_sent() -> None:
     """A circle ends without asking for a page that was already read."""
-    async with api(lambda r: r.page("AB"[r.number % 2])) as server, client_of(server) as intercom:
+    async with Api(lambda r: r.page("AB"[r.number % 2])) as server, client_of(server.base_url) as intercom:
         pages = wanted(intercom)
         with pytest.raises(exporter.ContractError, match="circle"):
             _ = [page async for page in pages]
-        assert asked(server) == [None, "B", "A"]
+        assert cursors_of(server) == [None, "B", "A"]
 
 
-async def test_a_cancelled_step_takes_its_request_back(api: StartApi) -> None:
-    """Whoever stops waiting leaves no request behind; the next step asks for the same page."""
+async def test_cancelled_step_withdraws_its_request() -> None:
+    """A cancelled step leaves no request behind; the next step requests the same page."""
     never = asyncio.Event()
 
-    async def answer(request: Any) -> bytes:
+    async def answer(request: Request) -> bytes:
         if request.number == 2:
             await never.wait()
-        return bytes(request.page(f"c{request.number}" if request.number < 3 else None))
+        return request.page(f"c{request.number}" if request.number < 3 else None)
 
-    async with api(answer) as server, client_of(server) as intercom:
+    async with Api(answer) as server, client_of(server.base_url) as intercom:
         pages = wanted(intercom)
         await anext(pages)
         await until(lambda: len(server.requests) == 2)
         with anyio.move_on_after(0.01):
             await anext(pages)
         assert (await anext(pages)).number == 2
-        assert asked(server) == [None, "c1", "c1"]
+        assert cursors_of(server) == [None, "c1", "c1"]
 
 
 @pytest.mark.parametrize("ending", ["aclose", "dropped"])
-async def test_a_listing_left_in_the_middle_leaves_nothing(api: StartApi, ending: str) -> None:
-    """A request that nobody waits for any more ends with the listing, or with the block."""
+async def test_listing_left_early_leaves_no_request(ending: str) -> None:
+    """A request whose page is not needed any more ends with the listing, or with the block."""
     never, before = asyncio.Event(), asyncio.all_tasks()
 
-    async def answer(request: Any) -> bytes:
+    async def answer(request: Request) -> bytes:
         if request.number == 2:
             await never.wait()
-        return bytes(request.page("c"))
+        return request.page("c")
 
-    async with api(answer) as server:
-        async with client_of(server) as intercom:
+    async with Api(answer) as server:
+        async with client_of(server.base_url) as intercom:
             pages = wanted(intercom)
             await anext(pages)
             await until(lambda: len(server.requests) == 2)
@@ -213,17 +202,17 @@ async def test_a_listing_left_in_the_middle_leaves_nothing(api: StartApi, ending
     assert asyncio.all_tasks() <= before
 
 
-async def test_a_step_that_waits_when_the_block_ends_says_so(api: StartApi) -> None:
-    """Somebody else has closed the client: that is no cancellation of whoever waits."""
+async def test_step_that_waits_when_the_client_closes_is_an_error() -> None:
+    """Another task closed the client: that is no cancellation of the one that waits."""
     never = asyncio.Event()
 
-    async def answer(request: Any) -> bytes:
+    async def answer(request: Request) -> bytes:
         if request.number == 2:
             await never.wait()
-        return bytes(request.page("c"))
+        return request.page("c")
 
-    async with api(answer) as server:
-        async with client_of(server) as intercom:
+    async with Api(answer) as server:
+        async with client_of(server.base_url) as intercom:
             pages = wanted(intercom)
             await anext(pages)
             step = asyncio.create_task(anext(pages))
@@ -247,28 +236,28 @@ async def test_a_step_that_waits_when_the_block_ends_says_so(api: StartApi) -> N
         (b"", None),
     ],
 )
-def test_a_cursor_is_glimpsed(body: bytes, cursor: str | None) -> None:
-    """Behind the list or before it; nothing that could not be sent."""
+def test_peek_finds_the_next_cursor(body: bytes, cursor: str | None) -> None:
+    """It stands after the list or before it; a cursor that could not be sent is none."""
     assert peek_next_cursor(body) == cursor
 
 
 @given(st.binary(max_size=3_000), st.sampled_from([b'"starting_after":', b'"starting_after":"', b""]))
-def test_a_glimpse_stands_anything(noise: bytes, key: bytes) -> None:
+def test_peek_at_any_bytes_never_fails(noise: bytes, key: bytes) -> None:
     """Whatever the bytes, it finds a text or nothing."""
     found = peek_next_cursor(noise + key + noise)
     assert found is None or found.encode()
 
 
-def test_asking_the_guard_changes_nothing() -> None:
-    """A cursor that was only looked at is not one that was passed."""
+def test_guard_asked_about_a_cursor_is_unchanged() -> None:
+    """A cursor that was only checked does not count as passed."""
     guard = LoopGuard("a")
     assert [guard.has_seen("a"), guard.has_seen("b"), guard.has_seen("b")] == [True, False, False]
     guard.record_cursor("b", 1)
     assert guard.has_seen("b")
 
 
-async def test_failures_leave_no_page_in_memory() -> None:
-    """Without a collector of garbage, too: an error does not keep the frames that it came through."""
+async def test_prefetch_failures_keep_no_page_in_memory() -> None:
+    """An error does not keep the frames that it came through, even without garbage collection."""
     faults, retry_policy = ["truncate=2"], exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
         exporter.Sandbox(contacts=4_500, faults=faults, gzip=False) as sandbox,
@@ -291,7 +280,7 @@ async def test_failures_leave_no_page_in_memory() -> None:
         assert kept < 8_000_000  # a page and what it was inflated from would be 30
 
 
-async def test_a_block_that_ends_while_a_step_waits_for_the_window() -> None:
+async def test_client_closed_while_a_step_waits_for_the_window_sends_nothing() -> None:
     """The step says that the client is closed, and no request was sent or counted."""
     async with exporter.Sandbox(contacts=600, rate_limit=2) as sandbox:
         intercom = exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=150, reserve_percent=0)

@@ -5,9 +5,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,9 +15,9 @@ import exporter
 from exporter.rawjson.contact_keys import page_keys
 from exporter.source.loop_guard import LoopGuard
 from exporter.source.repeated_contacts import Repeats
+from tests.support.api import Api, Request
 from tests.support.properties import examples
 
-StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 KINDS = ["usual", "alike", "numbers", "short", "spaced"]
 
 
@@ -136,22 +134,22 @@ def test_repeats_load_of_anything_else_is_a_value_error(text: str) -> None:
         Repeats.load(text)
 
 
-def endless(contacts: int, per_page: int = 50) -> Callable[[Any], bytes]:
+def endless(contacts: int, per_page: int = 50) -> Callable[[Request], bytes]:
     """Answer with fresh cursors for ever, and with the same contacts in another version each time."""
 
-    def answer(request: Any) -> bytes:
+    def answer(request: Request) -> bytes:
         at = int(request.query.get("starting_after", "0"))
         page = b",".join(record(number % contacts, at + 1) for number in range(at, at + per_page))
         body = b'{"type":"list","data":[%b],"total_count":%d,"pages":{"next":{"starting_after":"%d"}}}'
-        return bytes(request.reply(200, (body % (page, contacts, at + per_page)).decode()))
+        return request.reply(200, (body % (page, contacts, at + per_page)).decode())
 
     return answer
 
 
-async def test_export_of_a_list_without_an_end_is_ended_also_when_resumed(api: StartApi, tmp_path: Path) -> None:
+async def test_export_of_a_list_without_an_end_is_ended_also_when_resumed(tmp_path: Path) -> None:
     """One clear error, and another one at once when the same export is run again, with what was written kept."""
     path = tmp_path / "a.ndjson"
-    async with api(endless(400)) as server:
+    async with Api(endless(400)) as server:
         async with exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, per_page=50) as intercom:
             for _ in range(3):
                 with pytest.raises(exporter.ContractError, match="the API's list does not end"):
@@ -164,9 +162,9 @@ async def test_export_of_a_list_without_an_end_is_ended_also_when_resumed(api: S
     assert 800 <= position["contacts"] <= 1_600
 
 
-async def test_contacts_of_a_list_without_an_end_raise(api: StartApi) -> None:
+async def test_contacts_of_a_list_without_an_end_raise() -> None:
     """Whoever iterates is told as well."""
-    async with api(endless(30)) as server:
+    async with Api(endless(30)) as server:
         async with exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, per_page=50) as intercom:
             found = 0
             with pytest.raises(exporter.ContractError, match="the API's list does not end"):

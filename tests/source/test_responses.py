@@ -1,9 +1,7 @@
-"""What is made of refusals, and how little of their text gets through."""
+"""How refusals become errors, and how little of their text is kept."""
 
 import base64
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -14,10 +12,10 @@ import exporter
 from exporter.source.redaction import Redaction
 from exporter.source.responses import RequestContext, error_from_response
 from exporter.source.retry import Transient
+from tests.support.api import Api, Request
 
 TOKEN = "dG9rOnRlc3Q="
 URL = "https://api.eu.intercom.io"
-StartApi = Callable[[Callable[..., Any]], AbstractAsyncContextManager[Any]]
 
 
 def judge(status: int, body: bytes = b"", path: str = "/contacts", **headers: str) -> exporter.SourceError | Transient:
@@ -55,8 +53,8 @@ def texts(error: BaseException | None) -> list[str]:
         (499, exporter.ApiError),
     ],
 )
-def test_a_refusal_is_named_by_what_to_do(status: int, kind: type[exporter.SourceError]) -> None:
-    """Credentials are to be changed, other requests too, each in its way."""
+def test_refusal_status_decides_the_error_type(status: int, kind: type[exporter.SourceError]) -> None:
+    """The type of the error says whether the credentials or the request have to change."""
     error = judge(status, envelope(code="c", message="m"))
     assert type(error) is kind
     assert isinstance(error, exporter.SourceError)
@@ -65,7 +63,7 @@ def test_a_refusal_is_named_by_what_to_do(status: int, kind: type[exporter.Sourc
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520, 599])
-def test_what_may_pass_is_transient(status: int) -> None:
+def test_statuses_that_may_pass_are_transient(status: int) -> None:
     """Time-outs, the rate limit and all server errors are worth another attempt."""
     failure = judge(status, b"<html>", X_Request_Id="id", Retry_After="4")
     assert isinstance(failure, Transient)
@@ -73,20 +71,20 @@ def test_what_may_pass_is_transient(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 206])
-def test_a_success_without_a_page_is_a_broken_page(status: int) -> None:
+def test_success_without_a_page_is_a_broken_page(status: int) -> None:
     """Only a 200 has a page."""
     failure = judge(status)
     assert isinstance(failure, Transient)
     assert failure.cause == "broken_body"
 
 
-def test_a_refused_token_may_be_of_another_region() -> None:
+def test_refused_token_error_names_the_regions() -> None:
     """The advice names the region's address, since that is a frequent cause."""
     assert URL in str(judge(401))
     assert "region" in str(judge(401))
 
 
-def test_the_request_id_of_the_header_goes_first() -> None:
+def test_request_id_is_taken_from_the_header_first() -> None:
     """Both places are known; without either there is none."""
     for body, headers, expected in (
         (envelope(), {"X_Request_Id": "in-header"}, "in-header"),
@@ -118,7 +116,7 @@ def test_the_request_id_of_the_header_goes_first() -> None:
     ],
     ids=lambda body: repr(body[:30]),
 )
-def test_any_body_is_judged_by_its_status(body: bytes) -> None:
+def test_response_with_any_body_is_judged_by_its_status(body: bytes) -> None:
     """Gateways answer with anything; the status is enough."""
     error = judge(404, body)
     assert isinstance(error, exporter.ApiError)
@@ -126,14 +124,14 @@ def test_any_body_is_judged_by_its_status(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"errors":[{"code":"\xff"}]}', b'{"\xff":1}', b"Gr\xfc\xdfe"])
-def test_a_body_that_is_not_utf8_is_judged_by_its_status(body: bytes) -> None:
+def test_response_that_is_not_utf8_is_judged_by_its_status(body: bytes) -> None:
     """A gateway's page in another encoding is no reason to fail otherwise."""
     assert type(judge(404, body)) is exporter.ApiError
     assert isinstance(judge(503, body), Transient)
 
 
 @given(st.text(max_size=50), st.text(max_size=300), st.text(max_size=300))
-def test_a_servers_words_are_fit_for_a_terminal(code: str, message: str, request_id: str) -> None:
+def test_error_text_is_short_and_printable(code: str, message: str, request_id: str) -> None:
     """Whatever a server says comes out short and without control characters."""
     error = judge(404, envelope(code=code, message=message), X_Request_Id=request_id)
     assert isinstance(error, exporter.ApiError)
@@ -141,14 +139,14 @@ def test_a_servers_words_are_fit_for_a_terminal(code: str, message: str, request
     assert "\n" not in str(error)
 
 
-def test_control_characters_are_shown_escaped() -> None:
+def test_control_characters_in_error_text_are_escaped() -> None:
     """An escape sequence, a line end or a change of direction is spelled out."""
     assert Redaction(TOKEN).printable("a\x1b[31m\r\n\u202eb\x00é") == r"a\x1b[31m\r\n\u202eb\x00é"
     assert len(Redaction(TOKEN).printable("x" * 10_000)) == 200
 
 
 @pytest.mark.parametrize("padding", ["", "x" * 190, "\x1b" * 190, "[token]"])
-def test_the_token_is_never_repeated(padding: str) -> None:
+def test_error_text_never_contains_the_token(padding: str) -> None:
     """A server that echoes the token gets it into no text, not in part either."""
     echo = padding + TOKEN
     error = judge(401, envelope(code=echo, message=f"{echo}{echo}"), X_Request_Id=echo)
@@ -179,40 +177,40 @@ LONG = base64.b64encode(b"tok:0f9c1d52_3b7a_4f0e_9d66_a1b2c3d4e5f6:1:0").decode(
         "&#" + "9" * 1_000 + ";" + "".join(f"&#{ord(character)};" for character in LONG),
     ],
 )
-def test_a_part_or_another_spelling_of_the_token_is_withheld(echo: str) -> None:
+def test_part_or_other_spelling_of_the_token_is_redacted(echo: str) -> None:
     """Twelve characters in a row are enough, however often they were escaped."""
     assert Redaction(LONG).printable(f"no {echo}") == "[withheld: it holds the token]"
 
 
 @pytest.mark.parametrize("text", ["&#" + "9" * 5_000 + ";", "&" * 100_000, "%" * 100_000, "\\u" * 50_000, "&a" * 5_000])
-def test_text_of_any_kind_is_shown_or_withheld(text: str) -> None:
+def test_redaction_of_any_text_never_fails(text: str) -> None:
     """Neither its length nor its escapes end in an error; it is searched as far as it may be shown."""
     assert len(Redaction(LONG).printable(text)) <= 200
     Redaction(LONG).finds_token(text)
 
 
-def test_words_that_only_begin_as_all_tokens_do_are_shown() -> None:
+def test_words_with_the_common_token_prefix_are_not_redacted() -> None:
     """Every token of Intercom's begins alike."""
     assert Redaction(LONG).printable(f"a token begins with {LONG[:8]}") == f"a token begins with {LONG[:8]}"
 
 
-async def test_a_server_that_echoes_the_token_gets_it_nowhere(api: StartApi) -> None:
+async def test_token_echoed_by_the_server_is_in_no_error_or_event() -> None:
     """Status, code, message, request id, version and broken HTTP: no error, cause or event repeats the token."""
 
-    def answer(request: Any) -> bytes:
+    def answer(request: Request) -> bytes:
         echo = request.headers["authorization"].removeprefix("Bearer ")
         if request.number == 1:
             return f"HTTP/1.1 {echo} {echo}\r\n{echo}: {echo}\r\n\r\n".encode()
         headers = {"X_Request_Id": echo, "Intercom_Version": echo, "Retry_After": "0", "Location": f"/{echo}"}
         if request.number == 5:
-            return bytes(request.page("c2", **headers))
+            return request.page("c2", **headers)
         status = {2: 503, 3: 200, 4: 429}.get(request.number, 401)
-        return bytes(request.error(status, echo, f"{echo} {base64.b64encode(b'x').decode()}", **headers))
+        return request.error(status, echo, f"{echo} {base64.b64encode(b'x').decode()}", **headers)
 
     events: list[exporter.Event] = []
     retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with (
-        api(answer) as server,
+        Api(answer) as server,
         exporter.Intercom(TOKEN, base_url=server.base_url, retry_policy=retry_policy) as intercom,
     ):
         pages = intercom.pages(observer=events.append)

@@ -1,5 +1,6 @@
 """An output as tests use it: opened for a block, and written to a page at a time."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -21,6 +22,12 @@ from exporter.options import ExportOptions
 SETTINGS = OutputSettings(
     base_url="https://api.intercom.io", endpoint="/contacts", api_version="2.14", per_page=150, format="ndjson"
 )
+
+
+def committed_pages(paths: OutputPaths) -> int:
+    """Return how many pages of an unfinished export are committed."""
+    pages: int = json.loads(paths.checkpoint.read_bytes())["figures"]["position"]["pages"]
+    return pages
 
 
 class Export:

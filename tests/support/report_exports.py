@@ -1,10 +1,12 @@
-"""Finished exports of our own making."""
+"""Finished exports that tests write by hand."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from exporter.layout.manifest import encode_manifest
-from exporter.model import FileSummary, SourceSummary, Summary
+from exporter.model import FileSummary
+from tests.fixtures.summaries import SUMMARY
 
 
 def write_export(path: Path, lines: list[str], content: bytes | None = None) -> None:
@@ -19,20 +21,5 @@ def write_export(path: Path, lines: list[str], content: bytes | None = None) -> 
     content = plain if content is None else content
     path.write_bytes(content)
     file = FileSummary(path.name, len(content), hashlib.sha256(content).hexdigest(), len(lines), len(plain))
-    summary = Summary(
-        tool="intercom-exporter 0",
-        complete=True,
-        source=SourceSummary("https://api.intercom.io", "/contacts", "2.14", None, 150),
-        started_at="2026-01-01T00:00:00Z",
-        finished_at="2026-01-01T00:01:00Z",
-        runs=1,
-        pages=1,
-        contacts=len(lines),
-        total_count_first=None,
-        total_count_last=None,
-        requests=1,
-        retries={},
-        rate_limit_wait_s=0.0,
-        files=(file,),
-    )
+    summary = replace(SUMMARY, contacts=len(lines), total_count_first=None, total_count_last=None, files=(file,))
     path.with_name(f"{path.name}.manifest.json").write_bytes(encode_manifest(summary))

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.conftest import Command
+from tests.support.processes import Command
 from tests.support.report_exports import write_export
 from tests.support.warm_interpreter import WarmInterpreter
 
