@@ -50,7 +50,7 @@ def test_fields_may_come_from_the_environment(command: Any) -> None:
         (["--key-file", "key"], "--pseudonymise"),
         (["--pseudonymise", "email", "--key-file", "missing"], "key file"),
         (["--fields", "id,,email"], "fields"),
-        (["--fields", "id,id"], "twice"),
+        (["--fields", "id,id"], "a duplicate path"),
         (["--drop", "a."], "dot"),
     ],
 )

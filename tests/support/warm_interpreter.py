@@ -36,7 +36,7 @@ IMPORTED = (
     "anyio._backends._asyncio",
 )
 """What takes long to import; a command that lacks one of these imports it by itself."""
-AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC", "MPL", "HOME", "XDG_", "TMPDIR")
+AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC", "MPL", "HOME", "XDG_", "TMPDIR", "SSL")
 """How variables begin that Python and the libraries read while they start."""
 _LENGTH_BYTES = 4
 _TIMEOUT_S = 100
@@ -76,12 +76,11 @@ class WarmInterpreter:
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Start if need be; return whether a command with these variables can be a fork."""
         if self._process is None:
-            self._at_start = read_at_start(environment)
+            self._at_start = read_at_start(os.environ)
             self._process = subprocess.Popen(
                 [sys.executable, __file__, self._address],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=environment,
             )
             assert self._process.stdout is not None
             assert self._process.stdout.read(1), "the interpreter does not start"
