@@ -27,6 +27,8 @@ from exporter.text import count, one_line
 from exporter.validation import check_callable, check_path
 
 _MAX_FILES = 1_000
+_ROW_CHECKERS = {"csv": CsvChecker}
+"""What checks the rows of a format, by its kind; all other formats have lines of JSON."""
 _NOTIFY_INTERVAL_S = 0.25
 _MAX_DETAILS_PER_FILE, _MAX_DETAILS = 2, 12  # of damaged files
 
@@ -185,8 +187,9 @@ def _summary_at(paths: OutputPaths, findings: Findings) -> Summary | None:
 def _checker_of(path: Path, summary: Summary, on_ids: Callable[[list[bytes]], None], findings: Findings) -> LineChecker:
     """Return the checker for a file's format."""
     facts = facts_of_file(path.name)
-    if facts is not None and facts.has_rows:
-        return CsvChecker(on_ids, _problem_reporter(path, findings, "row"), summary.columns, with_ids=summary.has_ids)
+    if facts is not None and facts.kind in _ROW_CHECKERS:
+        on_problem = _problem_reporter(path, findings, "row")
+        return _ROW_CHECKERS[facts.kind](on_ids, on_problem, summary.columns, with_ids=summary.has_ids)
     strict = summary.records == "normalized"
     return LineChecker(on_ids, _problem_reporter(path, findings, "line"), with_ids=summary.has_ids, strict=strict)
 

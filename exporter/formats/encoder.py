@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.errors import ConfigError, ContractError
-from exporter.formats.csv import BYTE_ORDER_MARK, CsvEncoder
+from exporter.formats.csv import BYTE_ORDER_MARK
 from exporter.formats.drift import DriftDetector
 from exporter.formats.ndjson import lines
-from exporter.formats.registry import NDJSON, Format
+from exporter.formats.registry import NDJSON, Format, RowEncoder
 from exporter.formats.selection import EVERY_FIELD, FieldSelection
 from exporter.formats.strict_readers import NO_CHECK, Strictness
 from exporter.model import Frame, Page
@@ -45,7 +45,7 @@ class Encoder:
     csv_bom: bool = False
     columns: tuple[str, ...] = ()
     pages_written_before: int = 0
-    _rows: CsvEncoder | None = field(init=False, repr=False, compare=False)
+    _rows: RowEncoder | None = field(init=False, repr=False, compare=False)
     _drift: DriftDetector = field(init=False, repr=False, compare=False, default_factory=DriftDetector)
 
     def __post_init__(self) -> None:
@@ -53,8 +53,8 @@ class Encoder:
             if getattr(self, name) and not self.output_format.has_rows:
                 raise ConfigError(f"{name} requires a CSV output", name)
         rows = None
-        if self.output_format.has_rows and self.columns:
-            rows = CsvEncoder(self.columns, raw=self.csv_raw, chosen=bool(self.selection.fields))
+        if self.output_format.rows and self.columns:
+            rows = self.output_format.rows(self.columns, raw=self.csv_raw, chosen=bool(self.selection.fields))
         object.__setattr__(self, "_rows", rows)
 
     @property

@@ -1,16 +1,31 @@
 """The output formats as data; an `Encoder` uses one of them."""
 
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from exporter.compression import gzip_member, zstd_frame
 from exporter.errors import ConfigError
 from exporter.extras import arrow, zstd
+from exporter.formats.csv import CsvEncoder
 from exporter.formats.facts import BY_NAME, SUFFIXES, FormatFacts, facts_of_file
 from exporter.validation import check_kinds
+
+
+class RowEncoder(Protocol):
+    """An encoder of contacts as rows of a table.
+
+    Attributes:
+        header: the first line of each file.
+    """
+
+    header: bytes
+
+    def encode(self, records: Sequence[bytes], missing_columns: Counter[tuple[str, str]]) -> bytes:
+        """Return one row for each contact. Count the custom attributes that have no column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +38,15 @@ class Format:
         convert: function that opens a writer of this format, given a file and the columns, for converting a
             complete journal; None if the format needs no journal.
         requires: function that imports the optional library of the format; None if it needs none.
+        rows: function that makes the encoder of its rows, given the columns; None for lines of JSON. Its keywords:
+            ``raw`` leaves formulas unescaped, ``chosen`` says that the columns are paths chosen by the user.
     """
 
     facts: FormatFacts
     compress: Callable[[bytes], bytes] | None = None
     requires: Callable[[], object] | None = None
     convert: Callable[[io.BufferedIOBase, Sequence[str]], Any] | None = None
+    rows: Callable[..., RowEncoder] | None = None
 
     @property
     def suffix(self) -> str:
@@ -60,8 +78,8 @@ def _parquet(file: io.BufferedIOBase, columns: Sequence[str]) -> Any:
 NDJSON = Format(BY_NAME["ndjson"])
 NDJSON_GZIP = Format(BY_NAME["ndjson.gz"], gzip_member)
 NDJSON_ZSTD = Format(BY_NAME["ndjson.zst"], zstd_frame, zstd)
-CSV = Format(BY_NAME["csv"])
-CSV_GZIP = Format(BY_NAME["csv.gz"], gzip_member)
+CSV = Format(BY_NAME["csv"], rows=CsvEncoder)
+CSV_GZIP = Format(BY_NAME["csv.gz"], gzip_member, rows=CsvEncoder)
 PARQUET = Format(BY_NAME["parquet"], gzip_member, arrow, convert=_parquet)
 _FORMATS = {
     output_format.facts: output_format for output_format in (NDJSON, NDJSON_GZIP, NDJSON_ZSTD, CSV, CSV_GZIP, PARQUET)
