@@ -52,7 +52,7 @@ async def export(
 
     Raises:
         ConfigError: an argument is invalid, or `path` cannot be written to or is occupied.
-        SourceError: the API failed; the subclass tells how.
+        SourceError: the API failed; the subclass names the kind of failure.
         SinkError: the destination failed.
         CheckpointError: the export at `path` has other settings or is damaged,
             or the API rejected the saved cursor.

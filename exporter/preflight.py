@@ -86,7 +86,7 @@ async def check(
 
     Raises:
         ConfigError: an argument is invalid.
-        SourceError: the API failed; the subclass tells how.
+        SourceError: the API failed; the subclass names the kind of failure.
 
     Cancellation:
         Cancels the current request immediately.

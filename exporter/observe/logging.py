@@ -37,9 +37,9 @@ _ATTRIBUTE_NAMES_UNAVAILABLE = (
 _LIMITS = {
     "locks": "has no locks (do not start a second export to the same output)",
     "folder_sync": "cannot sync a folder (a power cut may undo the latest renames)",
-    "file_sync": "cannot sync a file (a power cut may lose what was written last)",
+    "file_sync": "cannot sync a file (a power cut may lose the latest data)",
     "modes": "does not make files private (check who can read them)",
-    "free_space": "does not report its free space (the minimum cannot be kept)",
+    "free_space": "does not report its free space (the minimum free space has no effect)",
 }
 
 

@@ -14,7 +14,7 @@ EPOCH = 1_420_070_400
 """Approximate ``created_at`` of the first contact: 2015-01-01T00:00:00Z."""
 
 TEMPLATES = 512
-_STRIDE, _OFFSET = 197, 13  # odd: so neighbours differ, and contacts use all templates
+_STRIDE, _OFFSET = 197, 13  # odd numbers: so adjacent contacts differ, and contacts use all templates
 _ID_STEP = 0xD1342543DE82EF95
 _ID_INVERSE = pow(_ID_STEP, -1, 2**64)
 _HEX_STEP = 0xDA942042E4DD58B5

@@ -26,7 +26,7 @@ OUTPUTS = {"a.ndjson": (), "parts/": ("--format=ndjson", "--part-contacts=150")}
 UNSUPPORTED = ("EINVAL", "EOPNOTSUPP", "ENOSYS")
 CONSEQUENCES = {
     "fsync-folder": b"cannot sync a folder (a power cut may undo the latest renames)",
-    "fsync": b"cannot sync a file (a power cut may lose what was written last)",
+    "fsync": b"cannot sync a file (a power cut may lose the latest data)",
     "flock": b"has no locks (do not start a second export to the same output)",
 }
 REFUSED = {
@@ -241,7 +241,7 @@ def test_export_where_free_space_is_unknown_goes_on(run: Run, disk: Path) -> Non
     """A disk that says it has no blocks at all does not report its free space."""
     done = export(run, disk, "a.ndjson", "--min-free-disk=1kB", refused="statvfs-zero")
     assert done.returncode == 0, done.stderr
-    assert b"does not report its free space (the minimum cannot be kept)" in warnings_of(done)[0]
+    assert b"does not report its free space (the minimum free space has no effect)" in warnings_of(done)[0]
     checked = run("check", "-o", str(disk / "b.ndjson"), "--min-free-disk=1kB", "--json", refused="statvfs-zero")
     found = json.loads(checked.stdout)
     assert (checked.returncode, found["free_disk_bytes"]) == (0, None)
