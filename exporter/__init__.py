@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         VersionMismatch,
     )
     from exporter.observe.prometheus import Metrics
-    from exporter.options import ListExpansion
+    from exporter.options import ExportOptions, ListExpansion
     from exporter.preflight import CheckResult, check
     from exporter.sandbox import Sandbox
     from exporter.source.contacts import Contacts
@@ -69,6 +69,7 @@ __all__ = [
     "CursorError",
     "DiskLimited",
     "Event",
+    "ExportOptions",
     "ExporterError",
     "FieldSelection",
     "FieldsNotFound",
@@ -110,6 +111,7 @@ _LAZY = {
     "check": "exporter.preflight",
     "Chunks": "exporter.streams",
     "Contacts": "exporter.source.contacts",
+    "ExportOptions": "exporter.options",
     "ListExpansion": "exporter.options",
     "Intercom": "exporter.source.intercom",
     "Metrics": "exporter.observe.prometheus",
