@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,20 +72,22 @@ class WarmInterpreter:
     def __init__(self, address: Path) -> None:
         self._address = address
         self._process: subprocess.Popen[bytes] | None = None
-        self._at_start: dict[str, str] = {}
+        self._environment = dict(os.environ)  # of all tests: a single one may have changed its own
+        self._starting = threading.Lock()  # several threads of a test may run the first command
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Start if need be; return whether a command with these variables can be a fork."""
-        if self._process is None:
-            self._at_start = read_at_start(os.environ)
-            self._process = subprocess.Popen(
-                [sys.executable, __file__, self._address],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            assert self._process.stdout is not None
-            assert self._process.stdout.read(1), "the interpreter does not start"
-        return read_at_start(environment) == self._at_start
+        with self._starting:
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    [sys.executable, __file__, self._address],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=self._environment,
+                )
+                assert self._process.stdout is not None
+                assert self._process.stdout.read(1), "the interpreter does not start"
+        return read_at_start(environment) == read_at_start(self._environment)
 
     def start(
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], descriptors: Sequence[int]
