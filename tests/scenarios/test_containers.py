@@ -201,7 +201,7 @@ def test_ids_that_can_be_kept_nowhere_are_one_line(contained: Contained, tmp_pat
     line = [sys.executable, "-c", VERIFY, "verify", "/mnt/a.ndjson", "-q"]
     done = contained(tmp_path, "bash", "-c", read_only, "read-only", *line)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (5, b"", 1)
-    assert b"name another folder in TMPDIR" in done.stderr
+    assert b"set TMPDIR to another folder" in done.stderr
 
 
 @pytest.mark.parametrize(
