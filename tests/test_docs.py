@@ -172,6 +172,7 @@ def test_the_examples_of_options_run(shell: Callable[[str], Any], share: int) ->
     assert (done.returncode, done.stdout.decode()) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "number"), PYTHON, ids=str)
 def test_every_program_runs(serve: Serve, tmp_path: Path, page: str, number: int) -> None:
     """As it stands there, without a warning; the one that names a region is pointed at a sandbox."""

@@ -43,6 +43,7 @@ async def exported(intercom: exporter.Intercom, path: Path, **options: Any) -> t
     return summary, path.read_bytes().splitlines()
 
 
+@pytest.mark.slow
 async def test_expanded_lists_are_the_truth(tmp_path: Path) -> None:
     """Every list of every contact is whole, up to 500 tags, 130 notes and companies over several pages."""
     async with serving(10_000, 150, hostile=False) as (sandbox, intercom):
@@ -207,6 +208,7 @@ class Failing(exporter.Sandbox):
         return await super()._contacts(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "cause"),
     [

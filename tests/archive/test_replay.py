@@ -55,6 +55,7 @@ async def test_exporting_it_again_gives_the_same_bytes(tmp_path: Path, name: str
     assert (second / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ndjson", "ndjson.gz", "parquet"])
 async def test_parts_are_served_in_order(tmp_path: Path, form: str) -> None:
     """Beyond the end of one begins the next."""
@@ -64,6 +65,7 @@ async def test_parts_are_served_in_order(tmp_path: Path, form: str) -> None:
     assert (tmp_path / f"one.{form}").read_bytes() == (tmp_path / f"truth.{form}").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 async def test_any_range_can_be_read_in_any_order(tmp_path: Path, name: str) -> None:
     """Forward, backward, across units, beyond the end."""
@@ -244,6 +246,7 @@ async def test_odd_contacts_in_a_table_are_refused(tmp_path: Path) -> None:
             await anyio.to_thread.run_sync(replay.records, 0, 1)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_what_was_looked_up(command: Any, tmp_path: Path) -> None:
     """No id stays in the temporary folder, however it ends; and a signal does not wait for all ids to be read."""
     command.run("demo", "--contacts=60000", "-q", "-o", "a.ndjson")

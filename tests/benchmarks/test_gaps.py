@@ -55,6 +55,7 @@ def test_there_is_no_percentile_of_nothing() -> None:
         p50([])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [FLOOR, OURS])
 def test_there_is_a_gap_behind_each_page_but_the_last(recording: Recording, command: tuple[str, ...]) -> None:
     """A client that keeps its connection has one gap fewer than pages, and they come in ascending order."""
@@ -103,6 +104,7 @@ def test_a_client_that_fails_has_no_gaps(recording: Recording) -> None:
         gaps_of(recording, (sys.executable, "-c", "pass"))
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_clients() -> None:
     """The floor and ours, a line each; too few contacts for a gap are an error."""
     command = [sys.executable, "-m", "benchmarks.gaps", "--gzip", "--contacts"]

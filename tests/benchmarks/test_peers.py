@@ -29,6 +29,7 @@ def run(program: str, base_url: str, token: str, output: Path) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gzip", ["--gzip", "--no-gzip"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_contact_is_delivered(

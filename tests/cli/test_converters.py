@@ -103,6 +103,7 @@ sys.exit(sum(main(["demo", "--expand=tags", argument]) != 2 for argument in sys.
 """
 
 
+@pytest.mark.slow
 def test_option_with_a_malformed_number_is_one_line_that_names_it(command: Any) -> None:
     """Every option with a number; also with one that is out of range."""
     names = [*DURATION_OPTIONS, *SIZE_OPTIONS, *WHOLE_OPTIONS, *NUMBER_OPTIONS]

@@ -26,6 +26,7 @@ EXTRAS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", EXTRAS)
 def test_missing_extra_is_one_line_that_names_it(command: Any, arguments: str) -> None:
     """With the command that installs it, and exit code 2; nothing is written."""

@@ -105,6 +105,7 @@ def test_log_file_that_cannot_be_written_is_an_event_with_json_progress(command:
 OWN = ("", ".part", ".tmp", ".checkpoint.json", ".manifest.json", ".checkpoint.json.tmp", ".manifest.json.tmp")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["a.ndjson", "a.parquet", "x/a.csv.gz"])
 def test_log_file_on_a_file_of_the_export_is_refused(command: Any, output: str) -> None:
     """Before the export, where none of its files are there; and after it, where two are."""
@@ -151,6 +152,7 @@ def test_log_file_on_a_file_of_an_export_of_any_day_is_refused(command: Any) -> 
     assert_refused(command, ("demo", "-o", "{date}/c.csv", "--mkdir"), "2020-01-31/c.csv", "a file of the export to ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "use"),
     [

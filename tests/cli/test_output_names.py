@@ -192,6 +192,7 @@ def test_contacts_resumes_an_earlier_day_before_it_starts_a_new_export(serve: Se
     assert command.run("verify", new.name).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["a-{date}.ndjson", "a-{date}.csv.gz", "a-{date}.parquet", "a-{date}/"])
 @pytest.mark.parametrize("option", [(), ("--overwrite",), ("--restart",)])
 def test_contacts_with_leftovers_beside_a_finished_export_starts_that_of_today(

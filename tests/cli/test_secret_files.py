@@ -139,6 +139,7 @@ WRITTEN_ELSEWHERE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WRITTEN_ELSEWHERE)
 def test_token_from_any_system_is_read(command: Any, address: str, kind: str) -> None:
     """From a file, stdin, a program or the environment."""

@@ -42,6 +42,7 @@ def _wait_for(state: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to that")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, to see that a process has begun")
 @pytest.mark.parametrize("number", CODES)
 def test_command_signalled_while_it_starts_ends_with_one_line(command: Any, number: signal.Signals) -> None:
@@ -57,6 +58,7 @@ def test_command_signalled_while_it_starts_ends_with_one_line(command: Any, numb
         assert b"Traceback" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", CODES)
 def test_export_signalled_stops_gracefully(serve: Serve, command: Any, number: signal.Signals) -> None:
     """Written contacts are saved, and the same command resumes."""

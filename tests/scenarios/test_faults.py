@@ -16,6 +16,7 @@ CAUSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "name"),
     [*((fault, "contacts.ndjson") for fault in PASSING), ("truncate", "contacts.ndjson.gz")],

@@ -168,6 +168,7 @@ async def test_command_against_endless_bodies_takes_little_memory(command: Any, 
     assert dearer_by_100_mb(runs, normal_bytes) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CROWDS)
 async def test_command_with_a_page_of_millions_of_items_takes_little_memory(
     kind: str, command: Any, normal_bytes: int
@@ -203,6 +204,7 @@ INKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["-v"], ["-v", "--progress=json"]], ids=" ".join)
 async def test_command_escapes_control_characters_of_the_server(arguments: list[str], command: Any) -> None:
     """Control characters in anything a server says are shown as escapes, and never begin a line."""

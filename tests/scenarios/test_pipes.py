@@ -77,6 +77,7 @@ def test_a_closed_stdout_is_never_taken_for_another_file(serve: Serve, command: 
     assert run.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("progress", ["auto", "bar", "json"])
 @pytest.mark.parametrize("closing", ["2>&-", pytest.param("2>/dev/full", marks=linux)])
 def test_a_stderr_that_takes_nothing_changes_nothing(command: Any, closing: str, progress: str) -> None:

@@ -22,6 +22,7 @@ def client(sandbox: exporter.Sandbox, version: str, **options: Any) -> exporter.
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", sorted(VERSIONS))
 async def test_export_in_each_version_has_every_contact(version: str, tmp_path: Path) -> None:
     """Byte for byte, though pages fail in every way, and with the version in the manifest."""

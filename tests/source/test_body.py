@@ -114,6 +114,7 @@ def test_noise_is_broken_or_nothing(encoding: str, noise: bytes) -> None:
         assert str(broken)  # noqa: PT017
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoding", "pack"), ENCODINGS[:6])
 def test_a_bomb_costs_no_more_than_the_cap(
     encoding: str, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,7 @@ def opened(browser: Browser, html: Path, screen: str, scheme: Any) -> tuple[Page
     return page, trouble
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS)
 def test_it_can_be_read(browser: Browser, html: Path, screen: str, scheme: str, tmp_path: Path) -> None:
@@ -152,6 +153,7 @@ def write_wide_export(path: Path) -> None:
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("media", ["screen", "print"])
 def test_page_fits_every_width(browser: Browser, command: Any, media: Any) -> None:
     """Nothing is beside the screen or scrolls sideways, no word is broken, charts fill the width and can be read."""

@@ -49,6 +49,7 @@ def test_every_format_has_the_same_report(command: Any, form: str) -> None:
     assert table_of(html, "Custom attributes")["plan"][0] == f"{plans / 12:.1f} %"
 
 
+@pytest.mark.slow
 def test_a_table_of_completed_lists_counts_them_alike(command: Any) -> None:
     """As lines do."""
     pages = []
@@ -281,6 +282,7 @@ def test_a_file_that_is_cut_short_or_gone_has_none_either(command: Any) -> None:
     assert (done.returncode, done.stderr.count(b"\n")) == (7, 1)
 
 
+@pytest.mark.slow
 def test_a_folder_can_be_named_in_any_way(command: Any) -> None:
     """As the one that one is in, by its manifest, by another road to it."""
     command.run("demo", "--contacts=300", "-q", "-o", "parts/")

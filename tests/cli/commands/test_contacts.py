@@ -25,6 +25,7 @@ def test_contacts_writes_a_manifest_and_refuses_other_settings(serve: Serve, com
     assert other.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "code", "hint"),
     [

@@ -33,6 +33,7 @@ def test_signal_stops_gracefully(serve: Serve, command: Any, number: signal.Sign
     assert not (command.folder / "a.ndjson").exists()
 
 
+@pytest.mark.slow
 def test_time_limit_stops_gracefully(serve: Serve, command: Any) -> None:
     """--max-duration ends with 8; the same command resumes, until the file is complete."""
     with serve("--contacts=1500", "--latency-ms=100") as served:

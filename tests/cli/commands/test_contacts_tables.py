@@ -18,6 +18,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_table_is_written_verified_and_recognised(command: Any, output: str) -> None:
     """The manifest names its columns; the same command again reports that it is complete."""
@@ -55,6 +56,7 @@ def without_a_row(content: bytes) -> bytes:
     return content[: content.rindex(b'\n"contact"') + 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
@@ -77,6 +79,7 @@ def test_verify_reports_damaged_rows(command: Any, change: Callable[[bytes], byt
     assert finding in done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bomb", [b'"', b"," * 3_000_000 + b"\n", b'""' * 1_000_000 + b"x\n", b'"' + b"a\n" * 1_000_000]
 )

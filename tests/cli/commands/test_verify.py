@@ -17,6 +17,7 @@ def export(command: Any) -> Any:
     return command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["a.ndjson", "a.ndjson.manifest.json", "parts", "parts/", "parts/_manifest.json"])
 def test_verify_of_an_intact_export_ends_with_0(export: Any, path: str) -> None:
     """One line with the number of contacts; with -q none."""

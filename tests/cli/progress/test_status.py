@@ -148,6 +148,7 @@ def test_log_has_a_status_line_each_minute(capfd: pytest.CaptureFixture[str]) ->
     assert printed(ConsoleOptions(progress="none"), 13, 10) == printed(ConsoleOptions(quiet=True), 13, 10) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 40])
 def test_terminal_shows_two_lines_that_change_in_place(serve: Serve, command: Any, columns: int) -> None:
     """At the end only the last lines are left."""
