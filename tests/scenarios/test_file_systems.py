@@ -103,9 +103,9 @@ def environment(served: dict[str, str], library: Path, disk: Path) -> dict[str, 
 
 
 @pytest.fixture(scope="module")
-def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmInterpreter]:
+def preloaded(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Iterator[WarmInterpreter]:
     """Return an interpreter for commands that have the library between them and the system."""
-    warm = WarmInterpreter(tmp_path_factory.mktemp("preloaded") / "s")
+    warm = WarmInterpreter(tmp_path_factory.mktemp("preloaded") / "s", LD_PRELOAD=str(library))
     yield warm
     warm.close()
 

@@ -67,12 +67,17 @@ class WarmProcess:
 
 
 class WarmInterpreter:
-    """The interpreter, which starts with the first command."""
+    """The interpreter, which starts with the first command.
 
-    def __init__(self, address: Path) -> None:
+    Args:
+        address: path of its socket.
+        **variables: added to the environment that it starts with.
+    """
+
+    def __init__(self, address: Path, **variables: str) -> None:
         self._address = address
         self._process: subprocess.Popen[bytes] | None = None
-        self._environment = dict(os.environ)  # of all tests: a single one may have changed its own
+        self._environment = os.environ | variables  # of all tests: a single one may have changed its own
         self._starting = threading.Lock()  # several threads of a test may run the first command
 
     def suits(self, environment: Mapping[str, str]) -> bool:
