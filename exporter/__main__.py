@@ -42,7 +42,7 @@ def _stop(number: int, _frame: object) -> "NoReturn":
 
 
 def _occupy_standard_descriptors() -> None:
-    """Let no file or socket of ours become stdin, stdout or stderr where one of them is closed."""
+    """Open closed standard descriptors, so that no file or socket of this program becomes stdin, stdout or stderr."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - the three
         pass
     os.close(descriptor)

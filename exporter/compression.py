@@ -52,7 +52,7 @@ def gzip_member(content: bytes) -> bytes:
 
 
 def gzip_fast(content: bytes) -> bytes:
-    """Compress for somebody who inflates it at once: which bytes, does not matter."""
+    """Compress fast. The bytes may differ between machines; the receiver inflates them at once."""
     compressed: bytes = _zlib.compress(content, 1, GZIP)
     return compressed
 

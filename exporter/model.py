@@ -51,19 +51,19 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One page, encoded: bytes that stand on their own and can be cut off behind.
+    """One encoded page. A file can be truncated after any frame and stays valid.
 
     Attributes:
-        content: what is written: lines of NDJSON or rows of CSV, or one gzip member of them.
-        contacts: how many are in it.
-        uncompressed_bytes: its length before compression.
-        found: of the fields that were named for it, those that its page has.
-        lists_expanded: lists of its contacts that were completed.
-        lists_missing: by cause, lists that could not be: what the page had of them stays.
+        content: the bytes to write: lines of NDJSON or rows of CSV, or one gzip member of them.
+        contacts: number of contacts in the content.
+        uncompressed_bytes: length of the content before compression.
+        matched_fields: the named fields that some contact of the page has.
+        lists_expanded: lists of the contacts that were fetched in full.
+        lists_missing: by cause, lists that could not be fetched; the embedded items stay.
         schema_checked: contacts that were compared with the schema.
-        schema_drift: in how many of those a field was of another kind.
-        corrections: by kind, what was corrected to normalize its contacts.
-        irregular: contacts that were checked and that strict readers refuse or change.
+        schema_drift: by path and kind, in how many of those a field had another type.
+        corrections: by kind, corrections that normalized the contacts.
+        irregular: checked contacts that strict JSON readers refuse or change.
     """
 
     content: bytes = field(repr=False)
@@ -79,7 +79,7 @@ class Frame:
 
 
 def prepend_header(first: Frame, second: Frame) -> Frame:
-    """Put what opens a file before the first frame in it."""
+    """Return the first frame of a file with the header of the file before it."""
     return replace(
         second,
         content=first.content + second.content,

@@ -167,7 +167,7 @@ class _OrderGate:
             await self._waiting[number].wait()
 
     def advance(self) -> None:
-        """Let the next page pass."""
+        """Allow the next page to pass."""
         self._number += 1
         if event := self._waiting.pop(self._number, None):
             event.set()

@@ -41,7 +41,7 @@ def log_line(message: str, level: str = "error", **fields: Any) -> None:
 
 
 def route_lines(print_line: Callable[[str], None] | None) -> None:
-    """Let lines be printed by what draws on the terminal, so that they appear above it; None undoes that."""
+    """Send lines to the live display, which prints them above itself; None sends them to stderr again."""
     _stderr.print_line = print_line
 
 

@@ -268,7 +268,7 @@ class _Reader:
 
 
 def _holds(number: float, text: str) -> bool:
-    """Whether a double holds all digits of a number: the shortest text that it is written as has the same value."""
+    """Return whether a double holds all digits of a number: its shortest text has the same value."""
     if not math.isfinite(number):
         return False
     if not number:

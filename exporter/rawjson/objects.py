@@ -24,10 +24,10 @@ class ObjectLayout:
     """What objects with the same keys in the same order have in common.
 
     Attributes:
-        places: by key, which members have it, from 0; more than one where it is repeated.
-        extras: bytes that each member takes besides its value: its key with its quotes, a colon, a comma.
-        before: those of all members before each, and of the brace that begins the object.
-        steps: for whoever looks up paths in such objects: what was found out already, by what was asked.
+        positions: for each key, the positions of its members, from 0; several if the key is repeated.
+        overheads: for each member, the bytes besides its value: the key with its quotes, a colon, a comma.
+        offsets: for each member, the overheads of all members before it, and of the opening brace.
+        path_cache: results of looking up paths in such objects, by the paths.
     """
 
     __slots__ = ("offsets", "overheads", "path_cache", "positions")
@@ -97,7 +97,7 @@ class RawObject:
         """Return where a member begins, or where one more would."""
         if len(self.sizes) <= _MANY:
             return self.layout.offsets[position] + sum(self.sizes[:position])
-        if self._starts is None:  # of many members somebody may want many
+        if self._starts is None:  # the caller may look up many of many members
             self._starts = list(accumulate(map(add, self.sizes, self.layout.overheads), initial=1))
         return self._starts[position]
 
@@ -126,7 +126,7 @@ class RawObject:
         return self.value(places[-1]) if places else None
 
     def replace_members(self, pieces: Mapping[int, bytes | None], *more: bytes) -> bytes:
-        """Put the object together again.
+        """Return the object with some members replaced or removed.
 
         Args:
             pieces: other members at some places, or None where there is to be none.
@@ -152,7 +152,7 @@ def _layout(keys: tuple[str, ...]) -> ObjectLayout:
 
 
 def join_members(members: Iterable[bytes]) -> bytes:
-    """Put an object together, without white space."""
+    """Return an object with these members, without white space."""
     return b"{" + b",".join(members) + b"}"
 
 
@@ -169,7 +169,7 @@ def items_of(value: bytes) -> list[bytes]:
 
 
 def join_items(items: Iterable[bytes]) -> bytes:
-    """Put an array together, without white space."""
+    """Return an array of these items, without white space."""
     return b"[" + b",".join(items) + b"]"
 
 

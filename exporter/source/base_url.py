@@ -88,7 +88,7 @@ def _is_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name alone."""
+    """Return whether the name of a host means this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

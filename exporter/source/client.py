@@ -1,4 +1,4 @@
-"""One request on one session: paced, sent, judged, retried."""
+"""The client of one API: rate limit, requests, errors, retries."""
 
 import asyncio
 import logging
@@ -90,7 +90,7 @@ class Client:
             self._connection = Connection(headers, self._retry_policy, route, authorities, self.rate_limiter)
 
     def _detect_proxy(self) -> tuple[Route, SSLContext | bool]:
-        """Do what would block later, in the midst of requests."""
+        """Do in advance what would block the event loop during requests."""
         get_on_retry_hooks()  # imports whatever stamina tells of retries, where that is installed
         return detect_proxy(self.base_url)
 
@@ -103,10 +103,10 @@ class Client:
             await connection.close()
 
     def prefetch(self, path: str, query: Mapping[str, str], traffic: RequestStats) -> "asyncio.Task[Response]":
-        """Send a request before its answer is wanted. It leaves with the loop's next step.
+        """Send a request in advance. It leaves with the next step of the event loop.
 
         Returns:
-            What `attempts` takes as the first one; or else to be cancelled.
+            The request, for `attempts` as the first attempt; the caller cancels it if it is not needed.
         """
         sent = asyncio.create_task(self.send(path, query, traffic, self._clock))
         self._prefetched.add(sent)
@@ -236,7 +236,7 @@ class Client:
         return version if version == self.api_version else self.redaction.printable(version) or None
 
     async def _wait_for(self, sent: "asyncio.Task[Response]") -> Response:
-        """Wait for a request that was sent ahead. A task's own `await` could not tell whose cancellation it sees."""
+        """Wait for a prefetched request. Awaiting the task itself could not tell whose cancellation it is."""
         try:
             await asyncio.wait((sent,))
         finally:
@@ -262,7 +262,7 @@ class Client:
     async def _acquire_slot(self, traffic: RequestStats) -> None:
         """Wait until a request may leave.
 
-        The very first leaves alone: until its answer nobody knows how many may follow.
+        The very first request leaves alone: its response is the first to report the rate limit.
         """
         if self._first_response is None:
             self._first_response = anyio.Event()

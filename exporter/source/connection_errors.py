@@ -255,7 +255,7 @@ def _malformed(cause: BaseException | None, peer: str) -> Failure:
 
 
 def _reason(error: Exception, peer: str) -> str:
-    """Say why a connection failed, by the error's type and number."""
+    """Describe why a connection failed, by the type and number of the error."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return f"{peer} closed it without a response"
     if isinstance(error, aiohttp.ClientPayloadError):

@@ -26,7 +26,7 @@ def id_of(record: bytes) -> str:
 
 
 def truncated_lists(record: bytes) -> list[str]:
-    """Return the embedded lists of a contact that say that they are not whole."""
+    """Return the names of a contact's truncated lists, which the API marks with `has_more`."""
     if not _HAS_MORE.search(record):  # most contacts have none, and are not taken apart
         return []
     members = RawObject.parse(record)
@@ -38,7 +38,7 @@ def _is_truncated(value: bytes) -> bool:
 
 
 def with_full_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
-    """Put a whole list into a contact: in the place of the one that it has, else behind its last member."""
+    """Return a contact with a complete list: it replaces the embedded one, or follows the last member."""
     members = RawObject.parse(record)
     pieces: dict[int, bytes | None] = {}
     for position in members.positions.get(name, ()):
@@ -50,7 +50,7 @@ def with_full_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
 
 
 def _fill_list(value: bytes, items: Sequence[bytes]) -> bytes:
-    """Complete an embedded list."""
+    """Return an embedded list with all its items."""
     members = RawObject.parse(value)
     pieces: dict[int, bytes | None] = {}
     more = []
@@ -62,7 +62,7 @@ def _fill_list(value: bytes, items: Sequence[bytes]) -> bytes:
 
 
 def _new_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
-    """Make a list like those that the API embeds."""
+    """Return a new list in the form of those that the API embeds."""
     url = orjson.dumps(f"/contacts/{id_of(record)}/{name}")
     return b'{"type":"list","data":%b,"url":%b,"total_count":%d,"has_more":false}' % (
         join_items(items),
@@ -72,7 +72,7 @@ def _new_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
 
 
 def with_tag_names(record: bytes, names: Mapping[str, bytes]) -> bytes:
-    """Give the tags of a contact their names, where they have none and it is known.
+    """Return a contact whose tags have their names, where the names are known and missing.
 
     Args:
         record: the contact.

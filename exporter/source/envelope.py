@@ -170,7 +170,7 @@ def _check_utf8(body: bytes) -> None:
 
 
 def _reason(exc: ValueError) -> str:
-    """Say why, without the document that `json.JSONDecodeError` carries along."""
+    """Describe a parser's error, without the document that `json.JSONDecodeError` holds."""
     return exc.msg if isinstance(exc, json.JSONDecodeError) else str(exc)
 
 
@@ -229,5 +229,5 @@ def _checked_cursor(text: str) -> str:
 
 
 def is_sendable(text: str) -> bool:
-    """Whether a request can carry a cursor: one with a lone surrogate has no UTF-8."""
+    """Return whether a request can carry a cursor: a cursor with a lone surrogate has no UTF-8."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -194,7 +194,7 @@ class Expander:
         return not traffic.retries
 
     async def _names(self) -> dict[str, bytes]:
-        """Give the names of all tags, as JSON, by id; fetched once."""
+        """Return the names of all tags as JSON, by id. They are fetched once."""
         async with self._tag_names_lock:
             if self._tag_names is None:
                 envelope = await self._fetch_page("/tags", "tags", None, minor=False)

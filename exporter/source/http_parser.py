@@ -79,7 +79,7 @@ class ResponseReader(ResponseHandler):
         return self.start_timeout()  # of silence, which begins again
 
     def _receive_body(self, data: bytes) -> None:
-        """Give data to the parser; bound what is neither head nor body: sizes of chunks, trailers."""
+        """Pass data to the parser, and limit what is neither head nor body: chunk sizes and trailers."""
         payload = self._payload
         body_bytes = payload.total_bytes if payload is not None else 0
         super().data_received(data)

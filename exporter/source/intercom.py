@@ -56,8 +56,8 @@ class Intercom(AsyncBlock):
         base_url: the API's address.
         api_version: as given.
         per_page: as given.
-        origin: by what name outputs remember this API; its address, unless
-            that is another one each time, as a sandbox's is.
+        identity: the name that outputs record for this API: its address, or a fixed name
+            for a sandbox, whose address differs each time.
 
     Raises:
         ConfigError: an argument is wrong. Nothing has been sent.

@@ -66,7 +66,7 @@ class LoopGuard:
         self.record_cursor(start, 0)
 
     def record_cursor(self, cursor: str | None, page: int) -> None:
-        """Take note of the next cursor that `page` named.
+        """Record the next cursor, which `page` named.
 
         Raises:
             ContractError: it has been there before.
@@ -84,7 +84,7 @@ class LoopGuard:
             self._anchor, self._steps, self._steps_to_anchor = mark, 0, self._steps_to_anchor * 2
 
     def has_seen(self, cursor: str) -> bool:
-        """Whether a cursor has been there before."""
+        """Return whether a cursor was recorded before."""
         return self._has_seen(_fingerprint(cursor.encode()))
 
     def record_page(self, mark: bytes, page: int) -> None:

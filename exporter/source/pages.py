@@ -41,10 +41,10 @@ class ResumePoint:
     """Where a listing of an earlier run is resumed.
 
     Attributes:
-        cursor: of the next page; None at the beginning, where nothing is resumed.
-        guard: what the guard against loops remembered there.
-        listed: contacts that came before; None where that is not known.
-        counted_first: contacts that the API counted on the first page, None where it gave no count.
+        cursor: the cursor of the next page; None for the beginning.
+        guard: the state of the loop guard at that cursor.
+        contacts_seen: contacts that were listed before; None if unknown.
+        counted_first: the API's count of contacts on the first page; None if it gave none.
     """
 
     cursor: str | None = None
@@ -55,7 +55,7 @@ class ResumePoint:
 
 @dataclass(frozen=True, slots=True)
 class _Prefetch:
-    """The request for the page at a cursor that was only glimpsed so far."""
+    """A request for the next page, sent before the current page is parsed."""
 
     cursor: str
     per_page: int
@@ -65,14 +65,14 @@ class _Prefetch:
 class Pages(AsyncItems):
     """An asynchronous iterator over the pages of a listing, one request at a time.
 
-    Iterating on after an error tries the same page again. Between two pages it
-    holds nothing open but what was `wanted`, so it can be dropped anywhere.
+    Iterating again after an error requests the same page again. Between two pages
+    it holds nothing open but a prefetched request, so the caller can drop it anywhere.
 
     Attributes:
-        wanted: contacts that will certainly be taken. As long as there are to
-            be more, the request for the next page leaves before this one is
-            read; it is taken back if this one turns out to be no good.
-        traffic: what the listing has cost so far.
+        contacts_needed: contacts that the caller will certainly take. While more are
+            needed, the request for the next page leaves before the current page is
+            parsed; it is cancelled if the current page is malformed.
+        traffic: requests and retries of the listing so far.
         redaction: finds the access token in what the API sends.
 
     Raises:
@@ -190,7 +190,7 @@ class Pages(AsyncItems):
         return envelope
 
     async def _prefetch(self, body: bytes) -> None:
-        """Send the request for the next page, if it is certain to be wanted."""
+        """Send the request for the next page, if the page is certain to be needed."""
         if self._contacts_taken + self._size.sent >= self.contacts_needed:
             return
         cursor = peek_next_cursor(body)
@@ -202,20 +202,20 @@ class Pages(AsyncItems):
         await asyncio.sleep(0)  # it leaves now: reading this page keeps the loop busy
 
     def _cancel_prefetch(self) -> _Prefetch | None:
-        """Cancel the request that was sent ahead."""
+        """Cancel the prefetched request."""
         prefetched, self._prefetched = self._prefetched, None
         if prefetched is not None:
             prefetched.request.cancel()
         return prefetched
 
     def _check_not_truncated(self, envelope: Envelope) -> None:
-        """Doubt the last page of a listing in which many contacts are missing, and an empty one a little earlier.
+        """Check the last page: reject it if the API counts many more contacts, and an empty one a little earlier.
 
         Raises:
             ShortList: the page has to be asked for again.
         """
         taken = self._contacts_taken + len(envelope.records)
-        if self._contacts_seen is None or 0 < self.contacts_needed <= taken:  # nobody wants what follows
+        if self._contacts_seen is None or 0 < self.contacts_needed <= taken:  # the caller needs nothing after it
             return
         listed, counted = self._contacts_seen + len(envelope.records), envelope.total_count
         per_page = self._size.requested if envelope.records else self._size.requested - 1
@@ -230,12 +230,12 @@ class Pages(AsyncItems):
         return _query(self._cursor, self._size.for_attempt(halved))
 
     def _with_page_size(self, cursor: str | None) -> str | None:
-        """Let a cursor that is a page's number (1.x) name the page size: with another one it is another place."""
+        """Return a cursor; add the page size if it is a page number (1.x), which depends on the page size."""
         by_number = cursor is not None and cursor.startswith(f"{self._url}?page=")
         return f"{cursor}&per_page={self._size.sent}" if by_number else cursor
 
     def _page_by_number(self) -> dict[str, str]:
-        """Give the parameters of such a cursor."""
+        """Return the parameters of a cursor that is a page number; none for other cursors."""
         prefix = f"{self._url}?page="
         if self._cursor is None or not self._cursor.startswith(prefix):
             return {}
@@ -250,5 +250,5 @@ def _query(cursor: str | None, per_page: int) -> dict[str, str]:
 
 
 def _is_cursor_error(refusal: ApiError) -> bool:
-    """Whether a refusal is about the cursor: Intercom's 400 names the parameter; 404 and 410 were seen too."""
+    """Return whether a refusal is about the cursor: 400 names the parameter; 404 and 410 were observed too."""
     return refusal.status in _GONE or (refusal.status == _BAD_REQUEST and "starting_after" in str(refusal))

@@ -96,11 +96,11 @@ class PageSize:
     long: a server that cannot send large pages at all costs few failures.
 
     Args:
-        asked: contacts per page that the caller wants.
+        requested: contacts per page that the caller requests.
 
     Attributes:
-        asked: as given.
-        sent: contacts that the latest request asked for.
+        requested: as given.
+        sent: contacts per page of the latest request.
     """
 
     _FIRST_HOLD, _MAX_HOLD = 4, 1024

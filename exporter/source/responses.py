@@ -62,7 +62,7 @@ class RequestContext:
 def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, request: RequestContext
 ) -> SourceError | Transient:
-    """Say what an answer with another status than 200 means.
+    """Return the error that a response with another status than 200 means.
 
     Args:
         status: its HTTP status.
@@ -103,7 +103,7 @@ def _advice(status: int, request: RequestContext, code: str | None, *, is_html: 
 
 
 def _advice_on_access(status: int, request: RequestContext, code: str | None, *, is_html: bool) -> str:
-    """Say why access is refused, and what to do about it."""
+    """Describe why access is refused, and what to do about it."""
     if is_html:
         return (
             f"a firewall or gateway refused the request for {request.path}, not Intercom (the response is a web page): "

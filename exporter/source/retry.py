@@ -17,15 +17,16 @@ _ADVICE_ON_SHORTFALL = "run it again later, or use --allow-shortfall if the API'
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long failures are borne.
+    """The time-outs of requests, and the budget for retries after transient failures.
 
     Attributes:
-        timeout_s: one request, from connecting to the last byte of its answer.
-        retry_time_s: one page: its failed attempts and the waits after them.
-        run_retry_time_s: the same, over a whole listing.
-        attempts: requests for one page.
-        first_backoff_s: the wait after a first failure that names none; it doubles.
-        idle_s: one request, while nothing at all arrives.
+        request_timeout_s: seconds for one request, from connecting to the last byte of its response.
+        page_budget_s: seconds for failed attempts at one page and the waits after them.
+        run_budget_s: the same for all pages of a run.
+        max_attempts: maximum requests for one page.
+        initial_backoff_s: seconds to wait after a first failure whose response names no time; each
+            further failure doubles it.
+        idle_timeout_s: seconds without any data before a request times out.
     """
 
     request_timeout_s: float = 60.0
@@ -216,7 +217,7 @@ class RetryState:
 
 
 def _drop_tracebacks(failure: BaseException | None) -> None:
-    """Let go of the frames that failures lead back to: a page in them would live until garbage is collected."""
+    """Drop the tracebacks of failures: a page in their frames would stay in memory until garbage collection."""
     while failure is not None:
         failure.__traceback__ = None
         failure = failure.__cause__ or failure.__context__
