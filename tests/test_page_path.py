@@ -1,5 +1,6 @@
 """A page's way from the socket to the disk: a handful of modules, always downwards."""
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -79,6 +80,8 @@ class Recorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record in this thread, and in those that begin within the block."""
+        gc.collect()
+        gc.disable()  # what it finalizes would look as if the function that it interrupts had called it
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
         try:
@@ -86,6 +89,7 @@ class Recorder:
         finally:
             sys.setprofile(None)
             threading.setprofile(None)
+            gc.enable()
 
 
 async def recorded(serve: Callable[..., AbstractContextManager[Any]], path: Path) -> Recorder:
