@@ -1,4 +1,6 @@
-"""Skip what needs the other tools of the comparison where they are not installed."""
+"""Mark the tests of the benchmarks; skip what needs the other tools of the comparison where they are not installed."""
+
+from pathlib import Path
 
 import pytest
 
@@ -6,7 +8,10 @@ from benchmarks.tools import missing_tools
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked ``peers`` if one of the tools is missing, and name it."""
+    """Mark all as slow: they run whole programs. Skip those marked ``peers`` if a tool is missing, and name it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
     missing = missing_tools()
     if not missing:
         return

@@ -197,6 +197,7 @@ def descriptors_of(pid: int) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_disk_without_room_leaves_nothing(command: Any) -> None:
     """A limit on the size of files stands for it: one line, exit 5, no page and no beginning of one."""
     command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
@@ -245,6 +246,7 @@ def test_a_folder_gets_it_beside_itself(command: Any) -> None:
     assert command.run("verify", "parts/").returncode == 0
 
 
+@pytest.mark.slow
 def test_it_replaces_its_like_and_nothing_else(command: Any) -> None:
     """A foreign file of that name is refused, an export above all."""
     command.run("demo", "--contacts=50", "-q", "-o", "a.ndjson")
