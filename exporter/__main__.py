@@ -27,12 +27,12 @@ def main() -> "NoReturn":
         code = run()
     except KeyboardInterrupt:  # the loop that handled signals has ended
         code = _SIGNALLED + _signal.SIGINT
-    # Not sys.exit: that would wait for a thread which hangs in a write nobody reads.
+    # Not sys.exit: that would wait for a thread that hangs while it writes to a blocked pipe.
     os._exit(code)
 
 
 def _stop(number: int, _frame: object) -> "NoReturn":
-    """End the process before a job has begun, or after it: nothing is to be unwound."""
+    """End the process before a job has begun, or after it has ended: there is nothing to clean up."""
     line = f"intercom-exporter: stopped by {_STOPPING[number]} before it began; run the same command again\n"
     try:
         os.set_blocking(2, False)

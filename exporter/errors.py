@@ -1,20 +1,20 @@
-"""Every error this package raises, named by what the catcher does next.
+"""Every error that this package raises. Each class tells the caller what to do.
 
 ::
 
     ExporterError
-    ├── ConfigError          an argument, option or setting is wrong: change it
-    ├── SourceError          the API did not give what was asked for
+    ├── ConfigError          an argument, option or setting is invalid: change it
+    ├── SourceError          a request to the API failed
     │   ├── CredentialsError   401 or 403: get another token
     │   ├── ApiError           any other refusal (4xx, a redirect, TLS, a proxy): change what it names
-    │   │   └── CursorError      a cursor it gave is not accepted any more: start over
+    │   │   └── CursorError      the API does not accept its own cursor any more: start over
     │   ├── ContractError      an invalid response: report it
     │   └── RetriesExhausted   transient failures outlasted the retry budget: try again later
     ├── SinkError            the destination failed: fix what it names, then run it again
-    └── CheckpointError      an unfinished or finished export cannot be resumed: start over
+    └── CheckpointError      the existing export cannot be resumed: start over
 
-What happened is in ``str()``, the figures are in attributes. No message ever
-holds a token or a contact's data.
+``str()`` says what happened; attributes hold the details. No message holds a
+token or a contact's data.
 """
 
 from typing import TYPE_CHECKING
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class ExporterError(Exception):
-    """Any failure this package reports."""
+    """Any failure that this package reports."""
 
 
 class ConfigError(ExporterError):
-    """An argument or setting is wrong; nothing was requested and nothing written.
+    """An argument or setting is invalid; nothing was requested and nothing written.
 
     Attributes:
-        keywords: the arguments that the message names, spelled as in it. The
-            command puts its options in their places.
+        keywords: the arguments that the message names, spelled as in the message. The
+            command replaces them by its options.
     """
 
     def __init__(self, message: str, *keywords: str) -> None:
@@ -41,12 +41,12 @@ class ConfigError(ExporterError):
 
 
 class SourceError(ExporterError):
-    """The API did not give what was asked for.
+    """A request to the API failed.
 
     Attributes:
-        status: HTTP status of the answer, None when there was none.
-        code: first ``errors[].code`` of Intercom's error envelope, if any.
-        request_id: Intercom's id of the request, for its support.
+        status: HTTP status of the response, None without a response.
+        code: first ``errors[].code`` of Intercom's error envelope, None without one.
+        request_id: Intercom's id of the request, for Intercom's support; None if unknown.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SourceError(ExporterError):
 
 
 class CredentialsError(SourceError):
-    """The token was refused (401) or may not do this (403)."""
+    """The token was refused (401) or lacks a permission (403)."""
 
 
 class ApiError(SourceError):
@@ -71,26 +71,25 @@ class ApiError(SourceError):
 
 
 class CursorError(ApiError):
-    """The API does not accept a cursor any more that it gave itself (400 naming it, 404, 410)."""
+    """The API does not accept a cursor any more that it sent itself (400 that names it, 404, 410)."""
 
 
 class ContractError(SourceError):
-    """The API answered with something that cannot be believed.
+    """The API sent an invalid response.
 
-    Not JSON, JSON of another shape, a cursor that comes back, an answer over
-    the size limit.
+    It is not JSON, has another shape, repeats a cursor, or is larger than the limit.
     """
 
 
 class RetriesExhausted(SourceError):  # noqa: N818 - a contract name
-    """A passing failure did not pass within the retry budget.
+    """Transient failures used up the retry budget.
 
     Attributes:
-        attempts: requests made for this one page.
+        attempts: requests for this page.
         waited_s: seconds spent waiting between them.
     """
 
-    def __init__(  # noqa: PLR0913 - figures, each by its name
+    def __init__(  # noqa: PLR0913 - one keyword per attribute
         self,
         message: str,
         *,
@@ -109,7 +108,7 @@ class SinkError(ExporterError):
     """The destination failed or cannot be used.
 
     Attributes:
-        path: the file or folder meant, None for stdout and for temporary files.
+        path: the file or folder, None for stdout and temporary files.
     """
 
     def __init__(self, message: str, *, path: "Path | None" = None) -> None:
@@ -118,14 +117,14 @@ class SinkError(ExporterError):
 
 
 class CheckpointError(ExporterError):
-    """What stands at the output cannot be resumed.
+    """The existing export at the output cannot be resumed.
 
-    It was made with other settings, it is damaged, or the API does not know
-    its cursor any more. What is committed stays as it is; ``restart`` or
-    ``overwrite`` starts over.
+    It was made with other settings, it is damaged, or the API does not accept
+    its cursor any more. Committed files stay unchanged; ``restart`` or ``overwrite``
+    starts over.
 
     Attributes:
-        path: of the checkpoint, manifest or part meant.
+        path: the checkpoint, manifest or part that the message is about.
     """
 
     def __init__(self, message: str, *, path: "Path | None" = None) -> None:

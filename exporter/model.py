@@ -1,4 +1,4 @@
-"""What travels through an export: frozen dataclasses without behaviour of their own."""
+"""The data of an export: frozen dataclasses, almost without behaviour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,30 +8,30 @@ from exporter.errors import ConfigError
 
 
 class ResumeToken(Protocol):
-    """What a listing remembers at one of its pages. Immutable."""
+    """The state of a listing at one page, besides the cursor, for another run that resumes there. Immutable."""
 
     def dump(self) -> str:
-        """Write it down for a checkpoint."""
+        """Return it as text, for a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of contacts, as the API gave it.
+    """One page of contacts, as the API sent it.
 
     Attributes:
         number: position in the listing, from 1 where the listing began.
-        records: raw JSON bytes of each contact, in API order, untouched.
-        next_cursor: opaque cursor of the next page, None on the last one.
-        total_count: contacts the API counted when it answered, None when it
-            gave no count. It moves while a listing runs: good for progress,
-            no proof of completeness.
-        is_truncated: True when a limit cut contacts off its end: `next_cursor` leads
-            past contacts that it lacks.
-        plain: False when a fast parser refused the page, such as for a lone
+        records: raw JSON bytes of each contact, in API order, unchanged.
+        next_cursor: opaque cursor of the next page, None on the last page.
+        total_count: contacts that the API counted when it sent this page, None without a
+            count. It changes while a listing runs: use it for progress, not as a proof
+            of completeness.
+        is_truncated: True when a limit removed contacts from its end: the page at
+            `next_cursor` does not begin with them.
+        plain: False when the fast parser refused the page, such as for a lone
             surrogate.
-        keys: twelve bytes for each contact that has an id, by which duplicates are noticed;
+        keys: twelve bytes for each contact that has an id, to find duplicates;
             see `exporter.rawjson.contact_keys`.
-        resume: what the listing remembers at this page, besides `next_cursor`, for another run that resumes there.
+        resume: state of the listing at this page, besides `next_cursor`, for another run that resumes there.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Page:
     if not TYPE_CHECKING:
 
         def __iter__(self) -> NoReturn:
-            raise ConfigError("a Page is not iterated over itself: use page.records, the JSON bytes of each contact")
+            raise ConfigError("a Page cannot be iterated over: use page.records, the JSON bytes of each contact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class Frame:
         content: the bytes to write: lines of NDJSON or rows of CSV, or one gzip member of them.
         contacts: number of contacts in the content.
         uncompressed_bytes: length of the content before compression.
-        matched_fields: the named fields that some contact of the page has.
-        lists_expanded: lists of the contacts that were fetched in full.
-        lists_missing: by cause, lists that could not be fetched; the embedded items stay.
-        schema_checked: contacts that were compared with the schema.
+        matched_fields: the named fields that at least one contact of the page has.
+        lists_expanded: number of lists that were completed.
+        lists_missing: number of lists that could not be completed, by cause; they keep their embedded items.
+        schema_checked: number of contacts that were compared with the schema.
         schema_drift: by path and kind, in how many of those a field had another type.
-        corrections: by kind, corrections that normalized the contacts.
-        irregular: checked contacts that strict JSON readers refuse or change.
+        corrections: number of corrections that normalized the contacts, by kind.
+        irregular: number of checked contacts that strict JSON readers refuse or change.
     """
 
     content: bytes = field(repr=False)
@@ -89,17 +89,17 @@ def prepend_header(first: Frame, second: Frame) -> Frame:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far an output has got: everything before it is written.
+    """A position in an output: everything before it is written.
 
     Attributes:
-        next_cursor: cursor of the page behind the last one written; None before
-            the first and after the last. Of a page that a limit cut, contacts
-            before it are missing.
+        next_cursor: cursor of the page after the last written page; None before
+            the first page and after the last. If a limit truncated that page, the
+            output lacks the contacts that were removed from its end.
         pages: pages written.
         contacts: contacts written.
-        written_bytes: length of the output, all its files together; of Parquet that of the journals they are made of.
+        written_bytes: length of all files of the output together; for Parquet, of the journals of its files.
         uncompressed_bytes: its length before compression.
-        reached_end: whether the API said that nothing follows.
+        reached_end: whether the last written page was the last of the list.
     """
 
     next_cursor: str | None = None
@@ -112,14 +112,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """How an export went, in slices of the time that it ran; the time between its runs is not in it.
+    """The progress of an export over time, in slices of equal length. Time between its runs does not count.
 
     Attributes:
         slice_s: seconds of each slice.
-        contacts: written in each.
-        retries: requests repeated in each.
-        waited_s: seconds waited for the rate limit, counted with the next page.
-        ran_s: seconds that all runs took, each to its last page.
+        contacts: contacts written in each slice.
+        retries: requests repeated in each slice.
+        waited_s: seconds waited for the rate limit in each slice, counted with the next page.
+        ran_s: seconds of all runs, each up to its last page.
     """
 
     slice_s: float = 1.0
@@ -130,20 +130,20 @@ class Timeline:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it can be one of ours: a file may be anybody's."""
+        """Whether the values are plausible: the manifest may come from another program."""
         numbers = (*self.contacts, *self.retries, *self.waited_s)
         lengths = {len(self.contacts), len(self.retries), len(self.waited_s)}
         return (
-            1 <= self.slice_s < _LONGEST_SLICE_S
-            and 0 <= self.ran_s < _MOST
+            1 <= self.slice_s < _MAX_SLICE_S
+            and 0 <= self.ran_s < _MAX_VALUE
             and len(lengths) == 1
-            and len(numbers) <= _MOST_NUMBERS
-            and all(0 <= number < _MOST for number in numbers)
-            and sum(numbers) < _MOST
+            and len(numbers) <= _MAX_NUMBERS
+            and all(0 <= number < _MAX_VALUE for number in numbers)
+            and sum(numbers) < _MAX_VALUE
         )
 
 
-_MOST, _MOST_NUMBERS, _LONGEST_SLICE_S = 2**53, 3 * 1_000, 2**31
+_MAX_VALUE, _MAX_NUMBERS, _MAX_SLICE_S = 2**53, 3 * 1_000, 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +167,14 @@ class FileSummary:
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """Where an export came from.
+    """The API that an export read.
 
     Attributes:
-        base_url: the API's address, or the name it is remembered by.
+        base_url: the API's address, or the fixed name of a sandbox.
         endpoint: path of the listing.
-        api_version: the version asked for.
-        api_version_echoed: the version the API said it used, None when it did not say.
-        per_page: contacts per page asked for.
+        api_version: the requested API version.
+        api_version_echoed: the version that the responses named, None if they named none.
+        per_page: the requested number of contacts per page.
     """
 
     base_url: str
@@ -186,59 +186,58 @@ class SourceSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A finished export: the figures of its manifest.
+    """A finished export, as its manifest records it.
 
     Attributes:
         tool: name and version of the program that wrote it.
-        complete: True only when the API said that no further page follows.
-        limited_to_contacts: the limit the user set, None without one.
-        source: where the contacts came from.
+        complete: True only if the export reached the last page of the list.
+        limited_to_contacts: the limit that the user set, None without one.
+        source: the API that it read.
         started_at: start, UTC, ISO 8601 with a ``Z``.
-        finished_at: end, the same way.
-        runs: processes or calls it took.
-        interruptions: how often it was stopped before its end, by whatever.
+        finished_at: end, in the same form.
+        runs: number of runs, from the first to the one that finished it.
+        interruptions: number of runs that ended before the end of the list, for any reason.
         pages: pages received.
         contacts: contacts written.
-        total_count_first: the API's count on the first page, None without one.
-        total_count_last: the API's count on the last page, None without one.
-        shortfall: how many contacts the API counts more than it listed, where
-            that is more than a page and a tenth of them; else None.
+        total_count_first: the API's count on the first page, None without a count.
+        total_count_last: the API's count on the last page, None without a count.
+        shortfall: how many more contacts the API counts than it listed, if that is
+            more than a page and a tenth of them; else None.
         requests: HTTP requests sent, every attempt counted.
         retries: attempts repeated, by cause: ``http_<status>``, ``network``,
             ``timeout``, ``broken_body``, ``shortfall``.
         rate_limit_wait_s: seconds spent waiting for the API's rate-limit window.
-        part_contacts: most contacts in a file of a folder, None without that limit.
-        part_bytes: most bytes in a file of a folder, or in the journal of one of Parquet; None for a single file.
-        fields: the fields that were chosen, empty for all.
-        dropped: the fields that were left out.
+        part_contacts: maximum contacts in a file of a folder, None without that limit.
+        part_bytes: maximum bytes in a file of a folder, for Parquet in its journal; None for a single file.
+        fields: the selected fields, empty for all.
+        dropped: the fields that were removed.
         pseudonymised: the fields whose values were replaced by pseudonyms.
-        pseudonym_key: digits that another key would not have, nothing of the
-            key itself; None without pseudonyms.
-        unknown_fields: those of all these that no contact has.
+        pseudonym_key: hexadecimal digits that identify the key, but do not reveal it;
+            None without pseudonyms.
+        unknown_fields: the fields named above that no contact has.
         expanded: the lists that were completed from their own endpoints.
-        tag_names: whether tags were given their names.
-        lists_expanded: how many lists of contacts were completed.
-        lists_missing: how many could not be: what the page had of them was written.
-        lists_missing_causes: the same by cause: ``gone`` for contacts that were merged or deleted in the
+        tag_names: whether names were added to tags.
+        lists_expanded: number of lists that were completed.
+        lists_missing: number of lists that could not be completed; they keep their embedded items.
+        lists_missing_causes: same by cause: ``gone`` for contacts that were merged or deleted in the
             meantime, ``no_id``, ``http_<status>``, ``network``, ``timeout``, ``broken_body``.
-        schema_checked: contacts that were compared with the documented schema.
-        columns: of a table, the paths of the fields that they are.
-        csv_raw: of CSV, whether cells that a spreadsheet would run as formulas
-            were left as they are; None for other formats.
-        schema_drift: by path and kind, in how many of those a field was not as
-            documented: the JSON type that it had instead, ``unknown``, or
-            ``out_of_range``. Of CSV also ``no_column``, for custom attributes
-            that it has no column for. What fits no column is not in a table,
-            but in the column ``raw`` of Parquet; all else is written as sent.
-        csv_bom: of CSV, whether each file begins with a UTF-8 byte-order mark.
-        csv_phones: of CSV, whether phone numbers were left as they are though they begin like formulas.
-        records: how contacts were written: ``exact``, byte by byte as sent, or
+        schema_checked: number of contacts that were compared with the documented schema.
+        columns: for a table, the paths of its columns.
+        csv_raw: for CSV, whether formulas stayed unescaped; None for other formats.
+        schema_drift: by path and kind, in how many of the checked contacts a field differed
+            from the schema: the JSON type that it had instead, ``unknown``, or
+            ``out_of_range``; for CSV also ``no_column``, for custom attributes without
+            a column. A value that fits no column is not in the table; Parquet keeps
+            it in its column ``raw``. Other formats write it as sent.
+        csv_bom: for CSV, whether each file begins with a UTF-8 byte-order mark.
+        csv_phones: for CSV, whether phone numbers stayed unescaped although they begin like formulas.
+        records: how contacts were written: ``exact``, byte for byte as sent, or
             ``normalized`` for strict JSON readers.
-        corrections: by kind, what was corrected to normalize them.
-        duplicates: contacts that were listed before in the same export; None when that is not known.
-        irregular_contacts: of an exact export, how many contacts at least hold
-            values that strict JSON readers refuse or change; not all are checked.
-        timeline: how it went.
+        corrections: number of corrections that normalized the contacts, by kind.
+        duplicates: number of contacts that were listed more than once; None if unknown.
+        irregular_contacts: for an exact export, number of contacts with values that
+            strict JSON readers refuse or change, at least: not all contacts are checked.
+        timeline: its progress over time.
         files: the files written, in the order of their contacts.
     """
 
@@ -285,5 +284,5 @@ class Summary:
 
     @property
     def has_ids(self) -> bool:
-        """Whether its contacts have their ids, by choice of the fields."""
+        """Whether the selected fields include the id."""
         return "id" not in self.dropped and (not self.fields or "id" in self.fields)

@@ -1,4 +1,4 @@
-"""Refuse ways of use that cannot work, with one sentence that says what to do instead."""
+"""Refuse calls that cannot work, with one sentence that says what to do instead."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from exporter.errors import ConfigError
 
 MAX_PER_PAGE = 150
-MAX_CONSUMERS = 1_000  # far beyond any use
+MAX_CONSUMERS = 1_000  # far more than is useful
 MAX_QUEUE_PAGES = 1_000
 MAX_CONCURRENCY = 100
 MAX_RESERVE_PERCENT = 90
@@ -24,7 +24,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop of the current asyncio task.
 
     Raises:
-        ConfigError: no asyncio task runs here. Trio has an event loop of its own.
+        ConfigError: no asyncio task runs here. Trio has its own event loop.
     """
     try:
         # In trio's guest mode an asyncio loop runs, but no task of it.
@@ -51,7 +51,7 @@ class LoopBinding:
 
     @contextmanager
     def entering(self) -> Iterator[None]:
-        """Note the running event loop; what fails inside this block leaves the object as it was.
+        """Bind the object to the running event loop; if this block fails, the object stays unbound.
 
         Raises:
             ConfigError: the object's block has been entered already, or asyncio does not run.
@@ -67,7 +67,7 @@ class LoopBinding:
             raise
 
     def leave(self) -> None:
-        """Forget the event loop."""
+        """Unbind the object from its event loop."""
         self._loop = None
 
     def check(self) -> None:
@@ -83,9 +83,9 @@ class LoopBinding:
 
 
 class AsyncBlock:
-    """What is entered with ``async with`` alone."""
+    """Base class of objects that are entered only with ``async with``."""
 
-    # Hidden from type checkers, which have a sentence of their own for a plain 'with'.
+    # Hidden from type checkers, which report a plain 'with' themselves.
     if not TYPE_CHECKING:
 
         def __enter__(self) -> NoReturn:
@@ -97,7 +97,7 @@ class AsyncBlock:
 
 
 class NoBlock:
-    """What is used without any block."""
+    """Base class of objects that are used without a block."""
 
     if not TYPE_CHECKING:
 
@@ -115,7 +115,7 @@ class NoBlock:
 
 
 class AsyncItems:
-    """What is iterated over with ``async for`` alone."""
+    """Base class of objects that are iterated over only with ``async for``."""
 
     if not TYPE_CHECKING:
 
@@ -127,8 +127,8 @@ def check_kinds(arguments: Mapping[str, object], kinds: Mapping[str, Kinds]) -> 
     """Check the types of arguments.
 
     Args:
-        arguments: by name; others than those in `kinds` are ignored.
-        kinds: the types that each can have. A truth value is no number.
+        arguments: values by name; names that are not in `kinds` are ignored.
+        kinds: the allowed types by name. A bool does not count as a number.
 
     Raises:
         ConfigError: one has another type. Its value is not quoted: it could be a secret.
@@ -162,7 +162,7 @@ def check_callable(name: str, value: object) -> None:
 
 
 def check_path(path: object) -> None:
-    """Check that a path is text, or leads to text.
+    """Check that a path is text, or a path object of text.
 
     Raises:
         ConfigError: it is neither.
@@ -180,11 +180,11 @@ def texts_of(name: str, value: object) -> tuple[str, ...]:
     """Return several texts as a tuple.
 
     Args:
-        name: of the argument.
-        value: what it was given.
+        name: name of the argument.
+        value: its value.
 
     Raises:
-        ConfigError: it is one text, whose letters Python would take for several, or holds something else.
+        ConfigError: it is a single text, which Python would iterate over by letters, or an item is not a text.
     """
     several = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (None,)
     if not all(isinstance(one, str) for one in several):

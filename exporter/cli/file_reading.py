@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 async def read_in_thread(read: Callable[[], T]) -> T:
-    """Read a small file, in a thread of its own.
+    """Read a small file, in its own thread.
 
     Cancellation:
         The thread is left behind: it may wait for a pipe without a writer.

@@ -68,7 +68,7 @@ class Throttle:
         return True
 
     def take_skipped(self) -> str:
-        """Return what was skipped since the last line, to be put behind it; empty if nothing was."""
+        """Return a note about records skipped since the last line, to append to it; empty if there were none."""
         skipped, self._skipped = self._skipped, Counter()
         if not skipped:
             return ""

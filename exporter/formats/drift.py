@@ -133,7 +133,7 @@ class _SchemaDecoder:
 
 @cache
 def _whole_schema() -> _SchemaDecoder:
-    """Return the view in which no field is looked at one by one: making its types takes milliseconds."""
+    """Return the decoder without separately checked fields. It is cached: creating its types takes milliseconds."""
     return _SchemaDecoder(())
 
 

@@ -1,1 +1,1 @@
-"""JSON taken apart and put together without decoding it."""
+"""Split and join JSON without decoding it."""

@@ -1,4 +1,4 @@
-"""Contacts told apart by their ids, in twelve bytes each."""
+"""Keys of twelve bytes that identify contacts by their ids."""
 
 import re
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import msgspec
 from exporter.rawjson.objects import RawObject, decode_string
 
 KEY_BYTES = 12
-"""Length of a key. Equal ids have equal keys; those of two that differ are equal in 1 case of 2^96."""
+"""Length of a key. Equal ids have equal keys; two different ids have equal keys in 1 of 2^96 cases."""
 
 _USUAL = b'{"type":"contact","id":"'
 _DIGITS = 2 * KEY_BYTES
-# What is picked and joined by these takes no step of Python for each contact.
+# These read a whole page without a step of Python for each contact.
 _beginning = itemgetter(slice(len(_USUAL)))
-_quoted_id = itemgetter(slice(len(_USUAL), len(_USUAL) + _DIGITS + 1))  # with the quote behind it
+_quoted_id = itemgetter(slice(len(_USUAL), len(_USUAL) + _DIGITS + 1))  # with the quote after it
 _USUAL_ID = re.compile(rf"[0-9a-f]{{{_DIGITS}}}", re.ASCII)
 _INTEGER = re.compile(rb"-?[0-9]+")
 
@@ -29,7 +29,7 @@ _decode = msgspec.json.Decoder(_Contact).decode
 
 
 def page_keys(records: Sequence[bytes]) -> bytes:
-    """Return the keys of a page's contacts, one behind the other in the order of the page.
+    """Return the keys of a page's contacts, joined in the order of the page.
 
     An id of 24 hexadecimal digits, as Intercom gives them, is its own key; any
     other id is represented by a hash. A record without an id has no key.
@@ -42,12 +42,12 @@ def page_keys(records: Sequence[bytes]) -> bytes:
 
 
 def content_keys(records: Sequence[bytes]) -> bytes:
-    """Return what tells records apart that have no ids: a hash of all their bytes, as long as a key, for each."""
+    """Return keys for records without ids: a hash of all bytes of each record."""
     return b"".join(blake2b(record, digest_size=KEY_BYTES).digest() for record in records)
 
 
 def _usual_keys(records: Sequence[bytes]) -> bytes | None:
-    """Return the keys of contacts that all begin as Intercom writes them, None for any others."""
+    """Return the keys of contacts that all begin as Intercom writes them; None if one does not."""
     count = len(records)
     if b"".join(map(_beginning, records)) != _USUAL * count:
         return None
@@ -59,13 +59,13 @@ def _usual_keys(records: Sequence[bytes]) -> bytes | None:
         keys = bytes.fromhex(digits)
     except ValueError:
         return None
-    return keys if keys.hex() == digits else None  # `fromhex` takes capitals, and skips white space
+    return keys if keys.hex() == digits else None  # `fromhex` accepts capitals and white space
 
 
 def _key(record: bytes) -> bytes:
     """Return the key of one contact; nothing for a record without an id.
 
-    A record that begins as Intercom writes it has the key that it has on a page of such records, whatever follows.
+    The same record has the same key here and in `_usual_keys`.
     """
     if usual := _usual_keys((record,)):
         return usual
@@ -79,7 +79,7 @@ def _key(record: bytes) -> bytes:
 
 
 def _id_slow(record: bytes) -> bytes:
-    """Return the id's JSON of a record that a fast parser refuses, such as one with a lone surrogate."""
+    """Return the JSON of the id of a record that the fast parser refuses, such as one with a lone surrogate."""
     try:
         return RawObject.parse(record).last("id") or b""
     except (ValueError, RecursionError):

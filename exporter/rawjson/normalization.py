@@ -1,8 +1,8 @@
-"""Contacts as every strict JSON reader takes them: keys once, Unicode text, numbers that keep their digits.
+"""Normalize contacts for strict JSON readers: no repeated keys, valid Unicode, numbers that keep their digits.
 
-jq, DuckDB, pandas, polars and pyarrow refuse some JSON that is legal, or change
-it silently. `normalize` decodes and encodes a contact; what such a reader
-refuses or changes is corrected and counted.
+jq, DuckDB, pandas, polars and pyarrow refuse some valid JSON, or change it silently.
+`normalize` decodes and encodes a contact; it corrects and counts everything that
+such a reader would refuse or change.
 """
 
 import json
@@ -35,17 +35,19 @@ NAMES = {
     "lone_surrogate": "texts with lone surrogates",
     "lossy_number": "numbers that a double cannot hold",
 }
-"""What the kinds are called in a sentence."""
+"""Names of the kinds for messages."""
 
 MAX_DEPTH = 120
-"""Most objects and lists within one another, the contact included: DuckDB reads 126."""
+"""Maximum depth of nested objects and lists, the contact included: DuckDB reads 126."""
 
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _MAX_INTEGER_CHARACTERS = 20
 _LONG, _DIGITS_ALIKE = b"0" * 19, bytes.maketrans(b"123456789", b"0" * 9)
 _DIGITS = re.compile(rb"[0-9]+")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_ESCAPES = re.compile(rb"\\(?:u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})*|[^u])")  # what begins with one byte is found fast
+_ESCAPES = re.compile(
+    rb"\\(?:u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})*|[^u])"
+)  # a pattern that begins with a literal byte is fast
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]|[^\s{}\[\],:"]+', re.DOTALL)
 _BEFORE_NUMBERS = (b"", b":", b",", b"[")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
@@ -55,15 +57,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def normalize(record: bytes, corrections: Corrections) -> bytes:
-    """Return a contact as every strict reader takes it, on one line and without white space.
+    """Return a contact that every strict reader accepts, on one line and without white space.
 
-    What needs no correction keeps its meaning: the same keys in the same
-    order, the same texts, the same numbers. Of a repeated key the last value
-    stays, in the place of the first.
+    Everything else keeps its meaning: the same keys in the same order, the same
+    texts, the same numbers. Of a repeated key the last value stays, at the place
+    of the first.
 
     Args:
-        record: its JSON.
-        corrections: counts what is corrected.
+        record: JSON of the contact.
+        corrections: counts the corrections.
     """
     text = _encoded(record)
     if text is None or not _is_shallow(text):
@@ -74,7 +76,7 @@ def normalize(record: bytes, corrections: Corrections) -> bytes:
 
 
 def is_irregular(record: bytes) -> bool:
-    """Return whether `normalize` would correct anything in a contact, without making what it would return."""
+    """Return whether `normalize` would correct anything in a contact."""
     text = _encoded(record)
     if text is None:
         return True
@@ -94,12 +96,17 @@ def _encoded(record: bytes) -> bytes | None:
 
 
 def _is_proven(record: bytes, text: bytes) -> bool:
-    """Prove, where that takes little, that a contact needs no correction, given what it was encoded as."""
+    """Return whether a quick check proves that a contact needs no correction.
+
+    Args:
+        record: JSON of the contact.
+        text: the same, decoded and encoded.
+    """
     return _is_same(record, text) and not _has_long_integer(text)
 
 
 def _is_same(record: bytes, text: bytes) -> bool:
-    """Prove that encoding what was decoded has lost nothing: the result is the same, but for how texts are escaped."""
+    """Return whether decoding and encoding lost nothing: both texts are equal, except for escapes."""
     if text == record:
         return True
     return (b"\\u" in record or b"\\/" in record) and _ESCAPES.sub(_unescaped, record) == text
@@ -117,7 +124,7 @@ def _unescape(escapes: bytes) -> bytes:
 
 
 def _has_long_integer(text: bytes) -> bool:
-    """Return whether an integer may be beyond 64 bits; what looks like one may be part of a text."""
+    """Return whether the text may hold an integer beyond 64 bits; digits inside a string count too."""
     alike, end = text.translate(_DIGITS_ALIKE), 0
     while (start := alike.find(_LONG, end)) >= 0:
         end = _end_of_digits(text, start)
@@ -133,11 +140,11 @@ def _end_of_digits(text: bytes, start: int) -> int:
 
 
 def _is_shallow(text: bytes) -> bool:
-    """Prove that nothing is nested too deeply, from the innermost brackets to the outermost."""
+    """Return whether no value is nested too deeply: remove brackets from the innermost to the outermost."""
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
         return True
     brackets = _STRING.sub(b"", text).translate(None, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH // 2):  # each time one level or two
+    for _ in range(MAX_DEPTH // 2):  # each round removes one or two levels
         brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
         if not brackets:
             return True
@@ -182,11 +189,11 @@ def _float(text: str, corrections: Corrections) -> float | str:
 
 
 class _Reader:
-    """Reads JSON token by token, however deep it is nested, and corrects what strict readers refuse.
+    """Reads JSON token by token, nested to any depth, and corrects what strict readers refuse.
 
     Args:
         record: the JSON, which is known to be valid.
-        corrections: counts what is corrected.
+        corrections: counts the corrections.
     """
 
     def __init__(self, record: bytes, corrections: Corrections) -> None:
@@ -232,7 +239,7 @@ class _Reader:
             self._take(self._replaced(self._record[self._deep_start : end].decode()))
 
     def _take_text(self, text: str) -> None:
-        """Take a text: the next key of an object, or a value."""
+        """Add a string: the next key of an object, or a value."""
         if self._open and isinstance(self._open[-1], dict) and self._keys[-1] is None:
             self._keys[-1] = text
         else:

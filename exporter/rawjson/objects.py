@@ -1,4 +1,4 @@
-"""JSON as it stands: where the members of an object lie, so that one can be changed and the rest keeps its bytes."""
+"""Raw JSON objects: find the members, replace some, and keep the bytes of the others."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,11 +17,11 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, orjson.JSONEncodeError)
 _MANY = 256
 _SHAPES = 256  # contacts of one workspace come in few sets of keys
-_ORDINARY_BYTES = 16 * 1024  # the keys of what is larger are not kept: they could be of any length
+_ORDINARY_BYTES = 16 * 1024  # keys of larger objects are not cached: they can have any length
 
 
 class ObjectLayout:
-    """What objects with the same keys in the same order have in common.
+    """The layout that all objects with the same keys in the same order share.
 
     Attributes:
         positions: for each key, the positions of its members, from 0; several if the key is repeated.
@@ -40,11 +40,11 @@ class ObjectLayout:
 
 
 class RawObject:
-    """A JSON object without white space between its tokens, and where each of its members lies.
+    """A JSON object without white space between its tokens, and the position of each member.
 
     Args:
         text: the object.
-        layout: of its keys.
+        layout: the layout of its keys.
         sizes: length of each member's value.
     """
 
@@ -58,7 +58,7 @@ class RawObject:
 
     @classmethod
     def parse(cls, value: bytes) -> "RawObject":
-        """Find the members of an object. What stands between them, white space, is lost; nothing within them is.
+        """Find the members of an object. White space between them is removed; the values keep their bytes.
 
         Raises:
             ValueError: it is not an object.
@@ -69,8 +69,8 @@ class RawObject:
         except _REFUSED:  # a lone surrogate, for one
             return cls._parse_slow(value)
         sizes = list(map(len, found.values()))
-        # The keys were decoded, and of repeated ones the last is left. Any other spelling than the one that is
-        # counted here is longer: what is as long is the same.
+        # Decoding drops all but the last of repeated keys, and the spelling of keys. The layout assumes the shortest
+        # spelling, each key once and no white space: only an object written like that has this length.
         same = layout.offsets[-1] + sum(sizes) + (not sizes) == len(value)
         return cls(value, layout, sizes) if same else cls._parse_slow(value)
 
@@ -80,9 +80,9 @@ class RawObject:
         found: dict[str, list[int]] = {}
         for position, (key, _) in enumerate(members):
             found.setdefault(decode_string(key), []).append(position)
-        places = {key: tuple(where) for key, where in found.items()}
+        positions = {key: tuple(where) for key, where in found.items()}
         text = join_members(b"%b:%b" % member for member in members)
-        layout = ObjectLayout(places, tuple(len(key) + 2 for key, _ in members))
+        layout = ObjectLayout(positions, tuple(len(key) + 2 for key, _ in members))
         return cls(text, layout, [len(content) for _, content in members])
 
     def __len__(self) -> int:
@@ -90,24 +90,24 @@ class RawObject:
 
     @property
     def positions(self) -> Mapping[str, tuple[int, ...]]:
-        """By key, which members have it, from 0; more than one where it is repeated."""
+        """By key, the positions of its members, from 0; several if the key is repeated."""
         return self.layout.positions
 
     def _start(self, position: int) -> int:
-        """Return where a member begins, or where one more would."""
+        """Return the offset of a member, or the offset for one more."""
         if len(self.sizes) <= _MANY:
             return self.layout.offsets[position] + sum(self.sizes[:position])
-        if self._starts is None:  # the caller may look up many of many members
+        if self._starts is None:  # summing for each of many members would take quadratic time
             self._starts = list(accumulate(map(add, self.sizes, self.layout.overheads), initial=1))
         return self._starts[position]
 
     def member(self, position: int) -> bytes:
-        """Return a member as it stands."""
+        """Return the bytes of a member: its key and its value."""
         start = self._start(position)
         return self.text[start : start + self.layout.overheads[position] - 1 + self.sizes[position]]
 
     def value(self, position: int) -> bytes:
-        """Return a member's value as it stands."""
+        """Return the bytes of a member's value."""
         start = self._start(position) + self.layout.overheads[position] - 1
         return self.text[start : start + self.sizes[position]]
 
@@ -117,20 +117,20 @@ class RawObject:
         return self.text[start : start + self.layout.overheads[position] - 1] + value
 
     def values(self, key: str) -> list[bytes]:
-        """Return the values below a key: one, or none, or several where it is repeated."""
+        """Return the values of a key: one, none, or several if the key is repeated."""
         return [self.value(position) for position in self.layout.positions.get(key, ())]
 
     def last(self, key: str) -> bytes | None:
-        """Return the value below a key, the last one where it is repeated, as parsers do; None without it."""
-        places = self.layout.positions.get(key)
-        return self.value(places[-1]) if places else None
+        """Return the value of a key, the last one if it is repeated, as parsers do; None without the key."""
+        positions = self.layout.positions.get(key)
+        return self.value(positions[-1]) if positions else None
 
     def replace_members(self, pieces: Mapping[int, bytes | None], *more: bytes) -> bytes:
         """Return the object with some members replaced or removed.
 
         Args:
-            pieces: other members at some places, or None where there is to be none.
-            more: members that come behind all of them.
+            pieces: the new member by position; None removes the member.
+            more: members to append.
         """
         kept, at = [], 0
         for position in sorted(pieces):
@@ -146,7 +146,7 @@ class RawObject:
 
 @lru_cache(_SHAPES)
 def _layout(keys: tuple[str, ...]) -> ObjectLayout:
-    """Make the layout of objects that have each key once, spelled as orjson spells it."""
+    """Return the layout of objects that have each key once, spelled as orjson spells it."""
     extras = tuple(len(orjson.dumps(key)) + 2 for key in keys)
     return ObjectLayout({key: (position,) for position, key in enumerate(keys)}, extras)
 
@@ -157,7 +157,7 @@ def join_members(members: Iterable[bytes]) -> bytes:
 
 
 def items_of(value: bytes) -> list[bytes]:
-    """Take a JSON array apart.
+    """Split a JSON array into the bytes of its items.
 
     Raises:
         ValueError: it is not an array.
@@ -174,7 +174,7 @@ def join_items(items: Iterable[bytes]) -> bytes:
 
 
 def decode_string(string: bytes) -> str:
-    """Decode a JSON string; a lone surrogate stays one."""
+    """Decode a JSON string; it may hold lone surrogates."""
     try:
         return str(orjson.loads(string))
     except orjson.JSONDecodeError:
@@ -187,7 +187,7 @@ def text_or_digits(value: bytes) -> str:
 
 
 def id_and_name(item: bytes) -> tuple[str, bytes] | None:
-    """Return the id of an object, and the JSON of its name; None if it lacks one of them."""
+    """Return the id of an object and the JSON of its name; None if one is missing."""
     members = RawObject.parse(item)
     ids, names = members.values("id"), members.values("name")
     return (text_or_digits(ids[-1]), names[-1]) if ids and names else None

@@ -1,8 +1,8 @@
-"""Cut JSON with the standard library's scanner: slow, exact, and it takes all that is JSON.
+"""Slice JSON with the scanner of the standard library: slow and exact; it accepts all valid JSON.
 
-The way out for what `msgspec` refuses although it is JSON, escapes of lone
-surrogates, and for what it would not keep, keys that come twice. Nothing is converted on the way, so nothing
-can be changed: a value is the slice between where it begins and where it ends.
+It is for JSON that `msgspec` refuses, such as escapes of lone surrogates, or does
+not keep, such as repeated keys. It converts nothing, so it changes nothing: a value
+is the slice from its first to its last byte.
 """
 
 import json
@@ -13,85 +13,89 @@ _WHITE_SPACE = " \t\n\r"
 
 
 def split_object(text: str, lists: Container[str]) -> dict[str, bytes | tuple[bytes, ...]]:
-    """Cut one JSON object into the raw bytes of its values.
+    """Slice a JSON object into the raw bytes of its values.
 
     Args:
-        text: the object, with nothing but white space around it.
-        lists: keys whose arrays are cut further, into their items.
+        text: the object; white space around it is allowed.
+        lists: keys whose arrays are sliced into their items.
 
     Returns:
         Raw bytes by key; a tuple of them for a key in `lists` that holds an
         array.
 
     Raises:
-        ValueError: it is not JSON, not an object, or has a key twice: whoever
-            wrote that meant both, and a parser would drop one.
+        ValueError: it is not JSON, is not an object, or has a repeated key,
+            of which a parser would drop one value.
     """
-    cutter = _Scanner(text)
+    scanner = _Scanner(text)
     found: dict[str, bytes | tuple[bytes, ...]] = {}
     try:
-        cutter.expect("{")
-        for _ in cutter.items("}"):
-            key = cutter.key()
+        scanner.expect("{")
+        for _ in scanner.items("}"):
+            key = scanner.key()
             if key in found:
-                raise ValueError("a key comes twice")
-            cutter.expect(":")
-            if key in lists and cutter.accept("["):
-                found[key] = tuple(cutter.value() for _ in cutter.items("]"))
+                raise ValueError("a key is repeated")
+            scanner.expect(":")
+            if key in lists and scanner.accept("["):
+                found[key] = tuple(scanner.value() for _ in scanner.items("]"))
             else:
-                found[key] = cutter.value()
-        cutter.expect_end()
+                found[key] = scanner.value()
+        scanner.expect_end()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return found
 
 
 def split_members(text: str) -> list[tuple[bytes, bytes]]:
-    """Cut one JSON object into the raw bytes of its keys and values, in its own order, repeated keys included.
+    """Slice a JSON object into the raw bytes of its keys and values, in order, repeated keys included.
 
     Raises:
         ValueError: it is not JSON, or not an object.
     """
-    cutter = _Scanner(text)
+    scanner = _Scanner(text)
     members = []
     try:
-        cutter.expect("{")
-        for _ in cutter.items("}"):
-            key = cutter.raw_key()
-            cutter.expect(":")
-            members.append((key, cutter.value()))
-        cutter.expect_end()
+        scanner.expect("{")
+        for _ in scanner.items("}"):
+            key = scanner.raw_key()
+            scanner.expect(":")
+            members.append((key, scanner.value()))
+        scanner.expect_end()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return members
 
 
 def split_items(text: str) -> list[bytes]:
-    """Cut one JSON array into the raw bytes of its items.
+    """Slice a JSON array into the raw bytes of its items.
 
     Raises:
         ValueError: it is not JSON, or not an array.
     """
-    cutter = _Scanner(text)
+    scanner = _Scanner(text)
     try:
-        cutter.expect("[")
-        items = [cutter.value() for _ in cutter.items("]")]
-        cutter.expect_end()
+        scanner.expect("[")
+        items = [scanner.value() for _ in scanner.items("]")]
+        scanner.expect_end()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return items
 
 
 def reject_constant(literal: str) -> Never:
-    """Refuse NaN and Infinity, which Python's parser takes and JSON does not have."""
+    """Refuse NaN and Infinity, which Python's parser accepts and JSON does not have."""
     raise ValueError(f"{literal} is not JSON")
 
 
 def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of an object's pairs, each key once."""
+    """Return the pairs of an object as a dict.
+
+    Raises:
+        ValueError: a key is repeated.
+    """
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a key comes twice")
+        raise ValueError("a key is repeated")
     return members
 
 
@@ -106,7 +110,7 @@ class _Scanner:
         self._at = 0
 
     def accept(self, token: str) -> bool:
-        """Step over white space and `token`, if it is the next thing."""
+        """Skip white space, and `token` if it follows; return whether it did."""
         text = self._text
         while text[self._at : self._at + 1] in _WHITE_SPACE and self._at < len(text):
             self._at += 1
@@ -116,15 +120,15 @@ class _Scanner:
 
     def expect(self, token: str) -> None:
         if not self.accept(token):
-            raise ValueError(f"no {token!r} where one is due")
+            raise ValueError(f"no {token!r} where it is expected")
 
     def expect_end(self) -> None:
         self.accept("")
         if self._at != len(self._text):
-            raise ValueError("something follows the end")
+            raise ValueError("text follows the end")
 
     def items(self, closing: str) -> Iterator[None]:
-        """Stand before each item of an object or array in turn, up to `closing`."""
+        """Yield before each item of an object or array, up to `closing`."""
         if self.accept(closing):
             return
         while True:
@@ -138,17 +142,17 @@ class _Scanner:
         return str(self._decode())
 
     def raw_key(self) -> bytes:
-        """Return the next key as it stands, quotes and all."""
+        """Return the bytes of the next key, with its quotes."""
         self._expect_key()
         return self.value()
 
     def _expect_key(self) -> None:
         if not self.accept('"'):
-            raise ValueError("no key where one is due")
+            raise ValueError("no key where one is expected")
         self._at -= 1
 
     def value(self) -> bytes:
-        """Return the next value as it stands."""
+        """Return the bytes of the next value."""
         self.accept("")
         start = self._at
         self._decode()

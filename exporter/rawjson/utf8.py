@@ -1,4 +1,4 @@
-"""Whether bytes are UTF-8."""
+"""Check that bytes are UTF-8."""
 
 import codecs
 
@@ -6,10 +6,11 @@ _PIECE_BYTES = 64 * 1024
 
 
 def first_bad_byte(content: bytes) -> int | None:
-    """Find the first byte that is no UTF-8, a piece at a time; None when all is well.
+    """Return the offset of the first byte that is not UTF-8; None if all bytes are.
 
-    One emoji would make the text of a whole page four bytes a character: that
-    costs four times as long as texts that stay in the processor's cache.
+    It decodes piece by piece: one emoji would make the text of a whole page take four
+    bytes per character, which takes four times as long as pieces that stay in the
+    processor's cache.
     """
     view, at = memoryview(content), 0
     while at < len(content):

@@ -27,7 +27,7 @@ def checked_retry_policy(policy: object) -> RetryPolicy:
     """Return a `RetryPolicy` whose fields are all within their ranges.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: it is not a `RetryPolicy`, or a field is out of range.
     """
     if not isinstance(policy, RetryPolicy):
         raise ConfigError("retry_policy must be a RetryPolicy", "retry_policy")
@@ -45,15 +45,15 @@ def checked_token(token: object) -> str:
     """Return an access token without the white space around it.
 
     Raises:
-        ConfigError: it is none. The message does not quote it.
+        ConfigError: it cannot be an access token. The message does not quote it.
     """
     token = token.strip().strip(_BYTE_ORDER_MARK).strip() if isinstance(token, str) else ""
     if not token:
         raise ConfigError("no access token was given")
     if token[0] in _QUOTES or token[-1] in _QUOTES:
-        raise ConfigError("the access token stands in quotes: remove them, they are no part of it")
+        raise ConfigError("the access token is in quotes: remove them")
     if token.lower().startswith("bearer "):
-        raise ConfigError("the access token begins with 'Bearer': give only what stands behind it")
+        raise ConfigError("the access token begins with 'Bearer': remove that word")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError("the access token holds characters that no token has: is it whole, and nothing else?")
+        raise ConfigError("the access token has characters that no token has: give the token and nothing else")
     return token

@@ -1,4 +1,4 @@
-"""The retry loop, as its caller reads it: attempts at one request, until one succeeds or the retry budget is used up.
+"""The retry loop: attempts at one request, until one succeeds or the retry budget is used up.
 
 ::
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a response said besides its body.
+    """The facts of a response besides its body.
 
     Attributes:
         status: HTTP status.
-        request_id: the API's id of the request, safe to print; None if it gave none.
-        api_version: the version that the API has answered in, safe to print; None if it named none.
+        request_id: the API's id of the request, safe to print; None if the response has none.
+        api_version: the API version that the response names, safe to print; None if it names none.
     """
 
     status: int
@@ -42,14 +42,14 @@ class Received:
 class Attempts:
     """An asynchronous iterator over the attempts at one request.
 
-    A transient failure inside the block of one attempt leads to the next one,
-    after a wait; the last one leaves as the `SourceError` that it means. Any
-    other exception leaves at once.
+    After a transient failure inside the block of one attempt, the iterator waits
+    and yields the next attempt. When the retry budget is used up, it raises the
+    last failure as a `SourceError`. Any other exception leaves the block at once.
 
     Args:
         state: decides whether there is another attempt, and when.
-        traffic: counts what they cost.
-        sent: the first attempt, where it was sent ahead.
+        traffic: counts requests, retries and waits.
+        sent: the request of the first attempt, if it was prefetched.
 
     Attributes:
         state, traffic: as given.
@@ -92,8 +92,8 @@ class Attempt:
     """One attempt, as a context manager.
 
     Attributes:
-        sent: its request, where that was sent ahead.
-        received: set by whoever reads its response; None until then.
+        sent: its request, if it was prefetched.
+        received: facts of its response; `Client.get` sets them, None until then.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class Attempt:
 
     @property
     def traffic(self) -> RequestStats:
-        """What the requests have cost so far."""
+        """Requests, retries and waits so far."""
         return self._attempts.traffic
 
     @property
     def halved(self) -> int:
-        """How many times a page is to be halved for this attempt, after the failures so far."""
+        """How many times to halve the page size for this attempt, after the failures so far."""
         return self._attempts.state.halved
 
     @property
@@ -138,7 +138,7 @@ class Attempt:
         received, self.received = self.received, None
         if error is None and received is not None:
             self.traffic.version_echoed = received.api_version
-        if isinstance(error, MalformedBody) and received is not None:  # a truncated response shows nowhere else
+        if isinstance(error, MalformedBody) and received is not None:  # only the parser notices a truncated response
             malformed = error
             detail = malformed.detail(received.status)
             error = Transient(malformed.cause, detail, status=received.status, request_id=received.request_id)

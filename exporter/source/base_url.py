@@ -1,4 +1,4 @@
-"""The API's address: by region or by URL, and never one that gives the token away."""
+"""The API's address: chosen by region or by URL, and refused where it would expose the token."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def resolve_base_url(region: str | None, base_url: str | None, *, insecure_http:
     """Choose and check the API's address.
 
     Raises:
-        ConfigError: it says what is wrong, and quotes nothing that could hold a password.
+        ConfigError: the address is invalid. The message does not quote it: it could hold a password.
     """
     if base_url is None:
         if region not in (None, *REGIONS):
@@ -49,7 +49,7 @@ def _checked_address(base_url: object, *, insecure_http: bool) -> str:
             "base_url",
             "insecure_http=True",
         )
-    # As URLs in answers spell it, which are compared with it.
+    # Spelled as in the URLs of responses, which are compared with it.
     default_port = {"http": ":80", "https": ":443"}[parts.scheme]
     return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default_port)}{parts.path.rstrip('/')}"
 
@@ -80,7 +80,7 @@ def has_host(parts: SplitResult) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    """Return whether this is an IP address, or a name that a resolver can be asked for."""
+    """Return whether this is an IP address, or a name that a resolver accepts."""
     try:
         return bool(ip_address(host)) and bool(_ADDRESS.fullmatch(host))
     except ValueError:
@@ -88,7 +88,7 @@ def _is_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the name of a host means this machine."""
+    """Return whether a host name means this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,8 +1,8 @@
-"""The bytes of a response: read against a cap, decompressed against a cap, proven whole.
+"""The bytes of a response: read up to a maximum, decompressed up to a maximum, and checked to be complete.
 
-`aiohttp` hands out a gzip body that is truncated, or that lost its checksum,
-without an error, and would inflate a bomb without bound. So it is told to
-leave bodies as they came, and they are inflated here.
+`aiohttp` returns a gzip body that is truncated, or has no checksum, without an
+error, and it inflates without a limit. So aiohttp leaves bodies compressed, and
+this module inflates them.
 """
 
 from codecs import BOM_UTF8
@@ -27,10 +27,10 @@ _CHUNK_BYTES = 64 * 1024
 
 
 async def read_body(content: "StreamReader") -> bytes:
-    """Read a whole body as it came.
+    """Read a whole body, still encoded.
 
     Raises:
-        ContractError: it goes beyond 64 MiB.
+        ContractError: it has more than 64 MiB.
     """
     chunks = []
     size = 0
@@ -43,7 +43,7 @@ async def read_body(content: "StreamReader") -> bytes:
 
 
 async def read_prefix(content: "StreamReader", prefix: bytearray) -> None:
-    """Read as much of a body into `beginning` as a message could need."""
+    """Read the beginning of a body into `prefix`: as much as an error message can need."""
     async for chunk in content.iter_any():
         prefix += chunk
         if len(prefix) > MAX_MESSAGE_BYTES:
@@ -54,20 +54,20 @@ def inflate(body: bytes, content_encoding: str, max_bytes: int | None = None) ->
     """Undo a response's ``Content-Encoding``: gzip, deflate, none, or two of them one after the other.
 
     Args:
-        body: as it came.
+        body: still encoded.
         content_encoding: the header.
-        max_bytes: what it may inflate to, 64 MiB if not given.
+        max_bytes: maximum length once inflated; None for 64 MiB.
 
     Raises:
-        MalformedBody: the body is truncated, damaged, followed by something, or
-            in an encoding that was not asked for.
+        MalformedBody: the body is truncated, damaged, followed by other bytes, or
+            in an encoding that was not requested.
         ContractError: it inflates to more than `max_bytes`.
     """
     max_bytes = MAX_BODY_BYTES if max_bytes is None else max_bytes
     names = [name.strip().lower() for name in content_encoding.split(",")]
     encodings = [name for name in names if name not in ("", "identity")]
     if len(encodings) > _MAX_ENCODINGS:
-        raise MalformedBody("in more content encodings than are undone")
+        raise MalformedBody("in more content encodings than are supported")
     for encoding in reversed(encodings):
         body = _undo(encoding, body, max_bytes)
     return body
@@ -81,10 +81,10 @@ def without_byte_order_mark(body: bytes) -> bytes:
 def _undo(encoding: str, body: bytes, max_bytes: int) -> bytes:
     if encoding in ("gzip", "x-gzip"):
         container = compression.GZIP
-    elif encoding == "deflate":  # means zlib, but some servers send bare deflate
+    elif encoding == "deflate":  # the standard says zlib, but some servers send bare deflate
         container = compression.ZLIB if body and body[0] & 0x0F == _DEFLATE_METHOD else compression.BARE_DEFLATE
     else:
-        raise MalformedBody("in a content encoding that was not asked for")
+        raise MalformedBody("in a content encoding that was not requested")
     if container == compression.GZIP and not body.startswith(_GZIP_MAGIC[: len(body)]):
         raise MalformedBody("not in the content encoding that it names")
     inflater = compression.inflater(container)
@@ -99,7 +99,7 @@ def _undo(encoding: str, body: bytes, max_bytes: int) -> bytes:
 
 
 def _further_members(body: bytes, max_bytes: int) -> Iterator[bytes]:
-    """Inflate the gzip members behind a first one, in pieces that keep many small members from being costly."""
+    """Inflate the gzip members after a first one, piece by piece: no member copies the rest of the body."""
     position = members = 0
     while position < len(body):
         if not body.startswith(_GZIP_MAGIC, position):
@@ -129,5 +129,5 @@ def _inflate_some(inflater: compression.Inflater, body: bytes, max_bytes: int) -
 
 def _too_large() -> ContractError:
     return ContractError(
-        f"the API sent a response of more than {MAX_BODY_BYTES >> 20} MiB: ask for fewer contacts a page"
+        f"the API sent a response of more than {MAX_BODY_BYTES >> 20} MiB: request fewer contacts per page"
     )

@@ -9,9 +9,9 @@ _FILE, _FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 
 
 def trusted_authorities() -> ssl.SSLContext | None:
-    """Return the TLS settings with the authorities that the environment names.
+    """Return TLS settings with the authorities that the environment names; None for the system's authorities.
 
-    None means the system's authorities: what the HTTP library loads when it is imported.
+    The HTTP library loads those when it is imported.
 
     Raises:
         ConfigError: a variable names no certificates.

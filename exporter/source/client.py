@@ -48,12 +48,12 @@ class Client:
         base_url: the API's address, without a slash at its end.
         token: the access token.
         api_version: sent as ``Intercom-Version``.
-        retry_policy: time-outs and retries.
-        rate_limiter: the rate-limit window that all requests share.
+        retry_policy: time-outs and retry budgets.
+        rate_limiter: decides when a request may leave; all requests share it.
 
     Attributes:
         base_url, api_version, rate_limiter: as given.
-        redaction: makes what the API says fit for messages, without the token.
+        redaction: makes text of the API safe to print, without the token.
         check_open: raises a `ConfigError` outside the block, and in another event loop than its own.
     """
 
@@ -66,8 +66,8 @@ class Client:
         self._retry_policy = retry_policy
         self.rate_limiter = rate_limiter
         self._clock: Callable[[], float] = time.monotonic  # until it is open
-        self._home = LoopBinding("Intercom")
-        self.check_open = self._home.check
+        self._binding = LoopBinding("Intercom")
+        self.check_open = self._binding.check
         self._connection: Connection | None = None
         self._first_response: anyio.Event | None = None
         self._prefetched: set[asyncio.Task[Response]] = set()
@@ -83,21 +83,23 @@ class Client:
         Raises:
             ConfigError: it is open already, no asyncio runs, or the environment's proxy is unusable.
         """
-        with self._home.entering():
-            self._clock = asyncio.get_running_loop().time  # which a host may run at another pace
+        with self._binding.entering():
+            self._clock = (
+                asyncio.get_running_loop().time
+            )  # a program that embeds this library may run it at another pace
             route, authorities = await anyio.to_thread.run_sync(self._detect_proxy)
             headers = {"Authorization": f"Bearer {self._token}", "Intercom-Version": self.api_version}
             self._connection = Connection(headers, self._retry_policy, route, authorities, self.rate_limiter)
 
     def _detect_proxy(self) -> tuple[Route, SSLContext | bool]:
-        """Do in advance what would block the event loop during requests."""
-        get_on_retry_hooks()  # imports whatever stamina tells of retries, where that is installed
+        """Do what would block the event loop during requests."""
+        get_on_retry_hooks()  # imports the libraries that stamina reports retries to, where they are installed
         return detect_proxy(self.base_url)
 
     async def close(self) -> None:
-        """Close the session and its connections; requests under way fail."""
+        """Close the session and its connections; requests in flight fail."""
         connection, self._connection = self._connection, None
-        self._home.leave()
+        self._binding.leave()
         await cancel_and_wait(*self._prefetched)
         if connection is not None:
             await connection.close()
@@ -111,22 +113,22 @@ class Client:
         sent = asyncio.create_task(self.send(path, query, traffic, self._clock))
         self._prefetched.add(sent)
         sent.add_done_callback(self._prefetched.discard)
-        sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may ask for it
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # its failure may never be retrieved
         return sent
 
     def attempts(
         self, traffic: RequestStats, sent: "asyncio.Task[Response] | None" = None, *, minor: bool = False
     ) -> Attempts:
-        """Return the attempts at one request, to be iterated over until one succeeds.
+        """Return the attempts at one request; iterate over them until one succeeds.
 
         Args:
-            traffic: counts what they cost.
-            sent: the first attempt, where it was sent ahead.
-            minor: whether the caller can do without the response: then less is spent on retries.
+            traffic: counts requests, retries and waits.
+            sent: the request of the first attempt, if it was prefetched.
+            minor: whether the caller can continue without the response; then the retry budget is smaller.
 
         Raises:
             ConfigError: outside the block, or in another event loop.
-            SourceError: from the iteration; its kind says what to do next.
+            SourceError: from the iteration; `exporter.errors` says what to do about each kind.
         """
         self.check_open()
         retry_policy = self._retry_policy.for_minor if minor else self._retry_policy
@@ -141,20 +143,20 @@ class Client:
         *,
         minor: bool = False,
     ) -> T:
-        """Return what a response holds, with retries.
+        """Request, retry, and return the parsed body of the response.
 
         Args:
             path: below the base URL.
             query: the parameters.
-            parse: returns the result; its `MalformedBody` is a failure of the request like any other.
-            traffic: counts what it costs.
-            minor: as for `attempts`.
+            parse: returns the result. If it raises `MalformedBody`, the request is repeated.
+            traffic: counts requests, retries and waits.
+            minor: same as for `attempts`.
 
         Raises:
-            SourceError: its kind says what to do next.
+            SourceError: `exporter.errors` says what to do about each kind.
 
         Cancellation:
-            Ends the request under way at once; nothing is kept.
+            Cancels the request in flight at once; nothing is kept.
         """
         async for attempt in self.attempts(traffic, minor=minor):
             with attempt:
@@ -166,16 +168,16 @@ class Client:
 
         Args:
             path: below the base URL.
-            query: the parameters; ignored where the request was sent ahead.
-            attempt: decides when, and learns what the response said.
+            query: the parameters; ignored if the request was prefetched.
+            attempt: gives the time-out, and receives the facts of the response.
 
         Raises:
-            Transient: it failed in a way that may pass: there may be another attempt.
-            SourceError: it failed permanently.
+            Transient: a transient failure; there may be another attempt.
+            SourceError: a permanent failure.
             MalformedBody: the body cannot be inflated.
 
         Cancellation:
-            Ends the request at once; nothing is kept.
+            Cancels the request at once; nothing is kept.
         """
         if attempt.sent is not None:
             response = await self._wait_for(attempt.sent)
@@ -201,10 +203,10 @@ class Client:
             query: the parameters.
             traffic: counts it.
             start: called when it leaves; returns the time.
-            limit_s: seconds that it may take, None for the time-out of all requests.
+            limit_s: seconds that it may take; None for the time-out of all requests.
 
         Raises:
-            Transient, SourceError: it failed on its way.
+            Transient, SourceError: no complete response arrived.
         """
         url = URL(f"{self.base_url}{path}?{encode_query(query)}", encoded=True)
         if self._connection is not None:
@@ -236,11 +238,14 @@ class Client:
         return version if version == self.api_version else self.redaction.printable(version) or None
 
     async def _wait_for(self, sent: "asyncio.Task[Response]") -> Response:
-        """Wait for a prefetched request. Awaiting the task itself could not tell whose cancellation it is."""
+        """Wait for a prefetched request.
+
+        Awaiting the task itself would not show which was cancelled: the task or its caller.
+        """
         try:
             await asyncio.wait((sent,))
         finally:
-            sent.cancel()  # unless it has ended
+            sent.cancel()  # does nothing once it has ended
         if sent.cancelled():
             raise _closed()
         return sent.result()
@@ -252,25 +257,25 @@ class Client:
         if route and not route.tls and response.status == _BAD_REQUEST and _EXPECTS_TLS.search(response.body):
             return speaks_tls(route)
         body = b""
-        with suppress(MalformedBody, ContractError):  # a message, if one can be had
+        with suppress(MalformedBody, ContractError):  # the message is optional
             body = without_byte_order_mark(inflate(response.body, response.encoding, MAX_MESSAGE_BYTES))
-        asked = RequestContext(
+        context = RequestContext(
             self.base_url, path_template(path), self.redaction, route.answerer if route else "the API"
         )
-        return error_from_response(response.status, response.headers, body, asked)
+        return error_from_response(response.status, response.headers, body, context)
 
     async def _acquire_slot(self, traffic: RequestStats) -> None:
         """Wait until a request may leave.
 
-        The very first request leaves alone: its response is the first to report the rate limit.
+        The first request of a client leaves alone: its response is the first to report the rate limit.
         """
         if self._first_response is None:
             self._first_response = anyio.Event()
             return
-        if not self._first_response.is_set():  # where nothing is to be waited for, a request leaves in one step
+        if not self._first_response.is_set():  # otherwise a request leaves without a step of the event loop
             await self._first_response.wait()
         while (wait_s := self.rate_limiter.wait_s(self._clock())) > 0:
-            if not traffic.waiting:  # of several requests that wait side by side the first tells, and counts
+            if not traffic.waiting:  # of several waiting requests only the first reports and counts
                 traffic.observer(RateLimited(wait_s, self.rate_limiter.limit or 0))
                 traffic.rate_limit_wait_s += wait_s
             traffic.waiting += 1

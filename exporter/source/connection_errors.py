@@ -1,6 +1,6 @@
-"""What it means that a connection failed: will it pass, and in which words to report it.
+"""Turn failures of connections into errors: transient or permanent, with a message that says what to do.
 
-Nothing of the HTTP library's own text is used: it quotes what servers send.
+The HTTP library's own messages are not used: they quote what servers send.
 """
 
 import errno
@@ -19,7 +19,7 @@ from exporter.source.retry import Transient, is_transient
 Failure = Transient | SourceError
 
 _UNKNOWN_HOST = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
-_FEW = 4  # attempts at what has never worked
+_MAX_ATTEMPTS_UNPROVEN = 4  # while no response has ever come: a wrong setting is likelier than a fault
 _FORBIDDEN, _PROXY_AUTHENTICATION = 403, 407
 
 _REASONS = {
@@ -56,22 +56,22 @@ _NO_AGREEMENT = (
     "LEGACY_RENEGOTIATION_DISABLED",
     "KEY_TOO_SMALL",
 )
-"""How OpenSSL's names end for what two ends will not agree on later either."""
+"""Ends of OpenSSL's names for disagreements that another attempt does not change."""
 
 
 class ProxyError(aiohttp.ClientError):
-    """Connecting failed in the conversation with the proxy; the cause says how."""
+    """The proxy did not connect us; the cause says why."""
 
 
 @dataclass(slots=True)
 class Route:
-    """The way to the API.
+    """How requests reach the API.
 
     Attributes:
-        host: of the base URL, with its port if it names one.
+        host: host of the base URL, with its port if it names one.
         tls: whether the base URL is https.
-        proxy: through which requests go, if any.
-        worked: whether a response has ever come.
+        proxy: the proxy between, None without one.
+        worked: whether any response has arrived.
     """
 
     host: str
@@ -81,33 +81,33 @@ class Route:
 
     @property
     def proxy_name(self) -> str:
-        """The proxy, for a sentence."""
+        """The proxy, for messages."""
         return f"the proxy {self.proxy.name}" if self.proxy else "a proxy"
 
     @property
     def peer(self) -> str:
-        """Who is at the other end of a connection, for a sentence."""
+        """The other end of a connection, for messages."""
         if self.proxy is None:
             return self.host
         return f"{self.host} (through {self.proxy_name})" if self.tls else self.proxy_name
 
     @property
     def answerer(self) -> str:
-        """Who may have sent a response: without a tunnel a proxy answers in the API's place."""
+        """Who may have sent a response, for messages: without a tunnel a proxy can answer instead of the API."""
         return f"the API or {self.proxy_name}" if self.proxy and not self.tls else "the API"
 
     @property
     def detour(self) -> str:
-        """The end of a sentence about a failure that may be the proxy's."""
+        """The end of a message about a failure that the proxy may have caused."""
         return f" through {self.proxy_name}" if self.proxy else ""
 
 
 def failure_of(error: Exception, route: Route) -> Failure:
-    """Return what to raise for a connection's failure: a `Transient` where it may pass, else the error.
+    """Return what to raise for a failed connection: a `Transient`, or the permanent error.
 
     Args:
-        error: aiohttp's. It must not become a cause: it carries the request, and so the token.
-        route: where the connection leads.
+        error: the exception of aiohttp. It must not become a cause: it holds the request, and so the token.
+        route: how requests reach the API.
     """
     error = _unwrapped(error)
     if isinstance(error, ProxyError):
@@ -127,7 +127,7 @@ def failure_of(error: Exception, route: Route) -> Failure:
 
 
 def may_speak_tls(error: Exception, route: Route) -> bool:
-    """Return whether the server may have hung up because it expects TLS: some do so without a word."""
+    """Return whether the server may have closed the connection because it expects TLS: some send no error."""
     if route.tls or route.proxy is not None or route.worked:
         return False
     error = _unwrapped(error)
@@ -151,7 +151,9 @@ def proxy_refusal(status: int, route: Route) -> Failure:
     """Return what to raise when a proxy refuses."""
     proxy = route.proxy_name
     if status == _PROXY_AUTHENTICATION and route.proxy and route.proxy.authorization:
-        return _permanent(f"{proxy} refuses the user or password of its address, or wants another kind of log-in (407)")
+        return _permanent(
+            f"{proxy} refuses the user or password of its address, or requires another kind of login (407)"
+        )
     if status == _PROXY_AUTHENTICATION:
         return _permanent(
             f"{proxy} asks for a user and a password (407): write its address as http://user:password@host:port"
@@ -171,14 +173,14 @@ def _permanent(reason: str) -> ApiError:
 
 
 def _with_few_attempts(failure: Transient, route: Route) -> Transient:
-    """Make it a matter of a few attempts, unless there was a response before."""
+    """Allow a failure only a few attempts, unless a response has arrived before."""
     if not route.worked:
-        failure.attempts = _FEW
+        failure.attempts = _MAX_ATTEMPTS_UNPROVEN
     return failure
 
 
 def _is_at_proxy(error: Exception, route: Route) -> bool:
-    """Return whether connecting failed at the proxy, not behind it."""
+    """Return whether the connection to the proxy itself failed."""
     if route.proxy is None or not isinstance(error, aiohttp.ClientConnectorError):
         return False
     host = f"[{error.host}]" if ":" in error.host else error.host
@@ -186,7 +188,7 @@ def _is_at_proxy(error: Exception, route: Route) -> bool:
 
 
 def _from_proxy(error: BaseException | None, route: Route) -> Failure:
-    """Return what to raise when the proxy did not do what ``CONNECT`` asked for."""
+    """Return what to raise when the proxy did not connect us to the API."""
     proxy = route.proxy_name
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return proxy_refusal(error.status, route)
@@ -209,7 +211,7 @@ def _unresolved(error: aiohttp.ClientConnectorDNSError, route: Route) -> Failure
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """Find OpenSSL's error in what aiohttp made of it."""
+    """Find OpenSSL's error among an exception and its causes."""
     while error is not None:
         if isinstance(error, ssl.SSLError) and not isinstance(error, aiohttp.ClientError):
             return error
@@ -220,7 +222,7 @@ def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
 def _from_tls(error: ssl.SSLError, peer: str, *, at_proxy: bool) -> Failure:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _permanent(_distrust(getattr(error, "verify_code", 0), peer))
-    reason = getattr(error, "reason", None) or ""  # not every one has it
+    reason = getattr(error, "reason", None) or ""  # some have none
     if reason in _NO_TLS:
         return _permanent(
             f"{peer} does not speak TLS: its address must begin with http:// instead of https://"

@@ -1,4 +1,4 @@
-"""A listing as dicts, one contact at a time."""
+"""The contacts of a listing as dicts."""
 
 import json
 from collections import deque

@@ -1,8 +1,8 @@
-"""What custom attributes the contacts of a workspace can have: a first look, for tables that give each a column.
+"""The names of a workspace's custom attributes: a table has a column for each.
 
-Facts about the API: ``GET /data_attributes`` lists those of Intercom too, and
-archived ones only where they are asked for; contacts may still have values of
-these. It needs a permission of its own. Versions 1.x have it elsewhere.
+Facts about the API: ``GET /data_attributes`` also lists Intercom's own attributes.
+It lists archived ones only if requested; contacts can still have values for these.
+It needs its own permission. Versions 1.x have another endpoint.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ _PATH = "/data_attributes"
 _QUERY = {"model": "contact", "include_archived": "true"}
 _PREFIX = "custom_attributes."
 _FORBIDDEN = 403
-_MOST, _MOST_CHARACTERS = 2_000, 200_000  # a workspace may have a few hundred; each would be a column
+_MAX_NAMES, _MAX_CHARACTERS = 2_000, 200_000  # workspaces have a few hundred at most
 
 
 async def fetch_attributes(client: Client, traffic: RequestStats) -> tuple[str, ...] | None:
     """Fetch the names of a workspace's custom attributes, in the API's order.
 
     Returns:
-        The names; None where the API does not tell them to this token, or in a way that cannot be understood.
+        The names; None if the token has no permission, or the response has another form.
 
     Raises:
-        ContractError: it names more attributes than a table can have columns, or one by the token.
-        SourceError: it failed in another way than by refusing.
+        ContractError: there are more attributes than a table can have columns, or a name holds the token.
+        SourceError: the request failed for another reason than a refusal.
     """
 
     def read(body: bytes) -> Envelope:
@@ -46,7 +46,7 @@ async def fetch_attributes(client: Client, traffic: RequestStats) -> tuple[str, 
             raise
         return None
     names = _names(envelope.records)
-    if len(names) > _MOST or sum(map(len, names)) > _MOST_CHARACTERS:
+    if len(names) > _MAX_NAMES or sum(map(len, names)) > _MAX_CHARACTERS:
         raise ContractError(f"the API names {len(names):,} attributes, which make no table: choose some with --fields")
     if any(map(client.redaction.finds_token, names)):  # columns stand in headers, manifests and events
         raise ContractError("the API names an attribute after the access token: choose others with --fields")
@@ -62,7 +62,7 @@ def _names(records: Sequence[bytes]) -> tuple[str, ...]:
     for record in records:
         try:
             name = msgspec.json.decode(record, type=_Attribute).full_name
-        except msgspec.DecodeError:  # not what is looked for
+        except msgspec.DecodeError:  # an item of another form
             continue
         if name.startswith(_PREFIX) and name != _PREFIX:
             found[name.removeprefix(_PREFIX)] = None

@@ -1,8 +1,8 @@
-"""The lists in a contact: which are incomplete, and how complete ones are put in. Pure; all else keeps its bytes.
+"""The lists in a contact: find the truncated ones, and insert complete ones. Pure; everything else keeps its bytes.
 
-Facts about the API: tags, notes and companies are embedded, ten at most, with
-``has_more``; subscriptions and segments are not. A list may be null. Its
-``total_count`` was seen to be wrong: it stays what it was.
+Facts about the API: a contact embeds at most ten of its tags, notes and companies,
+with ``has_more``; it does not embed subscriptions and segments. A list may be null.
+Its ``total_count`` was observed to be wrong: it is not changed.
 """
 
 import re
@@ -19,7 +19,7 @@ _HAS_MORE = re.compile(rb'"has_more"\s*:\s*true')
 
 
 def id_of(record: bytes) -> str:
-    """Return a contact's id; empty if it has none that could be a part of a path."""
+    """Return a contact's id; empty if it has none that can be part of a path."""
     values = RawObject.parse(record).values("id")
     contact_id = text_or_digits(values[-1]) if values else ""
     return contact_id if contact_id.isascii() and contact_id.isalnum() else ""
@@ -27,7 +27,7 @@ def id_of(record: bytes) -> str:
 
 def truncated_lists(record: bytes) -> list[str]:
     """Return the names of a contact's truncated lists, which the API marks with `has_more`."""
-    if not _HAS_MORE.search(record):  # most contacts have none, and are not taken apart
+    if not _HAS_MORE.search(record):  # most contacts have none, and need no parsing
         return []
     members = RawObject.parse(record)
     return [name for name in EMBEDDED if any(map(_is_truncated, members.values(name)))]
@@ -43,8 +43,8 @@ def with_full_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
     pieces: dict[int, bytes | None] = {}
     for position in members.positions.get(name, ()):
         value = members.value(position)
-        whole = _fill_list(value, items) if value.startswith(b"{") else _new_list(record, name, items)
-        pieces[position] = members.with_value(position, whole)
+        full = _fill_list(value, items) if value.startswith(b"{") else _new_list(record, name, items)
+        pieces[position] = members.with_value(position, full)
     more = [] if pieces else [b'"%b":%b' % (name.encode(), _new_list(record, name, items))]
     return members.replace_members(pieces, *more)
 
@@ -55,14 +55,14 @@ def _fill_list(value: bytes, items: Sequence[bytes]) -> bytes:
     pieces: dict[int, bytes | None] = {}
     more = []
     for key, content in (("data", join_items(items)), ("has_more", b"false")):
-        places = members.positions.get(key, ())
-        pieces |= {position: members.with_value(position, content) for position in places}
-        more += [] if places else [b'"%b":%b' % (key.encode(), content)]
+        positions = members.positions.get(key, ())
+        pieces |= {position: members.with_value(position, content) for position in positions}
+        more += [] if positions else [b'"%b":%b' % (key.encode(), content)]
     return members.replace_members(pieces, *more)
 
 
 def _new_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
-    """Return a new list in the form of those that the API embeds."""
+    """Return a new list, in the form of the API's embedded lists."""
     url = orjson.dumps(f"/contacts/{id_of(record)}/{name}")
     return b'{"type":"list","data":%b,"url":%b,"total_count":%d,"has_more":false}' % (
         join_items(items),
@@ -72,11 +72,11 @@ def _new_list(record: bytes, name: str, items: Sequence[bytes]) -> bytes:
 
 
 def with_tag_names(record: bytes, names: Mapping[str, bytes]) -> bytes:
-    """Return a contact whose tags have their names, where the names are known and missing.
+    """Return a contact with names added to the tags that have none.
 
     Args:
         record: the contact.
-        names: JSON of the names, by the tags' ids.
+        names: each tag's name as JSON, by the tag's id.
     """
     members = RawObject.parse(record)
     pieces: dict[int, bytes | None] = {}

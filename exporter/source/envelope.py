@@ -1,7 +1,8 @@
-"""The bytes of a list's page -> records, next cursor, total count. Pure, and tolerant where the API is.
+"""The body of a page -> records, next cursor, total count. Pure, and tolerant where the API is.
 
-Records are cut out of the page undecoded: `msgspec.Raw` finds where each one
-begins and ends, and what it refuses although it is JSON goes to `cutting`.
+Records are sliced out of the page without decoding them: `msgspec.Raw` finds where
+each one begins and ends. Pages that msgspec refuses although they are JSON are
+sliced by `exporter.rawjson.scanner`.
 """
 
 import json
@@ -20,19 +21,19 @@ from exporter.rawjson.utf8 import first_bad_byte
 
 _MAX_CURSOR_CHARACTERS = 1 << 21
 _LARGE_BYTES = 1 << 20
-_MAX_COMMAS = 500_000  # what is between two of them becomes an object: this bounds what a small answer can cost
+_MAX_COMMAS = 500_000  # each item becomes an object: this limits the memory that a small response can take
 CONTACTS = ("data", "contacts")  # 1.x names the list after what is in it
-_PEEKED_BYTES = 2048  # before or behind the list of contacts there is less than that
+_PEEKED_BYTES = 2048  # the envelope before or after the list of contacts is shorter
 _CURSOR = re.compile(rb'"starting_after"\s*:\s*("(?:[^"\\]|\\.)+")')
 _first_byte = itemgetter(0)
-_MAX_CONTACTS = 2**53 - 1  # what a checkpoint takes, and any reader of a manifest
+_MAX_CONTACTS = 2**53 - 1  # the largest integer that every JSON reader keeps
 
 
-class MalformedBody(ValueError):  # noqa: N818 - a finding about the body, judged by who asked for it
-    """The body is not a page of contacts: cut, not UTF-8, not JSON, or of another shape.
+class MalformedBody(ValueError):  # noqa: N818 - the caller decides whether it is an error
+    """The body is not a page of contacts: truncated, not UTF-8, not JSON, or of another shape.
 
     Attributes:
-        cause: what it counts as among the causes of retries.
+        cause: the cause that a retry reports.
     """
 
     cause = "broken_body"
@@ -44,15 +45,14 @@ class MalformedBody(ValueError):  # noqa: N818 - a finding about the body, judge
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What a page's JSON says.
+    """A parsed page.
 
     Attributes:
         records: raw JSON bytes of each contact, in order.
-        next_cursor: where the next page begins, None when this is the last.
-            Versions 1.x page by URL: then it is that URL, reduced to what
-            names the page.
-        total_count: contacts in the workspace, None when not said.
-        plain: False when a fast parser refused the page.
+        next_cursor: cursor of the next page, None on the last page. Versions 1.x page by
+            URL: then it is that URL, with only the parameters that name the page.
+        total_count: contacts in the workspace, None if the page has no count.
+        plain: False when the fast parser refused the page.
     """
 
     records: tuple[bytes, ...]
@@ -63,7 +63,7 @@ class Envelope:
 
 @cache
 def _decoder(keys: tuple[str, ...]) -> "msgspec.json.Decoder[Any]":
-    """Make a decoder of objects with lists under these keys, whose items stay what they are."""
+    """Make a decoder of objects with lists under these keys; it does not decode their items."""
     lists = msgspec.defstruct("Lists", [(key, list[msgspec.Raw] | None, None) for key in keys])
     return msgspec.json.Decoder(lists)
 
@@ -72,18 +72,18 @@ def parse(body: bytes, listing_url: str, keys: tuple[str, ...] = CONTACTS) -> En
     """Read one page of contacts, or of another list.
 
     Args:
-        body: the whole response, decompressed.
-        listing_url: the listing's own address; a ``next`` that is a URL must
+        body: the whole body, decompressed.
+        listing_url: URL of the listing; a ``next`` that is a URL must
             stay on it.
-        keys: under which the list may be; one of them has it.
+        keys: keys that the list can have; exactly one is present.
 
     Raises:
-        MalformedBody: anything but a well-formed page. The message names the
+        MalformedBody: it is not a well-formed page. The message names the
             fault and never quotes the page.
     """
     if len(body) > _LARGE_BYTES and body.count(b",") > _MAX_COMMAS:
         raise MalformedBody("of more parts than any page of contacts has")
-    _check_utf8(body)  # Raw lets anything through
+    _check_utf8(body)  # msgspec.Raw does not check it
     quickly = _split_fast(body, keys)
     records, rest = quickly or _split_slow(body, keys)
     if bytes(map(_first_byte, records)) != b"{" * len(records):
@@ -95,9 +95,9 @@ def parse(body: bytes, listing_url: str, keys: tuple[str, ...] = CONTACTS) -> En
 
 
 def peek_next_cursor(body: bytes) -> str | None:
-    """Find what looks like the next cursor of a page, without reading its contacts.
+    """Find what looks like the next cursor of a page, without parsing its contacts.
 
-    A guess, made to save time: what is true only `parse` can say.
+    A guess that saves time; only `parse` returns the real cursor.
     """
     for piece in (body[-_PEEKED_BYTES:], body[:_PEEKED_BYTES]):
         for quoted in reversed(_CURSOR.findall(piece)):
@@ -107,14 +107,14 @@ def peek_next_cursor(body: bytes) -> str | None:
 
 
 def _split_fast(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], dict[str, Any]] | None:
-    """Cut a page as the API writes it: one list, its items separated by a bare comma.
+    """Slice a page as the API writes it: one list, with a bare comma between its items.
 
-    What is left without the items is a small document of its own. It is read
-    strictly, so that a key that comes twice cannot hide half of the contacts.
+    The page without the items is a small document. It is parsed strictly, so that
+    a repeated key cannot hide half of the contacts.
 
     Returns:
-        The records and the rest of the envelope; None for a page of another
-        kind, which may still be good.
+        The records and the rest of the envelope; None if the page is written
+        in another way, which may still be valid.
     """
     try:
         lists = _decoder(keys).decode(body)
@@ -149,7 +149,7 @@ def _split_slow(body: bytes, keys: tuple[str, ...]) -> tuple[tuple[bytes, ...], 
 def _with_one_list(rest: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     """Check that the envelope has one list."""
     lists = [rest[key] for key in keys if rest.get(key) is not None]
-    if lists != [[]]:  # the items have been taken out
+    if lists != [[]]:  # the items have been removed
         raise MalformedBody(f"two lists of {keys[-1]} in it" if len(lists) > 1 else f"no list of {keys[-1]} in it")
     return rest
 
@@ -170,14 +170,14 @@ def _check_utf8(body: bytes) -> None:
 
 
 def _reason(exc: ValueError) -> str:
-    """Describe a parser's error, without the document that `json.JSONDecodeError` holds."""
+    """Return the message of a parser's error, without the document that `json.JSONDecodeError` holds."""
     return exc.msg if isinstance(exc, json.JSONDecodeError) else str(exc)
 
 
 def _next_cursor(pages: Any, listing_url: str) -> str | None:
-    """Find the next cursor in ``pages``; each of the four shapes of a last page gives None.
+    """Find the next cursor in ``pages``; None for each of the four shapes of a last page.
 
-    Seen on last pages: no ``next``, ``next: null``, a ``next`` whose
+    Observed on last pages: no ``next``, ``next: null``, a ``next`` whose
     ``starting_after`` is null, and ``pages: null``.
     """
     if pages is None:
@@ -199,10 +199,10 @@ def _next_cursor(pages: Any, listing_url: str) -> str | None:
 
 
 def _cursor_of_url(url: str, listing_url: str) -> str | None:
-    """Take the cursor out of a ``next`` URL, or the URL itself where it pages by number.
+    """Return the cursor in a ``next`` URL, or the URL itself if it pages by number.
 
-    No more than its query is ever used, and on our own listing: the token must
-    not follow a URL out of a body.
+    Only its query is used, with the URL of our own listing: the token must not be sent
+    to a URL that a body names.
     """
     if not url:
         return None

@@ -1,9 +1,8 @@
-"""The lists of a contact, whole: a page of contacts has at most ten members of each, and some not at all.
+"""Complete the lists of contacts: a contact embeds at most ten items of a list, and some lists not at all.
 
-Facts about the API: each list has an endpoint of its own. Notes are paged there
-by cursors or by URLs, companies by URLs, under ``companies`` or under ``data``;
-the others are not paged. A 404 or 410 means that the contact was merged or deleted
-in the meantime.
+Facts about the API: each list has its own endpoint. Notes are paged by cursors or by
+URLs, companies by URLs, under ``companies`` or under ``data``; the other lists are not
+paged. A 404 or 410 means that the contact was merged or deleted in the meantime.
 """
 
 from collections import Counter
@@ -32,19 +31,19 @@ _ITEM_BYTES = 64  # of memory, besides an item's bytes
 
 
 def lists_to_fetch(expansion: ListExpansion, record: bytes) -> list[ListName]:
-    """Return the names of a contact's lists that are to be fetched."""
+    """Return the names of those lists of a contact that need a request."""
     more = truncated_lists(record)
     return [name for name in expansion.lists if name not in EMBEDDED or name in more]
 
 
 @dataclass(slots=True)
 class ExpandedPage:
-    """What was done to a page.
+    """The contacts of a page with their lists completed.
 
     Attributes:
-        records: the contacts.
-        lists: how many lists were completed.
-        missing: by cause, how many could not be: what was embedded stays.
+        records: JSON of each contact.
+        lists: number of lists that were completed.
+        missing: number of lists that could not be completed, by cause; they keep their embedded items.
     """
 
     records: list[bytes]
@@ -56,9 +55,9 @@ class Expander:
     """Completes the lists of contacts.
 
     Args:
-        client: how they are fetched.
-        expansion: which.
-        traffic: counts what that costs.
+        client: sends the requests.
+        expansion: which lists to complete.
+        traffic: counts requests, retries and waits.
     """
 
     def __init__(self, client: Client, expansion: ListExpansion, traffic: RequestStats) -> None:
@@ -71,16 +70,16 @@ class Expander:
         self._rate = FailureRate()
 
     async def expand(self, page: Page) -> ExpandedPage:
-        """Complete the lists of a page's contacts; all else in them keeps its bytes.
+        """Complete the lists of a page's contacts; everything else in them keeps its bytes.
 
         Raises:
             SourceError: the token is refused, the API fails as a whole, or most lists fail.
         """
         try:
             return await self._expand(page)
-        except (ValueError, RecursionError):  # raised by nothing but what takes contacts apart
+        except (ValueError, RecursionError):  # only parsing a contact raises these
             raise ContractError(
-                "a contact is nested too deeply to be taken apart: without completed lists it can be exported"
+                "a contact is nested too deeply to complete its lists: export it without completed lists"
             ) from None
 
     async def _expand(self, page: Page) -> ExpandedPage:
@@ -98,42 +97,42 @@ class Expander:
         return expanded
 
     async def _fetch_all(self, records: Sequence[bytes]) -> list[tuple[int, ListName, Sequence[bytes] | str]]:
-        """Fetch the wanted lists of contacts, in any order.
+        """Fetch the lists of contacts that need a request.
 
         Returns:
-            For each the place of its contact, its name, and its items or the cause why they cannot be had.
+            In any order, for each list: index of its contact, its name, and its items or the cause of the failure.
         """
         wanted = [lists_to_fetch(self._expansion, record) for record in records]
-        places = self._rate.start(sum(map(len, wanted)))
+        numbers = self._rate.start(sum(map(len, wanted)))
         found: list[tuple[int, ListName, Sequence[bytes] | str]] = []
 
-        async def fetch(position: int, name: ListName, place_in_run: int) -> None:
+        async def fetch(position: int, name: ListName, number: int) -> None:
             async with self._slots:
-                items = await self._fetch(id_of(records[position]), name, place_in_run)
+                items = await self._fetch(id_of(records[position]), name, number)
             found.append((position, name, items))
 
         async with anyio.create_task_group() as tasks:
             for position, names in enumerate(wanted):
                 for name in names:
-                    tasks.start_soon(fetch, position, name, next(places))
+                    tasks.start_soon(fetch, position, name, next(numbers))
         return found
 
-    async def _fetch(self, contact_id: str, name: ListName, position: int) -> Sequence[bytes] | str:
-        """Fetch a whole list; return the cause where that cannot be done.
+    async def _fetch(self, contact_id: str, name: ListName, number: int) -> Sequence[bytes] | str:
+        """Fetch a complete list; return the cause if that fails.
 
         Raises:
             SourceError: the token is refused, the API fails as a whole, or most lists fail.
         """
         result = await self._attempt(contact_id, name) if contact_id else "no_id"
         if isinstance(result, SourceError):
-            if self._rate.end(position, failed=True):
+            if self._rate.end(number, failed=True):
                 raise result
             return _cause_of(result)
-        self._rate.end(position, failed=False)
+        self._rate.end(number, failed=False)
         return result
 
     async def _attempt(self, contact_id: str, name: ListName) -> Sequence[bytes] | str | SourceError:
-        """Fetch a whole list, more than once if the API as a whole failed meanwhile; return the failure if it lasts.
+        """Fetch a complete list, again if the API as a whole failed meanwhile; return a permanent failure.
 
         Raises:
             SourceError: the token is refused, or the API fails as a whole.
@@ -176,10 +175,10 @@ class Expander:
         return await self._client.fetch(path, _query(url, name, cursor), read, self._traffic, minor=minor)
 
     async def _api_works(self) -> bool:
-        """Ask for one contact: what fails beside a list that failed is the API as a whole.
+        """Request one contact, to find out whether only the list failed or the API as a whole.
 
         Returns:
-            Whether it answered at once. If it had to be asked again, the list deserves another attempt.
+            Whether the first attempt succeeded. If not, the list deserves another attempt.
 
         Raises:
             SourceError: the API fails for longer than the retry budget of a page.
@@ -207,7 +206,7 @@ def _memory_bytes(items: Sequence[bytes]) -> int:
 
 
 def _cause_of(failure: SourceError) -> str:
-    """Name why a list could not be completed."""
+    """Return the cause of a failure, as the manifest names it."""
     if isinstance(failure.__cause__, Transient):
         return failure.__cause__.cause
     return f"http_{failure.status}" if failure.status else "broken_body"
@@ -215,7 +214,7 @@ def _cause_of(failure: SourceError) -> str:
 
 def _query(url: str, name: str, cursor: str | None) -> dict[str, str]:
     query = {"per_page": _PER_PAGE[name]} if name in _PER_PAGE else {}
-    if cursor is not None and cursor.startswith(f"{url}?"):  # paged by number
+    if cursor is not None and cursor.startswith(f"{url}?"):  # the list pages by number
         return query | {
             key: text for key, text in parse_qsl(cursor.removeprefix(f"{url}?")) if key in ("page", "per_page")
         }

@@ -1,7 +1,7 @@
-"""How the bytes of a response reach the HTTP library: heads up to a size, and lengths that a server repeats.
+"""Pass the bytes of responses to the HTTP library, with limits that accept what browsers and curl accept.
 
-aiohttp limits a header to 8 kB and headers to 128, and refuses a length that
-is sent twice; browsers and curl do not.
+aiohttp allows headers of 8 kB and 128 of them, and refuses a repeated
+``Content-Length``. Here a head may have 64 KiB, and a length may be repeated.
 """
 
 import re
@@ -16,7 +16,7 @@ MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = MAX_HEAD_BYTES // len("a:\r\n")
 _MAX_FRAMING_BYTES = 1024 * 1024
 _NEWLINES = re.compile(rb"[\r\n]*")
-_END = re.compile(rb"\n\r?\n")  # what begins with one byte is found fast
+_END = re.compile(rb"\n\r?\n")  # a pattern that begins with a literal byte is fast
 _INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01)\d\d")
 _LENGTH = re.compile(rb"^content-length:([^\r\n]*+)\r?\n", re.IGNORECASE | re.MULTILINE)
 _HTTP = b"HTTP/"
@@ -40,7 +40,7 @@ class ResponseReader(ResponseHandler):
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._head: bytes | None = None  # as much of a head as has arrived, None outside of heads
+        self._head: bytes | None = None  # the part of a head that has arrived; None outside of heads
         self._framing_bytes = 0
 
     def set_response_params(self, **parameters: Any) -> None:
@@ -50,7 +50,7 @@ class ResponseReader(ResponseHandler):
         super().set_response_params(**{**parameters, **limits})
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Receive bytes from the connection."""
         if self._head is None:
             self._receive_body(data)
         else:
@@ -76,10 +76,10 @@ class ResponseReader(ResponseHandler):
         self._head = text[start:]
         if start:
             return super().data_received(text[:start])
-        return self.start_timeout()  # of silence, which begins again
+        return self.start_timeout()  # the time-out for silence starts again
 
     def _receive_body(self, data: bytes) -> None:
-        """Pass data to the parser, and limit what is neither head nor body: chunk sizes and trailers."""
+        """Pass data to the parser, and limit bytes outside of head and body: chunk sizes and trailers."""
         payload = self._payload
         body_bytes = payload.total_bytes if payload is not None else 0
         super().data_received(data)
@@ -104,13 +104,16 @@ def _after(pattern: re.Pattern[bytes], text: bytes, start: int) -> int:
 
 
 def _with_one_length(text: bytes, start: int, end: int) -> bytes:
-    """Return `text`; where its head, from `start` to `end`, has a length several times over, have it there once."""
+    """Return `text` with one ``Content-Length`` in its head, where the server repeated it.
+
+    The head is `text[start:end]`.
+    """
     head = text[start:end]
     if head.lower().count(b"content-length") == 0:
         return text
     fields = [value.strip(b" \t") for value in _LENGTH.findall(head)]
     lengths = {length.strip(b" \t") for value in fields for length in value.split(b",")}
     if len(lengths) != 1 or fields == list(lengths):
-        return text  # lengths that differ are the parser's to refuse
+        return text  # the parser refuses lengths that differ
     status, _, others = head.partition(b"\n")
     return b"%b\nContent-Length: %b\r\n%b%b" % (status, *lengths, _LENGTH.sub(b"", others), text[end:])

@@ -1,4 +1,4 @@
-"""`Intercom`: the library's door to one workspace, and the settings it checks."""
+"""`Intercom`: one workspace, the entry point of the library."""
 
 import asyncio
 from types import TracebackType
@@ -36,18 +36,18 @@ _KINDS = {"api_version": str, "insecure_http": bool}
 class Intercom(AsyncBlock):
     """One Intercom workspace, as an asynchronous context manager.
 
-    It serves any number of listings and exports at once; they share its
-    connections and its view of the API's rate limit. It reads the usual proxy
-    variables of the environment and changes nothing outside itself.
+    Any number of listings and exports can run at once; they share its connections
+    and its rate limiter. It reads the proxy variables of the environment and changes
+    nothing outside itself.
 
     Args:
         token: an access token with the permission to read contacts.
         region: ``us`` (the default), ``eu`` or ``au``.
         base_url: another address instead of a region's, such as a sandbox's.
         api_version: ``1.0``-``1.4``, ``2.0``-``2.17``, ``Preview`` or ``Unstable``; sent with
-            every request, since the app's own setting applies without it.
+            every request. Without it the API would use the version set in the app.
         per_page: contacts per page, 1 to 150, the API's maximum.
-        reserve_percent: how much of each rate-limit window is left to the
+        reserve_percent: percentage of each rate-limit window that is left to the
             workspace's other integrations, 0 to 90.
         retry_policy: time-outs and retry budgets.
         insecure_http: allow plain http to hosts other than this machine; a proxy can then read the token.
@@ -56,11 +56,11 @@ class Intercom(AsyncBlock):
         base_url: the API's address.
         api_version: as given.
         per_page: as given.
-        identity: the name that outputs record for this API: its address, or a fixed name
-            for a sandbox, whose address differs each time.
+        identity: the name of this API in checkpoints and manifests: its address, or a fixed
+            name for a sandbox, whose address differs each time.
 
     Raises:
-        ConfigError: an argument is wrong. Nothing has been sent.
+        ConfigError: an argument is invalid. Nothing was sent.
     """
 
     def __init__(  # noqa: PLR0913 - one keyword per setting reads better here than an object of settings
@@ -109,15 +109,15 @@ class Intercom(AsyncBlock):
         return self._client.is_open
 
     def check_open(self) -> None:
-        """Refuse to work outside the block, or in another event loop than its own.
+        """Check that the block is entered, in the event loop that runs now.
 
         Raises:
-            ConfigError: the block is not entered there.
+            ConfigError: it is not.
         """
         self._client.check_open()
 
     def track_task(self, task: asyncio.Task[None]) -> None:
-        """Cancel a task at the end of the block, should it still run then."""
+        """Cancel a task at the end of the block if it still runs then."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -135,27 +135,27 @@ class Intercom(AsyncBlock):
     def pages(
         self, start: str | None = None, *, observer: Observer = null_observer, allow_shortfall: bool = False
     ) -> Pages:
-        """List the workspace's contacts, a page at a time: the exact road.
+        """List the workspace's contacts, one page at a time, as the exact bytes of the API.
 
-        Archived, deleted and merged contacts are not listed by the API. It
-        promises no order and takes no snapshot: a contact that changes during
-        the listing may come twice or not at all.
+        The API does not list archived, deleted and merged contacts. It promises
+        no order and takes no snapshot: a contact that changes during the listing
+        may be listed twice or not at all.
 
         Args:
-            start: a page's ``next_cursor``, to resume behind that page; default: the beginning.
+            start: the ``next_cursor`` of a page, to resume after that page; None for the beginning.
             observer: called with each `RequestFinished`, `RetryScheduled` and `RateLimited`.
-            allow_shortfall: let the list end although the API counts many
-                more contacts. Else its last page is asked for again, later,
+            allow_shortfall: accept the end of the list although the API counts many
+                more contacts. Otherwise the last page is requested again, later,
                 and then a `ContractError` is raised.
 
         Returns:
             An asynchronous iterator of `Page`: raw records in API order.
-            Nothing is requested before its first step; it keeps one request
-            in flight and holds nothing open between two steps.
+            It sends nothing before its first step, and one request at a time;
+            between two steps it keeps nothing open that must be closed.
 
         Raises:
             ConfigError: `start` is no cursor, or another argument has the wrong type.
-            SourceError: from its steps; stepping again tries the same page.
+            SourceError: from its steps; the next step requests the same page again.
         """
         check_callable("observer", observer)
         check_kinds({"allow_shortfall": allow_shortfall}, {"allow_shortfall": bool})
@@ -165,17 +165,17 @@ class Intercom(AsyncBlock):
     def resumed_pages(
         self, position: Position, guard: str, counted_first: int | None, observer: Observer, *, allow_shortfall: bool
     ) -> Pages:
-        """List the contacts behind those that earlier runs of an export have written.
+        """List the contacts after those that earlier runs of an export have written.
 
         Args:
-            position: up to where everything is written.
-            guard: what `Page.resume` of the latest page written dumped.
-            counted_first: contacts that the API counted on the first page.
+            position: everything before it is written.
+            guard: the dump of `Page.resume` of the last page that was written.
+            counted_first: the API's count of contacts on the first page.
             observer: same as for `pages`.
             allow_shortfall: same as for `pages`.
 
         Raises:
-            ValueError: this cannot be what an earlier run has left.
+            ValueError: no earlier run can have recorded these.
         """
         try:
             cursor = _checked_cursor(position.next_cursor)
@@ -185,56 +185,56 @@ class Intercom(AsyncBlock):
         return Pages(self._client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
 
     def expander(self, expansion: ListExpansion, traffic: RequestStats) -> Expander:
-        """Make what completes the lists of contacts.
+        """Return an `Expander`, which completes the lists of contacts.
 
         Args:
             expansion: which lists.
-            traffic: counts what it costs.
+            traffic: counts requests, retries and waits.
         """
         return Expander(self._client, expansion, traffic)
 
     @property
     def rate_limit(self) -> RateLimiter:
-        """The rate limit as far as the API has reported it, and how much of it these requests may use."""
+        """The rate limit that the API has reported, and the share of it that these requests may use."""
         return self._client.rate_limiter
 
     async def workspace(self, traffic: RequestStats) -> WorkspaceName | None:
-        """Ask what the workspace is called; None where the token may not.
+        """Fetch the workspace's name; None if the token has no permission to read it.
 
         Args:
-            traffic: counts what it costs.
+            traffic: counts requests, retries and waits.
 
         Raises:
-            SourceError: it failed in a passing way for too long.
+            SourceError: transient failures used up the retry budget.
         """
         return await fetch_workspace(self._client, traffic)
 
     async def attributes(self, traffic: RequestStats) -> tuple[str, ...] | None:
-        """Name the custom attributes that contacts can have; None where the API does not tell.
+        """Fetch the names of the custom attributes that contacts can have; None if the API does not give them.
 
         Args:
-            traffic: counts what it costs.
+            traffic: counts requests, retries and waits.
 
         Raises:
-            SourceError: it failed in another way than by refusing.
+            SourceError: the request failed for another reason than a refusal.
         """
         if self.api_version.startswith("1."):
             return None
         return await fetch_attributes(self._client, traffic)
 
     def contacts(self, *, allow_shortfall: bool = False) -> Contacts:
-        """List the workspace's contacts as dicts, in API order: the convenient road.
+        """List the workspace's contacts as dicts, in API order.
 
-        A dict cannot keep everything: integers over 64 bits become floats,
-        repeated keys collapse to the last, ``1.10`` becomes ``1.1``. Where bytes
-        matter take `pages`.
+        A dict cannot keep everything: integers over 64 bits become floats, only the
+        last of repeated keys stays, ``1.10`` becomes ``1.1``. Where bytes matter,
+        use `pages`.
 
         Args:
             allow_shortfall: same as for `pages`.
 
         Returns:
-            An asynchronous iterator of dict; the next page is asked for when
-            the one before is used up.
+            An asynchronous iterator of dict. It requests the next page when
+            all contacts of the current page are taken.
 
         Raises:
             ConfigError: an argument has the wrong type.
@@ -244,10 +244,10 @@ class Intercom(AsyncBlock):
 
 
 def check_open(intercom: Intercom) -> None:
-    """Refuse to work with an Intercom outside its block.
+    """Check that an argument is an Intercom inside its block.
 
     Raises:
-        ConfigError: it has not been entered, or was left; or was entered in another event loop; or is none.
+        ConfigError: it is not open, was opened in another event loop, or is not an `Intercom`.
     """
     if not isinstance(intercom, Intercom):
         raise ConfigError("the first argument must be an exporter.Intercom, inside its 'async with' block")

@@ -1,63 +1,39 @@
-"""The guard that ends a listing when the API leads it in a circle."""
+"""The guard that ends a listing when the API's cursors go in a circle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Self
 
 from exporter.errors import ContractError
-from exporter.source.repeated_contacts import Repeats, dumped
+from exporter.layout.listing_token import ListingToken
+from exporter.source.repeated_contacts import Repeats
 
 _MARK_BYTES = 16
 _BLOCKS = 16
 _MAX_EMPTY_PAGES = 1_000  # far more than a workspace from which many contacts are deleted could have in a row
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeToken:
-    """What a guard remembers at one page, for another run that resumes behind that page.
-
-    Taking one costs next to nothing: it shares what it holds with the tokens
-    of other pages. Only `dump` takes some time.
-    """
-
-    steps: int
-    steps_to_anchor: int
-    anchor: bytes
-    first: bytes
-    blocks: tuple[bytes, ...]
-    forgotten_bytes: int
-    tail: bytes
-    repeats: tuple[int, int, frozenset[int]]
-
-    def dump(self) -> str:
-        """Write it down, for `LoopGuard.load`."""
-        recent = b"".join((*self.blocks, self.tail))[self.forgotten_bytes :].hex()
-        marks = f"{self.anchor.hex()}:{self.first.hex()}:{recent}"
-        return f"{self.steps}:{self.steps_to_anchor}:{marks}:{dumped(*self.repeats)}"
-
-
 class LoopGuard:
-    """Notices that the API leads a listing in a circle, in flat memory.
+    """Notices in constant memory that the API leads a listing in a circle.
 
-    APIs did: one exporter stored 1.7 billion rows before somebody looked. The
-    latest cursors are remembered, so a circle of up to `RECENT` pages is seen
-    before its first page comes again. A larger one is found by Brent's cycle
-    algorithm, which keeps one cursor and replaces it after 1, 2, 4, 8… pages.
+    This happens: one exporter stored 1.7 billion rows before its users noticed.
+    The guard remembers the latest `RECENT` cursors, so it notices a circle of up to
+    that many pages before a page is listed again. It finds larger circles by Brent's
+    cycle algorithm, which keeps one cursor and replaces it after 1, 2, 4, 8… pages.
 
     Args:
         start: the cursor the listing begins at, None for its beginning.
 
     Attributes:
-        repeats: notices that fresh cursors lead to contacts that were listed already.
+        repeats: notices that new cursors lead to contacts that were already listed.
     """
 
     RECENT = 1024
 
     def __init__(self, start: str | None) -> None:
-        self._blocks: tuple[bytes, ...] = ()  # the recent marks, the oldest first, in blocks that tokens share
+        self._blocks: tuple[bytes, ...] = ()  # the recent marks, oldest first, in blocks that tokens share
         self._forgotten_bytes = 0  # of the first block
-        self._tail = b""  # the marks behind the blocks
+        self._tail = b""  # the marks after the blocks
         self._known: set[bytes] = set()
         self._anchor = self._first = b""
         self._steps, self._steps_to_anchor = 0, 1
@@ -66,10 +42,10 @@ class LoopGuard:
         self.record_cursor(start, 0)
 
     def record_cursor(self, cursor: str | None, page: int) -> None:
-        """Record the next cursor, which `page` named.
+        """Record the next cursor of a page.
 
         Raises:
-            ContractError: it has been there before.
+            ContractError: it was recorded before.
         """
         if cursor is None:
             return
@@ -88,19 +64,19 @@ class LoopGuard:
         return self._has_seen(_fingerprint(cursor.encode()))
 
     def record_page(self, mark: bytes, page: int) -> None:
-        """Record the fingerprint of a page: the first page has no cursor by which it could be recognised.
+        """Record the fingerprint of a page: the first page has no cursor to recognise it by.
 
         Raises:
-            ContractError: it is the first page once more.
+            ContractError: it is the fingerprint of the first page.
         """
         if not mark:
             return
         if mark == self._first:
-            raise ContractError(f"the API's cursor goes in a circle: page {page} is the first one once more")
+            raise ContractError(f"the API's cursor goes in a circle: page {page} is the first page again")
         self._first = self._first or mark
 
     def record_size(self, items: int, page: int) -> None:
-        """Record how many items a page has: pages without any, under ever new cursors, have no end either.
+        """Record how many items a page has: a list of empty pages with new cursors does not end either.
 
         Raises:
             ContractError: too many pages in a row were empty.
@@ -111,30 +87,30 @@ class LoopGuard:
                 f"the API's list does not end: page {page}, like the {_MAX_EMPTY_PAGES:,} pages before it, is empty"
             )
 
-    def token(self) -> ResumeToken:
-        """Return what it remembers now."""
-        repeats = (self.repeats.level, self.repeats.score, self.repeats.marks)
+    def token(self) -> ListingToken:
+        """Return the state of the guard now."""
+        sample = (self.repeats.level, self.repeats.score, self.repeats.marks)
         marks = self._blocks, self._forgotten_bytes, self._tail
-        return ResumeToken(self._steps, self._steps_to_anchor, self._anchor, self._first, *marks, repeats)
+        return ListingToken(self._steps, self._steps_to_anchor, self._anchor, self._first, *marks, sample)
 
     def dump(self) -> str:
-        """Write down what it remembers, for `load`."""
+        """Return the state of the guard as text, for `load`."""
         return self.token().dump()
 
     @classmethod
     def load(cls, text: str) -> Self:
-        """Make a guard that remembers what `dump` wrote.
+        """Return a guard with the state that `dump` returned.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is malformed.
         """
         steps, steps_to_anchor, anchor, first, recent, *repeats = text.split(":")
         if len(repeats) > 1:
-            raise ValueError("no note of a guard")
+            raise ValueError("not the state of a guard")
         guard, marks = cls(None), bytes.fromhex(recent)
         guard._steps, guard._steps_to_anchor, guard._anchor = int(steps), int(steps_to_anchor), bytes.fromhex(anchor)
         guard._first = bytes.fromhex(first)
-        if repeats:  # checkpoints that were made earlier have none
+        if repeats:  # checkpoints of older versions have none
             guard.repeats = Repeats.load(repeats[0])
         for at in range(0, len(marks), _MARK_BYTES):
             guard._remember(marks[at : at + _MARK_BYTES])
@@ -157,7 +133,7 @@ class LoopGuard:
 
 
 def fingerprint_of(records: Sequence[bytes]) -> bytes:
-    """Return by what a page is known again, nothing for one contact alone: that may come twice."""
+    """Return a fingerprint to recognise a page by; empty for a single contact, which may be listed twice."""
     return _fingerprint(b"\n".join((b"%d" % len(records), records[0], records[-1]))) if len(records) > 1 else b""
 
 

@@ -1,4 +1,4 @@
-"""The page loop."""
+"""`Pages`: the page loop, from the cursor of a page to the next."""
 
 import asyncio
 import re
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/contacts"
 NEW_LISTING = LoopGuard(None).dump()
-"""What the guard of a listing remembers before its first page."""
+"""The state of a loop guard before the first page."""
 
 _BAD_REQUEST = 400
 _GONE = (404, 410)
@@ -38,12 +38,12 @@ _SIZE = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """Where a listing of an earlier run is resumed.
+    """Where to resume the listing of an earlier run.
 
     Attributes:
-        cursor: the cursor of the next page; None for the beginning.
-        guard: the state of the loop guard at that cursor.
-        contacts_seen: contacts that were listed before; None if unknown.
+        cursor: cursor of the next page; None for the beginning.
+        guard: the loop guard at that cursor.
+        contacts_seen: contacts listed before it; None if unknown.
         counted_first: the API's count of contacts on the first page; None if it gave none.
     """
 
@@ -65,21 +65,21 @@ class _Prefetch:
 class Pages(AsyncItems):
     """An asynchronous iterator over the pages of a listing, one request at a time.
 
-    Iterating again after an error requests the same page again. Between two pages
-    it holds nothing open but a prefetched request, so the caller can drop it anywhere.
+    The step after an error requests the same page again. Between two pages
+    it keeps only a prefetched request, so the caller can stop anywhere.
 
     Attributes:
-        contacts_needed: contacts that the caller will certainly take. While more are
-            needed, the request for the next page leaves before the current page is
-            parsed; it is cancelled if the current page is malformed.
+        contacts_needed: contacts that the caller will certainly take. While it needs
+            more, the next page is requested before the current page is parsed; that
+            request is cancelled if the current page is malformed.
         traffic: requests and retries of the listing so far.
         redaction: finds the access token in what the API sends.
 
     Raises:
-        SourceError: its kind says what to do next.
+        SourceError: `exporter.errors` says what to do about each kind.
 
     Cancellation:
-        Ends the request under way; the next step asks for the same page.
+        Cancels the request in flight; the next step requests the same page.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Pages(AsyncItems):
 
     @property
     def window(self) -> tuple[int, int] | None:
-        """Calls that are left in the API's rate-limit window, and of how many; None until the API reports them."""
+        """Remaining calls and the limit of the API's rate-limit window; None until the API reports them."""
         return self._client.rate_limiter.remaining
 
     def version_events(self) -> Iterator[LegacyApiVersion | VersionMismatch]:
@@ -199,7 +199,7 @@ class Pages(AsyncItems):
         per_page = self._size.for_next()
         request = self._client.prefetch(ENDPOINT, _query(cursor, per_page), self.traffic)
         self._prefetched = _Prefetch(cursor, per_page, request)
-        await asyncio.sleep(0)  # it leaves now: reading this page keeps the loop busy
+        await asyncio.sleep(0)  # the request leaves now: parsing this page blocks the event loop
 
     def _cancel_prefetch(self) -> _Prefetch | None:
         """Cancel the prefetched request."""
@@ -209,10 +209,10 @@ class Pages(AsyncItems):
         return prefetched
 
     def _check_not_truncated(self, envelope: Envelope) -> None:
-        """Check the last page: reject it if the API counts many more contacts, and an empty one a little earlier.
+        """Check on the last page that the API does not count many more contacts; an empty page may miss one less.
 
         Raises:
-            ShortList: the page has to be asked for again.
+            ShortList: the page must be requested again.
         """
         taken = self._contacts_taken + len(envelope.records)
         if self._contacts_seen is None or 0 < self.contacts_needed <= taken:  # the caller needs nothing after it
@@ -245,7 +245,7 @@ class Pages(AsyncItems):
 
 
 def _query(cursor: str | None, per_page: int) -> dict[str, str]:
-    # The cursor does not carry the page size, and the default differs: it goes along each time.
+    # The cursor does not hold the page size, and the API's default differs: send it each time.
     return {"per_page": str(per_page)} | ({} if cursor is None else {"starting_after": cursor})
 
 

@@ -1,4 +1,4 @@
-"""The HTTP proxy that the environment names for an address."""
+"""The HTTP proxy that the environment names for a URL."""
 
 import os
 import re
@@ -32,7 +32,7 @@ class Proxy:
 def proxy_for(url: str) -> str | None:
     """Find the address of the proxy for a URL: the scheme's variable, then ``ALL_PROXY``, unless ``NO_PROXY`` has it.
 
-    On macOS and Windows the system's own settings count where the environment has none.
+    On macOS and Windows the system's settings apply if the environment has none.
 
     Raises:
         ConfigError: the address is not one of an HTTP proxy.
@@ -44,7 +44,7 @@ def proxy_for(url: str) -> str | None:
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
     if _is_excepted(parts.hostname, port, proxies.get("no", "")):
         return None
-    if not getproxies_environment() and proxy_bypass(parts.hostname):  # the system's settings have exceptions, too
+    if not getproxies_environment() and proxy_bypass(parts.hostname):  # the system's settings have exceptions too
         return None
     for kind in (parts.scheme, "all"):
         if address := proxies.get(kind):
@@ -53,7 +53,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def parse_proxy(address: str) -> Proxy:
-    """Take apart an address that `proxy_for` found."""
+    """Parse an address that `proxy_for` returned."""
     parts = urlsplit(address)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     name = f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
@@ -66,7 +66,7 @@ def parse_proxy(address: str) -> Proxy:
 
 def _checked(address: str, variable: str) -> str:
     """Return a proxy's address with its scheme; no message quotes it, since it may hold a password."""
-    if re.fullmatch(r"[\w.-]+(:\d+)?/?", address, re.ASCII):  # host:port, as curl takes it
+    if re.fullmatch(r"[\w.-]+(:\d+)?/?", address, re.ASCII):  # host:port, which curl accepts too
         address = f"http://{address}"
     try:
         parts = urlsplit(address)
@@ -92,7 +92,7 @@ def _is_usable(parts: SplitResult) -> bool:
 
 
 def _variable(kind: str) -> str:
-    """Return the name of the variable that counts: lower case wins."""
+    """Return the name of the variable that applies: lower case first."""
     name = f"{kind}_proxy"
     found = [spelling for spelling in (name, name.upper()) if os.environ.get(spelling)]
     return found[0] if found else "the system's settings"

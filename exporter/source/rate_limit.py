@@ -1,9 +1,9 @@
-"""When a request may leave: the API's rate-limit window, and the waits after a failure. Pure arithmetic.
+"""Decide when a request may leave: the API's rate-limit window, and the waits after failures. Pure arithmetic.
 
-The API announces its limit on every authenticated answer: ``X-RateLimit-Limit``
+The API reports its limit in every authenticated response: ``X-RateLimit-Limit``
 calls per window of ten seconds, ``-Remaining`` and ``-Reset`` (UNIX seconds on
-the server's clock). It differs between workspaces, and a private app shares it
-with the customer's live integrations, so it is read and never assumed.
+the server's clock). The limit differs between workspaces, and a private app shares
+it with the customer's other integrations, so it is read and never assumed.
 """
 
 import math
@@ -16,18 +16,18 @@ from functools import lru_cache
 
 WINDOW_S = 10.0
 MAX_WINDOW_S = 60.0
-_MAX_PLAUSIBLE = 10**15  # no limit and no time is as large as that
+_MAX_PLAUSIBLE = 10**15  # no limit and no time is as large
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitHeaders:
-    """The rate-limit headers of one answer.
+    """The rate-limit headers of one response.
 
     Attributes:
-        limit: calls allowed per window, by all users of the pool together.
-        remaining: how many of them are left.
-        reset: the end of the window, UNIX seconds of the server's clock.
-        reset_in_s: seconds until then, rounded up: never less than the truth.
+        limit: calls allowed per window, for all users of the pool together.
+        remaining: calls left.
+        reset: end of the window, UNIX seconds of the server's clock.
+        reset_in_s: seconds until then, rounded up.
     """
 
     limit: int
@@ -37,63 +37,63 @@ class RateLimitHeaders:
 
 
 def parse_rate_limit(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> RateLimitHeaders | None:
-    """Read the rate-limit headers; None when one is missing or makes no sense."""
+    """Parse the rate-limit headers; None if one is missing or invalid."""
     try:
         limit, remaining, reset = (int(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     except (KeyError, ValueError):
         return None
     if limit < 1 or max(limit, abs(remaining), abs(reset)) > _MAX_PLAUSIBLE:
         return None
-    # Date counts whole seconds, rounded down, on the clock that Reset is on: our own clock may be wrong.
+    # Date is in whole seconds, rounded down, of the same clock as Reset: the local clock may be wrong.
     server_s = _http_date_s(headers.get("Date", "")) or now_utc()
     reset_in_s = min(max(reset - server_s, 0.0), MAX_WINDOW_S)
     return RateLimitHeaders(limit, max(remaining, 0), reset, reset_in_s)
 
 
 def retry_after_s(headers: Mapping[str, str], now_utc: Callable[[], float] = time.time) -> float | None:
-    """Seconds the server wants us to wait before trying again; None when it does not say.
+    """Return the seconds that the server asks to wait before the next attempt; None if it does not.
 
-    ``Retry-After`` (seconds or a date) if sent, else the time until the window
-    ends when it says that nothing remains of it.
+    ``Retry-After`` (seconds or a date) if sent; else the time until the end of
+    the rate-limit window, if no calls remain in it.
     """
     retry_after = headers.get("Retry-After", "").strip()
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:9])
     if (until_s := _http_date_s(retry_after)) is not None:
         return max(0.0, until_s - (_http_date_s(headers.get("Date", "")) or now_utc()))
-    announcement = parse_rate_limit(headers, now_utc)
-    if announcement and not announcement.remaining and announcement.reset_in_s > 0:
-        return announcement.reset_in_s
+    reported = parse_rate_limit(headers, now_utc)
+    if reported and not reported.remaining and reported.reset_in_s > 0:
+        return reported.reset_in_s
     return None
 
 
 def backoff_s(attempt: int, first_s: float, random: Callable[[], float]) -> float:
-    """Seconds to wait after failed attempt number `attempt`: doubling up to 30 s, half of it by chance."""
+    """Return the seconds to wait after failed attempt number `attempt`: doubling up to 30 s, half of it random."""
     whole_s = min(30.0, first_s * 2.0 ** min(attempt - 1, 16))
     return whole_s * (0.5 + random() / 2)
 
 
 def halvings(timeouts: int, other_failures: int) -> int:
-    """Return how many times a page is halved after such failures on one cursor.
+    """Return how many times to halve the page size after failures at one cursor.
 
-    Ranges that fail at 150 contacts and pass with fewer are known. Three
-    failures that come at once halve a page. A time-out costs so much of the
-    retry budget that it halves a page twice.
+    Some pages fail with 150 contacts and succeed with fewer. Three quick
+    failures halve the page size. A time-out takes so much of the retry budget
+    that it halves the page size twice.
     """
     return 2 * timeouts + other_failures // 3
 
 
 def reduced_page_size(per_page: int, halved: int) -> int:
-    """Return the size of a page that is halved so many times, one contact at least."""
+    """Return a page size that is halved so many times, at least one contact."""
     return max(1, per_page >> min(halved, 16))
 
 
 class PageSize:
-    """How many contacts a page is asked for: fewer after failures, more again after pages that came.
+    """Contacts to request per page: fewer after failures, more again after successes.
 
-    A page that is made smaller grows back with the next one. If a page that
-    grew fails again, the pages stay small for a while, each time twice as
-    long: a server that cannot send large pages at all costs few failures.
+    After a smaller page succeeds, the next page is larger again. If that one fails,
+    pages stay small for a while, twice as long each time: so a server that never
+    sends large pages causes few failures.
 
     Args:
         requested: contacts per page that the caller requests.
@@ -107,10 +107,10 @@ class PageSize:
 
     def __init__(self, requested: int) -> None:
         self.requested = self.sent = self._size = requested
-        self._hold = self._stay = 0  # pages to stay small after the next failure, and now
+        self._hold = self._stay = 0  # pages to stay small: after the next failure, and now
 
     def for_attempt(self, halved: int) -> int:
-        """Return the size for another request for the page, halved so many times."""
+        """Return the page size for the next request, halved so many times."""
         self.sent = reduced_page_size(self._size, halved)
         return self.sent
 
@@ -119,7 +119,7 @@ class PageSize:
         return self.sent if self._stay_then() else min(self.requested, self.sent * 2)
 
     def succeeded(self) -> None:
-        """Record that the latest request gave a page."""
+        """Record that the latest request succeeded."""
         self._size, self._stay, was_smaller = self.for_next(), self._stay_then(), self.sent < self._size
         if was_smaller:
             self._hold = min(self._hold * 2 or self._FIRST_HOLD, self._MAX_HOLD)
@@ -131,70 +131,73 @@ class PageSize:
 
 
 class RateLimiter:
-    """Our share of the API's current window.
+    """Decides when a request may leave, from the limits that responses report.
 
     Args:
-        reserve_percent: how much of each window is left to other users of the
+        reserve_percent: percentage of each window that is left to other users of the
             same pool, 0 to 90.
+
+    Attributes:
+        limit: calls per window; None until a response reports it.
     """
 
     def __init__(self, reserve_percent: float) -> None:
         self._reserve = reserve_percent / 100
-        self._reset = 0  # names the window, in the server's words; 0: not announced yet
+        self._reset = 0  # identifies the window: the server's X-RateLimit-Reset; 0 until reported
         self._ends_at = 0.0
         self._remaining = 0
         self._in_flight = 0
         self.limit: int | None = None
 
     def wait_s(self, now: float) -> float:
-        """Seconds until a call may leave, 0 when it may leave now; without an announcement always 0."""
+        """Return the seconds until a call may leave, 0 for now; always 0 until a limit is reported."""
         if self.limit is None:
             return 0.0
-        if now >= self._ends_at:  # a window nobody has announced yet; it is full but for what is on its way
+        if now >= self._ends_at:  # a new window, not reported yet: only requests in flight count
             self._reset, self._remaining, self._ends_at = 0, self.limit, now + WINDOW_S
         return 0.0 if self._remaining - self._in_flight > self._reserved(self.limit) else self._ends_at - now
 
     @property
     def remaining(self) -> tuple[int, int] | None:
-        """Calls left as far as is known, and the limit; None without an announcement."""
+        """Calls left as far as known, and the limit; None until a limit is reported."""
         return None if self.limit is None else (max(self._remaining - self._in_flight, 0), self.limit)
 
     @property
     def calls_per_s(self) -> float | None:
-        """Calls a second that are ours; None without an announcement."""
+        """Calls per second that may leave; None until a limit is reported."""
         return None if self.limit is None else (self.limit - self._reserved(self.limit)) / WINDOW_S
 
     def _reserved(self, limit: int) -> int:
-        """Count the calls of a window that are left to others; at least one is ours, or a tiny limit would stop us."""
+        """Return the calls of a window that are left to others; all but one at most, or a tiny limit would stop us."""
         return min(int(limit * self._reserve), limit - 1)
 
     def on_request(self) -> None:
         """Count a call that leaves."""
         self._in_flight += 1
 
-    def on_response(self, announcement: RateLimitHeaders | None, now: float) -> None:
-        """Count a call that ended, and believe what its answer announced.
+    def on_response(self, reported: RateLimitHeaders | None, now: float) -> None:
+        """Count a call that ended, and apply the limits that its response reported.
 
-        Answers overtake one another: one from an older window is not news, and
+        Responses overtake one another: one of an older window is ignored, and
         within a window the smallest number is the latest.
         """
         self._in_flight -= 1
-        if announcement is None:
+        if reported is None:
             self._remaining -= 1
             return
-        if announcement.reset < self._reset:
+        if reported.reset < self._reset:
             return
-        if announcement.reset == self._reset:
-            self._remaining = min(self._remaining, announcement.remaining)
+        if reported.reset == self._reset:
+            self._remaining = min(self._remaining, reported.remaining)
         else:
-            self._reset, self._remaining, self._ends_at = announcement.reset, announcement.remaining, math.inf
-        self._ends_at = min(self._ends_at, now + announcement.reset_in_s)
-        self.limit = announcement.limit
+            self._reset, self._remaining, self._ends_at = reported.reset, reported.remaining, math.inf
+        self._ends_at = min(self._ends_at, now + reported.reset_in_s)
+        self.limit = reported.limit
 
 
-@lru_cache(4)  # a server says the same for a second
+@lru_cache(4)  # the same text for a whole second
 def _http_date_s(text: str) -> float | None:
-    """Read an HTTP date as UNIX seconds."""
+    """Parse an HTTP date; return UNIX seconds."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What a server says, made fit for terminals and logs: short, printable, and never with the access token in it."""
+"""Make text of a server safe for terminals and logs: short, printable, and without the access token."""
 
 import re
 import string
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"&#0*([0-9]{0,8})[0-9]*")  # Python refuses to convert num
 
 
 class Redaction:
-    """Finds one token in text, in whatever spelling.
+    """Finds one token in text, also where it is encoded.
 
     Args:
         token: the access token.
@@ -30,11 +30,11 @@ class Redaction:
     def __init__(self, token: str) -> None:
         self._token = token
         content = token.encode()
-        # Base64 of a text that holds the token depends on where in it the token begins, and on what follows.
+        # Base64 of a text that holds the token depends on where the token begins in it, and on the text after it.
         spellings = [token, content.hex(), *(b64encode(bytes(k) + content)[4 * bool(k) :].decode() for k in range(3))]
         with suppress(ValueError):
             spellings.append(b64decode(token).decode())
-        # What is too short would be found anywhere.
+        # A short spelling would be found in any text.
         cores = [core for spelling in spellings if len(core := _letters(spelling)[:-2]) >= _TELLING_CHARACTERS]
         self._pieces: dict[int, set[bytes]] = {}
         for core in cores:
@@ -42,16 +42,16 @@ class Redaction:
             self._pieces.setdefault(length, set()).update(_pieces(core, length))
 
     def printable(self, text: str) -> str:
-        """Return the beginning of a text, with control characters escaped; nothing of a text that holds the token."""
+        """Return the beginning of a text with control characters escaped; a fixed text if it holds the token."""
         return one_line(self.redacted(text))
 
     def redacted(self, text: str) -> str:
-        """Return the beginning of a text as it is; nothing of a text that holds the token."""
+        """Return the beginning of a text unchanged; a fixed text if it holds the token."""
         text = text[:_READ_CHARACTERS].replace(self._token, "[token]")
         return "[withheld: it holds the token]" if self.finds_token(text) else text[:_SHOWN_CHARACTERS]
 
     def finds_token(self, text: str) -> bool:
-        """Return whether text holds the token, or a good part of it: encoded, decoded, or with something in between."""
+        """Return whether text holds the token or a large part of it, also if encoded or interrupted."""
         readings = [_letters(reading) for reading in _readings(text)]
         return any(
             not pieces.isdisjoint(_pieces(reading, length))
@@ -61,7 +61,7 @@ class Redaction:
 
 
 def _readings(text: str) -> list[str]:
-    """Return a text as it is, and as it is once the escapes of URLs, HTML and JSON are undone, several times over."""
+    """Return a text, and the text with the escapes of URLs, HTML and JSON decoded once, twice and three times."""
     readings = [text if text.isascii() else normalize("NFKC", text)]
     while len(readings) <= _MAX_ENCODINGS and not _ESCAPES.isdisjoint(readings[-1]):
         decoded = unescape(_NUMBER.sub(r"&#\1", unquote(readings[-1])))
@@ -70,7 +70,7 @@ def _readings(text: str) -> list[str]:
 
 
 def _pieces(letters: bytes, length: int) -> Iterator[bytes]:
-    """Yield all runs of letters of a length."""
+    """Yield all substrings of a length."""
     return (letters[at : at + length] for at in range(len(letters) - length + 1))
 
 

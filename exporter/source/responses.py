@@ -1,4 +1,4 @@
-"""What an answer that is no page means: the class of the refusal, in words that say what to do."""
+"""Turn a response that is not a page into an error, with a message that says what to do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class _Item(msgspec.Struct):
 
 
 class _ErrorList(msgspec.Struct):
-    """Intercom's error envelope; gateways in front of it answer HTML instead."""
+    """Intercom's error envelope; gateways in front of it send HTML instead."""
 
     errors: list[_Item] = []
     request_id: str | None = None
@@ -28,7 +28,7 @@ class _ErrorList(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_ErrorList)
 
-# The permissions are called so in the settings of an app ("OAuth scopes" in Intercom's documentation).
+# Names of the permissions in the settings of an app ("OAuth scopes" in Intercom's documentation).
 _CONTACTS, _ONE_CONTACT, _TAGS = "Read and list users and companies", "Read one user and one company", "Read tags"
 _PERMISSIONS = {
     "/contacts": _CONTACTS,
@@ -44,12 +44,12 @@ _PERMISSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What a refused request asked for.
+    """The request that was refused.
 
     Attributes:
         base_url: the API's address, for messages.
-        path: the endpoint, with ``{id}`` in the place of a contact's id.
-        redaction: of the token, which a server may echo and a message must not hold.
+        path: the endpoint, with ``{id}`` instead of a contact's id.
+        redaction: removes the token, which a server may repeat and a message must not hold.
         answerer: who may have sent the response, for messages.
     """
 
@@ -62,16 +62,16 @@ class RequestContext:
 def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, request: RequestContext
 ) -> SourceError | Transient:
-    """Return the error that a response with another status than 200 means.
+    """Return the error for a response that is not a page.
 
     Args:
-        status: its HTTP status.
+        status: HTTP status of the response.
         headers: its headers.
         body: the beginning of its body, decompressed.
-        request: what was requested.
+        request: the request that was refused.
 
     Returns:
-        A `Transient` when trying again may help, else the error to raise.
+        A `Transient` if another attempt may succeed, else the error to raise.
     """
     try:
         envelope = _decoder.decode(body)
@@ -82,15 +82,15 @@ def error_from_response(
     code = printable(error.code or "") or None
     request_id = printable(headers.get("X-Request-Id") or envelope.request_id or "") or None
     message = printable(error.message or "")
-    said = ": ".join(filter(None, (f"{status} {code or ''}".rstrip(), message)))
+    reason = ": ".join(filter(None, (f"{status} {code or ''}".rstrip(), message)))
     if is_transient(status):
-        detail, wait_s = f"{request.answerer} answered {said}", retry_after_s(headers)
+        detail, wait_s = f"{request.answerer} answered {reason}", retry_after_s(headers)
         return Transient(f"http_{status}", detail, status=status, request_id=request_id, wait_s=wait_s)
-    if status < _REDIRECTS:  # a success of another kind than the one that has a page
-        detail = f"{request.answerer} answered {said}, without a page"
+    if status < _REDIRECTS:  # a success without a page, such as 204
+        detail = f"{request.answerer} answered {reason}, without a page"
         return Transient("broken_body", detail, status=status, request_id=request_id)
     kind, advice = _advice(status, request, code, is_html=_is_html(headers, body))
-    return kind(f"{request.answerer} answered {said}: {advice}", status=status, code=code, request_id=request_id)
+    return kind(f"{request.answerer} answered {reason}: {advice}", status=status, code=code, request_id=request_id)
 
 
 def _advice(status: int, request: RequestContext, code: str | None, *, is_html: bool) -> tuple[type[SourceError], str]:
@@ -103,7 +103,7 @@ def _advice(status: int, request: RequestContext, code: str | None, *, is_html: 
 
 
 def _advice_on_access(status: int, request: RequestContext, code: str | None, *, is_html: bool) -> str:
-    """Describe why access is refused, and what to do about it."""
+    """Say why access is refused, and what to do about it."""
     if is_html:
         return (
             f"a firewall or gateway refused the request for {request.path}, not Intercom (the response is a web page): "
@@ -123,5 +123,5 @@ def _advice_on_access(status: int, request: RequestContext, code: str | None, *,
 
 
 def _is_html(headers: Mapping[str, str], body: bytes) -> bool:
-    """Return whether a response is a web page: Intercom itself answers JSON."""
+    """Return whether a response is a web page: Intercom itself sends JSON."""
     return "html" in headers.get("Content-Type", "").lower() or body.lstrip()[:1] == b"<"

@@ -1,4 +1,4 @@
-"""Whether a failed request is worth another attempt, and when. No I/O, no sleeping."""
+"""Decide whether to repeat a failed request, and when. No I/O, no sleeping."""
 
 import random
 from collections import Counter
@@ -22,9 +22,9 @@ class RetryPolicy:
     Attributes:
         request_timeout_s: seconds for one request, from connecting to the last byte of its response.
         page_budget_s: seconds for failed attempts at one page and the waits after them.
-        run_budget_s: the same for all pages of a run.
+        run_budget_s: same for all pages of a run together.
         max_attempts: maximum requests for one page.
-        initial_backoff_s: seconds to wait after a first failure whose response names no time; each
+        initial_backoff_s: seconds to wait after a first failure, unless the response names a time; each
             further failure doubles it.
         idle_timeout_s: seconds without any data before a request times out.
     """
@@ -38,7 +38,7 @@ class RetryPolicy:
 
     @property
     def for_minor(self) -> "RetryPolicy":
-        """The same for what the caller can do without, such as a list of one contact."""
+        """A policy with smaller budgets, for what the caller can continue without, such as a list of one contact."""
         return replace(
             self,
             request_timeout_s=min(self.request_timeout_s, _MINOR_TIMEOUT_S),
@@ -49,14 +49,14 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class RequestStats:
-    """What one listing has cost so far.
+    """Requests, retries and waits of one listing so far.
 
     Attributes:
-        observer: is told of requests, retries and waits.
+        observer: receives an event for each request, retry and wait.
         requests: requests sent, every attempt counted.
         retries: attempts that were repeated, by cause.
         rate_limit_wait_s: seconds spent waiting for the rate-limit window.
-        waiting: requests that wait for it now.
+        waiting: requests that wait for the window now.
         retry_time_s: seconds lost to failed attempts and the waits after them.
         version_echoed: the API version of the latest page, as the server named it.
     """
@@ -70,26 +70,26 @@ class RequestStats:
     version_echoed: str | None = None
 
     def add(self, other: "RequestStats") -> None:
-        """Count what other requests have cost as well; what they wait for now, and the echoed version, stay theirs."""
+        """Add the totals of other requests; `waiting` and `version_echoed` do not change."""
         self.requests += other.requests
         self.retries.update(other.retries)
         self.rate_limit_wait_s += other.rate_limit_wait_s
         self.retry_time_s += other.retry_time_s
 
 
-class Transient(Exception):  # noqa: N818 - a state of the API rather than an error, and it stays in this package
-    """An attempt failed in a way that may pass by itself.
+class Transient(Exception):  # noqa: N818 - a state of the API rather than an error; it never leaves this package
+    """An attempt failed, and another one may succeed.
 
     Args:
         cause: ``http_<status>``, ``network``, ``timeout``, ``broken_body`` or ``shortfall``.
         detail: what happened, safe to print.
-        status: HTTP status of the answer, if there was one.
-        request_id: Intercom's id of the request, if there was one.
-        wait_s: seconds the server wants us to wait, None when it did not say.
+        status: HTTP status of the response, None without a response.
+        request_id: Intercom's id of the request, None if unknown.
+        wait_s: seconds that the server asks to wait, None if it does not.
 
     Attributes:
-        attempts: after so many it counts as permanent; None leaves that to the retry budget.
-        lasting: what it is then.
+        attempts: maximum attempts; None for the maximum of the retry policy.
+        lasting: class of the error after the last attempt; None for `RetriesExhausted`.
     """
 
     attempts: int | None = None
@@ -113,15 +113,16 @@ class Transient(Exception):  # noqa: N818 - a state of the API rather than an er
 
 
 def is_transient(status: int) -> bool:
-    """Return whether a response with this HTTP status may be another one next time."""
+    """Return whether another attempt may succeed after a response with this HTTP status."""
     return status in (_REQUEST_TIMEOUT, _TOO_MANY) or status >= _SERVER_ERRORS
 
 
 class RetryState:
     """The attempts at one request.
 
-    A page may be too much for a server: it answers with a 5xx, resets the
-    connection, sends half of it, or nothing at all until the time is up.
+    A page may be too large for a server: then it sends a 5xx, resets the
+    connection, sends half of the page, or sends nothing until the time-out. So
+    repeated failures also reduce the page size.
     """
 
     def __init__(
@@ -142,14 +143,14 @@ class RetryState:
         self._waited_s = 0.0
 
     def start_attempt(self) -> float:
-        """Note that an attempt is sent; return when, on `clock`."""
+        """Record that an attempt is sent now; return the time of `clock`."""
         self._began_at = self._clock()
         return self._began_at
 
     def back_off(self, failure: Exception) -> bool | float:
-        """Decide after a failed attempt: seconds until the next one, or False to give up.
+        """Return the seconds to wait after a failed attempt, or False to give up.
 
-        The shape is that of a back-off hook of stamina.
+        The signature is that of a back-off hook of stamina.
         """
         if not isinstance(failure, Transient):
             return False
@@ -173,15 +174,15 @@ class RetryState:
 
     @property
     def halved(self) -> int:
-        """How many times the page is to be halved for the next attempt."""
+        """How many times to halve the page size for the next attempt."""
         return halvings(self._timeouts, self._other_failures)
 
     @property
     def limit_s(self) -> float:
         """Seconds that the next attempt may take.
 
-        After a time-out it is half of what is left of the retry time, so that
-        several smaller pages can be tried within it.
+        After a time-out it is half of the remaining page budget, so that
+        several smaller pages can be tried.
         """
         if not self._timeouts:
             return self._policy.request_timeout_s
@@ -196,11 +197,11 @@ class RetryState:
         )
 
     def final_error(self, failure: Transient) -> SourceError:
-        """Name the failure that the attempts ended with."""
-        asked = f", and it asks to wait {failure.wait_s:.0f} s" if failure.wait_s else ""
-        attempts = max(self._attempts, 1)  # a host that has switched stamina off never asked
+        """Return the error to raise after the last attempt."""
+        wait = f", and it asks to wait {failure.wait_s:.0f} s" if failure.wait_s else ""
+        attempts = max(self._attempts, 1)  # the program may have switched stamina off: then nothing was counted
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        message = f"{failure.detail}{asked}; gave up after {times} in {self._spent_s:.0f} s"
+        message = f"{failure.detail}{wait}; gave up after {times} in {self._spent_s:.0f} s"
         if failure.cause == "shortfall":
             message += f": {_ADVICE_ON_SHORTFALL}"
         if failure.cause in ("broken_body", "shortfall"):

@@ -1,7 +1,7 @@
-"""Connections to the API: the session's headers and time-outs, the way through a proxy, and one exchange on them.
+"""`Connection`: an HTTP session with the API, its headers and time-outs, and one exchange of request and response.
 
-The access token goes into the request to the API and nowhere else: aiohttp
-would send what is a session's default to a proxy as well, in clear text.
+The access token is a header of each request to the API. It is never a default
+header of the session: aiohttp would also send that to a proxy, in clear text.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _SUCCESSES = range(200, 300)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back from one request."""
+    """One response, with its body still encoded."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -43,13 +43,15 @@ class Response:
 
 
 def detect_proxy(base_url: str) -> tuple[Route, ssl.SSLContext | bool]:
-    """Find the way to the API and the authorities to trust, from the environment; blocks.
+    """Return how requests reach the API, and the certificate authorities to trust, from the environment.
+
+    It blocks the thread.
 
     Raises:
-        ConfigError: a proxy or certificates are named that cannot be used.
+        ConfigError: the environment names a proxy or certificates that cannot be used.
     """
     parts = urlsplit(base_url)
-    # Asked once: aiohttp's own trust_env asks again, in a thread, for every request.
+    # Once: aiohttp's own trust_env reads the environment again, in a thread, for every request.
     address = proxy_for(base_url)
     route = Route(parts.netloc, parts.scheme == "https", parse_proxy(address) if address else None)
     needs_tls = route.tls or (route.proxy is not None and route.proxy.url.startswith("https:"))
@@ -60,11 +62,11 @@ class Connection:
     """An authenticated session with one API; it belongs to the running event loop.
 
     Args:
-        headers: sent to the API with each request, and to nobody else.
+        headers: sent to the API with each request, and never to a proxy.
         retry_policy: time-outs.
-        route: the way to the API.
-        authorities: to trust, True for the system's.
-        rate_limiter: counts each request, and reads the limits that its response names.
+        route: how requests reach the API.
+        authorities: certificate authorities to trust, True for the system's.
+        rate_limiter: counts each request, and receives the limits that its response reports.
     """
 
     def __init__(
@@ -88,20 +90,20 @@ class Connection:
         }
         self._proxy_headers = dict(_AGENT)
         if route.proxy and route.proxy.authorization:
-            # Without a tunnel the request itself is what the proxy reads.
-            meant = self._proxy_headers if route.tls else self._headers
-            meant["Proxy-Authorization"] = route.proxy.authorization
+            # Without a tunnel the proxy reads the headers of the request itself.
+            for_proxy = self._proxy_headers if route.tls else self._headers
+            for_proxy["Proxy-Authorization"] = route.proxy.authorization
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             connector=_Connector(limit=0, resolver=aiohttp.ThreadedResolver(), ssl=authorities),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=1 << 20,  # a page arrives in a few pieces
             timeout=_timeout(retry_policy, retry_policy.request_timeout_s),
-            middlewares=(_send_once,),
+            middlewares=(_no_transparent_retry,),
         )
 
     async def close(self) -> None:
-        """Close the connections; requests under way fail."""
+        """Close the connections; requests in flight fail."""
         await self._session.close()
 
     async def exchange(self, url: URL, limit_s: float | None = None) -> Response:
@@ -109,10 +111,10 @@ class Connection:
 
         Args:
             url: below the base URL.
-            limit_s: seconds that it may take, if that is less than usual.
+            limit_s: seconds that it may take; None for the time-out of all requests.
 
         Raises:
-            Transient, SourceError: it failed on its way.
+            Transient, SourceError: no complete response arrived.
         """
         proxy, doubtful = self.route.proxy, False
         limits, head_at_s = None, self._clock()
@@ -140,11 +142,11 @@ class Connection:
             self._rate_limiter.on_response(limits, head_at_s)
         if doubtful and await self._finds_tls(url):
             failure = speaks_tls(self.route)
-        # Raised here, without the exception it comes from: those of aiohttp carry the request, and so the token.
+        # Raised here without a cause: aiohttp's exceptions hold the request, and so the token.
         raise failure
 
     async def _finds_tls(self, url: URL) -> bool:
-        """Try a TLS handshake with the server, once; nothing is sent in it."""
+        """Try a TLS handshake with the server, once per connection object; it sends no request."""
         tried, self._tried_tls = self._tried_tls, True
         if tried or url.host is None:
             return False
@@ -163,20 +165,20 @@ class Connection:
         if isinstance(error, aiohttp.ServerTimeoutError):
             return Transient("timeout", f"nothing arrived{detour} for {idle_s:g} s")
         return Transient(
-            "timeout", f"no whole answer within {limit_s or self._retry_policy.request_timeout_s:.3g} s{detour}"
+            "timeout", f"no complete response within {limit_s or self._retry_policy.request_timeout_s:.3g} s{detour}"
         )
 
 
 def _timeout(policy: RetryPolicy, total_s: float) -> aiohttp.ClientTimeout:
-    """Bound a request as a whole, against drips, and its silences where that is shorter."""
+    """Limit a request as a whole, against slow bodies, and its silences if that limit is shorter."""
     idle_s = policy.idle_timeout_s if policy.idle_timeout_s < total_s else None
     return aiohttp.ClientTimeout(total=total_s, connect=idle_s, sock_connect=idle_s, sock_read=idle_s)
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Keeps no connection on which something has arrived that nobody asked for: it would answer the next request.
+    """Reuses no connection that has received bytes without a request: they would be the next response.
 
-    aiohttp itself looks only whether it is still open.
+    aiohttp checks only whether the connection is still open.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -184,10 +186,10 @@ class _Connector(aiohttp.TCPConnector):
         self._factory = partial(ResponseReader, self._loop)  # type: ignore[assignment]
 
     async def connect(self, req: aiohttp.ClientRequest, *arguments: Any, **named: Any) -> Any:
-        """Connect; name what fails in the conversation with a proxy."""
+        """Connect; raise `ProxyError` for failures between us and a proxy."""
         try:
             return await super().connect(req, *arguments, **named)
-        except (aiohttp.ClientConnectorError, TimeoutError):  # these say with whom
+        except (aiohttp.ClientConnectorError, TimeoutError):  # these name the host
             raise
         except (aiohttp.ClientError, OSError) as exc:
             if req.proxy is None:
@@ -202,10 +204,12 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _no_transparent_retry(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
     """Keep aiohttp from sending a request again by itself when a kept connection turns out to be closed.
 
-    That request would be neither counted nor paced nor told of.
+    That request would not be counted, limited or reported.
     """
     try:
         return await handler(request)
@@ -214,7 +218,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 
 async def _read_message(content: aiohttp.StreamReader) -> bytes:
-    """Read the body of a refusal as far as it comes: the status says enough without it."""
+    """Read as much of a refusal's body as arrives: the status is enough without it."""
     message = bytearray()
     with suppress(aiohttp.ClientError, OSError), anyio.move_on_after(_MESSAGE_S):
         await read_prefix(content, message)

@@ -1,4 +1,4 @@
-"""Lists that end early: how many contacts may be missing of those that the API counts."""
+"""The error for a list that ends although the API counts many more contacts."""
 
 from exporter.source.envelope import MalformedBody
 from exporter.state import counts
@@ -6,11 +6,11 @@ from exporter.text import count
 
 
 class ShortList(MalformedBody):
-    """The list ends although many of the contacts that the API counts have not been listed.
+    """The list ends although the API counts many more contacts.
 
     Args:
-        listed: contacts that the list gave.
-        counted: contacts that the API counts.
+        listed: contacts in the list.
+        counted: contacts that the API counts on the last page.
         counted_first: contacts that it counted on the first page, None without a count.
     """
 
@@ -21,5 +21,5 @@ class ShortList(MalformedBody):
 
     def detail(self, status: int) -> str:
         """Return the sentence that a retry and an error report."""
-        del status  # it says nothing of the list
+        del status  # a short list has a successful status
         return str(self)

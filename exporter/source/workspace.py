@@ -1,4 +1,4 @@
-"""What a workspace is called: ``GET /me`` tells of the admin whose token it is, and of the workspace as ``app``."""
+"""The name of the workspace: ``GET /me`` returns the admin of the token, and the workspace as ``app``."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ _MAX_NAME_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceName:
-    """A workspace.
+    """The name and region of a workspace.
 
     Attributes:
-        name: what its people call it; its id where it has no name. Anybody may have made it up.
-        region: where it is, in the API's words; None when it did not say.
+        name: its name, or its id if it has no name. Its users chose it: it can be any text.
+        region: its region as the API names it; None if the API does not.
 
     Both are short, and never hold the token.
     """
@@ -39,20 +39,20 @@ class _Me(msgspec.Struct):
 
 
 async def fetch_workspace(client: Client, traffic: RequestStats) -> WorkspaceName | None:
-    """Ask for the workspace's name.
+    """Fetch the workspace's name.
 
     Returns:
-        The name; None where the token may not ask, or the API does not say.
+        The name; None if the token has no permission to read it, or the response has none.
 
     Raises:
-        SourceError: it failed in a passing way for too long.
+        SourceError: transient failures used up the retry budget.
     """
     try:
         app = await client.fetch(_PATH, {}, _read, traffic)
     except (ApiError, CredentialsError) as refusal:
         if refusal.status is None:  # the connection failed: nothing was refused
             raise
-        return None  # the contacts could be read, so this is about this one thing
+        return None  # the contacts were readable, so the token lacks only this permission
     named = app and (app.name or app.id_code)
     if not app or not named:
         return None

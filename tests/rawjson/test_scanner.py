@@ -154,7 +154,7 @@ def check_judgement(body: bytes) -> None:
 
 
 def repeats(body: bytes) -> bool:
-    """Say whether a key comes twice in any object."""
+    """Return whether any object has a repeated key."""
     found: list[Pairs] = []
     json.loads(body.decode(), parse_int=str, object_pairs_hook=lambda pairs: found.append(Pairs(pairs)))
     return any(pairs.repeat for pairs in found)

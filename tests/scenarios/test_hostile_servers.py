@@ -67,7 +67,7 @@ CROWDS = {
     "lists beside a lone surrogate": crowded(rb'{"data":[{"a":"\ud800","b":[', b"[]", b']}],"pages":null}'),
     "characters of a cursor": RawFault("", sent(lambda _: packed(CURSOR, *[b"+" * LONG] * 12, b'"}}}')), None),
 }
-"""Answers of some kilobytes that are taken apart into much more than their size."""
+"""Responses of some kilobytes that parsers turn into much more memory."""
 
 
 @dataclass(frozen=True)

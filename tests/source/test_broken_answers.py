@@ -95,7 +95,7 @@ async def test_pages_from_silent_server_time_out(begun: bytes) -> None:
     retry_policy = exporter.RetryPolicy(request_timeout_s=0.05, initial_backoff_s=0.001, max_attempts=2)
     async with RawServer(send(begun, end="stall")) as server, client_of(server.base_url, retry_policy) as intercom:
         pages = intercom.pages()
-        with pytest.raises(exporter.RetriesExhausted, match=r"no whole answer within 0\.05 s") as caught:
+        with pytest.raises(exporter.RetriesExhausted, match=r"no complete response within 0\.05 s") as caught:
             await anext(pages)
     assert chain_of(caught.value) == ["RetriesExhausted", "Transient"]
     assert pages.traffic.retries == {"timeout": 1}

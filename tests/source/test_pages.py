@@ -389,7 +389,7 @@ async def test_listing_from_a_cursor_may_end_with_an_empty_page() -> None:
 
 @pytest.mark.parametrize(
     ("contacts", "message"),
-    [(0, "page 1001, like the 1,000 pages before it, is empty"), (50, "gives contacts that were already listed")],
+    [(0, "page 1001, like the 1,000 pages before it, is empty"), (50, "lists contacts that were already listed")],
 )
 async def test_list_without_an_end_whose_contacts_have_no_ids_ends(contacts: int, message: str) -> None:
     """Fresh cursors for ever, to pages that bring nothing new behind the first one."""

@@ -17,7 +17,7 @@ class Pairs(list[tuple[str, Any]]):
 
     @property
     def repeat(self) -> bool:
-        """Whether a key comes twice."""
+        """Whether a key is repeated."""
         return len(dict(self)) != len(self)
 
 

@@ -28,7 +28,7 @@ def show(
 ) -> int:
     """Show each setting of a command and where it came from: option, environment, file or default.
 
-    No access token is shown, nor is one asked for.
+    It shows no access token and needs none.
 
     Parameters
     ----------
