@@ -1,4 +1,4 @@
-"""Records a session on a real terminal into `session.svg`: interrupted, resumed, verified.
+"""Record a session on a real terminal into `session.svg`: interrupted, resumed, verified.
 
 python docs/recording.py
 """
@@ -24,13 +24,13 @@ from rich.text import Text
 
 PICTURE = Path(__file__).parent / "session.svg"
 COLUMNS, ROWS = 96, 24
-_FONT_FACES = re.compile(r"@font-face \{\{.*?\}\}", re.DOTALL)  # they would be loaded from somewhere
+_FONT_FACES = re.compile(r"@font-face \{\{.*?\}\}", re.DOTALL)  # a browser would load them from the network
 _STEPS = (
     ("demo --contacts 400000 -o contacts.ndjson.gz", 6.0),
     ("demo --contacts 400000 -o contacts.ndjson.gz", None),
     ("verify contacts.ndjson.gz", None),
 )
-"""Commands, and after how many seconds Ctrl+C is pressed."""
+"""Commands, and the seconds until Ctrl+C; None if it is not pressed."""
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _session(words: str, folder: str, stop_after_s: float | None) -> Iterator[str]:
-    """Run a command on a terminal; give what was to be seen of its progress, and what was left at its end."""
+    """Run a command on a terminal; yield the last progress that it showed, and the lines that stay at its end."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     leader, follower = pty.openpty()
@@ -71,7 +71,7 @@ def _session(words: str, folder: str, stop_after_s: float | None) -> Iterator[st
     run.wait()
     os.close(leader)
     left = [line.rstrip() for line in screen.display if line.strip()]
-    first = 1 if left and "going on" in left[0] else 0
+    first = 1 if left and "resuming" in left[0] else 0
     yield from [*left[:first], *progress, *left[first:]]
 
 
