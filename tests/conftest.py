@@ -34,6 +34,14 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     return lambda heading, line: request.node.user_properties.append((heading, line))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that starts the program in a process as slow, except for the smoke tests."""
+    for item in items:
+        if "interpreter" in getattr(item, "fixturenames", ()) and item.get_closest_marker("smoke") is None:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the lines that tests added."""
     told: dict[str, list[str]] = {}

@@ -98,7 +98,7 @@ def test_command_puts_options_in_the_place_of_keywords(command: Any) -> None:
         (f'"{TOKEN}', "quotes"),
         (f"“{TOKEN}”", "quotes"),
         (f"Bearer {TOKEN}", "Bearer"),
-        (f"{TOKEN} x", "whole"),
+        (f"{TOKEN} x", "nothing else"),
     ],
 )
 def test_token_that_cannot_be_one_gets_fitting_advice(token: str, advice: str) -> None:

@@ -105,9 +105,9 @@ sys.exit(sum(main(["demo", "--expand=tags", argument]) != 2 for argument in sys.
 
 @pytest.mark.slow
 def test_option_with_a_malformed_number_is_one_line_that_names_it(command: Any) -> None:
-    """Every option with a number; also with one that is out of range."""
-    names = [*DURATION_OPTIONS, *SIZE_OPTIONS, *WHOLE_OPTIONS, *NUMBER_OPTIONS]
-    tried = [(name, value) for name in names for value in NONSENSE]
+    """Every option with a number, and every malformed number for one option of each type."""
+    tried = [(name, "soon") for name in (*DURATION_OPTIONS, *SIZE_OPTIONS, *WHOLE_OPTIONS, *NUMBER_OPTIONS)]
+    tried += [(name, value) for name in ("timeout", "part-bytes", "per-page", "reserve") for value in NONSENSE]
     done = command.program(_REFUSED, *(f"--{name}={value}" for name, value in tried))
     assert (done.returncode, done.stdout) == (0, b"")
     for (name, _value), line in zip(tried, done.stderr.decode().splitlines(), strict=True):

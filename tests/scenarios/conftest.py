@@ -24,6 +24,7 @@ SLOW = {
 """Modules that take more than ten seconds of processor time each."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test of this folder as a scenario, and those of expensive modules as slow."""
     for item in items:
