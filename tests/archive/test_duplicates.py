@@ -1,4 +1,4 @@
-"""Repeated ids are counted exactly, whatever is spilled, and in flat memory."""
+"""DuplicateCounter counts exactly, with and without spill files, in bounded memory."""
 
 import resource
 import shutil
@@ -24,39 +24,39 @@ contact_ids = (
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let temporary files go into a folder of the test's own."""
+    """Use a folder of the test for temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
-def repeated_in(ids: list[bytes], buffered_ids: int, at_once: int = 3) -> Duplicates:
-    """Count a list of ids, given a few at a time."""
-    with DuplicateCounter(len(ids), buffered_ids=buffered_ids) as taken:
+def count_duplicates(ids: list[bytes], buffered_ids: int, at_once: int = 3) -> Duplicates:
+    """Add ids in small batches, and return the duplicates."""
+    with DuplicateCounter(len(ids), buffered_ids=buffered_ids) as counter:
         for start in range(0, len(ids), at_once):
-            taken.add(ids[start : start + at_once])
-        return taken.count()
+            counter.add(ids[start : start + at_once])
+        return counter.count()
 
 
 @given(st.lists(contact_ids, max_size=60), st.integers(0, 70), st.integers(1, 20))
-def test_any_ids_are_counted_exactly(ids: list[bytes], buffered_ids: int, at_once: int) -> None:
-    """The surplus is what a set would say, whatever is spilled when; examples are ids that did come twice."""
-    repeated = repeated_in(ids, buffered_ids, at_once)
-    assert repeated.count == len(ids) - len(set(ids))
-    several = {contact_id for contact_id, count in Counter(ids).items() if count > 1}
-    assert len(set(repeated.examples)) == len(repeated.examples) == min(3, len(several))
-    assert {example for example in repeated.examples if not example.startswith(b"sha256:")} <= several
+def test_duplicate_counter_with_any_ids_is_exact(ids: list[bytes], buffered_ids: int, at_once: int) -> None:
+    """The count equals that of a set, whenever ids are spilled; all examples are duplicate ids."""
+    duplicates = count_duplicates(ids, buffered_ids, at_once)
+    assert duplicates.count == len(ids) - len(set(ids))
+    duplicate_ids = {contact_id for contact_id, count in Counter(ids).items() if count > 1}
+    assert len(set(duplicates.examples)) == len(duplicates.examples) == min(3, len(duplicate_ids))
+    assert {example for example in duplicates.examples if not example.startswith(b"sha256:")} <= duplicate_ids
 
 
-def test_what_fits_is_not_spilled(temporary: Path) -> None:
-    """No file is made for a small export."""
+def test_duplicate_counter_with_few_ids_creates_no_file(temporary: Path) -> None:
+    """A small export needs no temporary file."""
     with DuplicateCounter(buffered_ids=4) as ids:
         ids.add([b"1", b"2", b"1", b"3"])
         assert ids.count() == Duplicates(1, (b"1",))
         assert list(temporary.iterdir()) == []
 
 
-def test_spilled_ids_are_private_and_go_with_the_block(temporary: Path) -> None:
-    """They stand in a folder of this user's alone, also when the block fails."""
+def test_duplicate_counter_spill_folder_is_private_and_removed(temporary: Path) -> None:
+    """Only this user can read the folder; it is removed even when the block raises."""
     with pytest.raises(KeyError), DuplicateCounter(buffered_ids=1) as ids:
         ids.add([b"1", b"2"])
         (folder,) = temporary.iterdir()
@@ -65,15 +65,15 @@ def test_spilled_ids_are_private_and_go_with_the_block(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_one_id_over_and_over_is_one_example(temporary: Path) -> None:
-    """A bucket much larger than the pieces it is read in is counted all the same."""
-    hot = b"x" * MAX_ID_BYTES
-    assert repeated_in([hot] * 20_000, 100, 50) == Duplicates(19_999, (hot,))
+def test_duplicate_counter_with_one_repeated_id_returns_one_example(temporary: Path) -> None:
+    """A bucket much larger than one read is counted exactly."""
+    repeated_id = b"x" * MAX_ID_BYTES
+    assert count_duplicates([repeated_id] * 20_000, 100, 50) == Duplicates(19_999, (repeated_id,))
 
 
 @pytest.mark.parametrize("expected", [-1, 0, 250_000_000, 2**63])
-def test_more_ids_are_spread_over_more_files(temporary: Path, expected: int) -> None:
-    """Any number may be expected: a manifest may be anybody's."""
+def test_duplicate_counter_with_more_expected_ids_uses_more_files(temporary: Path, expected: int) -> None:
+    """Any expected number is accepted, because a manifest is untrusted input."""
     with DuplicateCounter(expected, buffered_ids=2_000) as ids:
         ids.add([b"%d" % number for number in range(2_001)])
         ids.add([b"0", b"2000"])
@@ -82,15 +82,15 @@ def test_more_ids_are_spread_over_more_files(temporary: Path, expected: int) -> 
         assert (len(list(folder.iterdir())) > 256) is (expected > 100_000_000)
 
 
-def test_no_folder_for_temporary_files_is_a_failure_that_says_so(temporary: Path) -> None:
-    """It names TMPDIR, where another folder can be chosen."""
+def test_duplicate_counter_without_temporary_folder_raises_sink_error(temporary: Path) -> None:
+    """The error names TMPDIR, which selects another folder."""
     temporary.rmdir()
     with pytest.raises(SinkError, match="TMPDIR"):
-        repeated_in([b"1", b"2"], 1)
+        count_duplicates([b"1", b"2"], 1)
 
 
-def test_spilled_ids_that_vanish_are_a_failure(temporary: Path) -> None:
-    """Whatever tidies the temporary folder up does not make the count wrong."""
+def test_duplicate_counter_with_deleted_spill_files_raises_sink_error(temporary: Path) -> None:
+    """A program that cleans the temporary folder does not cause a wrong count."""
     with DuplicateCounter(buffered_ids=1) as ids:
         ids.add([b"1", b"2"])
         (folder,) = temporary.iterdir()
@@ -99,7 +99,7 @@ def test_spilled_ids_that_vanish_are_a_failure(temporary: Path) -> None:
             ids.count()
 
 
-FULL = """
+FULL_DISK_PROGRAM = """
 import resource, signal, sys
 from exporter import SinkError
 from exporter.archive.duplicates import DuplicateCounter
@@ -115,16 +115,20 @@ with DuplicateCounter(buffered_ids=1) as ids:
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no such limit here")
-def test_no_room_for_the_ids_is_a_failure_that_says_how_much_it_takes(temporary: Path) -> None:
-    """A file that cannot grow is a SinkError, and nothing stays behind."""
+def test_duplicate_counter_on_full_disk_raises_sink_error(temporary: Path) -> None:
+    """The error mentions free disk space, and no temporary file stays."""
     done = subprocess.run(
-        [sys.executable, "-c", FULL], env={"TMPDIR": str(temporary)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", FULL_DISK_PROGRAM],
+        env={"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, "free disk space" in done.stderr) == (1, True), done.stderr
     assert list(temporary.iterdir()) == []
 
 
-FLAT = """
+MEMORY_PROGRAM = """
 import resource
 from exporter.archive.duplicates import DuplicateCounter
 
@@ -138,7 +142,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kB")
-def test_a_million_ids_take_little_memory() -> None:
-    """A set of them would take 120 MB."""
-    done = subprocess.run([sys.executable, "-c", FLAT], capture_output=True, text=True, check=True)
+def test_duplicate_counter_with_million_ids_keeps_memory_bounded() -> None:
+    """A set of these ids would take 120 MB."""
+    done = subprocess.run([sys.executable, "-c", MEMORY_PROGRAM], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 30_000

@@ -1,4 +1,4 @@
-"""Keys that come more than once, counted while an export runs."""
+"""KeyCount counts duplicate keys while an export runs."""
 
 import os
 import tracemalloc
@@ -21,8 +21,8 @@ def key(number: int) -> bytes:
     return (number * 0x9E3779B97F4A7C15F39CC060 % 2**96).to_bytes(KEY_BYTES, "big")
 
 
-def counted(pages: list[list[int]], keys: KeyCount) -> int | None:
-    """Add pages as an export does, and count."""
+def count_duplicates(pages: list[list[int]], keys: KeyCount) -> int | None:
+    """Add pages as an export does, and return the count."""
     for page in pages:
         keys.add(b"".join(map(key, page)))
         if keys.is_full:
@@ -32,9 +32,9 @@ def counted(pages: list[list[int]], keys: KeyCount) -> int | None:
 
 @given(PAGES, st.sampled_from([3, 10, 50_000]))
 def test_key_count_of_any_pages_is_exact(pages: list[list[int]], buffered: int) -> None:
-    """Whether they fit the memory or are spread over files, and across pages."""
+    """The count is exact in memory, in spill files, and across pages."""
     numbers = [number for page in pages for number in page]
-    assert counted(pages, KeyCount(buffered_keys=buffered)) == len(numbers) - len(set(numbers))
+    assert count_duplicates(pages, KeyCount(buffered_keys=buffered)) == len(numbers) - len(set(numbers))
 
 
 def test_key_count_leaves_no_file_behind(tmp_path: Path) -> None:
@@ -47,21 +47,21 @@ def test_key_count_leaves_no_file_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_key_count_in_a_folder_that_is_missing_takes_another_one(tmp_path: Path) -> None:
-    """The system's folder for temporary files will do."""
-    assert counted([[1, 2, 1], [2]], KeyCount(tmp_path / "missing", buffered_keys=1)) == 2
+def test_key_count_in_missing_folder_uses_system_folder(tmp_path: Path) -> None:
+    """KeyCount uses the system's folder for temporary files."""
+    assert count_duplicates([[1, 2, 1], [2]], KeyCount(tmp_path / "missing", buffered_keys=1)) == 2
 
 
-def test_key_count_without_any_folder_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing fails for it, and nothing is kept in memory instead."""
+def test_key_count_without_any_folder_returns_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KeyCount raises no error, and does not keep keys in memory instead."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     keys = KeyCount(tmp_path / "missing", buffered_keys=1)
-    assert counted([[1, 2, 1], [2]], keys) is None
+    assert count_duplicates([[1, 2, 1], [2]], keys) is None
     assert not keys.is_full
 
 
-def test_key_count_on_a_full_disk_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither spilling nor counting nor closing raises, however often the disk refuses the same bytes."""
+def test_key_count_on_full_disk_returns_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither spill() nor count() nor close() raises, however often the disk refuses the same bytes."""
 
     def full(*, buffering: int = -1, **_options: Any) -> IO[bytes]:
         return Path("/dev/full").open("w+b", buffering)
@@ -75,10 +75,8 @@ def test_key_count_on_a_full_disk_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     keys.close()
 
 
-def test_key_count_with_a_file_that_is_cut_meanwhile_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A number of fewer keys would be a wrong one."""
+def test_key_count_with_truncated_spill_file_returns_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A count of fewer keys would be wrong."""
     name = tmp_path / "keys"
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_options: name.open("w+b", 0))
     keys = KeyCount(buffered_keys=1)
@@ -88,25 +86,25 @@ def test_key_count_with_a_file_that_is_cut_meanwhile_is_given_up(
     assert keys.count() is None
 
 
-def test_key_count_without_free_space_is_given_up(tmp_path: Path) -> None:
-    """What is to stay free in the output's folder is asked for before each write there, and there alone."""
-    asked: list[int] = []
+def test_key_count_without_free_space_returns_none(tmp_path: Path) -> None:
+    """KeyCount checks the free space before each write to the output's folder, and only there."""
+    checked: list[int] = []
 
     def check(needed: int) -> None:
-        asked.append(needed)
-        if len(asked) == 2:
+        checked.append(needed)
+        if len(checked) == 2:
             raise SinkError("too little is free")
 
-    assert counted([[1, 1], [2, 2], [3, 3]], KeyCount(tmp_path, buffered_keys=1, check_space=check)) is None
-    assert asked == [2 * KEY_BYTES] * 2
-    assert counted([[1, 1], [2, 2]], KeyCount(buffered_keys=1, check_space=check)) == 2
-    assert len(asked) == 2
+    assert count_duplicates([[1, 1], [2, 2], [3, 3]], KeyCount(tmp_path, buffered_keys=1, check_space=check)) is None
+    assert checked == [2 * KEY_BYTES] * 2
+    assert count_duplicates([[1, 1], [2, 2]], KeyCount(buffered_keys=1, check_space=check)) == 2
+    assert len(checked) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("last", [None, 7])
-def test_key_count_of_many_keys_is_exact_in_little_memory(last: int | None) -> None:
-    """Few of them are objects at a time, even where all go into one bucket."""
+def test_key_count_of_many_keys_is_exact_in_bounded_memory(last: int | None) -> None:
+    """Few keys are Python objects at a time, even where all keys go into one bucket."""
     numbers = [*range(120_000), *range(0, 120_000, 1_000)]
     keys = KeyCount()
     made = [key(number) if last is None else key(number)[:-1] + bytes([last]) for number in numbers]
@@ -124,15 +122,15 @@ def test_key_count_of_many_keys_is_exact_in_little_memory(last: int | None) -> N
         tracemalloc.stop()
 
 
-def test_key_count_is_ended_by_what_it_calls_between() -> None:
-    """A cancellation need not wait for all buckets, and drops the keys."""
+def test_key_count_interrupted_by_callback_drops_keys() -> None:
+    """A cancellation does not wait for all buckets, and drops the keys."""
 
-    def end() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     keys = KeyCount(buffered_keys=1)
     keys.add(key(1) * 2)
     keys.spill()
     with pytest.raises(KeyboardInterrupt):
-        keys.count(end)
+        keys.count(interrupt)
     assert keys.count() is None

@@ -1,4 +1,4 @@
-"""A finished export, served again: the same bytes, the same answers, from any place on."""
+"""Replay serves a finished export with the same bytes and the same responses, from any position."""
 
 import json
 import signal
@@ -23,77 +23,77 @@ Serve = Callable[..., AbstractContextManager[Any]]
 FORMATS = ("a.ndjson", "a.ndjson.gz", "a.ndjson.zst", "a.parquet")
 
 
-async def recorded(folder: Path, name: str, contacts: int = 1_700, **options: Any) -> exporter.Sandbox:
-    """Export a made-up workspace; return its sandbox, which is the truth."""
+async def export_workspace(folder: Path, name: str, contacts: int = 1_700, **options: Any) -> exporter.Sandbox:
+    """Export a synthetic workspace; return its sandbox as the reference."""
     async with exporter.Sandbox(contacts, hostile=True) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
             await exporter.export(intercom, f"{folder}/{name}", **options)
     return sandbox
 
 
-async def replayed(path: Path | str) -> exporter.Replay:
-    """Open an export, without blocking the loop."""
+async def open_replay(path: Path | str) -> exporter.Replay:
+    """Open the replay of an export without blocking the event loop."""
     return await anyio.to_thread.run_sync(exporter.Replay, str(path))
 
 
-async def again(source: Path, target: Path, **options: Any) -> exporter.Summary:
-    """Export what is served of an export."""
-    replay = await replayed(source)
+async def export_replay(source: Path, target: Path, **options: Any) -> exporter.Summary:
+    """Export the contacts that a replay serves."""
+    replay = await open_replay(source)
     async with exporter.Sandbox(replay=replay) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
             return await exporter.export(intercom, target, **options)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_exporting_it_again_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
-    """Hostile contacts, compression and tables included."""
-    await recorded(tmp_path, name)
+async def test_replay_exported_again_gives_same_bytes(tmp_path: Path, name: str) -> None:
+    """This includes hostile contacts, compression and Parquet tables."""
+    await export_workspace(tmp_path, name)
     second = tmp_path / "again"
     second.mkdir()
-    summary = await again(tmp_path / name, second / name)
+    summary = await export_replay(tmp_path / name, second / name)
     assert (summary.complete, summary.contacts, summary.total_count_last) == (True, 1_700, 1_700)
     assert (second / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["ndjson", "ndjson.gz", "parquet"])
-async def test_parts_are_served_in_order(tmp_path: Path, form: str) -> None:
-    """Beyond the end of one begins the next."""
-    await recorded(tmp_path, "parts/", part_contacts=400, file_format=form)
-    await again(tmp_path / "parts", tmp_path / f"one.{form}")
-    await recorded(tmp_path, f"truth.{form}")
+async def test_replay_of_folder_serves_parts_in_order(tmp_path: Path, form: str) -> None:
+    """The first contact of a part follows the last contact of the previous part."""
+    await export_workspace(tmp_path, "parts/", part_contacts=400, file_format=form)
+    await export_replay(tmp_path / "parts", tmp_path / f"one.{form}")
+    await export_workspace(tmp_path, f"truth.{form}")
     assert (tmp_path / f"one.{form}").read_bytes() == (tmp_path / f"truth.{form}").read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
-async def test_any_range_can_be_read_in_any_order(tmp_path: Path, name: str) -> None:
-    """Forward, backward, across units, beyond the end."""
-    truth = (await recorded(tmp_path, name, 2_600)).workspace
-    replay = await replayed(tmp_path / name)
+async def test_replay_records_of_any_range_match_workspace(tmp_path: Path, name: str) -> None:
+    """The ranges go forward, backward, across units and beyond the end."""
+    truth = (await export_workspace(tmp_path, name, 2_600)).workspace
+    replay = await open_replay(tmp_path / name)
     ranges = [(2_000, 2_010), (0, 1), (149, 152), (2_590, 9_999), (1_000, 1_300), (500, 500), (2_600, 2_700), (7, 8)]
     for start, stop in ranges:
-        found = await anyio.to_thread.run_sync(replay.records, start, stop)
-        assert found == [record.replace(b"\n", b" ").replace(b"\r", b" ") for record in truth.records(start, stop)]
+        records = await anyio.to_thread.run_sync(replay.records, start, stop)
+        assert records == [record.replace(b"\n", b" ").replace(b"\r", b" ") for record in truth.records(start, stop)]
     assert len(replay) == 2_600
 
 
-async def test_pages_of_another_size_are_served_too(tmp_path: Path) -> None:
-    """A client that asks for seven gets seven."""
-    await recorded(tmp_path, "a.ndjson.gz")
-    replay = await replayed(tmp_path / "a.ndjson.gz")
+async def test_replay_with_other_page_size_serves_that_size(tmp_path: Path) -> None:
+    """A client that requests seven contacts per page gets seven."""
+    await export_workspace(tmp_path, "a.ndjson.gz")
+    replay = await open_replay(tmp_path / "a.ndjson.gz")
     async with exporter.Sandbox(replay=replay) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=7) as intercom:
             sizes = [len(page.records) async for page in intercom.pages()]
     assert sizes == [7] * 242 + [6]
 
 
-async def test_single_contacts_and_their_lists_are_served(tmp_path: Path) -> None:
-    """By the ids that they have, as far as the export knows."""
-    await recorded(tmp_path, "a.ndjson", 400, expansion=exporter.ListExpansion(("tags",), tag_names=True))
+async def test_replay_serves_lists_of_single_contacts(tmp_path: Path) -> None:
+    """Tags and attributes are those of the export; an unknown contact gets status 404."""
+    await export_workspace(tmp_path, "a.ndjson", 400, expansion=exporter.ListExpansion(("tags",), tag_names=True))
     contacts = [json.loads(line) for line in (tmp_path / "a.ndjson").read_text().splitlines()]
     chosen = next(contact for contact in contacts if len((contact["tags"] or {}).get("data", [])) > 10)
-    replay = await replayed(tmp_path / "a.ndjson")
+    replay = await open_replay(tmp_path / "a.ndjson")
     async with exporter.Sandbox(replay=replay) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url) as client:
         client.headers["Authorization"] = f"Bearer {sandbox.token}"
         client.headers["Intercom-Version"] = "2.14"
@@ -108,43 +108,43 @@ async def test_single_contacts_and_their_lists_are_served(tmp_path: Path) -> Non
         assert (await client.get("/me")).json()["app"]["name"] == "a.ndjson"
 
 
-async def test_csv_is_refused(tmp_path: Path) -> None:
-    """Its contacts are not as the API sent them any more."""
-    await recorded(tmp_path, "a.csv", 10)
+async def test_replay_of_csv_is_refused(tmp_path: Path) -> None:
+    """A CSV file no longer holds the contacts as the API sent them."""
+    await export_workspace(tmp_path, "a.csv", 10)
     with pytest.raises(exporter.ConfigError, match="CSV"):
-        await replayed(str(tmp_path / "a.csv"))
+        await open_replay(str(tmp_path / "a.csv"))
 
 
-async def test_what_is_no_finished_export_is_refused(tmp_path: Path) -> None:
-    """Nothing there, no manifest, a file of another length, a manifest of other files."""
+async def test_replay_of_path_without_finished_export_is_refused(tmp_path: Path) -> None:
+    """Cases: no file, no manifest, a manifest of another file, a file of another length."""
     with pytest.raises(exporter.ConfigError):
-        await replayed(str(tmp_path / "missing.ndjson"))
+        await open_replay(str(tmp_path / "missing.ndjson"))
     with pytest.raises(exporter.ConfigError):
-        await replayed("")
+        await open_replay("")
     (tmp_path / "foreign.ndjson").write_bytes(b"{}\n")
     with pytest.raises(exporter.ConfigError, match=r"no such|not a finished"):
-        await replayed(str(tmp_path / "foreign.ndjson"))
-    await recorded(tmp_path, "a.ndjson", 10)
+        await open_replay(str(tmp_path / "foreign.ndjson"))
+    await export_workspace(tmp_path, "a.ndjson", 10)
     manifest = tmp_path / "a.ndjson.manifest.json"
     (tmp_path / "b.ndjson").write_bytes((tmp_path / "a.ndjson").read_bytes())
     (tmp_path / "b.ndjson.manifest.json").write_bytes(manifest.read_bytes())
     with pytest.raises(exporter.ConfigError, match="manifest describes"):
-        await replayed(str(tmp_path / "b.ndjson"))
+        await open_replay(str(tmp_path / "b.ndjson"))
     with (tmp_path / "a.ndjson").open("ab") as file:
         file.write(b"{}\n")
     with pytest.raises(exporter.ConfigError, match="bytes"):
-        await replayed(str(tmp_path / "a.ndjson"))
+        await open_replay(str(tmp_path / "a.ndjson"))
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_damage_is_an_error_and_no_shorter_list(tmp_path: Path, name: str) -> None:
-    """A reader gets a 500 that it can see, or what is no page, never a list that lacks contacts."""
-    await recorded(tmp_path, name, 600)
+async def test_replay_of_damaged_export_raises_error(tmp_path: Path, name: str) -> None:
+    """A client gets an error or an invalid page, never a list with missing contacts."""
+    await export_workspace(tmp_path, name, 600)
     file = tmp_path / name
     content = bytearray(file.read_bytes())
     content[len(content) // 3 : len(content) * 2 // 3] = bytes(len(content) * 2 // 3 - len(content) // 3)
     file.write_bytes(content)
-    replay = await replayed(file)
+    replay = await open_replay(file)
     with pytest.raises(exporter.SinkError, match="run verify for details"):
         await anyio.to_thread.run_sync(replay.records, 0, 1_000)
     async with exporter.Sandbox(replay=replay) as sandbox:
@@ -154,12 +154,12 @@ async def test_damage_is_an_error_and_no_shorter_list(tmp_path: Path, name: str)
                 [page async for page in intercom.pages()]
 
 
-async def test_a_cursor_of_another_export_is_refused(tmp_path: Path) -> None:
-    """It would lead to wrong pages."""
+async def test_replay_with_cursor_of_other_export_is_refused(tmp_path: Path) -> None:
+    """The cursor would lead to wrong pages."""
     cursors = []
     for name, contacts in (("a.ndjson", 400), ("b.ndjson", 600)):
-        await recorded(tmp_path, name, contacts)
-        replay = await replayed(tmp_path / name)
+        await export_workspace(tmp_path, name, contacts)
+        replay = await open_replay(tmp_path / name)
         async with exporter.Sandbox(replay=replay) as sandbox:
             assert sandbox.contacts == contacts
             async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
@@ -169,14 +169,14 @@ async def test_a_cursor_of_another_export_is_refused(tmp_path: Path) -> None:
                         await anext(intercom.pages(cursors[0]))
 
 
-async def test_rows_of_lists_keep_their_bytes(tmp_path: Path) -> None:
-    """Escapes, numbers as they were written, integers of any length; a tag without a name is not given one."""
+async def test_replay_list_rows_keep_their_bytes(tmp_path: Path) -> None:
+    """Escapes, number formats and long integers stay as written; /tags omits a tag without a name."""
     record = (
         b'{"id":"5f0000000000000000000001","tags":{"type":"list","data":[{"id":"7","name":"R\\u0026D","n":1.10},'
         b'{"id":"8"},{"id":"9","name":"x","n":123456789012345678901234567890}],"has_more":false}}'
     )
     write_export(tmp_path / "a.ndjson", [record.decode()])
-    replay = await replayed(tmp_path / "a.ndjson")
+    replay = await open_replay(tmp_path / "a.ndjson")
     async with exporter.Sandbox(replay=replay) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url) as client:
         client.headers["Authorization"] = f"Bearer {sandbox.token}"
         rows = (await client.get("/contacts/5f0000000000000000000001/tags")).content
@@ -186,10 +186,10 @@ async def test_rows_of_lists_keep_their_bytes(tmp_path: Path) -> None:
     assert b'"id":"8"' not in named
 
 
-async def test_the_token_of_real_contacts_cannot_be_guessed(tmp_path: Path) -> None:
-    """That of made-up ones is the same each time."""
-    await recorded(tmp_path, "a.ndjson", 10)
-    replay = await replayed(tmp_path / "a.ndjson")
+async def test_replay_token_is_random(tmp_path: Path) -> None:
+    """A sandbox with synthetic contacts has a fixed token."""
+    await export_workspace(tmp_path, "a.ndjson", 10)
+    replay = await open_replay(tmp_path / "a.ndjson")
     tokens = {exporter.Sandbox(replay=replay).token for _ in range(3)} | {exporter.Sandbox().token}
     assert len(tokens) == 4
     assert exporter.Sandbox().token == exporter.Sandbox().token
@@ -197,8 +197,8 @@ async def test_the_token_of_real_contacts_cannot_be_guessed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suffix", ["ndjson.gz", "ndjson.zst"])
-def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, command: Any, suffix: str) -> None:
-    """A member of millions of lines, or of endless ones, is no page."""
+def test_replay_of_compression_bomb_keeps_memory_bounded(tmp_path: Path, command: Any, suffix: str) -> None:
+    """A member with millions of lines is reported as damaged."""
     compress = gzip_member if suffix.endswith("gz") else zstd_frame
     path = command.folder / f"bomb.{suffix}"
     content = b"{}\n" * 60_000_000
@@ -215,10 +215,10 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, command: Any, suffix: s
     assert b"damaged" in done.stdout
 
 
-async def test_a_file_that_is_changed_while_it_is_served_is_refused(tmp_path: Path) -> None:
-    """Two exports are not mixed."""
-    await recorded(tmp_path, "a.ndjson", 600)
-    replay = await replayed(tmp_path / "a.ndjson")
+async def test_replay_of_file_replaced_while_serving_is_refused(tmp_path: Path) -> None:
+    """A replay never mixes two exports."""
+    await export_workspace(tmp_path, "a.ndjson", 600)
+    replay = await open_replay(tmp_path / "a.ndjson")
     assert len(await anyio.to_thread.run_sync(replay.records, 0, 10)) == 10
     content = (tmp_path / "a.ndjson").read_bytes()
     (tmp_path / "a.ndjson").unlink()
@@ -227,28 +227,28 @@ async def test_a_file_that_is_changed_while_it_is_served_is_refused(tmp_path: Pa
         await anyio.to_thread.run_sync(replay.records, 500, 600)
 
 
-def test_a_line_of_any_length_is_read_in_one_go(tmp_path: Path) -> None:
-    """Not in a time that grows with the square of its length."""
+def test_replay_of_very_long_line_returns_it_complete(tmp_path: Path) -> None:
+    """The read time must not grow with the square of the length: such a test would take too long."""
     write_export(tmp_path / "a.ndjson", ['{"id":"1","x":"' + "x" * 60_000_000 + '"}', '{"id":"2"}'])
     replay = exporter.Replay(str(tmp_path / "a.ndjson"))
     assert [len(record) for record in replay.records(0, 2)] == [60_000_017, 10]
 
 
-async def test_odd_contacts_in_a_table_are_refused(tmp_path: Path) -> None:
-    """A null, or text of two lines, is none."""
+async def test_replay_of_parquet_with_invalid_contact_is_refused(tmp_path: Path) -> None:
+    """A null, or text of two lines, is not a contact."""
     pa, parquet = arrow()
-    for odd in (None, '{"id":"1"}\n,{"id":"7"}'):
-        table = pa.table({"raw": pa.array([odd], pa.string())})
+    for invalid in (None, '{"id":"1"}\n,{"id":"7"}'):
+        table = pa.table({"raw": pa.array([invalid], pa.string())})
         parquet.write_table(table, tmp_path / "a.parquet", use_dictionary=False)
         write_export(tmp_path / "a.parquet", ["{}"], (tmp_path / "a.parquet").read_bytes())
-        replay = await replayed(tmp_path / "a.parquet")
+        replay = await open_replay(tmp_path / "a.parquet")
         with pytest.raises(exporter.SinkError, match="damaged"):
             await anyio.to_thread.run_sync(replay.records, 0, 1)
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_what_was_looked_up(command: Any, tmp_path: Path) -> None:
-    """No id stays in the temporary folder, however it ends; and a signal does not wait for all ids to be read."""
+def test_sandbox_command_stopped_by_signal_leaves_no_temporary_file(command: Any, tmp_path: Path) -> None:
+    """No id stays in the temporary folder, and a signal does not wait until all ids are read."""
     command.run("demo", "--contacts=60000", "-q", "-o", "a.ndjson")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -264,8 +264,8 @@ def test_nothing_is_left_of_what_was_looked_up(command: Any, tmp_path: Path) -> 
     assert list(temporary.iterdir()) == []
 
 
-def test_the_command_serves_it(serve: Serve, command: Any) -> None:
-    """`sandbox --from`, and the same command line that made it."""
+def test_sandbox_command_from_export_serves_same_bytes(serve: Serve, command: Any) -> None:
+    """An export from `sandbox --from` is byte-identical to the source export."""
     command.run("demo", "--contacts=500", "-q", "-o", "a.ndjson.gz")
     with serve("--from", str(command.folder / "a.ndjson.gz")) as served:
         done = command.run("contacts", "-q", "-o", "b.ndjson.gz", served=served)
@@ -277,16 +277,16 @@ def test_the_command_serves_it(serve: Serve, command: Any) -> None:
     "arguments",
     [("--from", "missing"), ("--from", "a.ndjson", "--change", "insert=1"), ("--from", "a.ndjson", "--contacts", "5")],
 )
-def test_a_wrong_call_is_one_line(command: Any, arguments: tuple[str, ...]) -> None:
-    """Exit 2."""
+def test_sandbox_command_with_invalid_arguments_prints_one_line(command: Any, arguments: tuple[str, ...]) -> None:
+    """It exits with code 2."""
     command.run("demo", "--contacts=5", "-q", "-o", "a.ndjson")
     done = command.run("sandbox", *arguments)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
 
 
-async def test_finished_knows_its_files(tmp_path: Path) -> None:
-    """Of a folder those of its manifest, in order."""
-    await recorded(tmp_path, "parts/", part_contacts=400, file_format="ndjson")
+async def test_finished_export_of_folder_lists_files_in_order(tmp_path: Path) -> None:
+    """The files are those of the manifest."""
+    await export_workspace(tmp_path, "parts/", part_contacts=400, file_format="ndjson")
     export = await anyio.to_thread.run_sync(FinishedExport, tmp_path / "parts")
     assert [file.name for file, _ in export.files] == [f"contacts-{number:05}.ndjson" for number in range(1, 7)]
     assert export.summary.contacts == 1_700

@@ -1,4 +1,4 @@
-"""The asynchronous side of an output: when it commits, and what a cancellation leaves."""
+"""The asynchronous file destination: when it commits, and what a cancellation leaves."""
 
 import asyncio
 import errno
@@ -31,8 +31,10 @@ Sinks = Callable[..., AbstractAsyncContextManager[Any]]
 Read = Callable[[OutputPaths], bytes]
 
 
-async def test_a_finished_output_has_its_names(sinking: Sinks, paths: OutputPaths, content_of: Read) -> None:
-    """Only finishing gives the last name, and the manifest that vouches for all."""
+async def test_destination_finish_gives_final_names_and_manifest(
+    sinking: Sinks, paths: OutputPaths, content_of: Read
+) -> None:
+    """Before it, there is a part and no manifest; after it, no part."""
     async with sinking(paths) as sink:
         await sink.append(b"one ", b"two ", b"three")
         assert not paths.manifest.exists()
@@ -45,10 +47,10 @@ async def test_a_finished_output_has_its_names(sinking: Sinks, paths: OutputPath
         assert sink.export.output.finished == summary
 
 
-async def test_leaving_by_a_failure_commits_what_is_written(
+async def test_destination_exit_with_error_commits_written_pages(
     sinking: Sinks, paths: OutputPaths, content_of: Read
 ) -> None:
-    """When the source fails, everything that came before is kept, and the next run goes on behind it."""
+    """When the source fails, the earlier pages are kept, and the next run resumes after them."""
     with pytest.raises(RuntimeError, match="in the block"):
         async with sinking(paths) as sink:
             await sink.append(b"one ", b"two ", b"three ")
@@ -61,8 +63,8 @@ async def test_leaving_by_a_failure_commits_what_is_written(
     assert content_of(paths) == b"one two three four"
 
 
-async def test_leaving_in_peace_commits_nothing(sinking: Sinks, file: OutputPaths) -> None:
-    """A block that ends by itself has said what it wanted kept."""
+async def test_destination_exit_without_error_commits_nothing(sinking: Sinks, file: OutputPaths) -> None:
+    """A block without an error has already committed what it wants to keep."""
     async with sinking(file) as sink:
         await sink.append(b"one")
         await sink.sink.commit()
@@ -70,8 +72,8 @@ async def test_leaving_in_peace_commits_nothing(sinking: Sinks, file: OutputPath
     assert committed_pages(file) == 1
 
 
-async def test_commits_are_due_by_the_clock(sinking: Sinks, file: OutputPaths) -> None:
-    """So many seconds after the latest commit the next page's end is one; each is told."""
+async def test_commit_if_due_commits_when_the_interval_is_over(sinking: Sinks, file: OutputPaths) -> None:
+    """The interval starts at the latest commit, and the observer is notified of each commit."""
     now, events = [100.0], list[Event]()
     async with sinking(file, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
         for at_s in (100.0, 104.9, 105.0, 105.1, 109.9, 110.5):
@@ -83,8 +85,8 @@ async def test_commits_are_due_by_the_clock(sinking: Sinks, file: OutputPaths) -
     assert len(events) == 2
 
 
-async def test_without_an_interval_each_page_is_committed(sinking: Sinks, file: OutputPaths) -> None:
-    """Zero seconds are over at once."""
+async def test_commit_if_due_with_zero_interval_commits_each_page(sinking: Sinks, file: OutputPaths) -> None:
+    """The observer gets no other event."""
     events = list[Event]()
     async with sinking(file, events.append, lambda: 0.0, checkpoint_every_s=0) as sink:
         for number in range(1, 4):
@@ -94,8 +96,8 @@ async def test_without_an_interval_each_page_is_committed(sinking: Sinks, file: 
     assert events == [Committed(event.position) for event in events if isinstance(event, Committed)]
 
 
-async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: OutputPaths) -> None:
-    """However little time has passed, never more than 64 MB wait for a commit."""
+async def test_commit_if_due_with_64_mb_written_commits(sinking: Sinks, file: OutputPaths) -> None:
+    """At most 64 MB wait for a commit, however little time has passed."""
     assert COMMIT_BYTES == 64_000_000
     events, half = list[Event](), bytes(COMMIT_BYTES // 2)
     async with sinking(file, events.append, lambda: 0.0) as sink:
@@ -105,8 +107,8 @@ async def test_commits_are_due_by_the_megabyte(sinking: Sinks, file: OutputPaths
     assert [event.position.pages for event in events if isinstance(event, Committed)] == [3]
 
 
-async def test_a_full_part_is_a_commit(sinking: Sinks, parts: OutputPaths) -> None:
-    """Beginning the next part says that everything before it is on disk, and the clock starts over."""
+async def test_append_that_starts_the_next_part_commits(sinking: Sinks, parts: OutputPaths) -> None:
+    """Everything before the new part is on disk, and the interval starts again."""
     now, events = [0.0], list[Event]()
     async with sinking(parts, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
         for at_s in (1.0, 2.0, 3.0, 7.9, 8.0):
@@ -122,8 +124,8 @@ async def test_a_full_part_is_a_commit(sinking: Sinks, parts: OutputPaths) -> No
     ]
 
 
-async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: OutputPaths) -> None:
-    """The requests go on while a part is finished: figures are read on the loop that counts them, never in a thread."""
+async def test_progress_is_read_only_on_the_event_loop(sinking: Sinks, parts: OutputPaths) -> None:
+    """Requests continue while a part is finished, so the loop that counts them reads the figures."""
     threads: set[int] = set()
     async with sinking(parts) as sink:
         state: ExportState = sink.sink.state
@@ -139,10 +141,10 @@ async def test_figures_are_taken_where_they_change(sinking: Sinks, parts: Output
     assert threads == {threading.get_ident()}
 
 
-async def test_room_is_looked_at_also_where_parts_fill_up_quickly(
+async def test_append_with_many_small_parts_checks_free_space(
     sinking: Sinks, parts: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that is filled by many small parts is left with the room that was asked for."""
+    """Many small parts never use the free space that the user reserved."""
     checks = 0
 
     def check(_free_space: FreeSpace, needed: int = 0) -> None:
@@ -160,7 +162,7 @@ async def test_room_is_looked_at_also_where_parts_fill_up_quickly(
     assert committed_pages(parts) == 5
 
 
-async def test_a_frame_without_bytes_is_not_written(sinking: Sinks, file: OutputPaths) -> None:
+async def test_append_of_empty_frame_writes_nothing(sinking: Sinks, file: OutputPaths) -> None:
     """A page without contacts leaves no trace in the data."""
     async with sinking(file) as sink:
         await sink.append(b"", contacts=0)
@@ -172,7 +174,7 @@ async def test_a_frame_without_bytes_is_not_written(sinking: Sinks, file: Output
 
 
 class SlowDisk:
-    """Holds up a write until it is released."""
+    """A disk that holds up a write until the test releases it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.released = threading.Event(), threading.Event()
@@ -186,10 +188,10 @@ class SlowDisk:
         write_all(descriptor, content[len(content) // 2 :])
 
 
-async def test_a_write_that_has_begun_is_finished_and_committed(
+async def test_append_cancelled_during_write_commits_the_page(
     sinking: Sinks, file: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cancelled in the middle of a page, the page is whole in the file and in the checkpoint."""
+    """The page is complete in the file and in the checkpoint."""
     disk = SlowDisk(monkeypatch)
 
     async def write() -> None:
@@ -212,10 +214,10 @@ async def test_a_write_that_has_begun_is_finished_and_committed(
     assert summary.files[0].sha256 == hashlib.sha256(b"whole page and more").hexdigest()
 
 
-async def test_what_is_being_finished_is_finished(
+async def test_finish_cancelled_in_the_last_step_completes(
     sinking: Sinks, file: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cancelled in the last step, the file and its manifest are there, and no checkpoint comes back."""
+    """The file and its manifest exist, and no checkpoint is left."""
     begun, released = threading.Event(), threading.Event()
 
     def slow_sync(_descriptor: int) -> None:
@@ -237,10 +239,10 @@ async def test_what_is_being_finished_is_finished(
     assert sorted(file.folder.iterdir()) == [file.path, file.manifest]
 
 
-async def test_cancelled_while_it_opens_it_leaves_nothing_open(
+async def test_open_cancelled_while_it_locks_leaves_nothing_open(
     sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When entering the block is cancelled, the part is neither open nor locked afterwards."""
+    """The part is neither open nor locked afterwards."""
     locking, released = threading.Event(), threading.Event()
     lock = fcntl.flock
 
@@ -262,10 +264,10 @@ async def test_cancelled_while_it_opens_it_leaves_nothing_open(
     os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))
 
 
-async def test_checking_a_long_part_can_be_cancelled(
+async def test_open_cancelled_while_it_checks_a_long_part_stops(
     sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever cancels does not wait until gigabytes have been read, and nothing is changed."""
+    """The cancellation does not wait until all bytes are read, and nothing is changed."""
     monkeypatch.setattr(part_module, "_READ_BYTES", 10)
     monkeypatch.setattr(part_module, "_STEP_BYTES", 10)
     with pytest.raises(RuntimeError):
@@ -282,8 +284,8 @@ async def test_checking_a_long_part_can_be_cancelled(
     os.close(await anyio.to_thread.run_sync(open_locked, file.part(1)))
 
 
-async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: OutputPaths) -> None:
-    """While nothing comes, what is written is committed all the same; once, and not again."""
+async def test_commit_periodically_without_next_page_commits_once(sinking: Sinks, file: OutputPaths) -> None:
+    """Written data is committed while no page comes, and not repeatedly."""
     events, seen = list[Event](), anyio.Event()
 
     def observe(event: Event) -> None:
@@ -303,11 +305,11 @@ async def test_a_commit_does_not_wait_for_the_next_page(sinking: Sinks, file: Ou
 
 
 @pytest.mark.parametrize("work", ["write", "commit"])
-async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
+async def test_bare_cancellation_allows_only_one_thread_at_the_files(
     sinking: Sinks, paths: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
-    """As a loop that ends cancels all tasks at once: what is under way ends alone, and nothing is damaged."""
-    entered, free, inside = threading.Event(), threading.Event(), [0, 0]
+    """An ending loop cancels all tasks: the current work ends alone, and no file is damaged."""
+    entered, may_end, inside = threading.Event(), threading.Event(), [0, 0]
     name = {"write": "append", "commit": "commit"}[work]
     real = getattr(Output, name)
 
@@ -315,7 +317,7 @@ async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
         inside[0] += 1
         inside[1] = max(inside)
         entered.set()
-        free.wait(30)
+        may_end.wait(30)
         real(self, *arguments)
         inside[0] -= 1
 
@@ -333,7 +335,7 @@ async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
         one.cancel()
     await anyio.sleep(0.05)
     assert not task.done()
-    free.set()
+    may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     monkeypatch.undo()
@@ -345,8 +347,8 @@ async def test_bare_cancellations_do_not_let_two_threads_at_the_files(
     assert content_of(paths) == b"one two "
 
 
-async def test_the_timer_goes_on_after_a_commit_of_nothing_new(sinking: Sinks, paths: OutputPaths) -> None:
-    """A part that is finished, and a commit that was due anyway, do not leave it waiting for ever."""
+async def test_commit_periodically_continues_after_other_commits(sinking: Sinks, paths: OutputPaths) -> None:
+    """Neither a finished part nor an explicit commit stops the timer."""
     async with sinking(paths, checkpoint_every_s=0.05) as sink, anyio.create_task_group() as tasks:
         tasks.start_soon(sink.sink.commit_periodically)
         await anyio.lowlevel.checkpoint()
@@ -359,10 +361,10 @@ async def test_the_timer_goes_on_after_a_commit_of_nothing_new(sinking: Sinks, p
         tasks.cancel_scope.cancel()
 
 
-async def test_nothing_is_committed_after_a_sync_that_failed(
+async def test_commit_after_a_failed_sync_commits_nothing(
     sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by who waited for the one that failed: the next sync of lost data would say that all is well."""
+    """A waiting commit does not sync again: the system would report success for lost data."""
     syncs = 0
 
     def failing(descriptor: int) -> None:
@@ -371,7 +373,7 @@ async def test_nothing_is_committed_after_a_sync_that_failed(
         time.sleep(0.2)
         raise OSError(errno.EIO, "Input/output error")
 
-    async def committed(sink: Any) -> None:
+    async def try_commit(sink: Any) -> None:
         with suppress(SinkError):
             await sink.sink.commit()
 
@@ -382,8 +384,8 @@ async def test_nothing_is_committed_after_a_sync_that_failed(
             await sink.append(b"two")
             monkeypatch.setattr(part_module, "sync", failing)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(committed, sink)
-                tasks.start_soon(committed, sink)
+                tasks.start_soon(try_commit, sink)
+                tasks.start_soon(try_commit, sink)
             raise SinkError("Input/output error", path=file.path)
     assert syncs == 1
     assert committed_pages(file) == 1

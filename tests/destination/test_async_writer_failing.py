@@ -1,4 +1,4 @@
-"""A sink whose disk fails, or whose files others have had a hand in."""
+"""A file destination whose disk fails, or whose files another program modifies."""
 
 import os
 import subprocess
@@ -23,15 +23,15 @@ Read = Callable[[OutputPaths], bytes]
 
 
 def fail(*_: object) -> None:
-    """Fail as a disk does."""
+    """Raise the error of a failing disk."""
     raise OSError(5, "Input/output error")
 
 
 @pytest.mark.parametrize("step", ["commit", "append", "finish"])
-async def test_after_a_failure_of_the_disk_nothing_more_is_committed(
+async def test_destination_after_disk_error_commits_nothing_more(
     sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """What a failing disk said before cannot be relied on: the checkpoint before it stays the latest."""
+    """Earlier reports of a failing disk are unreliable, so the previous checkpoint stays the latest."""
     with pytest.raises(SinkError, match="Input/output error") as caught:
         async with sinking(file) as sink:
             await sink.append(b"good ")
@@ -46,10 +46,10 @@ async def test_after_a_failure_of_the_disk_nothing_more_is_committed(
         assert file.part(1).read_bytes() == b"good "
 
 
-async def test_what_ended_the_block_counts_more_than_a_failing_commit(
+async def test_destination_exit_with_failed_commit_keeps_the_first_error(
     sinking: Sinks, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fails on top of another failure does not hide it."""
+    """A disk error on exit does not hide the error that ended the block."""
     with pytest.raises(RuntimeError, match="first"):
         async with sinking(file) as sink:
             await sink.sink.commit()
@@ -61,10 +61,10 @@ async def test_what_ended_the_block_counts_more_than_a_failing_commit(
 
 @pytest.mark.parametrize("step", ["commit", "finish"])
 @pytest.mark.parametrize("change", ["replaced", "linked", "cut", "longer", "deleted"])
-async def test_a_part_that_others_had_a_hand_in_goes_no_further(
+async def test_commit_or_finish_of_modified_part_is_refused(
     sinking: Sinks, file: OutputPaths, change: str, step: str
 ) -> None:
-    """Only the very file that was written, as long as it was written, is committed or finished."""
+    """Only the file that was written, with the written length, is committed or finished."""
     part = file.part(1)
     with pytest.raises(SinkError, match="modified by another program"):
         async with sinking(file) as sink:
@@ -87,8 +87,8 @@ async def test_a_part_that_others_had_a_hand_in_goes_no_further(
     assert (checkpoint.figures.position.pages, checkpoint.part and checkpoint.part.bytes) == (0, 0)
 
 
-async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: OutputPaths) -> None:
-    """A hard link would let an export pour into somebody's other file."""
+async def test_open_of_part_with_hard_link_is_refused(sinking: Sinks, file: OutputPaths) -> None:
+    """A hard link would let an export write into another program's file."""
     other = file.folder / "other"
     other.write_bytes(b"mine")
     file.part(1).hardlink_to(other)
@@ -98,10 +98,10 @@ async def test_a_part_with_a_second_name_is_refused(sinking: Sinks, file: Output
     assert other.read_bytes() == b"mine"
 
 
-async def test_a_second_sink_of_the_same_output_is_refused(
+async def test_open_of_output_in_use_by_same_process_is_refused(
     sinking: Sinks, paths: OutputPaths, content_of: Read
 ) -> None:
-    """One output, one writer: the second is refused at once and harms nothing."""
+    """The second writer is refused at once and changes nothing."""
     async with sinking(paths) as sink:
         await sink.append(b"first")
         with pytest.raises(SinkError, match="another export is writing"):
@@ -112,8 +112,8 @@ async def test_a_second_sink_of_the_same_output_is_refused(
     assert content_of(paths) == b"first writer"
 
 
-async def test_what_is_wrong_from_the_start_leaves_as_itself(sinking: Sinks, file: OutputPaths) -> None:
-    """An argument to change, a checkpoint to drop and a disk to mend are told apart."""
+async def test_open_with_invalid_checkpoint_or_path_keeps_the_error_class(sinking: Sinks, file: OutputPaths) -> None:
+    """An invalid checkpoint and an invalid argument raise different errors."""
     file.checkpoint.write_bytes(b"{}")
     with pytest.raises(CheckpointError):
         async with sinking(file):
@@ -126,10 +126,8 @@ async def test_what_is_wrong_from_the_start_leaves_as_itself(sinking: Sinks, fil
     assert list(file.folder.iterdir()) == [file.path]
 
 
-async def test_a_name_that_is_taken_by_a_folder_is_a_failure_of_the_destination(
-    sinking: Sinks, file: OutputPaths
-) -> None:
-    """The rename fails with the file's name in the error, and the part stays."""
+async def test_finish_with_folder_at_the_final_name_raises_sink_error(sinking: Sinks, file: OutputPaths) -> None:
+    """The rename fails, the error has the file's path, and the part stays."""
     with pytest.raises(SinkError) as caught:
         async with sinking(file, overwrite=True) as sink:
             await sink.append(b"kept")
@@ -140,10 +138,10 @@ async def test_a_name_that_is_taken_by_a_folder_is_a_failure_of_the_destination(
 
 
 @pytest.mark.parametrize("obstacle", ["no room", "link", "folder"])
-async def test_a_manifest_that_cannot_be_saved_is_a_failure_of_the_destination(
+async def test_finish_with_unwritable_manifest_raises_sink_error(
     sinking: Sinks, paths: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch, obstacle: str
 ) -> None:
-    """Whatever stands in its way, the export lacks only its manifest, and the next run puts it there."""
+    """The export lacks only its manifest, and the next run writes it."""
     pending, elsewhere = temporary_path(paths.manifest), paths.path.parent / "elsewhere"
     with pytest.raises(SinkError):
         async with sinking(paths) as sink:
@@ -168,7 +166,7 @@ async def test_a_manifest_that_cannot_be_saved_is_a_failure_of_the_destination(
     assert paths.manifest.exists()
 
 
-LIMITED = textwrap.dedent("""
+LIMITED_PROGRAM = textwrap.dedent("""
     import asyncio, pathlib, resource, signal, sys
     import exporter
     from exporter.observe.events import null_observer
@@ -199,9 +197,9 @@ LIMITED = textwrap.dedent("""
 """)
 
 
-def test_a_destination_without_room_is_a_failure_of_the_destination(file: OutputPaths) -> None:
-    """A write that the system cuts short and then refuses names the output; what fitted stays, and no file appears."""
-    command = [sys.executable, "-c", LIMITED, str(file.path)]
+def test_append_beyond_file_size_limit_raises_sink_error(file: OutputPaths) -> None:
+    """The error names the output; the written bytes stay, and no final file appears."""
+    command = [sys.executable, "-c", LIMITED_PROGRAM, str(file.path)]
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     where, sentence, cause = done.stdout.decode().strip().split(" | ")
     assert where == str(file.path)

@@ -1,4 +1,4 @@
-"""What every destination promises, one suite for all of them. A new destination is added to `KINDS`, and passes."""
+"""The contract of all destinations: one test suite. Add a new destination to `KINDS`."""
 
 import gzip
 import os
@@ -33,9 +33,9 @@ class Kind:
     """A kind of destination.
 
     Attributes:
-        form: the format that it gets.
-        make: opens one, each time the same.
-        content: returns everything that it was given, decompressed; None for one that keeps nothing.
+        form: the format that it writes.
+        make: opens one, with the same paths each time.
+        content: returns everything that it has written, decompressed; None for one that keeps nothing.
         resumes: whether it keeps a checkpoint.
     """
 
@@ -56,8 +56,8 @@ def _file(form: Format, *, parts: bool = False) -> Kind:
     def content(folder: Path) -> bytes:
         path = paths(folder).path
         files = sorted(path.glob("contacts-*")) if parts else [path]
-        whole = b"".join(file.read_bytes() for file in files)
-        return gzip.decompress(whole) if form.compress and whole else whole
+        joined = b"".join(file.read_bytes() for file in files)
+        return gzip.decompress(joined) if form.compress and joined else joined
 
     return Kind(form, make, content)
 
@@ -83,7 +83,7 @@ RESUMING = [name for name, kind in KINDS.items() if kind.resumes]
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Each kind of destination."""
+    """Return each kind of destination."""
     return KINDS[request.param]
 
 
@@ -95,17 +95,17 @@ def _close_descriptors() -> Iterator[None]:
 
 
 def encoder_of(kind: Kind) -> Encoder:
-    """Return what encodes for a kind."""
+    """Return the encoder of a kind."""
     return Encoder(output_format=kind.form, columns=("id",) if kind.form.has_rows else ())
 
 
 async def content_of(kind: Kind, folder: Path) -> bytes | None:
-    """Return everything that a destination was given; None for one that keeps nothing."""
+    """Return everything that a destination has written; None for one that keeps nothing."""
     return await anyio.to_thread.run_sync(kind.content, folder) if kind.content else None
 
 
 def pages(first: int, last: int) -> list[Page]:
-    """Make pages of one contact each, so that the last one leads nowhere."""
+    """Make pages of one contact each; the sixth page is the last."""
     return [
         Page(number - first + 1, (b'{"id":"%d"}' % number,), None if number == 6 else f"c{number}", 6)
         for number in range(first, last + 1)
@@ -113,14 +113,14 @@ def pages(first: int, last: int) -> list[Page]:
 
 
 class Session:
-    """A destination that is written to as a job does it."""
+    """A session that writes to a destination as a job does."""
 
-    def __init__(self, kind: Kind, destination: Destination, found: JobProgress | None) -> None:
+    def __init__(self, kind: Kind, destination: Destination, progress: JobProgress | None) -> None:
         self.destination, self.encoder = destination, encoder_of(kind)
-        self.state = JobState(RequestStats(), found)
+        self.state = JobState(RequestStats(), progress)
 
     async def start(self) -> None:
-        """Begin."""
+        """Start the destination."""
         await self.destination.start(self.state)
         self.destination.use_encoder(self.encoder)
 
@@ -134,47 +134,47 @@ class Session:
         return written
 
 
-async def opened(kind: Kind, destination: Destination) -> Session:
+async def open_session(kind: Kind, destination: Destination) -> Session:
     """Open a destination that holds no finished export, and start it."""
-    found = await destination.open()
-    assert not isinstance(found, Summary)
-    session = Session(kind, destination, found)
+    existing = await destination.open()
+    assert not isinstance(existing, Summary)
+    session = Session(kind, destination, existing)
     await session.start()
     return session
 
 
-def expected(kind: Kind, parts: int = 1) -> bytes:
-    """Return what six contacts are in a format; each file has its header."""
+def expected_content(kind: Kind, parts: int = 1) -> bytes:
+    """Return six contacts in a format; each file has its header."""
     if kind.form.has_rows:
         return b'"id"\n' * parts + b"".join(b'"%d"\n' % number for number in range(1, 7))
     return b"".join(b'{"id":"%d"}\n' % number for number in range(1, 7))
 
 
-async def test_destination_gets_every_frame_once_and_in_order(kind: Kind, tmp_path: Path) -> None:
-    """It tells what it has written of each, and its summary is that of the state."""
+async def test_destination_writes_every_frame_once_in_order(kind: Kind, tmp_path: Path) -> None:
+    """It returns each written frame, and its summary matches the state."""
     async with kind.make(tmp_path) as destination:
-        session = await opened(kind, destination)
+        session = await open_session(kind, destination)
         frames = await session.write(1, 6)
         summary = await destination.finish()
     content = await content_of(kind, tmp_path)
-    assert content in (None, expected(kind))
-    assert sum(frame.uncompressed_bytes for frame in frames) == len(expected(kind))
+    assert content in (None, expected_content(kind))
+    assert sum(frame.uncompressed_bytes for frame in frames) == len(expected_content(kind))
     assert (summary.contacts, summary.complete) == (6, True)
 
 
 async def test_destination_writes_nothing_for_an_empty_frame(kind: Kind, tmp_path: Path) -> None:
-    """Neither a header nor a file that only has one."""
+    """It writes neither a header nor a file with only a header."""
     async with kind.make(tmp_path) as destination:
-        session = await opened(kind, destination)
+        session = await open_session(kind, destination)
         frame = await destination.append(Frame(b"", 0, 0))
         assert frame.content == b""
         await session.write(1, 6)
         await destination.finish()
-    assert await content_of(kind, tmp_path) in (None, expected(kind))
+    assert await content_of(kind, tmp_path) in (None, expected_content(kind))
 
 
-async def test_destination_that_is_not_started_has_no_state(kind: Kind, tmp_path: Path) -> None:
-    """Finishing it then is a mistake of the caller's, and no half-made export."""
+async def test_destination_finish_before_start_raises_runtime_error(kind: Kind, tmp_path: Path) -> None:
+    """Such a call is a mistake of the caller."""
     async with kind.make(tmp_path) as destination:
         await destination.open()
         with pytest.raises(RuntimeError, match="before writing to a destination"):
@@ -182,7 +182,7 @@ async def test_destination_that_is_not_started_has_no_state(kind: Kind, tmp_path
 
 
 @pytest.mark.parametrize("name", KINDS)
-async def test_capabilities_say_what_it_can(name: str, tmp_path: Path) -> None:
+async def test_destination_capabilities_match_its_kind(name: str, tmp_path: Path) -> None:
     """A destination that resumes names its checkpoint."""
     destination, resumes = KINDS[name].make(tmp_path), name in RESUMING
     assert destination.capabilities.resumes == resumes
@@ -193,54 +193,54 @@ async def test_capabilities_say_what_it_can(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", RESUMING)
 @pytest.mark.parametrize("stop", [0, 1, 3, 5])
 @pytest.mark.parametrize("ending", ["failure", "silent death"])
-async def test_destination_resumes_where_it_was_committed(name: str, stop: int, ending: str, tmp_path: Path) -> None:
-    """What a failure leaves is committed; what nobody committed is cut off; the result is the same either way."""
+async def test_destination_resumes_at_its_latest_commit(name: str, stop: int, ending: str, tmp_path: Path) -> None:
+    """A failure commits the written frames; uncommitted bytes are truncated; the result is the same."""
     kind = KINDS[name]
     committed = 0
 
     async def first_run() -> None:
         nonlocal committed
         async with kind.make(tmp_path) as destination:
-            session = await opened(kind, destination)
+            session = await open_session(kind, destination)
             await session.write(1, stop)
             committed = stop
             if ending == "silent death":
                 await destination.commit()
                 await session.write(stop + 1, stop + 1)
-                session.destination._failed = True  # type: ignore[attr-defined] # no commit on the way out, as in a death
+                session.destination._failed = True  # type: ignore[attr-defined] # no commit on exit, as in a kill
             raise KeyError("the end of the run")
 
     with pytest.raises(KeyError):
         await first_run()
     async with kind.make(tmp_path) as destination:
-        session = await opened(kind, destination)
+        session = await open_session(kind, destination)
         assert session.state.position.contacts == committed
         await session.write(committed + 1, 6)
         assert (await destination.finish()).contacts == 6
     files = len([*tmp_path.glob("out/contacts-*")]) or 1
-    assert await content_of(kind, tmp_path) == expected(kind, files)
+    assert await content_of(kind, tmp_path) == expected_content(kind, files)
 
 
 @pytest.mark.parametrize("name", RESUMING)
-async def test_destination_knows_a_finished_export(name: str, tmp_path: Path) -> None:
-    """Opened again it returns the summary, with the files."""
+async def test_destination_opened_after_finish_returns_summary(name: str, tmp_path: Path) -> None:
+    """The summary includes the files."""
     kind = KINDS[name]
     async with kind.make(tmp_path) as destination:
-        session = await opened(kind, destination)
+        session = await open_session(kind, destination)
         await session.write(1, 6)
         summary = await destination.finish()
     async with kind.make(tmp_path) as destination:
-        found = await destination.open()
-    assert found == summary
+        existing = await destination.open()
+    assert existing == summary
     assert all(file.sha256 for file in summary.files)
 
 
 @pytest.mark.parametrize("name", RESUMING)
-async def test_destination_belongs_to_one_process_at_a_time(name: str, tmp_path: Path) -> None:
-    """A second one is refused at once, and the first one goes on."""
+async def test_destination_in_use_refuses_a_second_writer(name: str, tmp_path: Path) -> None:
+    """The second writer is refused at once, and the first one continues."""
     kind = KINDS[name]
     async with kind.make(tmp_path) as destination:
-        session = await opened(kind, destination)
+        session = await open_session(kind, destination)
         async with kind.make(tmp_path) as other:
             with pytest.raises(SinkError):
                 await other.open()
@@ -249,11 +249,11 @@ async def test_destination_belongs_to_one_process_at_a_time(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", [name for name in RESUMING if not KINDS[name].form.has_rows])
-async def test_destination_reads_back_what_it_has(name: str, tmp_path: Path) -> None:
-    """All contacts, those of finished files and those of the file that is being written."""
+async def test_destination_reads_back_all_contacts(name: str, tmp_path: Path) -> None:
+    """This includes finished files and the current file."""
     kind = KINDS[name]
     async with kind.make(tmp_path) as destination:
-        session = await opened(kind, destination)
+        session = await open_session(kind, destination)
         await session.write(1, 5)
         await destination.commit()
 

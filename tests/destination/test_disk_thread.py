@@ -1,4 +1,4 @@
-"""The thread of an output: its work in order, whatever the host's threads do, and none left at the end."""
+"""The disk thread does its work in order, needs no other thread, and ends with the export."""
 
 import asyncio
 import errno
@@ -15,7 +15,7 @@ from tests.support.waiting import until
 
 
 async def test_export_with_busy_default_executor_completes(intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """The event loop's own threads may all be waiting, for the export itself even."""
+    """All threads of the event loop may wait, even for the export itself."""
     done = threading.Event()
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     waiting = asyncio.get_running_loop().run_in_executor(None, done.wait)
@@ -27,8 +27,8 @@ async def test_export_with_busy_default_executor_completes(intercom: exporter.In
     assert summary.contacts == 1_000
 
 
-async def test_export_leaves_no_thread_of_its_own(intercom: exporter.Intercom, tmp_path: Path) -> None:
-    """The thread ends with the export, whether that is finished, refused or cancelled."""
+async def test_export_that_ends_leaves_no_disk_thread(intercom: exporter.Intercom, tmp_path: Path) -> None:
+    """This holds for a finished, a refused and a cancelled export."""
     await exporter.export(intercom, tmp_path / "a.ndjson")
     with pytest.raises(exporter.ConfigError):
         await exporter.export(intercom, tmp_path / "missing" / "a.ndjson")
@@ -38,7 +38,7 @@ async def test_export_leaves_no_thread_of_its_own(intercom: exporter.Intercom, t
 
 
 async def test_run_cancelled_waits_for_the_work_to_end() -> None:
-    """A cancellation never unwinds while the thread still writes."""
+    """A cancellation does not return while the thread still writes."""
     thread, begun, may_end, ended = DiskThread(), threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -55,8 +55,8 @@ async def test_run_cancelled_waits_for_the_work_to_end() -> None:
     await thread.end(lambda: None)
 
 
-async def test_end_after_a_bare_cancellation_comes_last() -> None:
-    """What a bare cancellation leaves behind is done before anything else begins, and the last work is done anyway."""
+async def test_end_after_bare_cancellation_runs_its_work_last() -> None:
+    """The work that a bare cancellation leaves behind ends first, and the last work still runs."""
     thread, begun, may_end = DiskThread(), threading.Event(), threading.Event()
     order: list[str] = []
 
@@ -65,11 +65,11 @@ async def test_end_after_a_bare_cancellation_comes_last() -> None:
         may_end.wait(30)
         order.append("first")
 
-    left = asyncio.create_task(thread.run(first))
+    left_behind = asyncio.create_task(thread.run(first))
     await until(begun.is_set)
     ending = asyncio.create_task(thread.end(lambda: order.append("last")))
     await anyio.sleep(0.01)
-    for task in (left, ending):
+    for task in (left_behind, ending):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -79,8 +79,8 @@ async def test_end_after_a_bare_cancellation_comes_last() -> None:
     assert order == ["first", "last"]
 
 
-async def test_end_whose_work_fails_does_it_once() -> None:
-    """What a failed close has let go of may belong to somebody else by then."""
+async def test_end_with_failing_work_runs_it_once() -> None:
+    """A descriptor that a failed close has released may already belong to another file."""
     thread, calls = DiskThread(), 0
 
     def last() -> None:
@@ -94,8 +94,8 @@ async def test_end_whose_work_fails_does_it_once() -> None:
     assert calls == 1
 
 
-async def test_end_cancelled_while_its_work_runs_does_it_once() -> None:
-    """A bare cancellation neither waits for it nor repeats it."""
+async def test_end_cancelled_during_its_work_runs_it_once() -> None:
+    """A bare cancellation neither waits for the work nor repeats it."""
     thread, begun, may_end = DiskThread(), threading.Event(), threading.Event()
     calls: list[str] = []
 

@@ -1,4 +1,4 @@
-"""An output from its first frame to its manifest: in what order things happen, and what stands there then."""
+"""An output from its first frame to its manifest: the order of the steps, and the resulting files."""
 
 import hashlib
 import os
@@ -21,23 +21,23 @@ from exporter.options import ExportOptions
 Opened = Callable[..., AbstractContextManager[Any]]
 
 
-def names(paths: OutputPaths) -> list[str]:
-    """List what is in the output's folder."""
+def file_names(paths: OutputPaths) -> list[str]:
+    """Return the names in the output's folder."""
     return sorted(path.name for path in paths.folder.iterdir())
 
 
 @pytest.fixture
 def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note what is brought to the disk, renamed and removed, in that order."""
+    """Record syncs, renames and removals in their order."""
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")
     done: list[str] = []
 
-    def watch(owner: Any, call: str, say: Callable[..., str]) -> None:
+    def watch(owner: Any, call: str, describe: Callable[..., str]) -> None:
         real = getattr(owner, call)
 
         def watched(*arguments: Any, **options: Any) -> Any:
-            done.append(say(*arguments))
+            done.append(describe(*arguments))
             return real(*arguments, **options)
 
         monkeypatch.setattr(owner, call, watched)
@@ -48,10 +48,8 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_the_checkpoint_never_speaks_of_bytes_that_are_not_on_disk(
-    opened: Opened, file: OutputPaths, order: list[str]
-) -> None:
-    """A commit brings the data to the disk first, then the checkpoint, whole, then its name."""
+def test_commit_syncs_data_before_the_checkpoint(opened: Opened, file: OutputPaths, order: list[str]) -> None:
+    """A commit syncs the data, then writes the complete checkpoint, then renames it."""
     with opened(file) as export:
         export.append(b"content")
         order.clear()
@@ -64,21 +62,19 @@ def test_the_checkpoint_never_speaks_of_bytes_that_are_not_on_disk(
     ]
 
 
-def test_a_parts_name_is_on_disk_before_a_checkpoint_speaks_of_it(
-    opened: Opened, paths: OutputPaths, order: list[str]
-) -> None:
-    """A file just made could still lose its name: its folder is brought to the disk, and a new one's parent too."""
+def test_open_syncs_part_name_before_any_checkpoint(opened: Opened, paths: OutputPaths, order: list[str]) -> None:
+    """A new file could lose its name, so its folder is synced, and a new folder's parent, too."""
     with opened(paths) as export:
-        begun = order.copy()
+        steps_at_open = order.copy()
         export.append(b"content")
         export.commit()
-    assert begun[-1] == f"sync {paths.folder.name}"
-    assert begun.index(f"remove {paths.checkpoint.name}") < len(begun) - 1
-    assert (f"sync {paths.path.parent.name}" in begun) or not paths.is_folder
+    assert steps_at_open[-1] == f"sync {paths.folder.name}"
+    assert steps_at_open.index(f"remove {paths.checkpoint.name}") < len(steps_at_open) - 1
+    assert (f"sync {paths.path.parent.name}" in steps_at_open) or not paths.is_folder
 
 
-def test_data_is_on_disk_before_it_has_a_name(opened: Opened, file: OutputPaths, order: list[str]) -> None:
-    """The order that makes a crash harmless: data, checkpoint, the name, the manifest, each durable before the next."""
+def test_finish_syncs_each_step_before_the_next(opened: Opened, file: OutputPaths, order: list[str]) -> None:
+    """This order makes a crash harmless: data, checkpoint, name, manifest."""
     folder = f"sync {file.folder.name}"
     with opened(file) as export:
         export.append(b"content")
@@ -94,10 +90,10 @@ def test_data_is_on_disk_before_it_has_a_name(opened: Opened, file: OutputPaths,
     ]
 
 
-def test_a_full_part_is_on_record_before_it_has_a_name(
+def test_full_part_is_in_checkpoint_before_its_rename(
     opened: Opened, plain: OutputSettings, parts: OutputPaths, order: list[str]
 ) -> None:
-    """Each part is finished as a single file is; the manifest of all comes at the end."""
+    """Each part is finished like a single file; the manifest of all parts comes last."""
     checkpoint = ["sync _checkpoint.json.tmp", "rename _checkpoint.json", "sync out"]
     with opened(parts, replace(plain, part_contacts=1)) as export:
         export.append(b"one")
@@ -114,10 +110,10 @@ def test_a_full_part_is_on_record_before_it_has_a_name(
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
+def test_replaced_export_is_removed_in_a_resumable_order(
     opened: Opened, plain: OutputSettings, parts: OutputPaths, order: list[str], restart: bool
 ) -> None:
-    """An old manifest goes before its files, an old checkpoint after them: whatever dies, the same command resumes."""
+    """The old manifest is removed before its files, and the old checkpoint after them."""
     with opened(parts, replace(plain, part_contacts=1)) as export:
         for content in (b"one", b"two", b"three"):
             export.append(content)
@@ -129,7 +125,7 @@ def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
     last = "_contacts-00003.ndjson.part" if restart else "contacts-00003.ndjson"
     assert order == [
         f"sync {parts.path.parent.name}",  # the folder's own name
-        "sync out",  # what others may have left unsynced
+        "sync out",  # what another process may have left unsynced
         *("remove manifest.json", "remove _manifest.json", "sync out"),
         *(f"remove {last}", "remove contacts-00002.ndjson", "remove contacts-00001.ndjson"),
         *("remove checkpoint.json", "remove _checkpoint.json", "sync out"),
@@ -138,10 +134,10 @@ def test_what_is_dropped_goes_in_an_order_that_can_be_repeated(
     ]
 
 
-def test_a_checkpoint_goes_before_the_bytes_it_speaks_of(
+def test_restart_removes_checkpoint_before_it_empties_the_part(
     opened: Opened, plain: OutputSettings, file: OutputPaths, order: list[str]
 ) -> None:
-    """When a single file is begun anew, its old part is emptied only once no checkpoint relies on it."""
+    """The old part of a single file stays while a checkpoint lists it."""
     with opened(file) as export:
         export.append(b"old")
         export.commit()
@@ -161,10 +157,8 @@ def test_a_checkpoint_goes_before_the_bytes_it_speaks_of(
     assert file.part(1).read_bytes() == b""
 
 
-def test_a_committed_output_is_a_part_and_its_checkpoint(
-    opened: Opened, plain: OutputSettings, file: OutputPaths
-) -> None:
-    """What is committed is told in full: settings, figures, the part's length and hash."""
+def test_commit_leaves_a_part_and_its_checkpoint(opened: Opened, plain: OutputSettings, file: OutputPaths) -> None:
+    """The checkpoint has the settings, the figures, and the part's length and hash."""
     with opened(file) as export:
         assert export.output.resumed is None
         export.append(b"a" * 500)
@@ -177,12 +171,12 @@ def test_a_committed_output_is_a_part_and_its_checkpoint(
     assert load_checkpoint(file.checkpoint) == Checkpoint(
         settings=plain, figures=figures, part=FileSummary("contacts.ndjson", 1_000, sha256, 3, 2_000)
     )
-    assert names(file) == ["contacts.ndjson.checkpoint.json", "contacts.ndjson.part"]
+    assert file_names(file) == ["contacts.ndjson.checkpoint.json", "contacts.ndjson.part"]
     assert {path.stat().st_mode & 0o777 for path in file.folder.iterdir()} == {0o600}
 
 
-def test_a_finished_file_has_its_name_and_its_figures(opened: Opened, file: OutputPaths) -> None:
-    """Only finishing gives the name; the figures are those of what was written, and the manifest holds them."""
+def test_finish_of_file_gives_final_name_and_manifest(opened: Opened, file: OutputPaths) -> None:
+    """The figures are those of the written bytes, and the manifest holds them."""
     with opened(file) as export:
         for number in range(3):
             export.append(b"%d" % number * 1_000, contacts=number)
@@ -194,18 +188,18 @@ def test_a_finished_file_has_its_name_and_its_figures(opened: Opened, file: Outp
     assert file.file(1).read_bytes() == content
     assert summary.files == (FileSummary("contacts.ndjson", 3_000, hashlib.sha256(content).hexdigest(), 3, 6_000),)
     assert decode_manifest(file.manifest.read_bytes()) == summary
-    assert names(file) == ["contacts.ndjson", "contacts.ndjson.manifest.json"]
+    assert file_names(file) == ["contacts.ndjson", "contacts.ndjson.manifest.json"]
     assert {path.stat().st_mode & 0o777 for path in file.folder.iterdir()} == {0o600}
 
 
-def test_parts_are_finished_one_by_one(opened: Opened, plain: OutputSettings, parts: OutputPaths) -> None:
-    """A part gets its name as soon as it is full; the folder and everything in it are its owner's alone."""
+def test_full_parts_get_their_names_one_by_one(opened: Opened, plain: OutputSettings, parts: OutputPaths) -> None:
+    """A full part gets its name at once; only the owner can read the folder and its files."""
     before = os.umask(0)
     try:
         with opened(parts, replace(plain, part_contacts=2)) as export:
             for number in range(1, 6):
                 export.append(b"%d" % number)
-            assert names(parts) == [
+            assert file_names(parts) == [
                 "_checkpoint.json",
                 "_contacts-00003.ndjson.part",
                 "contacts-00001.ndjson",
@@ -220,7 +214,7 @@ def test_parts_are_finished_one_by_one(opened: Opened, plain: OutputSettings, pa
         ("contacts-00003.ndjson", 1, 1),
     ]
     assert [parts.file(number).read_bytes() for number in (1, 2, 3)] == [b"12", b"34", b"5"]
-    assert names(parts) == ["_manifest.json", *(file.name for file in summary.files)]
+    assert file_names(parts) == ["_manifest.json", *(file.name for file in summary.files)]
     assert decode_manifest(parts.manifest.read_bytes()) == summary
     assert parts.path.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in parts.path.iterdir()} == {0o600}
@@ -237,10 +231,10 @@ def test_parts_are_finished_one_by_one(opened: Opened, plain: OutputSettings, pa
         ({"part_bytes": 8, "part_contacts": 4}, [b"aabbcccc"]),
     ],
 )
-def test_a_part_holds_whole_pages_and_at_least_one(
+def test_part_holds_complete_pages_and_at_least_one(
     opened: Opened, plain: OutputSettings, parts: OutputPaths, limits: dict[str, int], contents: list[bytes]
 ) -> None:
-    """Whichever limit is reached first begins the next part, before the page that would exceed it."""
+    """The limit that is reached first starts the next part, before the page that would exceed it."""
     with opened(parts, replace(plain, **limits)) as export:  # type: ignore[arg-type]
         export.append(b"aa", contacts=1)
         export.append(b"bb", contacts=1)
@@ -249,8 +243,8 @@ def test_a_part_holds_whole_pages_and_at_least_one(
     assert [parts.file(number + 1).read_bytes() for number in range(len(files))] == contents
 
 
-def test_an_output_without_a_frame_is_one_empty_file(opened: Opened, file: OutputPaths, parts: OutputPaths) -> None:
-    """There is always a file to find, however empty."""
+def test_output_without_frames_is_one_empty_file(opened: Opened, file: OutputPaths, parts: OutputPaths) -> None:
+    """A finished export always has a file."""
     for paths in (file, parts):
         with opened(paths) as export:
             export.commit()
@@ -260,10 +254,10 @@ def test_an_output_without_a_frame_is_one_empty_file(opened: Opened, file: Outpu
         assert not paths.checkpoint.exists()
 
 
-def test_a_failed_disk_leaves_the_checkpoint_before(
+def test_commit_with_failed_sync_keeps_the_previous_checkpoint(
     opened: Opened, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When data cannot be brought to the disk, no checkpoint speaks of it."""
+    """No checkpoint lists data that could not be synced."""
 
     def fail(_descriptor: int) -> None:
         raise OSError(5, "Input/output error")
@@ -282,8 +276,8 @@ def test_a_failed_disk_leaves_the_checkpoint_before(
         assert file.part(1).read_bytes() == b"good"
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(opened: Opened, file: OutputPaths) -> None:
-    """What somebody else puts under the name while the part is written stays, unless it may be replaced."""
+def test_finish_with_file_created_during_export_is_refused(opened: Opened, file: OutputPaths) -> None:
+    """A file that another program creates stays, unless the caller sets overwrite."""
     with opened(file) as export:
         export.append(b"new")
         file.file(1).write_bytes(b"precious")
@@ -297,8 +291,8 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(opened: Opened, file: 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_part_that_appears_meanwhile_is_not_overwritten(opened: Opened, parts: OutputPaths, overwrite: bool) -> None:
-    """In a folder everything that may be replaced is gone before; what appears later is somebody's."""
+def test_finish_with_part_created_during_export_is_refused(opened: Opened, parts: OutputPaths, overwrite: bool) -> None:
+    """Old parts are removed at the start, so a file that appears later is another program's."""
     with opened(parts, overwrite=overwrite) as export:
         export.append(b"new")
         parts.file(1).write_bytes(b"precious")
@@ -309,15 +303,15 @@ def test_a_part_that_appears_meanwhile_is_not_overwritten(opened: Opened, parts:
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "1", None])
-def test_room_is_a_whole_number(value: Any) -> None:
-    """Bytes that make no sense are refused before anything is touched."""
+def test_export_options_with_invalid_min_free_bytes_are_refused(value: Any) -> None:
+    """The constructor checks the number of bytes."""
     with pytest.raises(ConfigError, match="min_free_bytes must be a whole number from 0"):
         ExportOptions(min_free_bytes=value)
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), 10**9, True, "1", None])
-def test_seconds_are_a_number(value: Any) -> None:
-    """An interval that makes no sense is refused, in the words of whoever gave it."""
+def test_export_options_with_invalid_checkpoint_interval_are_refused(value: Any) -> None:
+    """The error names the option; zero seconds are valid."""
     with pytest.raises(ConfigError, match=r"checkpoint_every_s must be a number from 0 to 100,000,000"):
         ExportOptions(checkpoint_every_s=value)
     assert ExportOptions(checkpoint_every_s=0).checkpoint_every_s == 0

@@ -1,4 +1,4 @@
-"""An output is one writer's at a time, and leaves room on the disk."""
+"""An output has one writer at a time, and keeps the minimum of free space on the disk."""
 
 import os
 import subprocess
@@ -23,15 +23,13 @@ Opened = Callable[..., AbstractContextManager[Any]]
 Read = Callable[[OutputPaths], bytes]
 
 
-def test_a_second_opener_is_refused_until_the_first_is_done(
-    opened: Opened, content_of: Read, paths: OutputPaths
-) -> None:
-    """One output, one writer, whatever is allowed to be replaced; the second harms nothing."""
+def test_open_of_output_in_use_is_refused(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
+    """This holds with restart and overwrite, too; the second writer changes nothing."""
     with opened(paths) as export:
         export.append(b"first ")
-        for manners in ({}, {"restart": True}, {"overwrite": True}, {"overwrite": True, "restart": True}):
+        for options in ({}, {"restart": True}, {"overwrite": True}, {"overwrite": True, "restart": True}):
             with pytest.raises(SinkError, match="another export is writing"):
-                with opened(paths, **manners):
+                with opened(paths, **options):
                     pass
         export.commit()
         with pytest.raises(SinkError, match="another export is writing"):
@@ -43,10 +41,10 @@ def test_a_second_opener_is_refused_until_the_first_is_done(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_the_output_is_locked_until_its_manifest_is_there(
+def test_finish_keeps_the_lock_until_the_manifest_is_written(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch, overwrite: bool
 ) -> None:
-    """Between getting its name and its manifest a file is still its writer's alone."""
+    """Between the rename and the manifest, the file still belongs to its writer."""
     refused = []
 
     def try_concurrently(path: Path, content: bytes) -> Path:
@@ -65,10 +63,10 @@ def test_the_output_is_locked_until_its_manifest_is_there(
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_file_that_lacks_its_manifest_is_not_replaced_under_its_writer(
+def test_open_with_overwrite_while_another_export_finishes_is_refused(
     opened: Opened, file: OutputPaths, plain: OutputSettings, restart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also an export that does not go on with what is there waits for the one that is about to finish."""
+    """This holds for an export that starts over, too."""
     others = replace(plain, per_page=plain.per_page if restart else 50)
 
     def try_concurrently(path: Path, content: bytes) -> Path:
@@ -84,10 +82,10 @@ def test_a_file_that_lacks_its_manifest_is_not_replaced_under_its_writer(
         export.finish()
 
 
-def test_an_export_that_finishes_while_its_lock_is_taken_is_not_taken_for_damage(
+def test_open_while_another_export_finishes_names_the_cause(
     opened: Opened, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who comes in the very moment of the last step is told that there is another export, not to start over."""
+    """The error mentions another export, and not damage."""
     with opened(file) as first:
         first.append(b"one")
         first.commit()
@@ -104,7 +102,7 @@ def test_an_export_that_finishes_while_its_lock_is_taken_is_not_taken_for_damage
                 pass
 
 
-HOLDER = textwrap.dedent("""
+LOCK_HOLDER_PROGRAM = textwrap.dedent("""
     import pathlib, sys
     from exporter.layout.checkpoint import OutputSettings
     from exporter.options import ExportOptions
@@ -119,9 +117,9 @@ HOLDER = textwrap.dedent("""
 """)
 
 
-def test_the_lock_is_gone_with_the_process_that_had_it(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
-    """A second process is refused at once; after the first was killed nothing has to be cleared away."""
-    command = [sys.executable, "-c", HOLDER, str(paths.path), str(paths.is_folder)]
+def test_lock_of_killed_process_is_released(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
+    """A second process is refused at once; after the kill no cleanup is necessary."""
+    command = [sys.executable, "-c", LOCK_HOLDER_PROGRAM, str(paths.path), str(paths.is_folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
@@ -135,10 +133,10 @@ def test_the_lock_is_gone_with_the_process_that_had_it(opened: Opened, content_o
     assert content_of(paths) == b"one"
 
 
-def test_what_changes_while_the_lock_is_taken_is_looked_at_again(
+def test_open_checks_existing_files_again_after_locking(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An export that another process finished between looking and locking is not written over."""
+    """An export that another process finishes between check and lock is not overwritten."""
     call = "open_locked_folder" if paths.is_folder else "open_locked"
     real_lock = getattr(module, call)
 
@@ -157,7 +155,7 @@ def test_what_changes_while_the_lock_is_taken_is_looked_at_again(
     assert content_of(paths) == b"theirs"
 
 
-def test_outputs_in_one_folder_do_not_disturb_each_other(opened: Opened, content_of: Read, tmp_path: Path) -> None:
+def test_outputs_in_one_folder_are_independent(opened: Opened, content_of: Read, tmp_path: Path) -> None:
     """Two files in one folder are two outputs."""
     first, second = (OutputPaths(tmp_path / f"{name}.ndjson", ".ndjson") for name in ("first", "second"))
     with opened(first) as one, opened(second) as other:
@@ -169,7 +167,7 @@ def test_outputs_in_one_folder_do_not_disturb_each_other(opened: Opened, content
 
 
 class Disk:
-    """A disk that has so much room, one figure after the other, then the last for good."""
+    """A fake disk that returns each free-space figure once, and the last one always."""
 
     f_frsize = f_blocks = 1
 
@@ -178,19 +176,19 @@ class Disk:
 
     @property
     def f_bavail(self) -> int:
-        """Give the blocks that are free."""
+        """Return the number of free blocks."""
         return self.free.pop(0) if len(self.free) > 1 else self.free[0]
 
     def __call__(self, folder: Path) -> "Disk":
-        """Be asked as the system is."""
+        """Return the figures, as os.statvfs() does."""
         assert folder.is_dir()
         return self
 
 
-def test_too_little_room_at_the_start_is_told_at_once(
+def test_open_with_too_little_free_space_writes_nothing(
     opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where less is free than is to be left, nothing is written; exactly so much is enough."""
+    """Exactly the minimum is enough."""
     monkeypatch.setattr(os, "statvfs", Disk(999, 1_000))
     with pytest.raises(SinkError, match=r"^999 bytes are free in .*, less than the minimum of 1,000") as caught:
         with opened(paths, min_free_bytes=1_000):
@@ -201,10 +199,10 @@ def test_too_little_room_at_the_start_is_told_at_once(
         pass
 
 
-def test_room_that_runs_out_is_told_after_a_commit(
+def test_append_with_too_little_free_space_is_refused_and_resumable(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is written is committed before it is refused to go on, so that it goes on when there is room again."""
+    """The committed frames stay, and the export resumes once there is free space."""
     reserve = 2**20
     monkeypatch.setattr(os, "statvfs", Disk(1_000, reserve, 1_000))
     with opened(paths, min_free_bytes=1_000) as export:
@@ -223,10 +221,10 @@ def test_room_that_runs_out_is_told_after_a_commit(
     assert content_of(paths) == b"one two"
 
 
-def test_without_a_least_room_the_disk_is_not_asked(
+def test_output_without_minimum_does_not_check_free_space(
     opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file system that cannot tell its room is good enough where nobody asked for any."""
+    """A file system without free-space figures is sufficient."""
     monkeypatch.delattr(os, "statvfs")
     with opened(paths) as export:
         export.append(b"one")
@@ -234,8 +232,8 @@ def test_without_a_least_room_the_disk_is_not_asked(
         export.finish()
 
 
-def test_nothing_stays_open(opened: Opened, paths: OutputPaths) -> None:
-    """Closed, refused or finished: no descriptor is left, and closing twice is once."""
+def test_output_closed_refused_or_finished_leaves_no_open_file(opened: Opened, paths: OutputPaths) -> None:
+    """A second close has no effect."""
     open_files = Path("/proc/self/fd")
     if not open_files.exists():
         pytest.skip("needs /proc")
@@ -256,8 +254,8 @@ def test_nothing_stays_open(opened: Opened, paths: OutputPaths) -> None:
     assert len(list(open_files.iterdir())) == before
 
 
-def test_what_is_in_the_way_is_refused_before_anything_is_touched(opened: Opened, paths: OutputPaths) -> None:
-    """Somebody's files leave no lock, no part and no folder behind."""
+def test_open_with_foreign_files_changes_nothing(opened: Opened, paths: OutputPaths) -> None:
+    """The refused export leaves no lock, part or folder."""
     if paths.is_folder:
         paths.path.mkdir()
         (paths.path / "notes.txt").write_bytes(b"mine")
@@ -270,15 +268,15 @@ def test_what_is_in_the_way_is_refused_before_anything_is_touched(opened: Opened
     assert sorted(paths.folder.iterdir()) == before
 
 
-def test_who_is_refused_leaves_no_part_behind(
+def test_lock_output_that_is_refused_leaves_no_part(
     opened: Opened, file: OutputPaths, content_of: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty one beside a file that lacks only its manifest would be taken for its data."""
+    """An empty part beside a file without its manifest would be taken for its data."""
 
     def try_concurrently(path: Path, content: bytes) -> Path:
         monkeypatch.undo()
         with pytest.raises(SinkError, match="another export is writing"):
-            lock_output(file, None)  # as who looked before there was anything
+            lock_output(file, None)  # as a process that checked before there was any file
         assert not file.part(1).exists()
         return write_temporary(path, content)
 
@@ -289,10 +287,10 @@ def test_who_is_refused_leaves_no_part_behind(
     assert content_of(file) == b"one"
 
 
-def test_parts_of_another_export_are_not_called_foreign(
+def test_open_of_folder_in_use_reports_the_other_export(
     opened: Opened, parts: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A part that gets its name while somebody looks at the folder is no reason to overwrite it."""
+    """A part that is renamed during the check is not reported as a foreign file."""
 
     def seen_too_late(*_: object, **__: object) -> None:
         raise ConfigError("a part without a checkpoint")

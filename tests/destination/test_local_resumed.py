@@ -16,8 +16,8 @@ Opened = Callable[..., AbstractContextManager[Any]]
 Read = Callable[[OutputPaths], bytes]
 
 
-def failing(*_: object) -> None:
-    """Fail as a disk does."""
+def fail(*_: object) -> None:
+    """Raise the error of a failing disk."""
     raise OSError(5, "Input/output error")
 
 
@@ -53,7 +53,7 @@ def test_part_that_no_checkpoint_lists_is_started_over(opened: Opened, content_o
 
 
 @pytest.mark.parametrize("dies_before", ["the name", "the manifest"])
-def test_export_that_died_before_its_last_steps_is_finished(
+def test_export_killed_before_its_last_steps_is_finished(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch, dies_before: str
 ) -> None:
     """Where the checkpoint lists all data, the next run only writes the missing names and the manifest."""
@@ -62,9 +62,9 @@ def test_export_that_died_before_its_last_steps_is_finished(
         export.commit()
         with monkeypatch.context() as patched:
             if dies_before == "the name":
-                patched.setattr(Output, "_publish", failing)
+                patched.setattr(Output, "_publish", fail)
             else:
-                patched.setattr("exporter.destination.local.write_temporary", failing)
+                patched.setattr("exporter.destination.local.write_temporary", fail)
             with pytest.raises(OSError, match="Input/output"):
                 export.finish()
     assert paths.part(2 if paths.is_folder else 1).exists() == (dies_before == "the name")
@@ -81,11 +81,11 @@ def test_export_that_died_before_its_last_steps_is_finished(
 def test_checkpoint_left_beside_a_finished_export_is_removed(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a death between the manifest and the removal of the checkpoint, the next run only checks the files."""
+    """After a crash between the manifest and the removal of the checkpoint, the next run checks the files."""
 
     def fail_at_the_last_step(path: Path) -> None:
         if path == paths.checkpoint:
-            failing()
+            fail()
         remove(path)
 
     with opened(paths) as export:
@@ -162,9 +162,7 @@ def test_empty_part_may_be_missing(opened: Opened, content_of: Read, paths: Outp
     assert content_of(paths) == b"one"
 
 
-def test_resumed_export_without_a_byte_ends_with_one_empty_file(
-    opened: Opened, content_of: Read, paths: OutputPaths
-) -> None:
+def test_resumed_export_without_bytes_has_one_empty_file(opened: Opened, content_of: Read, paths: OutputPaths) -> None:
     """An empty export that is interrupted before its end still has a file."""
     with opened(paths) as export:
         export.end()
@@ -183,7 +181,7 @@ def test_resuming_with_a_changed_data_file_is_refused(
     with opened(parts) as export:
         export.append(b"one ", b"two ")
         if which == "unnamed":
-            monkeypatch.setattr(Output, "_publish", failing)
+            monkeypatch.setattr(Output, "_publish", fail)
             with pytest.raises(OSError, match="Input/output"):
                 export.append(b"three ")
         else:
@@ -209,12 +207,12 @@ def test_part_without_checkpoint_is_started_over(opened: Opened, content_of: Rea
     assert content_of(paths) == b"new"
 
 
-def without_a_manifest(opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Leave an export that died when all its files had their names; return the last of them."""
+def leave_without_manifest(opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Leave an export that crashed when all its files had their names; return the last of them."""
     with opened(paths) as export:
         export.append(b"one ", b"two ", b"three")
         with monkeypatch.context() as patched:
-            patched.setattr("exporter.destination.local.write_temporary", failing)
+            patched.setattr("exporter.destination.local.write_temporary", fail)
             with pytest.raises(OSError, match="Input/output"):
                 export.finish()
     assert not paths.manifest.exists()
@@ -226,7 +224,7 @@ def test_file_damaged_before_its_manifest_can_be_replaced(
     opened: Opened, content_of: Read, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool]
 ) -> None:
     """It is refused by default, and started over with `restart` or `overwrite`."""
-    last = without_a_manifest(opened, paths, monkeypatch)
+    last = leave_without_manifest(opened, paths, monkeypatch)
     last.write_bytes(last.read_bytes()[:-1] + b"?")
     with pytest.raises(CheckpointError, match="use --restart"), opened(paths):
         pass
@@ -243,7 +241,7 @@ def test_restart_after_damage_keeps_the_lock(
     opened: Opened, file: OutputPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lock passes from the damaged file to the part that replaces it."""
-    last = without_a_manifest(opened, file, monkeypatch)
+    last = leave_without_manifest(opened, file, monkeypatch)
     last.write_bytes(b"other bytes..")
     with opened(file, restart=True) as export:
         export.append(b"four")
@@ -254,7 +252,7 @@ def test_restart_after_damage_keeps_the_lock(
 
 def test_published_file_is_not_truncated(opened: Opened, paths: OutputPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finished file to which bytes were added is refused, and keeps them."""
-    last = without_a_manifest(opened, paths, monkeypatch)
+    last = leave_without_manifest(opened, paths, monkeypatch)
     longer = last.read_bytes() + b"!"
     last.write_bytes(longer)
     with pytest.raises(CheckpointError, match="was changed since it was written"), opened(paths):

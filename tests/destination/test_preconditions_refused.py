@@ -1,4 +1,4 @@
-"""Folders, links, pipes and names that are in an output's way."""
+"""Folders, links, pipes and names that prevent an output."""
 
 import os
 import shutil
@@ -13,28 +13,28 @@ from exporter.destination.preconditions import find_existing, make_folder, stale
 from exporter.layout.checkpoint import OutputSettings
 from exporter.layout.paths import OutputPaths, temporary_path
 
-Look = Callable[..., Any]
+Find = Callable[..., Any]
 
 
 @pytest.fixture
-def look(paths: OutputPaths, plain: OutputSettings) -> Look:
-    """Look at what is there."""
-    return lambda **manners: find_existing(paths, plain, **({"overwrite": False, "restart": False} | manners))
+def find(paths: OutputPaths, plain: OutputSettings) -> Find:
+    """Return find_existing() for the output."""
+    return lambda **options: find_existing(paths, plain, **({"overwrite": False, "restart": False} | options))
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "contacts.ndjson", "contacts-1.ndjson", "folder"])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_holds_other_things_is_refused(
+def test_find_existing_in_folder_with_foreign_entry_is_refused(
     parts: OutputPaths, plain: OutputSettings, name: str, overwrite: bool
 ) -> None:
-    """Parts are not mixed with what is not theirs, whatever is allowed to be overwritten."""
+    """Parts are not mixed with foreign files, even with overwrite."""
     parts.path.mkdir()
     (parts.path / name).mkdir() if name == "folder" else (parts.path / name).write_bytes(b"")
     with pytest.raises(ConfigError, match=f"contains '{name}', which does not belong to an export"):
         find_existing(parts, plain, overwrite=overwrite, restart=True)
 
 
-DROPPINGS = [
+SYSTEM_FILES = [
     *("lost+found", "aquota.user", "Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini"),
     *("$RECYCLE.BIN", "System Volume Information", "Icon\r", "__MACOSX", "@eaDir", "#recycle", "@Recycle", "#snapshot"),
     *(".DS_Store", "._contacts-00001.ndjson.part", ".nfs0000000000000001", ".snapshot", ".Trash-1000", ".directory"),
@@ -42,12 +42,12 @@ DROPPINGS = [
 ]
 
 
-@pytest.mark.parametrize("name", DROPPINGS)
+@pytest.mark.parametrize("name", SYSTEM_FILES)
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_inspect_folder_with_what_systems_drop_ignores_it(
+def test_find_existing_in_folder_with_system_files_ignores_them(
     parts: OutputPaths, plain: OutputSettings, name: str, overwrite: bool
 ) -> None:
-    """What a file system, a viewer or a NAS leaves in any folder is neither refused nor touched, a file or a folder."""
+    """What a file system, a viewer or a NAS leaves in a folder is neither refused nor touched."""
     for make in (Path.touch, Path.mkdir):
         parts.path.mkdir()
         make(parts.path / name)
@@ -57,7 +57,7 @@ def test_inspect_folder_with_what_systems_drop_ignores_it(
 
 
 @pytest.mark.parametrize("name", ["lost+found.txt", "Thumbs.db.ndjson", "recycle", "_temporary", "_SUCCESS.txt"])
-def test_inspect_folder_with_what_only_looks_dropped_refuses_it(
+def test_find_existing_in_folder_with_similar_names_is_refused(
     parts: OutputPaths, plain: OutputSettings, name: str
 ) -> None:
     """Only known names are ignored."""
@@ -68,7 +68,7 @@ def test_inspect_folder_with_what_only_looks_dropped_refuses_it(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_inspect_folder_with_a_success_marker_refuses_to_write(
+def test_find_existing_in_folder_with_success_marker_is_refused(
     parts: OutputPaths, plain: OutputSettings, overwrite: bool
 ) -> None:
     """Another program would take an unfinished folder for a complete one."""
@@ -78,8 +78,8 @@ def test_inspect_folder_with_a_success_marker_refuses_to_write(
         find_existing(parts, plain, overwrite=overwrite, restart=False)
 
 
-def test_hidden_files_are_none_of_our_business(parts: OutputPaths, plain: OutputSettings) -> None:
-    """What a desktop or a file system leaves in a folder is neither refused nor touched."""
+def test_find_existing_in_folder_with_hidden_entries_ignores_them(parts: OutputPaths, plain: OutputSettings) -> None:
+    """They are neither refused nor listed as stale."""
     parts.path.mkdir()
     for name in (".DS_Store", ".nfs0001"):
         (parts.path / name).write_bytes(b"theirs")
@@ -88,8 +88,8 @@ def test_hidden_files_are_none_of_our_business(parts: OutputPaths, plain: Output
     assert stale_files(parts) == []
 
 
-def test_leftovers_are_all_data_files_the_latest_first(parts: OutputPaths) -> None:
-    """Finished or not, and of any format, but nothing else."""
+def test_stale_files_are_all_data_files_latest_first(parts: OutputPaths) -> None:
+    """This includes finished and unfinished files of any format, and nothing else."""
     parts.path.mkdir()
     data = ["_contacts-00003.ndjson.part", "contacts-00002.ndjson.gz", "contacts-00001.ndjson"]
     for name in (*data, "_manifest.json", "checkpoint.json", ".hidden", "notes.txt"):
@@ -97,8 +97,8 @@ def test_leftovers_are_all_data_files_the_latest_first(parts: OutputPaths) -> No
     assert [path.name for path in stale_files(parts)] == data
 
 
-def test_a_folder_is_made_for_its_owner_alone(file: OutputPaths, parts: OutputPaths) -> None:
-    """Whatever the umask; one that is there is left as it is, and a single file needs none."""
+def test_make_folder_is_private_and_keeps_an_existing_folder(file: OutputPaths, parts: OutputPaths) -> None:
+    """The umask does not matter, and a single file needs no folder."""
     before = os.umask(0)
     try:
         make_folder(parts)
@@ -112,7 +112,7 @@ def test_a_folder_is_made_for_its_owner_alone(file: OutputPaths, parts: OutputPa
     assert list(file.folder.iterdir()) == [parts.path]
 
 
-IN_THE_WAY: dict[str, Callable[[OutputPaths], Path]] = {
+OUTPUT_FILES: dict[str, Callable[[OutputPaths], Path]] = {
     "file": lambda paths: paths.file(1),
     "part": lambda paths: paths.part(1),
     "manifest": lambda paths: paths.manifest,
@@ -122,37 +122,39 @@ IN_THE_WAY: dict[str, Callable[[OutputPaths], Path]] = {
 }
 
 
-@pytest.mark.parametrize("name", IN_THE_WAY)
+@pytest.mark.parametrize("name", OUTPUT_FILES)
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("dangling", [False, True])
-def test_a_link_in_the_way_is_refused(
-    paths: OutputPaths, look: Look, name: str, overwrite: bool, dangling: bool
+def test_find_existing_with_symbolic_link_is_refused(
+    paths: OutputPaths, find: Find, name: str, overwrite: bool, dangling: bool
 ) -> None:
-    """Personal data is written only to plain files, whatever is allowed to be overwritten."""
+    """Personal data is written only to plain files, even with overwrite."""
     make_folder(paths)
-    path, target = IN_THE_WAY[name](paths), paths.path.parent / "elsewhere"
+    path, target = OUTPUT_FILES[name](paths), paths.path.parent / "elsewhere"
     if not dangling:
         target.write_bytes(b"kept")
     path.symlink_to(target)
     with pytest.raises(ConfigError, match="is a symbolic link") as caught:
-        look(overwrite=overwrite, restart=overwrite)
+        find(overwrite=overwrite, restart=overwrite)
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", IN_THE_WAY)
+@pytest.mark.parametrize("name", OUTPUT_FILES)
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_something_that_is_no_file_is_refused(
-    paths: OutputPaths, look: Look, name: str, make: Callable[[Path], None]
+def test_find_existing_with_folder_or_pipe_is_refused(
+    paths: OutputPaths, find: Find, name: str, make: Callable[[Path], None]
 ) -> None:
-    """A folder or a pipe under one of the names is an argument to change."""
+    """The user has to change the path."""
     make_folder(paths)
-    make(IN_THE_WAY[name](paths))
+    make(OUTPUT_FILES[name](paths))
     with pytest.raises(ConfigError, match="not a regular file"):
-        look(overwrite=True)
+        find(overwrite=True)
 
 
 @pytest.mark.parametrize("dangling", [False, True])
-def test_a_link_to_a_folder_is_refused(parts: OutputPaths, plain: OutputSettings, dangling: bool) -> None:
+def test_find_existing_with_link_to_folder_is_refused(
+    parts: OutputPaths, plain: OutputSettings, dangling: bool
+) -> None:
     """Parts are written only to a plain folder."""
     if not dangling:
         parts.path.with_name("elsewhere").mkdir()
@@ -163,16 +165,18 @@ def test_a_link_to_a_folder_is_refused(parts: OutputPaths, plain: OutputSettings
 
 @pytest.mark.parametrize("folder", ["missing", "a file"])
 @pytest.mark.parametrize("in_parts", [False, True])
-def test_a_missing_folder_is_refused(tmp_path: Path, plain: OutputSettings, folder: str, in_parts: bool) -> None:
-    """Only the folder of the parts themselves is made unasked."""
+def test_find_existing_in_missing_folder_is_refused(
+    tmp_path: Path, plain: OutputSettings, folder: str, in_parts: bool
+) -> None:
+    """The exporter creates only the folder of the parts."""
     (tmp_path / "a file").write_bytes(b"")
     paths = OutputPaths(tmp_path / folder / "contacts.ndjson", ".ndjson", is_folder=in_parts)
     with pytest.raises(ConfigError, match=r"folder of .* does not exist"):
         find_existing(paths, plain, overwrite=False, restart=False)
 
 
-def test_a_file_in_the_place_of_a_folder_is_refused(parts: OutputPaths, plain: OutputSettings) -> None:
-    """Parts cannot go into a file: another output has to be named."""
+def test_find_existing_with_file_instead_of_folder_is_refused(parts: OutputPaths, plain: OutputSettings) -> None:
+    """The file is left as it is."""
     parts.path.write_bytes(b"somebody's")
     with pytest.raises(ConfigError):
         find_existing(parts, plain, overwrite=True, restart=True)
@@ -180,15 +184,15 @@ def test_a_file_in_the_place_of_a_folder_is_refused(parts: OutputPaths, plain: O
 
 
 @pytest.mark.parametrize("name", ["con\0tacts.ndjson", "a" * 230 + ".ndjson", "b\udcff.ndjson"])
-def test_a_name_that_no_manifest_could_hold_is_refused(tmp_path: Path, plain: OutputSettings, name: str) -> None:
-    """A NUL, a name too long for its companions, or one that is not UTF-8 is a wrong argument."""
+def test_find_existing_with_invalid_file_name_is_refused(tmp_path: Path, plain: OutputSettings, name: str) -> None:
+    """A NUL, a name too long for the other files of the output, or one that is not UTF-8 is invalid."""
     with pytest.raises(ConfigError, match="too long, not UTF-8, or contains a NUL"):
         find_existing(OutputPaths(tmp_path / name, ".ndjson"), plain, overwrite=False, restart=False)
 
 
 @pytest.mark.parametrize("name", ["con\0tacts", "a" * 256, "b\udcff"])
-def test_a_folders_name_that_no_system_takes_is_refused(tmp_path: Path, plain: OutputSettings, name: str) -> None:
-    """The same holds for a folder of parts, whose name alone has to fit."""
+def test_find_existing_with_invalid_folder_name_is_refused(tmp_path: Path, plain: OutputSettings, name: str) -> None:
+    """Same as above, but only the folder's own name has to fit."""
     with pytest.raises(ConfigError, match="too long, not UTF-8, or contains a NUL"):
         find_existing(OutputPaths(tmp_path / name, ".ndjson", is_folder=True), plain, overwrite=False, restart=False)
     assert (
@@ -199,10 +203,10 @@ def test_a_folders_name_that_no_system_takes_is_refused(tmp_path: Path, plain: O
     )
 
 
-def test_a_folder_that_cannot_be_read_is_a_failure_of_the_destination(
+def test_find_existing_in_unreadable_folder_raises_sink_error(
     parts: OutputPaths, plain: OutputSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the system refuses is told with its reason."""
+    """The error has the system's reason."""
 
     def deny(_path: Path) -> None:
         raise PermissionError(13, "Permission denied")

@@ -1,4 +1,4 @@
-"""Standard output: everything, in order, and no waiting for a reader who stopped."""
+"""The stdout destination writes all bytes in order, and does not wait for a stalled reader."""
 
 import asyncio
 import os
@@ -17,13 +17,13 @@ Pipe = tuple[int, int]
 
 
 def frame(content: bytes) -> Frame:
-    """Give a frame."""
+    """Return a frame."""
     return Frame(content, 1, len(content))
 
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """Give a pipe's ends, closed in the end where a test has not."""
+    """Return a pipe's ends, and close those that a test leaves open."""
     ends = os.pipe()
     yield ends
     for end in ends:
@@ -33,8 +33,8 @@ def pipe() -> Iterator[Pipe]:
             continue
 
 
-def reading(descriptor: int, into: bytearray, size: int) -> threading.Thread:
-    """Read so many bytes in a thread, a few at a time."""
+def start_reader(descriptor: int, into: bytearray, size: int) -> threading.Thread:
+    """Read this many bytes in a thread, a few at a time."""
 
     def read() -> None:
         while len(into) < size:
@@ -46,13 +46,13 @@ def reading(descriptor: int, into: bytearray, size: int) -> threading.Thread:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_all_bytes_arrive_in_order(pipe: Pipe, blocking: bool) -> None:
-    """Frames larger than a pipe arrive whole, also when somebody made the descriptor non-blocking."""
+async def test_stdout_writes_all_bytes_in_order(pipe: Pipe, blocking: bool) -> None:
+    """Frames larger than a pipe arrive complete, also through a non-blocking descriptor."""
     readable, writable = pipe
     os.set_blocking(writable, blocking)
     frames = [os.urandom(size) for size in (1, 300_000, 0, 70_000)]
     received = bytearray()
-    thread = reading(readable, received, 370_001)
+    thread = start_reader(readable, received, 370_001)
     sink = StdoutDestination(SETTINGS, writable)
     for content in frames:
         await sink.append(frame(content))
@@ -61,8 +61,8 @@ async def test_all_bytes_arrive_in_order(pipe: Pipe, blocking: bool) -> None:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_a_reader_who_went_away_is_told_apart(pipe: Pipe, blocking: bool) -> None:
-    """A broken pipe is a SinkError whose cause says so: the command ends quietly then."""
+async def test_stdout_with_closed_reader_raises_sink_error_from_broken_pipe(pipe: Pipe, blocking: bool) -> None:
+    """The cause is a BrokenPipeError, so that the command can end quietly."""
     readable, writable = pipe
     os.set_blocking(writable, blocking)
     os.close(readable)
@@ -72,12 +72,12 @@ async def test_a_reader_who_went_away_is_told_apart(pipe: Pipe, blocking: bool) 
     assert caught.value.path is None
 
 
-async def test_a_reader_who_goes_away_in_the_middle_is_told_apart(pipe: Pipe) -> None:
-    """The same holds for a write that waits when the reader closes."""
+async def test_stdout_with_reader_closed_during_write_raises_sink_error(pipe: Pipe) -> None:
+    """Same as above, for a write that waits when the reader closes."""
     readable, writable = pipe
     os.set_blocking(writable, False)
     received = bytearray()
-    thread = reading(readable, received, 10_000)
+    thread = start_reader(readable, received, 10_000)
 
     async def close() -> None:
         await asyncio.to_thread(thread.join)
@@ -90,8 +90,8 @@ async def test_a_reader_who_goes_away_in_the_middle_is_told_apart(pipe: Pipe) ->
     assert isinstance(caught.value.__cause__, BrokenPipeError)
 
 
-async def test_a_full_device_is_a_failure_of_the_destination() -> None:
-    """Output redirected to a full disk fails with the system's reason."""
+async def test_stdout_on_full_device_raises_sink_error() -> None:
+    """The error has the system's reason."""
     try:
         full = os.open("/dev/full", os.O_WRONLY)
     except FileNotFoundError:
@@ -104,16 +104,16 @@ async def test_a_full_device_is_a_failure_of_the_destination() -> None:
     assert not isinstance(caught.value.__cause__, BrokenPipeError)
 
 
-async def test_a_closed_descriptor_is_a_failure_of_the_destination(pipe: Pipe) -> None:
-    """Output that was closed before we began fails like any other."""
+async def test_stdout_with_closed_descriptor_raises_sink_error(pipe: Pipe) -> None:
+    """The descriptor is closed before the first write."""
     os.close(pipe[1])
     with pytest.raises(SinkError, match="Bad file descriptor"):
         await StdoutDestination(SETTINGS, pipe[1]).append(frame(b"x"))
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_cancelling_does_not_wait_for_a_stalled_reader(pipe: Pipe, blocking: bool) -> None:
-    """A write that nobody reads is left behind when it is cancelled."""
+async def test_stdout_append_cancelled_does_not_wait_for_stalled_reader(pipe: Pipe, blocking: bool) -> None:
+    """The thread of the write is left behind."""
     readable, writable = pipe
     os.set_blocking(writable, blocking)
     begun = asyncio.Event()
@@ -124,4 +124,4 @@ async def test_cancelling_does_not_wait_for_a_stalled_reader(pipe: Pipe, blockin
         asyncio.get_running_loop().remove_reader(readable)
         tasks.cancel_scope.cancel()
     # The thread left behind holds the descriptor: let it finish before the pipe is closed.
-    await asyncio.to_thread(reading(readable, bytearray(), 1 << 20).join)
+    await asyncio.to_thread(start_reader(readable, bytearray(), 1 << 20).join)

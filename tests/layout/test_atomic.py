@@ -1,4 +1,4 @@
-"""Files that hold personal data: opened privately, alone, and replaced whole or not at all."""
+"""Files with personal data: opened privately, locked, and replaced completely or not at all."""
 
 import errno
 import fcntl
@@ -25,22 +25,22 @@ from exporter.layout.atomic import (
 )
 
 Opens = Callable[[Path], int]
-both = pytest.mark.parametrize("opens", [open_private, open_locked])
+both_openers = pytest.mark.parametrize("opens", [open_private, open_locked])
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in place whole or not at all, as every finished file is."""
+    """Replace a file completely or not at all, as an export finishes its files."""
     replace_durably(write_temporary(path, content), path)
 
 
 def mode_of(path: Path) -> int:
-    """Give a file's permissions."""
+    """Return a file's permissions."""
     return path.stat().st_mode & 0o777
 
 
-@both
-def test_a_new_file_is_for_its_owner_alone(opens: Opens, tmp_path: Path) -> None:
-    """Whatever the umask, nobody else can read it."""
+@both_openers
+def test_open_of_new_file_makes_it_private(opens: Opens, tmp_path: Path) -> None:
+    """No other user can read it, whatever the umask."""
     before = os.umask(0)
     try:
         os.close(opens(tmp_path / "new"))
@@ -49,9 +49,9 @@ def test_a_new_file_is_for_its_owner_alone(opens: Opens, tmp_path: Path) -> None
     assert mode_of(tmp_path / "new") == 0o600
 
 
-@both
-def test_an_older_file_becomes_private_and_keeps_its_content(opens: Opens, tmp_path: Path) -> None:
-    """Opening takes away others' permissions and nothing else."""
+@both_openers
+def test_open_of_existing_file_makes_it_private_and_keeps_content(opens: Opens, tmp_path: Path) -> None:
+    """Opening removes the permissions of other users and nothing else."""
     path = tmp_path / "old"
     path.write_bytes(b"kept")
     path.chmod(0o666)
@@ -60,9 +60,9 @@ def test_an_older_file_becomes_private_and_keeps_its_content(opens: Opens, tmp_p
     assert path.read_bytes() == b"kept"
 
 
-@both
-def test_what_is_opened_can_be_read_and_written(opens: Opens, tmp_path: Path) -> None:
-    """A part that goes on is read first, to check it."""
+@both_openers
+def test_open_of_existing_file_allows_reading_and_writing(opens: Opens, tmp_path: Path) -> None:
+    """A resumed part is read first, for a check."""
     (tmp_path / "x").write_bytes(b"older")
     descriptor = opens(tmp_path / "x")
     assert os.read(descriptor, 10) == b"older"
@@ -72,8 +72,8 @@ def test_what_is_opened_can_be_read_and_written(opens: Opens, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("opens", [open_private, open_locked])
-def test_a_file_that_must_be_there_is_not_made(opens: Callable[..., int], tmp_path: Path) -> None:
-    """What a checkpoint speaks of is opened, never begun."""
+def test_open_without_create_of_missing_file_is_refused(opens: Callable[..., int], tmp_path: Path) -> None:
+    """A file that a checkpoint lists is opened, never created."""
     with pytest.raises(FileNotFoundError):
         opens(tmp_path / "x", create=False)
     assert list(tmp_path.iterdir()) == []
@@ -81,10 +81,10 @@ def test_a_file_that_must_be_there_is_not_made(opens: Callable[..., int], tmp_pa
     os.close(opens(tmp_path / "x", create=False))
 
 
-@both
+@both_openers
 @pytest.mark.parametrize("target", ["there", "not there"])
-def test_a_symbolic_link_is_not_followed(opens: Opens, target: str, tmp_path: Path) -> None:
-    """What a link points to is neither made nor touched."""
+def test_open_of_symbolic_link_is_refused(opens: Opens, target: str, tmp_path: Path) -> None:
+    """The target of the link is neither created nor changed."""
     (tmp_path / "there").write_bytes(b"kept")
     (tmp_path / "link").symlink_to(tmp_path / target)
     with pytest.raises(SinkError) as caught, os_errors_as_sink_errors(tmp_path / "link"):
@@ -94,9 +94,9 @@ def test_a_symbolic_link_is_not_followed(opens: Opens, target: str, tmp_path: Pa
     assert not (tmp_path / "not there").exists()
 
 
-@both
-def test_a_pipe_is_no_file(opens: Opens, tmp_path: Path) -> None:
-    """A named pipe is refused, with a reader and without, and nobody waits for one."""
+@both_openers
+def test_open_of_pipe_is_refused(opens: Opens, tmp_path: Path) -> None:
+    """This holds with and without a reader; open does not wait for one."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(SinkError), os_errors_as_sink_errors(pipe):
@@ -109,18 +109,18 @@ def test_a_pipe_is_no_file(opens: Opens, tmp_path: Path) -> None:
         os.close(reader)
 
 
-@both
+@both_openers
 @pytest.mark.parametrize("place", ["", "/dev/null"])
-def test_a_folder_or_a_device_is_no_file(opens: Opens, place: str, tmp_path: Path) -> None:
-    """Only regular files are written to."""
+def test_open_of_folder_or_device_is_refused(opens: Opens, place: str, tmp_path: Path) -> None:
+    """The exporter writes only to regular files."""
     path = tmp_path / place
     with pytest.raises(SinkError) as caught, os_errors_as_sink_errors(path):
         opens(path)
     assert caught.value.path == path
 
 
-def test_nothing_stays_open_after_a_refusal(tmp_path: Path) -> None:
-    """A file that is refused is closed again."""
+def test_open_locked_that_is_refused_closes_the_file(tmp_path: Path) -> None:
+    """No descriptor stays open."""
     open_files = Path("/proc/self/fd")
     if not open_files.exists():
         pytest.skip("needs /proc")
@@ -133,10 +133,8 @@ def test_nothing_stays_open_after_a_refusal(tmp_path: Path) -> None:
     assert len(list(open_files.iterdir())) == before
 
 
-def test_a_system_whose_locks_fail_is_a_failure_of_the_destination(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where locking a file fails it is not written, and not left open."""
+def test_open_locked_with_failing_lock_raises_sink_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is not left open."""
     descriptors: list[int] = []
 
     def fail_to_lock(descriptor: int, _operation: int) -> None:
@@ -150,7 +148,7 @@ def test_a_system_whose_locks_fail_is_a_failure_of_the_destination(
         os.fstat(descriptors[0])
 
 
-def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
+def test_open_locked_of_locked_file_is_refused_until_it_is_closed(tmp_path: Path) -> None:
     """The lock is held as long as the file is open."""
     path = tmp_path / "x.part"
     first = open_locked(path)
@@ -161,8 +159,8 @@ def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> N
     os.close(open_locked(path))
 
 
-def test_a_writer_in_another_process_is_refused(tmp_path: Path) -> None:
-    """The lock holds between processes, and is gone with the one that had it."""
+def test_open_locked_of_file_locked_by_another_process_is_refused(tmp_path: Path) -> None:
+    """The lock holds between processes, and ends with the process that holds it."""
     path = tmp_path / "x.part"
     program = "import sys, pathlib, exporter.destination.lock as d; d.open_locked(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", f"{program}; print('held', flush=True); sys.stdin.read()", str(path)]
@@ -175,8 +173,8 @@ def test_a_writer_in_another_process_is_refused(tmp_path: Path) -> None:
     os.close(open_locked(path))
 
 
-def test_a_folder_is_for_one_writer_at_a_time(tmp_path: Path) -> None:
-    """The lock on a folder holds as long as it is open, and leaves locks on files in it alone."""
+def test_open_locked_folder_of_locked_folder_is_refused(tmp_path: Path) -> None:
+    """The lock on a folder ends when it is closed, and does not lock the files in it."""
     first = open_locked_folder(tmp_path)
     with pytest.raises(SinkError, match="another export is writing") as caught:
         open_locked_folder(tmp_path)
@@ -187,8 +185,8 @@ def test_a_folder_is_for_one_writer_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["a file", "a link", "nothing"])
-def test_only_a_folder_is_locked_as_one(obstacle: str, tmp_path: Path) -> None:
-    """A file or a link in a folder's place is a failure of the destination, and so is nothing at all."""
+def test_open_locked_folder_of_anything_else_is_refused(obstacle: str, tmp_path: Path) -> None:
+    """A file, a link or a missing folder raises a SinkError."""
     path = tmp_path / "out"
     if obstacle == "a file":
         path.write_bytes(b"")
@@ -200,10 +198,10 @@ def test_only_a_folder_is_locked_as_one(obstacle: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fate", ["renamed", "replaced"])
-def test_a_lock_on_a_file_that_lost_its_name_is_worth_nothing(
+def test_open_locked_of_file_renamed_before_the_lock_is_refused(
     fate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that was finished between being opened and being locked is left alone."""
+    """A file that another export finishes between open and lock is left alone."""
     path = tmp_path / "x.part"
     real_open = os.open
 
@@ -219,8 +217,8 @@ def test_a_lock_on_a_file_that_lost_its_name_is_worth_nothing(
         open_locked(path)
 
 
-def test_everything_is_written_however_little_is_taken_at_a_time() -> None:
-    """A pipe takes what fits, and write_all goes on with the rest."""
+def test_write_all_to_pipe_writes_everything() -> None:
+    """A pipe accepts only what fits, and write_all continues with the rest."""
     content = os.urandom(1_000_000)
     readable, writable = os.pipe()
     received = bytearray()
@@ -238,8 +236,8 @@ def test_everything_is_written_however_little_is_taken_at_a_time() -> None:
     assert bytes(received) == content
 
 
-def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that takes seven bytes a call gets all of them, in order."""
+def test_write_all_with_short_writes_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system accepts seven bytes per call, and all bytes arrive in order."""
     real_write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: real_write(descriptor, content[:7]))
     descriptor = open_private(tmp_path / "x")
@@ -249,8 +247,8 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "x").read_bytes() == bytes(range(256))
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    """The new content stands under the name, private, and nothing else is left."""
+def test_replace_durably_leaves_only_the_new_content(tmp_path: Path) -> None:
+    """The new content has the final name and is private, and no temporary file is left."""
     path = tmp_path / "manifest.json"
     for content in (b"first, and longer", b"second", b""):
         replace_file(path, content)
@@ -260,8 +258,10 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "ftruncate"])
-def test_a_failed_replacement_leaves_the_old_file(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever fails on the way, the old content stays, and the next attempt succeeds."""
+def test_replace_durably_that_fails_keeps_the_old_file(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any failure the old content stays, and the next attempt succeeds."""
     path = tmp_path / "manifest.json"
     replace_file(path, b"old")
 
@@ -277,8 +277,8 @@ def test_a_failed_replacement_leaves_the_old_file(call: str, tmp_path: Path, mon
     assert path.read_bytes() == b"new"
 
 
-def test_a_link_beside_the_file_is_not_written_through(tmp_path: Path) -> None:
-    """The temporary file is no way to a file elsewhere; a link under the final name is replaced, not followed."""
+def test_replace_durably_with_links_writes_through_none(tmp_path: Path) -> None:
+    """A link with the temporary name is refused; a link with the final name is replaced, not followed."""
     (tmp_path / "victim").write_bytes(b"kept")
     (tmp_path / "a.tmp").symlink_to(tmp_path / "victim")
     with pytest.raises((OSError, SinkError)):
@@ -289,8 +289,8 @@ def test_a_link_beside_the_file_is_not_written_through(tmp_path: Path) -> None:
     assert not (tmp_path / "b").is_symlink()
 
 
-def test_a_prepared_file_waits_under_another_name(tmp_path: Path) -> None:
-    """What is prepared is whole and private before anybody finds it under its name."""
+def test_write_temporary_uses_another_name(tmp_path: Path) -> None:
+    """The content is complete and private before the file gets its final name."""
     pending = write_temporary(tmp_path / "a.json", b"whole")
     assert pending == tmp_path / "a.json.tmp"
     assert pending.read_bytes() == b"whole"
@@ -299,16 +299,16 @@ def test_a_prepared_file_waits_under_another_name(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
 
 
-def test_a_file_is_removed_if_it_is_there(tmp_path: Path) -> None:
-    """Removing twice is as good as once."""
+def test_remove_of_missing_file_does_nothing(tmp_path: Path) -> None:
+    """A second removal has no effect."""
     (tmp_path / "x").write_bytes(b"")
     remove(tmp_path / "x")
     remove(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_and_data_are_brought_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data through its own descriptor, names through one of their folder, which is closed again."""
+def test_sync_flushes_data_and_sync_folder_flushes_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's descriptor is closed again."""
     synced: list[int] = []
     inodes: list[int] = []
 
@@ -329,8 +329,8 @@ def test_names_and_data_are_brought_to_the_disk(tmp_path: Path, monkeypatch: pyt
         sync_folder(tmp_path / "not there")
 
 
-def test_where_a_disk_has_a_cache_of_its_own_it_is_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On macOS fsync() stops short of the disk: another call is used there."""
+def test_sync_on_macos_uses_full_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS fsync() does not flush the cache of the disk, so sync() uses another call."""
     calls: list[tuple[int, int]] = []
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
@@ -340,7 +340,7 @@ def test_where_a_disk_has_a_cache_of_its_own_it_is_emptied(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(("path", "name"), [(None, "stdout"), (Path("dir/x"), "'dir/x'")])
-def test_failures_of_the_system_are_named_by_their_destination(path: Path | None, name: str) -> None:
+def test_os_errors_as_sink_errors_names_the_destination(path: Path | None, name: str) -> None:
     """An OSError becomes a SinkError with the system's reason; other errors pass."""
     with (
         pytest.raises(SinkError, match=f"cannot write to {name}: No space left") as caught,

@@ -1,4 +1,4 @@
-"""The checkpoint: what is saved is loaded again, and what cannot be trusted is refused."""
+"""The checkpoint: a saved one is loaded unchanged, and an invalid one is refused."""
 
 import json
 import os
@@ -56,7 +56,7 @@ all_settings = st.builds(
 
 @st.composite
 def checkpoints(draw: st.DrawFn) -> Checkpoint:
-    """Make up a checkpoint that makes sense."""
+    """Generate a consistent checkpoint."""
     files, part = draw(st.lists(summaries, max_size=3).map(tuple)), draw(st.none() | summaries)
     written = (*files, *((part,) if part else ()))
     pages, reached_end = draw(counts), draw(st.booleans())
@@ -86,39 +86,39 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Name a checkpoint."""
+    """Return the path of a checkpoint."""
     return tmp_path / "contacts.ndjson.gz.checkpoint.json"
 
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Name a checkpoint that many examples share."""
+    """Return the path of a checkpoint that many examples share."""
     return tmp_path_factory.mktemp("scratch") / "checkpoint.json"
 
 
 @pytest.fixture(scope="module")
 def good(scratch: Path) -> bytes:
-    """Give the bytes of a good checkpoint."""
+    """Return the bytes of a valid checkpoint."""
     save_checkpoint(scratch, CHECKPOINT)
     return scratch.read_bytes()
 
 
 @examples(percent=60)
 @given(checkpoint=checkpoints())
-def test_a_checkpoint_loaded_again_is_the_same(scratch: Path, checkpoint: Checkpoint) -> None:
-    """Nothing is lost on the way, and it is JSON for everybody."""
+def test_load_checkpoint_returns_what_was_saved(scratch: Path, checkpoint: Checkpoint) -> None:
+    """Nothing is lost, and the file is plain JSON."""
     save_checkpoint(scratch, checkpoint)
     assert load_checkpoint(scratch) == checkpoint
     assert json.loads(scratch.read_bytes())["checkpoint_version"] == 1
 
 
-def test_there_may_be_none(path: Path) -> None:
-    """A checkpoint that is not there is no error: nothing was begun."""
+def test_load_checkpoint_without_file_returns_none(path: Path) -> None:
+    """A missing checkpoint is no error: the export has not started."""
     assert load_checkpoint(path) is None
 
 
-def test_a_checkpoint_of_very_many_parts_is_loaded(path: Path) -> None:
-    """A long export leaves a long checkpoint, which is as good as a short one."""
+def test_load_checkpoint_of_many_parts_returns_what_was_saved(path: Path) -> None:
+    """A long export has a long checkpoint, which is valid as well."""
     files = tuple(replace(FIRST, name=f"contacts-{number:05}.ndjson.gz") for number in range(1, 20_001))
     position = replace(CHECKPOINT.figures.position, contacts=6_000_150, written_bytes=14_000_300)
     position = replace(position, uncompressed_bytes=140_003_000)
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_very_many_parts_is_loaded(path: Path) -> None:
     assert load_checkpoint(path) == checkpoint
 
 
-OTHERS: dict[str, Any] = {
+OTHER_SETTINGS: dict[str, Any] = {
     "base_url": "https://api.eu.intercom.io",
     "endpoint": "/users",
     "api_version": "2.13",
@@ -149,17 +149,19 @@ OTHERS: dict[str, Any] = {
 }
 
 
-def test_equal_settings_have_no_differences() -> None:
-    """The same settings are the same, whoever made them, and each of them is compared."""
+def test_settings_differences_of_equal_settings_are_empty() -> None:
+    """All settings are compared."""
     assert SETTINGS.differences(replace(SETTINGS)) == ""
-    assert set(OTHERS) == set(OutputSettings.__slots__)
-    assert SETTINGS.differences(replace(SETTINGS, **OTHERS)) == ", ".join(name.replace("_", " ") for name in OTHERS)
+    assert set(OTHER_SETTINGS) == set(OutputSettings.__slots__)
+    assert SETTINGS.differences(replace(SETTINGS, **OTHER_SETTINGS)) == ", ".join(
+        name.replace("_", " ") for name in OTHER_SETTINGS
+    )
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_each_setting_that_differs_is_named(name: str) -> None:
-    """A difference is found from either side, and named in words."""
-    other = replace(SETTINGS, **{name: OTHERS[name]})
+@pytest.mark.parametrize("name", OTHER_SETTINGS)
+def test_settings_differences_name_each_changed_setting(name: str) -> None:
+    """The difference is the same in both directions, and has a readable name."""
+    other = replace(SETTINGS, **{name: OTHER_SETTINGS[name]})
     assert SETTINGS.differences(other) == other.differences(SETTINGS) == name.replace("_", " ")
 
 
@@ -174,16 +176,16 @@ def test_each_setting_that_differs_is_named(name: str) -> None:
         (Position("c1", 1, 150), 150, True),
     ],
 )
-def test_an_export_is_written_at_its_end_or_its_limit(
+def test_checkpoint_at_end_or_limit_has_all_data_written(
     position: Position, limit: int | None, all_data_written: bool
 ) -> None:
-    """Once the API has said that nothing follows, or the limit is reached, only names are missing."""
+    """After the last page, or at the limit, only the final names are missing."""
     checkpoint = Checkpoint(settings=replace(SETTINGS, max_contacts=limit), figures=JobProgress(position=position))
     assert checkpoint.all_data_written == all_data_written
 
 
-def test_a_saved_checkpoint_is_private_and_replaces_the_older_one(path: Path) -> None:
-    """It is its owner's alone, and nothing but the latest is left."""
+def test_save_checkpoint_is_private_and_replaces_older_one(path: Path) -> None:
+    """Only its owner can read it, and only the latest one is left."""
     for runs in (1, 2):
         save_checkpoint(path, replace(CHECKPOINT, figures=replace(CHECKPOINT.figures, runs=runs)))
     assert list(path.parent.iterdir()) == [path]
@@ -194,8 +196,8 @@ def test_a_saved_checkpoint_is_private_and_replaces_the_older_one(path: Path) ->
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "ftruncate", "replace"])
-def test_a_failed_save_leaves_the_old_checkpoint(call: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever fails on the way, the old one is still whole, nothing half done stays, and the next save succeeds."""
+def test_save_checkpoint_that_fails_keeps_the_old_one(call: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After any failure the old one is complete, no temporary file stays, and the next save succeeds."""
     save_checkpoint(path, CHECKPOINT)
     newer = replace(CHECKPOINT, figures=replace(CHECKPOINT.figures, runs=3))
 
@@ -212,8 +214,8 @@ def test_a_failed_save_leaves_the_old_checkpoint(call: str, path: Path, monkeypa
     assert load_checkpoint(path) == newer
 
 
-def test_a_link_in_the_way_is_not_written_through(path: Path) -> None:
-    """A link in the temporary file's place is refused, a link in the checkpoint's is replaced."""
+def test_save_checkpoint_with_links_writes_through_none(path: Path) -> None:
+    """A link with the temporary name is refused; a link with the checkpoint's name is replaced."""
     victim = path.with_name("victim")
     victim.write_bytes(b"kept")
     pending = path.with_name(f"{path.name}.tmp")
@@ -227,15 +229,15 @@ def test_a_link_in_the_way_is_not_written_through(path: Path) -> None:
     assert victim.read_bytes() == b"kept"
 
 
-def saved(path: Path) -> dict[str, Any]:
-    """Give a good checkpoint's JSON."""
+def valid_json(path: Path) -> dict[str, Any]:
+    """Return a valid checkpoint's JSON."""
     save_checkpoint(path, CHECKPOINT)
     content: dict[str, Any] = json.loads(path.read_bytes())
     return content
 
 
-def refused(path: Path, content: bytes) -> None:
-    """Check that a checkpoint with such a content is refused, and left as it is."""
+def assert_refused(path: Path, content: bytes) -> None:
+    """Assert that a checkpoint with this content is assert_refused, and left as it is."""
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="damaged or of another version: use --restart") as caught:
         load_checkpoint(path)
@@ -252,9 +254,9 @@ def refused(path: Path, content: bytes) -> None:
     ],
     ids=lambda content: repr(content[:30]),
 )
-def test_what_others_wrote_is_refused(path: Path, content: bytes) -> None:
-    """Foreign bytes, foreign JSON, an encoding or a depth that nobody expects: one kind of error."""
-    refused(path, content)
+def test_load_checkpoint_with_foreign_content_is_refused(path: Path, content: bytes) -> None:
+    """Foreign bytes, foreign JSON, another encoding or deep nesting raise the same error."""
+    assert_refused(path, content)
 
 
 @pytest.mark.parametrize(
@@ -266,9 +268,9 @@ def test_what_others_wrote_is_refused(path: Path, content: bytes) -> None:
     ],
     ids=str,
 )
-def test_other_versions_and_other_types_are_refused(path: Path, change: dict[str, Any]) -> None:
-    """A checkpoint is taken only from a version that means the same by it."""
-    refused(path, json.dumps(saved(path) | change).encode())
+def test_load_checkpoint_with_other_version_or_type_is_refused(path: Path, change: dict[str, Any]) -> None:
+    """Only the known version with the expected types is valid."""
+    assert_refused(path, json.dumps(valid_json(path) | change).encode())
 
 
 @pytest.mark.parametrize(
@@ -290,41 +292,43 @@ def test_other_versions_and_other_types_are_refused(path: Path, change: dict[str
     ],
     ids=str,
 )
-def test_figures_that_do_not_add_up_are_refused(path: Path, where: tuple[str, ...], value: Any) -> None:
-    """The files together are what the position says, and it says how to go on."""
-    content = inner = saved(path)
+def test_load_checkpoint_with_inconsistent_figures_is_refused(path: Path, where: tuple[str, ...], value: Any) -> None:
+    """The sums of the files must match the position, and the position must say how to resume."""
+    content = inner = valid_json(path)
     for name in where[:-1]:
         inner = inner[name]
     inner[where[-1]] = value
-    refused(path, json.dumps(content).encode())
+    assert_refused(path, json.dumps(content).encode())
 
 
-def test_no_length_is_negative(path: Path) -> None:
-    """Two lengths that only add up because one of them is impossible are refused."""
-    content = saved(path)
+def test_load_checkpoint_with_negative_length_is_refused(path: Path) -> None:
+    """Two lengths with a correct sum are refused if one of them is negative."""
+    content = valid_json(path)
     content["files"][0]["bytes"], content["part"]["bytes"] = 1_001, -1
-    refused(path, json.dumps(content).encode())
+    assert_refused(path, json.dumps(content).encode())
 
 
-def test_a_checkpoint_beyond_any_size_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is larger than a checkpoint can be is not read to its end."""
-    size = len(json.dumps(saved(path)).encode())
+def test_load_checkpoint_that_is_too_large_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file over the maximum size is assert_refused, even if its content is valid."""
+    size = len(json.dumps(valid_json(path)).encode())
     with path.open("ab") as file:
         file.write(b" " * size * 10)
     assert load_checkpoint(path) == CHECKPOINT
     monkeypatch.setattr(module, "_MAX_BYTES", size // 2)
-    refused(path, path.read_bytes())
+    assert_refused(path, path.read_bytes())
 
 
 @given(st.data())
-def test_a_cut_checkpoint_is_refused(scratch: Path, good: bytes, data: st.DataObject) -> None:
-    """Wherever it is cut off, short of the last line's end, it is not believed."""
-    refused(scratch, good[: data.draw(st.integers(0, len(good) - 2))])
+def test_load_checkpoint_that_is_truncated_is_refused(scratch: Path, good: bytes, data: st.DataObject) -> None:
+    """This holds wherever it is truncated before the end of the last line."""
+    assert_refused(scratch, good[: data.draw(st.integers(0, len(good) - 2))])
 
 
 @given(st.data())
-def test_a_damaged_checkpoint_is_refused_or_makes_sense(scratch: Path, good: bytes, data: st.DataObject) -> None:
-    """Whatever byte is changed, there is no other error, and what is believed adds up."""
+def test_load_checkpoint_with_changed_byte_is_refused_or_consistent(
+    scratch: Path, good: bytes, data: st.DataObject
+) -> None:
+    """A changed byte never causes another error, and loaded figures are consistent."""
     content = bytearray(good)
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     scratch.write_bytes(content)

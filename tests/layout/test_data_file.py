@@ -1,4 +1,4 @@
-"""A data file, read in pieces that are small however much a chunk inflates to."""
+"""A data file is read in small pieces, whatever a chunk decompresses to."""
 
 import gzip
 from collections.abc import Callable
@@ -13,8 +13,10 @@ _PIECE_BYTES = 128 * 1024
 
 
 @pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("zst", zstd_frame)])
-def test_a_bomb_comes_in_small_pieces(tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]) -> None:
-    """Between two of them whoever reads can be told to stop."""
+def test_data_file_of_compression_bomb_yields_small_pieces(
+    tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """The caller can stop between two pieces."""
     path = tmp_path / f"contacts.ndjson.{suffix}"
     path.write_bytes(compress(b"\n" * 20_000_000))
     contents, size = DataFile(path), 0
@@ -26,35 +28,37 @@ def test_a_bomb_comes_in_small_pieces(tmp_path: Path, suffix: str, compress: Cal
     assert contents.bytes == path.stat().st_size
 
 
-def frames() -> bytes:
-    """Give two frames, one behind the other."""
+def two_frames() -> bytes:
+    """Return two two_frames, one after the other."""
     return zstd_frame(b"one\n" * 100) + zstd_frame(b"two\n" * 100)
 
 
-def read(path: Path, content: bytes) -> tuple[bytes, str | None]:
-    """Write a file and read it; give what it holds, and what is wrong with it."""
+def write_and_read(path: Path, content: bytes) -> tuple[bytes, str | None]:
+    """Write a file and read it; return its content and its corruption."""
     path.write_bytes(content)
     contents = DataFile(path)
     return b"".join(contents.chunks()), contents.corruption
 
 
-def test_frames_of_zstd_follow_one_another(tmp_path: Path) -> None:
-    """As members of gzip do, and every prefix that ends with one is whole."""
+def test_data_file_of_several_zstd_frames_yields_all(tmp_path: Path) -> None:
+    """Same as for gzip members: each prefix that ends with a frame is complete."""
     path = tmp_path / "contacts.ndjson.zst"
-    assert read(path, frames()) == (b"one\n" * 100 + b"two\n" * 100, None)
-    assert read(path, zstd_frame(b"one\n")) == (b"one\n", None)
-    assert read(path, zstd_frame(b"")) == (b"", None)
+    assert write_and_read(path, two_frames()) == (b"one\n" * 100 + b"two\n" * 100, None)
+    assert write_and_read(path, zstd_frame(b"one\n")) == (b"one\n", None)
+    assert write_and_read(path, zstd_frame(b"")) == (b"", None)
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12])
-def test_a_cut_frame_is_told(tmp_path: Path, cut: int) -> None:
-    """Wherever it was cut."""
-    assert read(tmp_path / "contacts.ndjson.zst", frames()[:-cut])[1] == "is truncated"
+def test_data_file_with_truncated_zstd_frame_is_corrupt(tmp_path: Path, cut: int) -> None:
+    """The number of missing bytes does not matter."""
+    assert write_and_read(tmp_path / "contacts.ndjson.zst", two_frames()[:-cut])[1] == "is truncated"
 
 
-@pytest.mark.parametrize("damaged", [b"zzzz" + frames(), frames() + b"zzzz", frames()[:20] + b"zzzz" + frames()[24:]])
-def test_a_damaged_frame_is_told(tmp_path: Path, damaged: bytes) -> None:
-    """And so is what follows the last one."""
-    _, damage = read(tmp_path / "contacts.ndjson.zst", damaged)
+@pytest.mark.parametrize(
+    "damaged", [b"zzzz" + two_frames(), two_frames() + b"zzzz", two_frames()[:20] + b"zzzz" + two_frames()[24:]]
+)
+def test_data_file_with_damaged_zstd_frame_is_corrupt(tmp_path: Path, damaged: bytes) -> None:
+    """The damage is before, within or after the frames."""
+    _, damage = write_and_read(tmp_path / "contacts.ndjson.zst", damaged)
     assert damage is not None
     assert "zstd" in damage

@@ -1,4 +1,4 @@
-"""The manifest: what is written can be read again, and what others wrote is not taken for ours."""
+"""The manifest: a written one is read unchanged, and a foreign one is not accepted."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ SUMMARY = replace(
 
 
 def save_manifest(path: Path, summary: Summary) -> None:
-    """Put a manifest beside an output, as finishing it does."""
+    """Write a manifest beside an output, as the end of an export does."""
     replace_durably(write_temporary(manifest_path(path), encode_manifest(summary)), manifest_path(path))
 
 
@@ -84,15 +84,15 @@ any_summary = st.builds(
 
 
 @given(any_summary)
-def test_a_manifest_read_again_is_the_summary(summary: Summary) -> None:
-    """Nothing is lost on the way, and it is JSON for everybody."""
+def test_decode_manifest_returns_the_encoded_summary(summary: Summary) -> None:
+    """Nothing is lost, and the manifest is plain JSON."""
     content = encode_manifest(summary)
     assert decode_manifest(content) == summary
     assert json.loads(content)["manifest_version"] == 1
 
 
-def test_a_manifest_is_the_documented_one() -> None:
-    """Its keys are a contract: others script against them."""
+def test_encode_manifest_writes_the_documented_keys() -> None:
+    """The keys are a contract, because other programs read them."""
     manifest = json.loads(encode_manifest(SUMMARY))
     assert manifest.pop("not_listed")
     assert manifest == {
@@ -132,8 +132,8 @@ def test_a_manifest_is_the_documented_one() -> None:
     }
 
 
-def test_a_limit_is_named_only_where_there_is_one() -> None:
-    """A limited export says so; retries are sorted, so that equal exports have equal manifests."""
+def test_encode_manifest_of_limited_export_names_its_limits() -> None:
+    """Retries are sorted, so that equal exports have equal manifests."""
     limited = replace(SUMMARY, complete=False, limited_to_contacts=5, retries={"timeout": 1, "http_429": 2})
     manifest = json.loads(encode_manifest(limited))
     assert (manifest["complete"], manifest["limited_to_contacts"]) == (False, 5)
@@ -142,21 +142,21 @@ def test_a_limit_is_named_only_where_there_is_one() -> None:
     assert (parted["part_contacts"], parted["part_bytes"]) == (7, 9)
 
 
-def test_a_manifest_of_an_earlier_version_of_ours_is_read() -> None:
-    """What it did not count yet is taken for none."""
-    assert decode_manifest(changed(interruptions=None)) == SUMMARY
+def test_decode_manifest_of_earlier_version_uses_defaults() -> None:
+    """A field that the earlier version did not write has its default."""
+    assert decode_manifest(manifest_with(interruptions=None)) == SUMMARY
 
 
-def test_fields_of_a_later_version_of_ours_do_not_matter() -> None:
-    """A manifest with more in it is still one."""
+def test_decode_manifest_with_unknown_fields_ignores_them() -> None:
+    """A later version may add fields."""
     manifest: dict[str, Any] = json.loads(encode_manifest(SUMMARY))
     manifest["new"] = {"a": [1, None]}
     manifest["source"]["new"] = 1
     assert decode_manifest(json.dumps(manifest).encode()) == SUMMARY
 
 
-def changed(**fields: Any) -> bytes:
-    """Give a manifest with fields changed, or left out where they are None."""
+def manifest_with(**fields: Any) -> bytes:
+    """Return a manifest with changed fields; None removes a field."""
     manifest = json.loads(encode_manifest(SUMMARY)) | fields
     return json.dumps({name: value for name, value in manifest.items() if value is not None}).encode()
 
@@ -173,23 +173,23 @@ def changed(**fields: Any) -> bytes:
         b"<xml/>",
         encode_manifest(SUMMARY)[:-3],
         encode_manifest(SUMMARY) * 2,
-        changed(manifest_version=2),
-        changed(manifest_version="1"),
-        changed(manifest_version=True),
-        changed(manifest_version=1.0),
-        changed(manifest_version=None),
-        changed(files=None),
-        changed(files={}),
-        changed(source="x"),
-        changed(contacts="300000"),
-        changed(pages=1.5),
-        changed(retries=[]),
+        manifest_with(manifest_version=2),
+        manifest_with(manifest_version="1"),
+        manifest_with(manifest_version=True),
+        manifest_with(manifest_version=1.0),
+        manifest_with(manifest_version=None),
+        manifest_with(files=None),
+        manifest_with(files={}),
+        manifest_with(source="x"),
+        manifest_with(contacts="300000"),
+        manifest_with(pages=1.5),
+        manifest_with(retries=[]),
         b'{"manifest_version":1}',
     ],
     ids=lambda content: repr(content[:20]),
 )
-def test_what_others_wrote_is_no_manifest(content: bytes) -> None:
-    """Foreign JSON, another version, other types, a cut file: None, not an error."""
+def test_decode_manifest_with_foreign_content_returns_none(content: bytes) -> None:
+    """Foreign JSON, another version, other types or a truncated file raise no error."""
     assert decode_manifest(content) is None
 
 
@@ -198,24 +198,24 @@ def test_what_others_wrote_is_no_manifest(content: bytes) -> None:
     [
         b'"\xff"',
         b'{"\xff":1}',
-        changed(tool="TOOL").replace(b"TOOL", b"\xff"),
+        manifest_with(tool="TOOL").replace(b"TOOL", b"\xff"),
         b'{"manifest_version":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"x":' * 100_000,
     ],
     ids=lambda content: repr(content[:30]),
 )
-def test_what_cannot_be_decoded_is_no_manifest(content: bytes) -> None:
-    """Neither an encoding nor a depth that nobody expects is an error."""
+def test_decode_manifest_with_bad_encoding_or_depth_returns_none(content: bytes) -> None:
+    """Neither another encoding nor deep nesting raises an error."""
     assert decode_manifest(content) is None
 
 
-def test_a_saved_manifest_stands_beside_the_file(tmp_path: Path) -> None:
-    """Its name is the file's and more; it is private, and replaces an older one."""
+def test_saved_manifest_is_private_and_beside_the_file(tmp_path: Path) -> None:
+    """Its name extends that of the file, and it replaces an older manifest."""
     path = tmp_path / "contacts.ndjson"
     save_manifest(path, replace(SUMMARY, runs=1))
     save_manifest(path, replace(SUMMARY, runs=2))
     assert manifest_path(path) == tmp_path / "contacts.ndjson.manifest.json"
-    assert [found.name for found in tmp_path.iterdir()] == ["contacts.ndjson.manifest.json"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["contacts.ndjson.manifest.json"]
     assert decode_manifest(manifest_path(path).read_bytes()) == replace(SUMMARY, runs=2)
     assert manifest_path(path).stat().st_mode & 0o777 == 0o600
 
@@ -233,8 +233,8 @@ def test_a_saved_manifest_stands_beside_the_file(tmp_path: Path) -> None:
         {"files": (replace(SUMMARY.files[0], name="n" * 5_000),)},
     ],
 )
-def test_what_cannot_be_is_no_manifest(impossible: dict[str, Any]) -> None:
-    """Numbers beyond counting, and names that no file has."""
+def test_decode_manifest_with_impossible_values_returns_none(impossible: dict[str, Any]) -> None:
+    """Numbers are out of range, or a name is too long for a file."""
     figures = json.loads(encode_manifest(SUMMARY)) | impossible
     if "files" in impossible:
         figures["files"] = [{name: getattr(file, name) for name in file.__slots__} for file in impossible["files"]]

@@ -1,4 +1,4 @@
-"""What the files of an output are called: one file, or the parts in a folder."""
+"""The names of an output's files: a single file, or parts in a folder."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ FILE = OutputPaths(Path("out/contacts.ndjson.gz"), ".ndjson.gz")
 PARTS = OutputPaths(Path("out"), ".ndjson.gz", is_folder=True)
 
 
-def test_the_names_of_a_single_file() -> None:
-    """Everything stands beside the file, under its name and more; its number does not matter."""
+def test_output_paths_of_file_extend_its_name() -> None:
+    """All files are beside the data file; the part number does not matter."""
     assert FILE.folder == Path("out")
     assert FILE.file(1) == FILE.file(2) == Path("out/contacts.ndjson.gz")
     assert FILE.part(1) == Path("out/contacts.ndjson.gz.part")
@@ -21,8 +21,8 @@ def test_the_names_of_a_single_file() -> None:
     assert FILE.manifest == Path("out/contacts.ndjson.gz.manifest.json")
 
 
-def test_the_names_of_parts() -> None:
-    """Everything is inside the folder; parts have five digits, so that they sort as they follow one another."""
+def test_output_paths_of_folder_are_inside_it() -> None:
+    """Part numbers have five digits, so that the names sort in the order of the parts."""
     assert PARTS.folder == Path("out")
     assert PARTS.file(1) == Path("out/contacts-00001.ndjson.gz")
     assert PARTS.part(12) == Path("out/_contacts-00012.ndjson.gz.part")
@@ -30,16 +30,16 @@ def test_the_names_of_parts() -> None:
     assert PARTS.manifest == Path("out/_manifest.json")
 
 
-def test_numbers_grow_beyond_five_digits() -> None:
-    """No number is cut or comes twice."""
+def test_output_paths_of_large_part_numbers_have_more_digits() -> None:
+    """No number is truncated or repeated."""
     assert PARTS.file(99_999).name == "contacts-99999.ndjson.gz"
     assert PARTS.file(100_000).name == "contacts-100000.ndjson.gz"
     assert PARTS.file(1_234_567).name == "contacts-1234567.ndjson.gz"
 
 
 @given(number=st.integers(1, 10**12), suffix=st.sampled_from([".ndjson", ".ndjson.gz"]))
-def test_a_number_is_read_from_either_name(number: int, suffix: str) -> None:
-    """Finished or not, and in whatever format, a data file is recognised."""
+def test_part_number_of_finished_or_unfinished_file_is_its_number(number: int, suffix: str) -> None:
+    """A data file is recognised in any format."""
     paths = OutputPaths(Path("out"), suffix, is_folder=True)
     assert PARTS.part_number(paths.file(number).name) == number
     assert PARTS.part_number(paths.part(number).name) == number
@@ -61,21 +61,21 @@ def test_a_number_is_read_from_either_name(number: int, suffix: str) -> None:
         ),
     ],
 )
-def test_other_names_mean_no_data_file(name: str) -> None:
-    """What an export does not write is not taken for its own."""
+def test_part_number_of_foreign_name_is_none(name: str) -> None:
+    """A name that an export does not write is not recognised."""
     assert PARTS.part_number(name) is None
 
 
-def test_names_are_made_by_appending() -> None:
-    """Whatever a file is called, its companions only have more behind it."""
+def test_companion_paths_append_to_the_name() -> None:
+    """The name of the file stays complete, whatever it is."""
     path = Path("a/b.c.d")
     assert manifest_path(path) == Path("a/b.c.d.manifest.json")
     assert part_path(path) == Path("a/b.c.d.part")
     assert temporary_path(path) == Path("a/b.c.d.tmp")
 
 
-def test_a_folder_is_meant_by_a_slash_or_by_being_one(tmp_path: Path) -> None:
-    """A path that ends with a slash is a folder even before it is made; a file's name is none."""
+def test_is_folder_output_needs_a_slash_or_an_existing_folder(tmp_path: Path) -> None:
+    """A path with a trailing slash is a folder before it exists; the name of a file is not."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     (tmp_path / "file").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""The command `report`: one page that says what is in an export."""
+"""The command `report` writes one page that describes an export."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.report_exports import write_export
 
 
 def table_of(html: str, heading: str) -> dict[str, list[str]]:
-    """Give the rows of the first table below a heading, by their first cell."""
+    """Return the rows of the first table below a heading, by their first cell."""
     table = html[html.index(f"<h2>{heading}</h2>") :]
     rows = re.findall(r"<tr>(.*?)</tr>", table[: table.index("</section>")], re.DOTALL)
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
@@ -28,8 +28,8 @@ FORMATS = ["ndjson", "ndjson.gz", "ndjson.zst", "csv", "csv.gz", "parquet"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_has_the_same_report(command: Any, form: str) -> None:
-    """Roles, months, countries and fields are those of the contacts."""
+def test_report_of_every_format_matches_the_contacts(command: Any, form: str) -> None:
+    """Roles, months, fields and custom attributes are those of the contacts."""
     command.run("demo", "--contacts=1200", "-q", "-o", "truth.ndjson")
     command.run("demo", "--contacts=1200", "-q", "-o", f"a.{form}")
     done = command.run("report", f"a.{form}")
@@ -50,8 +50,8 @@ def test_every_format_has_the_same_report(command: Any, form: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_table_of_completed_lists_counts_them_alike(command: Any) -> None:
-    """As lines do."""
+def test_report_of_csv_with_expanded_lists_counts_like_ndjson(command: Any) -> None:
+    """The rows of the list fields are equal."""
     pages = []
     for name in ("a.ndjson", "a.csv"):
         command.run("demo", "--contacts=300", "-q", "-o", name, "--expand=all", "--tag-names")
@@ -65,8 +65,8 @@ def test_a_table_of_completed_lists_counts_them_alike(command: Any) -> None:
 LISTS = ("tags", "notes", "companies", "subscriptions", "segments")
 
 
-def test_it_has_no_values_of_contacts_and_loads_nothing(command: Any) -> None:
-    """No name, no address, no id; no script, no font, no picture from anywhere."""
+def test_report_contains_no_contact_values_and_loads_nothing(command: Any) -> None:
+    """The page has no name, address or id, and loads no script, font or picture."""
     command.run("demo", "--contacts=800", "-q", "-o", "a.ndjson")
     command.run("report", "a.ndjson", "-q")
     html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
@@ -81,8 +81,8 @@ def test_it_has_no_values_of_contacts_and_loads_nothing(command: Any) -> None:
     assert (command.folder / "a.ndjson.report.html").stat().st_mode & 0o777 == 0o600
 
 
-def test_hostile_names_stay_text(command: Any, tmp_path: Path) -> None:
-    """What a workspace calls its attributes and countries cannot become a part of the page."""
+def test_report_with_hostile_names_escapes_them(command: Any, tmp_path: Path) -> None:
+    """Names of attributes, roles and countries cannot become markup of the page."""
     lines = [
         json.dumps(
             {
@@ -105,8 +105,8 @@ def test_hostile_names_stay_text(command: Any, tmp_path: Path) -> None:
     assert "\x00" not in html
 
 
-def test_numbers_of_any_length_are_no_damage(command: Any) -> None:
-    """`verify` takes them, too."""
+def test_report_with_numbers_of_any_length_succeeds(command: Any) -> None:
+    """`verify` accepts these numbers, too."""
     lines = [
         f'{{"id":"1","n":{"9" * 5_000},"x":1e400}}',
         '{"id":"2","n":-1}',
@@ -120,8 +120,8 @@ def test_numbers_of_any_length_are_no_damage(command: Any) -> None:
     assert table_of(html, "Fields")["n"][-1] == "4"
 
 
-def test_long_names_and_many_fields_fit(command: Any) -> None:
-    """No warning of the library that draws, no share above 100 %, no attribute called type that hides the others."""
+def test_report_with_long_names_and_many_fields_prints_no_warning(command: Any) -> None:
+    """No share exceeds 100 %, and an attribute with the name type does not hide the others."""
     countries = (
         "United Kingdom of Great Britain and Northern Ireland",
         "日本",
@@ -147,8 +147,8 @@ def test_long_names_and_many_fields_fit(command: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["größe.ndjson", "a b.ndjson", "a\nb.ndjson"])
-def test_an_export_may_be_called_anything(command: Any, name: str) -> None:
-    """As `verify` finds it, so do the report and the sandbox."""
+def test_report_of_export_with_any_name_succeeds(command: Any, name: str) -> None:
+    """The sandbox finds such an export, too."""
     command.run("demo", "--contacts=20", "-q", "-o", name)
     assert command.run("report", name, "-q").returncode == 0
     assert (command.folder / f"{name}.report.html").exists()
@@ -159,8 +159,8 @@ def test_an_export_may_be_called_anything(command: Any, name: str) -> None:
     assert served.wait(30) == 0
 
 
-def test_what_verify_refuses_has_no_report(command: Any) -> None:
-    """A part that is listed twice, one that nobody listed, a manifest that is not complete."""
+def test_report_of_export_that_verify_refuses_fails(command: Any) -> None:
+    """Cases: a part that is listed twice, an unlisted part, an incomplete export, a wrong count."""
     command.run("demo", "--contacts=600", "-q", "-o", "parts/", "--part-contacts=300", "--format=ndjson")
     manifest = command.folder / "parts" / "_manifest.json"
     truth = json.loads(manifest.read_text())
@@ -174,22 +174,22 @@ def test_what_verify_refuses_has_no_report(command: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_while_it_reads_leaves_nothing(command: Any, number: signal.Signals, code: int) -> None:
-    """Neither a page nor the beginning of one, and one line that says so."""
+def test_report_interrupted_by_signal_writes_nothing(command: Any, number: signal.Signals, code: int) -> None:
+    """It leaves neither a page nor a temporary file, and prints one line."""
     command.run("demo", "--contacts=60000", "-q", "-o", "a.ndjson")
     before = sorted(command.folder.iterdir())
     run = command.start("report", "a.ndjson")
-    while not any(link.endswith("a.ndjson") for link in descriptors_of(run.pid)):
+    while not any(link.endswith("a.ndjson") for link in open_files_of(run.pid)):
         assert run.poll() is None, "it ended before it was seen reading"
     run.send_signal(number)
-    _out, said = run.communicate(timeout=60)
-    assert (run.returncode, said.count(b"\n")) == (code, 1)
-    assert b"nothing was written" in said
+    _out, stderr = run.communicate(timeout=60)
+    assert (run.returncode, stderr.count(b"\n")) == (code, 1)
+    assert b"nothing was written" in stderr
     assert sorted(command.folder.iterdir()) == before
 
 
-def descriptors_of(pid: int) -> list[str]:
-    """Name what a process has open."""
+def open_files_of(pid: int) -> list[str]:
+    """Return the paths of a process's open files."""
     found = []
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):  # it may be closed by now
@@ -198,8 +198,8 @@ def descriptors_of(pid: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_disk_without_room_leaves_nothing(command: Any) -> None:
-    """A limit on the size of files stands for it: one line, exit 5, no page and no beginning of one."""
+def test_report_on_full_disk_writes_nothing(command: Any) -> None:
+    """A limit on file sizes simulates the full disk: one line, exit 5, no page, no temporary file."""
     command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
     before = sorted(command.folder.iterdir())
     limited = (
@@ -212,8 +212,8 @@ def test_a_disk_without_room_leaves_nothing(command: Any) -> None:
     assert sorted(command.folder.iterdir()) == before
 
 
-def test_other_peoples_files_beside_it_stay(command: Any) -> None:
-    """Whatever they are called."""
+def test_report_keeps_foreign_file_with_temporary_name(command: Any) -> None:
+    """The report neither uses nor removes another program's file."""
     command.run("demo", "--contacts=20", "-q", "-o", "a.ndjson")
     (command.folder / "q.html.tmp").write_text("mine")
     assert command.run("report", "a.ndjson", "--html", "q.html").returncode == 0
@@ -222,23 +222,23 @@ def test_other_peoples_files_beside_it_stay(command: Any) -> None:
 
 
 @pytest.mark.parametrize("contacts", [0, 1])
-def test_an_empty_export_has_one_too(command: Any, contacts: int) -> None:
-    """Without charts of nothing."""
+def test_report_of_at_most_one_contact_succeeds(command: Any, contacts: int) -> None:
+    """The page still has its table of fields."""
     command.run("demo", f"--contacts={contacts}", "-q", "-o", "a.ndjson")
     assert command.run("report", "a.ndjson").returncode == 0
     assert "<h2>Fields</h2>" in (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
 
 
-def test_contacts_that_come_twice_are_counted(command: Any) -> None:
-    """With the id of an earlier one."""
+def test_report_counts_duplicate_contacts(command: Any) -> None:
+    """A duplicate has the id of an earlier contact."""
     write_export(command.folder / "a.ndjson", ['{"id":"1"}', '{"id":"2"}', '{"id":"1"}'])
     command.run("report", "a.ndjson")
     html = (command.folder / "a.ndjson.report.html").read_text(encoding="utf-8")
     assert re.search(r"<dt>duplicates</dt><dd><span class=\"bad\">1</span>", html)
 
 
-def test_a_folder_gets_it_beside_itself(command: Any) -> None:
-    """Anything else within would be refused by the next export."""
+def test_report_of_folder_is_written_beside_it(command: Any) -> None:
+    """The next export would refuse a foreign file in its folder."""
     command.run("demo", "--contacts=900", "-q", "-o", "parts/", "--part-contacts=300")
     assert command.run("report", "parts/").returncode == 0
     assert (command.folder / "parts.report.html").exists()
@@ -247,8 +247,8 @@ def test_a_folder_gets_it_beside_itself(command: Any) -> None:
 
 
 @pytest.mark.slow
-def test_it_replaces_its_like_and_nothing_else(command: Any) -> None:
-    """A foreign file of that name is refused, an export above all."""
+def test_report_replaces_only_an_earlier_report(command: Any) -> None:
+    """A foreign file of that name is refused without --replace, above all an export."""
     command.run("demo", "--contacts=50", "-q", "-o", "a.ndjson")
     before = (command.folder / "a.ndjson").read_bytes()
     (command.folder / "notes.html").write_text("mine")
@@ -262,8 +262,8 @@ def test_it_replaces_its_like_and_nothing_else(command: Any) -> None:
     assert b"intercom-exporter" in command.run("report", "a.ndjson", "--html", "-", "-q").stdout
 
 
-def test_a_damaged_export_has_no_report(command: Any) -> None:
-    """Exit 7 and one line, and no page that would be believed."""
+def test_report_of_damaged_export_writes_no_page(command: Any) -> None:
+    """It exits with code 7 and prints one line."""
     command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson.gz")
     content = bytearray((command.folder / "a.ndjson.gz").read_bytes())
     content[len(content) // 2] ^= 1
@@ -273,8 +273,8 @@ def test_a_damaged_export_has_no_report(command: Any) -> None:
     assert not (command.folder / "a.ndjson.gz.report.html").exists()
 
 
-def test_a_file_that_is_cut_short_or_gone_has_none_either(command: Any) -> None:
-    """The commonest damage."""
+def test_report_of_truncated_or_missing_file_fails(command: Any) -> None:
+    """This is the most common damage."""
     command.run("demo", "--contacts=300", "-q", "-o", "a.ndjson")
     with (command.folder / "a.ndjson").open("r+b") as file:
         file.truncate(1_000)
@@ -285,8 +285,8 @@ def test_a_file_that_is_cut_short_or_gone_has_none_either(command: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_folder_can_be_named_in_any_way(command: Any) -> None:
-    """As the one that one is in, by its manifest, by another road to it."""
+def test_report_of_folder_accepts_any_path_to_it(command: Any) -> None:
+    """Cases: the current folder, the manifest, the parent; no path allows a page inside the folder."""
     command.run("demo", "--contacts=300", "-q", "-o", "parts/")
     for path in (".", "_manifest.json", "../parts/"):
         done = subprocess.run(
@@ -309,16 +309,16 @@ def test_a_folder_can_be_named_in_any_way(command: Any) -> None:
     assert command.run("verify", "parts").returncode == 0
 
 
-def test_no_file_of_the_export_is_replaced_whatever_is_said(command: Any) -> None:
-    """Neither its contacts nor its manifest."""
+def test_report_with_replace_keeps_the_export(command: Any) -> None:
+    """It replaces neither the contacts nor the manifest."""
     command.run("demo", "--contacts=30", "-q", "-o", "a.ndjson")
     for name in ("a.ndjson", "a.ndjson.manifest.json"):
         assert command.run("report", "a.ndjson", "--html", name, "--replace").returncode == 2
     assert command.run("verify", "a.ndjson").returncode == 0
 
 
-def test_what_is_no_file_is_neither_waited_for_nor_replaced(command: Any) -> None:
-    """A pipe, a link, a device: whatever is said."""
+def test_report_to_pipe_or_link_is_refused(command: Any) -> None:
+    """It neither waits for a pipe nor replaces a link, with or without --replace."""
     command.run("demo", "--contacts=30", "-q", "-o", "a.ndjson")
     os.mkfifo(command.folder / "x.html")
     (command.folder / "l.html").symlink_to("elsewhere")
@@ -327,16 +327,16 @@ def test_what_is_no_file_is_neither_waited_for_nor_replaced(command: Any) -> Non
             assert command.run("report", "a.ndjson", "--html", name, *more).returncode == 2
 
 
-def test_stdout_gets_the_page_in_any_locale(command: Any) -> None:
-    """In UTF-8, as the page says."""
+def test_report_to_stdout_is_utf8_in_any_locale(command: Any) -> None:
+    """The page declares UTF-8."""
     command.run("demo", "--contacts=3000", "-q", "-o", "a.ndjson")
     done = command.run("report", "a.ndjson", "--html", "-", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
     assert done.returncode == 0
     assert "Türkiye" in done.stdout.decode()
 
 
-def test_the_time_it_took_is_that_of_its_runs(command: Any) -> None:
-    """Not a whole slice for each."""
+def test_manifest_of_resumed_export_has_plausible_running_time(command: Any) -> None:
+    """The time is the sum of the runs, not a complete slice for each run."""
     for _ in range(3):
         command.run("demo", "--contacts=3000", "-q", "-o", "a.ndjson", "--max-duration=0.4", "--checkpoint-every=0")
     command.run("demo", "--contacts=3000", "-q", "-o", "a.ndjson")
@@ -345,16 +345,16 @@ def test_the_time_it_took_is_that_of_its_runs(command: Any) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["missing.ndjson"], [""], ["a.ndjson", "--html", "no/such/folder.html"]])
-def test_what_cannot_be_is_one_line(command: Any, arguments: list[str]) -> None:
-    """Exit 2."""
+def test_report_with_invalid_path_prints_one_line(command: Any, arguments: list[str]) -> None:
+    """It exits with code 2."""
     command.run("demo", "--contacts=5", "-q", "-o", "a.ndjson")
     done = command.run("report", *arguments)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
 
 
 @pytest.mark.slow
-def test_memory_does_not_depend_on_the_export(command: Any) -> None:
-    """Ten times the contacts, the same memory."""
+def test_report_memory_does_not_depend_on_export_size(command: Any) -> None:
+    """Ten times the contacts take the same memory."""
     peaks = []
     for contacts in (5_000, 50_000):
         command.run("demo", f"--contacts={contacts}", "-q", "-o", f"{contacts}.ndjson.gz")
@@ -363,7 +363,7 @@ def test_memory_does_not_depend_on_the_export(command: Any) -> None:
 
 
 def peak_kb(command: Any, *arguments: str) -> int:
-    """Give the peak memory of a command, measured by a small process between it and us."""
+    """Return the peak memory of a command, measured by a small parent process."""
     program = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True)\n"

@@ -1,4 +1,4 @@
-"""What is in an export, counted: exactly, whatever is in it, in bounded memory."""
+"""Statistics are exact for any JSON, in bounded memory."""
 
 from collections import Counter
 from typing import Any
@@ -18,8 +18,8 @@ CONTACTS = st.lists(
 )
 
 
-def counted(*contacts: dict[str, Any]) -> Statistics:
-    """Count some contacts."""
+def statistics_of(*contacts: dict[str, Any]) -> Statistics:
+    """Return the statistics of contacts."""
     tally = Statistics()
     for contact in contacts:
         tally.add(contact)
@@ -28,9 +28,9 @@ def counted(*contacts: dict[str, Any]) -> Statistics:
 
 
 @given(contacts=CONTACTS)
-def test_any_json_is_counted(contacts: list[dict[str, Any]]) -> None:
-    """Each contact once in each chart; no field more often filled than there are contacts."""
-    tally = counted(*contacts)
+def test_statistics_of_any_json_count_each_contact_once(contacts: list[dict[str, Any]]) -> None:
+    """This holds for each chart; no field is filled more often than there are contacts."""
+    tally = statistics_of(*contacts)
     for counts in (tally.roles, tally.months, tally.countries):
         assert counts.total() == len(contacts) == tally.contacts
     for field in tally.fields.values():
@@ -43,13 +43,13 @@ def test_any_json_is_counted(contacts: list[dict[str, Any]]) -> None:
 
 
 def is_filled(value: Any) -> bool:
-    """Say plainly what filled means."""
+    """Return whether a value counts as filled."""
     return value not in (None, "", [], {})
 
 
-def test_roles_months_and_countries() -> None:
-    """By the fields that have them; what is missing or nonsense is not known."""
-    tally = counted(
+def test_statistics_count_roles_months_and_countries() -> None:
+    """A missing or invalid value counts as unknown."""
+    tally = statistics_of(
         {"role": "user", "created_at": 0, "location": {"country": "Chile"}},
         {"role": "user", "created_at": 2_678_400, "location": {"country": None}},
         {"role": "lead", "created_at": 2_678_399, "location": None},
@@ -62,9 +62,9 @@ def test_roles_months_and_countries() -> None:
     assert tally.countries == Counter({"Chile": 1, UNKNOWN: 5})
 
 
-def test_fields_within_objects_and_lists() -> None:
-    """Objects are looked into, embedded lists count their members, a false or a zero is filled."""
-    tally = counted(
+def test_statistics_count_fields_in_objects_and_lists() -> None:
+    """Each field of an object is counted; an empty list is not filled; False and 0 are filled."""
+    tally = statistics_of(
         {"location": {"city": "Rome", "country": ""}, "tags": {"type": "list", "data": [{"id": "1"}]}, "n": 0},
         {"location": {"city": None}, "tags": {"type": "list", "data": []}, "n": False},
         {"custom_attributes": {"plan": "pro", "order": {"type": "Order.list", "instances": []}}, "n": "x"},
@@ -80,12 +80,12 @@ def test_fields_within_objects_and_lists() -> None:
     }
 
 
-def test_memory_is_bounded() -> None:
-    """However many names, values, countries and roles there are."""
+def test_statistics_with_many_distinct_values_keep_memory_bounded() -> None:
+    """Names, values, countries and roles are limited in number."""
     tally = Statistics()
     for number in range(3_000):
-        place = {"country": f"Country {number}"}
-        tally.add({f"name {number}": number, "x": number, "role": f"role {number}", "location": place})
+        location = {"country": f"Country {number}"}
+        tally.add({f"name {number}": number, "x": number, "role": f"role {number}", "location": location})
     tally.finalise()
     assert len(tally.fields) <= 1_001
     assert len(tally.fields["x"].distinct) == MAX_DISTINCT
