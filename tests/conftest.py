@@ -34,6 +34,11 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     return lambda heading, line: request.node.user_properties.append((heading, line))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Use one worker more than there are processors: many tests wait for servers and other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test that starts the program in a process as slow, except for the smoke tests."""

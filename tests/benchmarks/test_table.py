@@ -49,7 +49,7 @@ def json_lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-OURS = (*SPEED[:-1], *SHAPES, *EXPAND)
+OURS = ("raw-discard", "ndjson", "gzip", "pipe", "web", "normalized", "csv", "parquet", "expand@50-ms")
 SLOW = ("sdk", *LATENCY[:-1], "gap", *(f"{name}@{size}" for name in MEMORY for size in (10, 151)), "resume")
 
 

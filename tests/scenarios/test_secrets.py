@@ -246,7 +246,12 @@ def envelope(text: str) -> bytes:
 async def test_an_echoed_token_is_not_passed_on(forms: dict[str, Spell], program: str, tmp_path: Path) -> None:
     """A server that repeats the token in errors, headers or nonsense does not get it into messages, logs or files."""
     async with RawApi() as api:
-        faults = (fault for spell in forms.values() for fault in echoing(spell))
+        faults = [
+            fault
+            for number, spell in enumerate(forms.values())
+            for place, fault in enumerate(echoing(spell))
+            if forms is PLAINLY or (number + place) % 2  # each place has two or three of the five spellings
+        ]
         text = await heard(program, staged(api, faults), tmp_path)
     assert leaks(text) == []
 
