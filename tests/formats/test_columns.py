@@ -1,4 +1,4 @@
-"""Which columns a table has, and in which order."""
+"""The columns of a table, and their order."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from exporter.formats.selection import EVERY_FIELD, FieldSelection
 NAMES = ("plan", "Plan", "a.b")
 
 
-def test_without_a_choice_every_field_has_a_column() -> None:
-    """Those of the schema in its order, a list as one, and the custom attributes last."""
+def test_columns_without_selection_include_every_field() -> None:
+    """The fields of the schema come first, in its order; a list is one column; the custom attributes are last."""
     columns = columns_of(EVERY_FIELD, (), NAMES)
     assert columns[:4] == ("type", "id", "workspace_id", "external_id")
     assert columns[-3:] == ("custom_attributes.plan", "custom_attributes.Plan", "custom_attributes.a.b")
@@ -21,12 +21,12 @@ def test_without_a_choice_every_field_has_a_column() -> None:
     assert len(set(columns)) == len(columns)
 
 
-def test_names_that_nobody_tells_have_one_column() -> None:
-    """All custom attributes together."""
+def test_columns_without_attribute_names_have_one_for_all_attributes() -> None:
+    """The column contains all custom attributes."""
     assert columns_of(EVERY_FIELD)[-1] == "custom_attributes"
 
 
-def test_a_completed_list_has_a_column() -> None:
+def test_columns_include_an_expanded_list() -> None:
     """Contacts embed neither their segments nor all of their subscriptions."""
     assert "segments.data" not in columns_of(EVERY_FIELD)
     assert {"segments.data", "segments.total_count"} <= set(columns_of(EVERY_FIELD, ("segments",)))
@@ -47,13 +47,13 @@ def test_a_completed_list_has_a_column() -> None:
         (("no.such",), ("no.such",)),
     ],
 )
-def test_chosen_fields_are_the_columns(fields: tuple[str, ...], columns: tuple[str, ...]) -> None:
-    """In the order given; an object means all that is in it, and something in a list that list."""
+def test_columns_of_selected_fields_are_in_the_given_order(fields: tuple[str, ...], columns: tuple[str, ...]) -> None:
+    """An object selects all of its fields, and a field in a list selects the list."""
     assert columns_of(FieldSelection(fields=fields), (), NAMES) == columns
 
 
-def test_what_is_dropped_has_no_column() -> None:
-    """Neither has what is in it."""
+def test_columns_exclude_dropped_fields() -> None:
+    """The fields of a dropped object have no columns either."""
     columns = columns_of(FieldSelection(drop=("location", "custom_attributes.plan", "tags.data.url")), (), NAMES)
     assert not [path for path in columns if path.startswith("location")]
     assert "custom_attributes.plan" not in columns
@@ -61,8 +61,8 @@ def test_what_is_dropped_has_no_column() -> None:
     assert not [path for path in columns_of(FieldSelection(drop=("custom_attributes",)), (), NAMES) if "custom" in path]
 
 
-def test_a_custom_attribute_is_no_part_of_another_one() -> None:
-    """Though its name has dots: dropped is what is called so."""
+def test_columns_drop_only_the_attribute_with_the_exact_name() -> None:
+    """The name of a custom attribute may contain dots."""
     columns = columns_of(FieldSelection(drop=("custom_attributes.a",)), (), ("a", "a.b"))
     assert columns[-1] == "custom_attributes.a.b"
     assert "custom_attributes.a" not in columns

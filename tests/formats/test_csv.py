@@ -1,4 +1,4 @@
-"""Contacts as rows of CSV: what any reader of CSV gets back is what the API sent."""
+"""Contacts as CSV rows: any CSV reader returns the values that the API sent."""
 
 import csv
 import io
@@ -25,24 +25,24 @@ COLUMNS = columns_of(EVERY_FIELD, (), NAMES)
 
 
 def rows_of(records: list[bytes], columns: tuple[str, ...] = COLUMNS, *, raw: bool = True) -> list[list[str]]:
-    """Write contacts as CSV, and read them with Python's own reader."""
+    """Write contacts as CSV, and read them with Python's csv module."""
     rows = CsvEncoder(columns, raw=raw)
     text = (rows.header + rows.encode(records, Counter())).decode()
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
 
 
 def record(**members: Any) -> bytes:
-    """Make a contact's JSON."""
+    """Return a contact's JSON."""
     return json.dumps(members, ensure_ascii=False).encode()
 
 
 def cell(value: Any, *, raw: bool = False) -> str:
-    """Write one value into a column of text, and read it."""
+    """Write one value into a text column, and read it back."""
     return rows_of([record(id="1", name=value)], ("id", "name"), raw=raw)[1][1]
 
 
-def shown(contact: dict[str, Any], path: str) -> str:
-    """Say what a cell has to hold, with a reader of its own."""
+def expected_cell(contact: dict[str, Any], path: str) -> str:
+    """Return the expected content of a cell, computed without the encoder."""
     value: Any = contact
     keys = path.split(".", 1) if path.startswith("custom_attributes.") else path.split(".")
     for key in keys:
@@ -58,8 +58,8 @@ def shown(contact: dict[str, Any], path: str) -> str:
             return f"{value}"
 
 
-def test_every_cell_is_the_value_that_the_api_sent() -> None:
-    """Of three thousand contacts, hostile ones too: text decoded, numbers as they are spelled, lists as JSON."""
+def test_csv_cells_equal_the_values_that_the_api_sent() -> None:
+    """In thousands of contacts, hostile ones too: text is decoded, numbers keep their spelling, lists are JSON."""
     records = (
         Workspace(12_000, 1, hostile=True).records(0, 12_000)[::4]
         + Workspace(10_010, 2, hostile=True).records(7, 10_008)[::1000]
@@ -70,7 +70,7 @@ def test_every_cell_is_the_value_that_the_api_sent() -> None:
     for one, row in zip(records, rows, strict=True):
         contact = json.loads(one, parse_int=Number, parse_float=Number)
         for path, found in zip(COLUMNS, row, strict=True):
-            expected = shown(contact, path)
+            expected = expected_cell(contact, path)
             if found.startswith(("[", "{")) and found != expected:
                 assert json.loads(found) == json.loads(one)[path.split(".")[0]][path.split(".", 1)[1]]
             else:
@@ -78,7 +78,7 @@ def test_every_cell_is_the_value_that_the_api_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "harmless"),
+    ("text", "escaped"),
     [
         ("=1+1", "'=1+1"),
         ("+48601", "+48601"),
@@ -100,21 +100,21 @@ def test_every_cell_is_the_value_that_the_api_sent() -> None:
         ("", ""),
     ],
 )
-def test_what_a_spreadsheet_would_run_is_made_harmless(text: str, harmless: str) -> None:
-    """By an apostrophe, which can be taken off again: no other text looks the same."""
-    assert cell(text) == harmless
+def test_csv_escapes_formula_cells_reversibly(text: str, escaped: str) -> None:
+    """It adds an apostrophe that readers can remove: no other text has the same cell."""
+    assert cell(text) == escaped
     assert cell(text, raw=True) == text.replace("\0", "\\u0000")
 
 
-def test_names_of_columns_are_made_harmless_too() -> None:
-    """Custom attributes may be called anything."""
+def test_csv_escapes_formulas_in_column_names() -> None:
+    """Custom attributes may have any name."""
     columns = ("id", '=cmd|"x"', "a,b\n")
     assert rows_of([], columns, raw=False) == [["id", '\'=cmd|"x"', "a,b\n"]]
 
 
 @given(st.text(), st.text())
-def test_harmless_cells_can_be_told_apart(one: str, other: str) -> None:
-    """Different texts stay different, and none begins as a formula does."""
+def test_csv_escaped_cells_stay_distinct(one: str, other: str) -> None:
+    """Different texts have different cells, and no cell begins like a formula."""
     assert (cell(one) == cell(other)) == (one.replace("\0", "\\u0000") == other.replace("\0", "\\u0000"))
     is_phone = re.fullmatch(r"\+[0-9 ().-]+", one)
     assert is_phone or not cell(one).lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\0"))
@@ -135,14 +135,14 @@ def test_harmless_cells_can_be_told_apart(one: str, other: str) -> None:
         (r'"say \"hi\""', b'"say ""hi"""'),
     ],
 )
-def test_a_value_keeps_its_spelling(value: str, written: bytes) -> None:
-    """Nothing is written for null, and quotes for text without a character: readers who care see the difference."""
+def test_csv_value_keeps_its_spelling(value: str, written: bytes) -> None:
+    """A null is an empty cell and empty text is a quoted one, so that readers can distinguish them."""
     record = f'{{"id":"1","name":{value}}}'.encode()
     assert CsvEncoder(("id", "name")).encode([record], Counter()) == b'"1",' + written + b"\n"
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "contact",
     [
         b'{"id":"1","location":"Dublin","name":"a"}',
         b'{"id":"1","location":null,"name":"a"}',
@@ -153,25 +153,25 @@ def test_a_value_keeps_its_spelling(value: str, written: bytes) -> None:
         b'{"id":"1","name":"a","x":"\\ud800"}',
     ],
 )
-def test_odd_contacts_are_rows_like_others(odd: bytes) -> None:
-    """Whatever is where nobody expects it."""
-    row = CsvEncoder(("id", "name", "location.country", "custom_attributes.x")).encode([odd], Counter())
+def test_csv_contact_of_unexpected_shape_is_a_row(contact: bytes) -> None:
+    """Values may have an unexpected type, position or spelling."""
+    row = CsvEncoder(("id", "name", "location.country", "custom_attributes.x")).encode([contact], Counter())
     assert row == b'"1","a",,\n'
 
 
-def test_attributes_without_a_column_are_counted() -> None:
-    """They appeared after the columns were chosen; the quick road and the slow one count the same."""
+def test_csv_counts_attributes_without_a_column() -> None:
+    """They appeared after the columns were chosen; the fast path and the slow path count the same."""
     lacking = Counter[tuple[str, str]]()
     rows = CsvEncoder(("id", "custom_attributes.plan"))
-    quick = record(id="1", custom_attributes={"plan": "a", "new": 1})
+    fast = record(id="1", custom_attributes={"plan": "a", "new": 1})
     slow = b'{"id":"1","x":"\\ud800","custom_attributes":{"new":1,"plan":"a"}}'
-    assert rows.encode([quick, slow], lacking) == b'"1","a"\n"1","a"\n'
+    assert rows.encode([fast, slow], lacking) == b'"1","a"\n"1","a"\n'
     assert lacking == {("custom_attributes.new", "no_column"): 2}
 
 
 @pytest.mark.parametrize("names", [(), ("plan",)])
-def test_attributes_are_counted_though_the_table_knows_none(names: tuple[str, ...]) -> None:
-    """Whatever the columns are, but for those of all attributes together."""
+def test_csv_counts_new_attributes_with_and_without_attribute_columns(names: tuple[str, ...]) -> None:
+    """Only a table with one column for all attributes does not count them."""
     lacking = Counter[tuple[str, str]]()
     CsvEncoder(("id", *(f"custom_attributes.{name}" for name in names))).encode(
         [record(custom_attributes={"new": 1})], lacking
@@ -184,43 +184,43 @@ LONE = '"lone":"\\ud800",'
 
 
 @pytest.mark.parametrize("lone", ["", LONE])
-def test_both_roads_mean_the_same_by_dots(lone: str) -> None:
-    """The name of an attribute is a name; a chosen path is one, unless an attribute is called so."""
+def test_csv_fast_and_slow_path_treat_dots_in_names_alike(lone: str) -> None:
+    """An attribute's name may contain dots; a selected path is split at dots, unless an attribute has that name."""
     one = f'{{{lone}"custom_attributes":{{"a":{{"b":1}},"c.d":2}},"tags.data":[3],"id":"1"}}'.encode()
     columns = ("custom_attributes.a.b", "custom_attributes.c.d", "tags.data")
     assert CsvEncoder(columns).encode([one], Counter()) == b",2,\n"
     assert CsvEncoder(columns, chosen=True).encode([one], Counter()) == b"1,2,\n"
 
 
-def test_a_row_of_one_empty_cell_is_no_empty_line() -> None:
-    """Which most readers would skip."""
+def test_csv_row_of_one_empty_cell_is_not_an_empty_line() -> None:
+    """Most readers would skip an empty line."""
     rows = rows_of([record(id="1"), record(phone="x"), record(phone=None)], ("phone",))
     assert rows == [["phone"], [""], ["x"], [""]]
 
 
-def test_odd_contacts_are_not_taken_apart_for_each_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for all columns, and once for each object."""
-    taken: list[bytes] = []
-    real = RawObject.parse
+def test_csv_parses_contact_of_unexpected_shape_once_for_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It parses the contact once, and each of its objects once."""
+    parsed: list[bytes] = []
+    original_parse = RawObject.parse
 
-    def of(value: bytes) -> RawObject:
-        taken.append(value)
-        return real(value)
+    def counting_parse(value: bytes) -> RawObject:
+        parsed.append(value)
+        return original_parse(value)
 
-    monkeypatch.setattr(RawObject, "parse", of)
+    monkeypatch.setattr(RawObject, "parse", counting_parse)
     rows_of([b'{"id":"1","location":"Dublin","tags":{"data":[]},"custom_attributes":{"plan":"\\ud800"}}'])
-    assert len(taken) <= 3
+    assert len(parsed) <= 3
 
 
-def test_a_page_that_would_fill_the_memory_is_refused() -> None:
-    """Contacts of two bytes each, in columns without end."""
+def test_csv_page_with_too_many_cells_is_refused() -> None:
+    """Thousands of contacts of two bytes each, in thousands of columns, would fill the memory."""
     columns = tuple(f"custom_attributes.{number}" for number in range(2_000))
     with pytest.raises(ContractError, match="too many"):
         CsvEncoder(columns).encode([b"{}"] * 6_000, Counter())
 
 
-def test_fields_that_no_schema_has_can_be_columns() -> None:
-    """By any path, also through lists."""
+def test_csv_columns_may_be_outside_the_schema() -> None:
+    """A column may be any path, also one through lists."""
     columns = ("new.thing", "tags.data.id", "a.b")
     one = record(id="1", new={"thing": {"x": 1}}, tags={"data": [{"id": "1"}, {"id": "2"}]}, **{"a.b": "c"})
     assert rows_of([one], columns)[1] == ['{"x": 1}', '["1","2"]', "c"]
@@ -235,8 +235,8 @@ keys = st.sampled_from(["id", "name", "email", "tags", "location", "custom_attri
 
 
 @given(st.lists(st.dictionaries(keys, values, max_size=5), max_size=6), st.booleans())
-def test_any_json_makes_whole_rows(contacts: list[dict[str, Any]], raw: bool) -> None:
-    """Each contact is one row of as many cells as there are columns, and what rows were before does not matter."""
+def test_csv_row_of_any_json_has_every_cell(contacts: list[dict[str, Any]], raw: bool) -> None:
+    """Each contact is one row with one cell for each column, and does not depend on the rows before it."""
     records = [json.dumps(contact).encode() for contact in contacts]
     together = rows_of(records, raw=raw)
     assert [len(row) for row in together] == [len(COLUMNS)] * (len(contacts) + 1)

@@ -1,4 +1,4 @@
-"""Contacts that are not as documented are seen, and counted by field and kind."""
+"""Schema drift: contacts that differ from the documentation are counted by field and kind."""
 
 import json
 from collections import Counter
@@ -16,12 +16,12 @@ CONTACTS = 3_000
 
 
 def record(**members: Any) -> bytes:
-    """Make a contact's JSON."""
+    """Return a contact's JSON."""
     return json.dumps({"type": "contact", "id": "1", **members}).encode()
 
 
-def test_what_the_sandbox_serves_is_as_documented() -> None:
-    """Hostile contacts too: what is odd in them is allowed."""
+def test_drift_of_sandbox_contacts_is_empty() -> None:
+    """Hostile contacts too: their unusual values are allowed."""
     assert DriftDetector().check(Workspace(20_000, 1, hostile=True).records(0, 20_000)) == Counter()
 
 
@@ -47,11 +47,11 @@ def test_what_the_sandbox_serves_is_as_documented() -> None:
         ({"owner_id": True}, "owner_id", "boolean"),
     ],
 )
-def test_a_misfit_is_named_by_its_path_and_its_kind(members: dict[str, Any], field: str, kind: str) -> None:
-    """In however many contacts, among others, seen before or not."""
-    check, odd, usual = DriftDetector(), record(**members), record(role="user")
-    assert check.check([usual, odd, usual]) == {(field, kind): 1}
-    assert check.check([odd, usual, odd]) == {(field, kind): 2}
+def test_drift_is_reported_by_path_and_kind(members: dict[str, Any], field: str, kind: str) -> None:
+    """Each contact with it counts, among others, whether or not the field was seen before."""
+    check, drifted, usual = DriftDetector(), record(**members), record(role="user")
+    assert check.check([usual, drifted, usual]) == {(field, kind): 1}
+    assert check.check([drifted, usual, drifted]) == {(field, kind): 2}
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,19 @@ def test_a_misfit_is_named_by_its_path_and_its_kind(members: dict[str, Any], fie
         {},
     ],
 )
-def test_what_is_documented_or_absent_is_no_drift(members: dict[str, Any]) -> None:
-    """Null where the reference says so, either type of an owner's id, whatever stands in custom attributes."""
+def test_drift_ignores_documented_and_missing_fields(members: dict[str, Any]) -> None:
+    """Null where the reference allows it, both types of an owner's id and any custom attributes are documented."""
     assert not DriftDetector().check([record(**members)] * 2)
 
 
-def test_a_contact_counts_once() -> None:
-    """However often the same misfit is in it."""
-    odd = record(tags={"data": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]})
-    assert DriftDetector().check([odd, odd]) == {("tags.data.name", "unknown"): 2}
+def test_drift_counts_a_contact_once_for_each_field() -> None:
+    """The same drift may occur several times in a contact."""
+    drifted = record(tags={"data": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]})
+    assert DriftDetector().check([drifted, drifted]) == {("tags.data.name", "unknown"): 2}
 
 
-def test_a_misfit_below_another_one_is_seen() -> None:
-    """A field that was of another type once is looked into all the same, later."""
+def test_drift_checks_a_field_that_once_had_another_type() -> None:
+    """A field of another type does not hide the drift inside it in later contacts."""
     check = DriftDetector()
     assert check.check([record(location="Dublin")]) == {("location", "string"): 1}
     assert check.check([record(location={"planet": 1, "city": 5})]) == {
@@ -86,21 +86,21 @@ def test_a_misfit_below_another_one_is_seen() -> None:
     assert check.check([record(location={"city": "Dublin"})]) == {}
 
 
-def test_many_new_fields_are_all_counted() -> None:
-    """More than are kept in mind."""
-    odd = record(**{f"field_{number}": number for number in range(120)})
+def test_drift_counts_more_new_fields_than_it_remembers() -> None:
+    """It counts all of them each time."""
+    drifted = record(**{f"field_{number}": number for number in range(120)})
     check = DriftDetector()
-    assert [len(check.check([odd])) for _ in range(3)] == [120, 120, 120]
+    assert [len(check.check([drifted])) for _ in range(3)] == [120, 120, 120]
 
 
-def test_names_that_anybody_made_up_fit_a_manifest() -> None:
-    """A lone surrogate is escaped, a long name cut."""
-    odd = b'{"type":"contact","\\ud800":1,"' + b"x" * 5_000 + b'":2}'
-    assert DriftDetector().check([odd, odd]) == {("\\ud800", "unknown"): 2, ("x" * 100 + "…", "unknown"): 2}
+def test_drift_escapes_and_truncates_untrusted_field_names() -> None:
+    """A lone surrogate is escaped and a long name is truncated, so that both fit into a manifest."""
+    drifted = b'{"type":"contact","\\ud800":1,"' + b"x" * 5_000 + b'":2}'
+    assert DriftDetector().check([drifted, drifted]) == {("\\ud800", "unknown"): 2, ("x" * 100 + "…", "unknown"): 2}
 
 
-def test_of_a_repeated_field_the_last_counts() -> None:
-    """As to any parser, and whether it was seen before or not."""
+def test_drift_of_duplicate_field_uses_the_last_one() -> None:
+    """Parsers do the same, and it does not matter whether the field was seen before."""
     one, other = b'{"tags":5}', b'{"tags":5,"tags":{}}'
     assert (
         DriftDetector().check([one, other])
@@ -109,14 +109,14 @@ def test_of_a_repeated_field_the_last_counts() -> None:
     )
 
 
-def test_keys_without_end_take_no_time_without_end() -> None:
-    """A hundred thousand times the same one."""
+def test_drift_of_100_000_duplicate_keys_counts_one_contact() -> None:
+    """The check takes linear time: with quadratic time, this test would not end."""
     many = b"{" + b",".join([b'"a":1'] * 100_000) + b"}"
     assert DriftDetector().check([many]) == {("a", "unknown"): 1}
 
 
-def test_lone_surrogates_and_depth_are_no_drift() -> None:
-    """What the quick parser refuses is looked at slowly."""
+def test_drift_ignores_lone_surrogates_and_deep_nesting() -> None:
+    """The slow path checks contacts that the fast parser refuses."""
     lone = b'{"type":"contact","name":"\\ud800"}'
     deep = b'{"type":"contact","custom_attributes":{"a":' + b"[" * 900 + b"]" * 900 + b"}}"
     assert DriftDetector().check([lone, deep]) == {}
@@ -127,12 +127,12 @@ values = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3),
 
 
 @given(st.lists(st.dictionaries(names, values, max_size=6), max_size=8))
-def test_keeping_fields_in_mind_changes_no_count(contacts: list[dict[str, Any]]) -> None:
-    """A check that has seen much and one that sees its first contact agree."""
+def test_drift_counts_do_not_depend_on_earlier_contacts(contacts: list[dict[str, Any]]) -> None:
+    """A detector that has checked many contacts and a new one for each contact count the same."""
     records = [json.dumps(contact).encode() for contact in contacts]
-    seasoned = DriftDetector()
-    seasoned.check(records)
-    fresh = Counter[tuple[str, str]]()
+    used = DriftDetector()
+    used.check(records)
+    expected = Counter[tuple[str, str]]()
     for one in records:
-        fresh.update(DriftDetector().check([one]))
-    assert seasoned.check(records) == fresh
+        expected.update(DriftDetector().check([one]))
+    assert used.check(records) == expected

@@ -1,4 +1,4 @@
-"""Contacts as Parquet: types where they fit, nothing where they do not, and always the contact itself."""
+"""Contacts as Parquet: typed columns, null where a value has another type, and always the raw contact."""
 
 import io
 import json
@@ -21,8 +21,8 @@ from exporter.sandbox.contacts import Workspace
 COLUMNS = columns_of(EVERY_FIELD, in_lists=True)
 
 
-def written(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> io.BytesIO:
-    """Write a file."""
+def parquet_of(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> io.BytesIO:
+    """Return a Parquet file of contacts."""
     file = io.BytesIO()
     table = ParquetFile(file, columns)
     table.add(records)
@@ -31,8 +31,8 @@ def written(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> io.Byte
 
 
 def rows_of(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> list[dict[str, Any]]:
-    """Write contacts, and read them."""
-    rows: list[dict[str, Any]] = arrow()[1].read_table(written(records, columns)).to_pylist()
+    """Write contacts, and read them back."""
+    rows: list[dict[str, Any]] = arrow()[1].read_table(parquet_of(records, columns)).to_pylist()
     return rows
 
 
@@ -60,8 +60,8 @@ def rows_of(records: list[bytes], columns: tuple[str, ...] = COLUMNS) -> list[di
         ),
     ],
 )
-def test_a_value_of_another_type_is_missing_but_not_lost(member: str, column: str, value: Any) -> None:
-    """In its own column; what fits beside it stays, and the contact is there as it was sent."""
+def test_parquet_value_of_another_type_is_null_and_kept_in_raw(member: str, column: str, value: Any) -> None:
+    """Only its own column is null: the other columns keep their values, and raw has the contact as it was sent."""
     record = f'{{"id":"1",{member},"email":"a@b"}}'.encode()
     (row,) = rows_of([record])
     assert (row["id"], row["email"], row["raw"]) == ("1", "a@b", record.decode())
@@ -70,8 +70,8 @@ def test_a_value_of_another_type_is_missing_but_not_lost(member: str, column: st
     assert set(others.values()) == {None}
 
 
-def test_lists_keep_what_fits() -> None:
-    """Items of another type are missing, not the list."""
+def test_parquet_list_item_of_another_type_is_null() -> None:
+    """The list keeps its other items."""
     data = '[{"id":"1","type":"tag"},5,null,{"id":2}]'
     (row,) = rows_of([f'{{"tags":{{"data":{data},"total_count":4}}}}'.encode()])
     tag, other = {"type": "tag", "id": "1", "url": None}, {"type": None, "id": None, "url": None}
@@ -81,8 +81,8 @@ def test_lists_keep_what_fits() -> None:
     assert (empty["tags"]["data"], missing["tags"]["data"]) == ([], None)
 
 
-def test_columns_are_in_the_order_given() -> None:
-    """Also those that the schema does not have: text, or JSON."""
+def test_parquet_columns_are_in_the_given_order() -> None:
+    """Columns outside the schema contain text or JSON."""
     columns = ("new.thing", "email", "custom_attributes.plan", "location.city", "id")
     record = b'{"id":"1","new":{"thing":[1,"a"]},"custom_attributes":{"plan":"pro"},"location":{"city":"Dublin"}}'
     (row,) = rows_of([record], columns)
@@ -90,12 +90,12 @@ def test_columns_are_in_the_order_given() -> None:
     assert list(row.values())[:-1] == ['[1,"a"]', None, "pro", {"city": "Dublin"}, "1"]
 
 
-def test_row_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By contacts and by bytes, however they come."""
+def test_parquet_row_groups_are_limited_by_contacts_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits do not depend on how the contacts arrive."""
     records = Workspace(2_500, 1, hostile=True).records(0, 2_500)
 
     def groups() -> list[int]:
-        metadata = arrow()[1].ParquetFile(written(records)).metadata
+        metadata = arrow()[1].ParquetFile(parquet_of(records)).metadata
         return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
 
     assert groups() == [2_500]
@@ -105,19 +105,19 @@ def test_row_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(groups()) < 600
 
 
-def test_a_file_is_the_same_whenever_its_contacts_came() -> None:
-    """One by one, or all at once."""
+def test_parquet_file_does_not_depend_on_page_boundaries() -> None:
+    """Contacts that are added one by one or all at once give the same bytes."""
     records = Workspace(2_100, 1, hostile=True).records(0, 2_100)
     file = io.BytesIO()
     table = ParquetFile(file, COLUMNS)
     for record in records:
         table.add([record])
     table.close()
-    assert file.getvalue() == written(records).getvalue()
+    assert file.getvalue() == parquet_of(records).getvalue()
 
 
-def test_a_file_that_is_abandoned_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """Neither then nor when it is collected, though nothing can be written to it any more."""
+def test_parquet_discard_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither the discard nor the garbage collection prints an error, although the file is closed."""
     file = io.BytesIO()
     table = ParquetFile(file, COLUMNS)
     table.add([b'{"id":"1"}'])
@@ -139,21 +139,21 @@ values = st.recursive(
 
 
 @given(st.lists(st.dictionaries(names, values, max_size=5), max_size=5))
-def test_any_contacts_can_be_written(contacts: list[dict[str, Any]]) -> None:
-    """Each is a row, with itself in it; and what the quick decoder takes, the tolerant one takes too."""
+def test_parquet_accepts_any_contacts(contacts: list[dict[str, Any]]) -> None:
+    """Each contact is a row with its JSON in raw, and the lenient decoder returns what the fast decoder returns."""
     records = [json.dumps(contact).encode() for contact in contacts]
     assert [row["raw"] for row in rows_of(records)] == [record.decode() for record in records]
     top = build_tree(COLUMNS)
     for record in records:
         try:
-            quick = top.decoder().decode(record)
+            fast = top.decoder().decode(record)
         except ValueError:
             continue
-        assert _plain(decode_lenient(record, top)) == _plain(quick)
+        assert _plain(decode_lenient(record, top)) == _plain(fast)
 
 
 def _plain(value: Any) -> Any:
-    """Give a decoded value without its types."""
+    """Return a decoded value without its types."""
     if hasattr(value, "__struct_fields__"):
         return [_plain(getattr(value, name)) for name in value.__struct_fields__]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Formats: pages into frames that stand on their own, chosen by name."""
+"""Output formats: chosen by name, they encode pages into independent frames."""
 
 import gzip
 import zlib
@@ -27,8 +27,8 @@ def encode(output_format: Format, records: list[bytes]) -> Frame:
 
 
 @given(pages)
-def test_a_frame_is_its_pages_lines(found: list[list[bytes]]) -> None:
-    """Plain frames are the lines, with what is in them counted."""
+def test_ndjson_frame_has_the_lines_of_its_page(found: list[list[bytes]]) -> None:
+    """A plain frame counts its contacts and bytes."""
     for records in found:
         frame = encode(NDJSON, records)
         assert frame.content == lines(records)
@@ -37,8 +37,8 @@ def test_a_frame_is_its_pages_lines(found: list[list[bytes]]) -> None:
 
 @examples(percent=60)
 @given(pages)
-def test_gzip_frames_put_together_are_the_lines(found: list[list[bytes]]) -> None:
-    """Members concatenate, and every prefix that ends at a member decompresses to the pages before it."""
+def test_gzip_frames_together_decompress_to_all_lines(found: list[list[bytes]]) -> None:
+    """Every prefix that ends at a frame decompresses to the pages before it."""
     written, plain = b"", b""
     for records in found:
         frame = encode(NDJSON_GZIP, records)
@@ -50,8 +50,8 @@ def test_gzip_frames_put_together_are_the_lines(found: list[list[bytes]]) -> Non
 
 @examples(percent=60)
 @given(st.lists(st.binary(max_size=2_000).map(bytes.hex).map(str.encode), min_size=1))
-def test_the_same_page_gives_the_same_bytes(records: list[bytes]) -> None:
-    """No time, name or order of work gets into a frame, and each is one whole member."""
+def test_gzip_frame_of_the_same_page_has_the_same_bytes(records: list[bytes]) -> None:
+    """A frame contains neither a time nor a name, and is one complete member."""
     frame = encode(NDJSON_GZIP, records)
     assert frame.content == encode(NDJSON_GZIP, records).content
     inflater = zlib.decompressobj(31)
@@ -63,8 +63,8 @@ def test_the_same_page_gives_the_same_bytes(records: list[bytes]) -> None:
 
 
 @given(pages)
-def test_every_prefix_of_zstd_is_valid(found: list[list[bytes]]) -> None:
-    """Cut behind any frame, it decompresses to the pages before it, and the same page gives the same bytes."""
+def test_zstd_frames_decompress_at_each_frame_boundary(found: list[list[bytes]]) -> None:
+    """Frames up to any page decompress to the pages before it, and the same page has the same bytes."""
     written, plain = b"", b""
     for records in found:
         frame = encode(NDJSON_ZSTD, records)
@@ -75,15 +75,15 @@ def test_every_prefix_of_zstd_is_valid(found: list[list[bytes]]) -> None:
 
 
 @pytest.mark.parametrize("form", [NDJSON, NDJSON_GZIP, NDJSON_ZSTD])
-def test_a_page_without_contacts_writes_nothing(form: object) -> None:
+def test_frame_of_page_without_contacts_is_empty(form: object) -> None:
     """An empty page in the middle leaves no empty member behind."""
     assert isinstance(form, type(NDJSON))
     frame = encode(form, [])
     assert (frame.content, frame.contacts, frame.uncompressed_bytes) == (b"", 0, 0)
 
 
-def test_an_export_of_nothing_is_valid() -> None:
-    """No contact at all is an empty file, or one empty gzip member."""
+def test_empty_file_of_each_format_is_valid() -> None:
+    """A file without contacts is empty, or one empty compressed frame."""
     assert Encoder(output_format=NDJSON).empty_file.content == b""
     empty = Encoder(output_format=NDJSON_GZIP).empty_file
     assert empty.content
@@ -104,22 +104,22 @@ def test_an_export_of_nothing_is_valid() -> None:
         ("contacts.ndjson.zst", NDJSON_ZSTD),
     ],
 )
-def test_the_suffix_picks_the_format(name: str, form: object) -> None:
-    """A name says how its file is written."""
+def test_format_for_name_depends_on_the_suffix(name: str, form: object) -> None:
+    """The file name determines the format."""
     assert format_for_name(name) is form
 
 
 @pytest.mark.parametrize(
     "name", ["", "contacts", ".ndjson", ".ndjson.gz", "contacts.json", "contacts.gz", "contacts.zst", "c.NDJSON"]
 )
-def test_an_unknown_suffix_is_refused(name: str) -> None:
-    """A name that no format goes with is a wrong argument, and the sentence lists what there is."""
+def test_format_for_name_with_unknown_suffix_is_refused(name: str) -> None:
+    """The error lists the known suffixes."""
     with pytest.raises(ConfigError, match=r"\.ndjson, \.ndjson\.gz"):
         format_for_name(name)
 
 
-def test_a_stream_is_plain_or_compressed() -> None:
-    """Only what is documented is known."""
+def test_format_for_stream_accepts_only_documented_compressions() -> None:
+    """Any other compression raises ConfigError."""
     assert format_for_stream(None) is NDJSON
     assert format_for_stream("gzip") is NDJSON_GZIP
     assert format_for_stream("zstd") is NDJSON_ZSTD

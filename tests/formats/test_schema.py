@@ -1,4 +1,4 @@
-"""The schema: complete, and true of what the sandbox serves."""
+"""The contact schema: complete, and consistent with the sandbox."""
 
 import json
 from collections.abc import Iterator
@@ -18,28 +18,28 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
     "list": list,
 }
-FREE = "custom_attributes"
+FREE_FORM_FIELD = "custom_attributes"
 
 
-def test_every_field_is_there_once() -> None:
-    """Forty-five of them are documented ones of the contact itself."""
+def test_schema_has_every_field_once() -> None:
+    """Forty-five of them are documented fields of the contact itself."""
     assert len(BY_PATH) == len(CONTACT_FIELDS)
     assert sum(field.documented and not field.parent for field in CONTACT_FIELDS) == 45
     assert all(field.meaning for field in CONTACT_FIELDS)
 
 
-def test_every_field_lies_in_one_that_can_hold_it() -> None:
-    """In an object, or in the items of a list."""
+def test_schema_parent_of_a_field_is_an_object_or_a_list() -> None:
+    """A field belongs to an object, or to the items of a list."""
     for field in CONTACT_FIELDS:
         assert not field.parent or BY_PATH[field.parent].type in ("object", "list")
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the paths in a contact and what is there; not below its custom attributes."""
+    """Yield the paths in a contact and their values, except those below its custom attributes."""
     if isinstance(value, list):
         for item in value:
             yield from leaves(item, path)
-    elif isinstance(value, dict) and path != FREE:
+    elif isinstance(value, dict) and path != FREE_FORM_FIELD:
         for key, inner in value.items():
             below = f"{path}.{key}" if path else key
             yield below, inner
@@ -47,27 +47,27 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def fits(field: Field, value: Any) -> bool:
-    """Whether a value is what the schema says."""
+    """Return whether a value has the type that the schema says."""
     if value is None:
         return field.nullable
-    if field.path == "owner_id" and isinstance(value, str):  # seen, as its meaning says
+    if field.path == "owner_id" and isinstance(value, str):  # observed, as the meaning of the field says
         return True
     return isinstance(value, TYPES[field.type]) and (field.type == "boolean") == isinstance(value, bool)
 
 
-def test_contacts_of_the_sandbox_fit() -> None:
-    """Each field of an ordinary one is known, and of the type that is said."""
-    met = set()
+def test_schema_matches_the_contacts_of_the_sandbox() -> None:
+    """Each field of an ordinary contact is known, and has the documented type."""
+    seen = set()
     for record in Workspace(1_000, hostile=False).records(0, 1_000):
         for path, value in leaves(json.loads(record)):
             assert path in BY_PATH, path
             assert fits(BY_PATH[path], value), (path, value)
-            met.add(path)
-    assert {path for path, field in BY_PATH.items() if field.documented} <= met
+            seen.add(path)
+    assert {path for path, field in BY_PATH.items() if field.documented} <= seen
 
 
-def test_the_json_schema_has_every_field() -> None:
-    """Nested as contacts are."""
+def test_json_schema_has_every_field() -> None:
+    """Fields are nested as they are in contacts."""
 
     def paths(schema: dict[str, Any], before: str = "") -> Iterator[str]:
         for name, inner in schema.get("properties", {}).items():
@@ -85,15 +85,15 @@ def test_the_json_schema_has_every_field() -> None:
         ("id", {"type": "string"}),
     ],
 )
-def test_the_json_schema_says_types(path: str, expected: dict[str, Any]) -> None:
-    """Null where it may be, and times as numbers."""
+def test_json_schema_has_the_types_of_fields(path: str, expected: dict[str, Any]) -> None:
+    """Null is a type where it is allowed, and times are numbers."""
     found = json_schema()["properties"][path]
     del found["description"]
     assert found == expected
 
 
-def test_the_command_prints_it(command: Any) -> None:
-    """As a table with a line for each field, or as JSON Schema."""
+def test_schema_command_prints_a_table_or_json_schema(command: Any) -> None:
+    """The table has one line for each field; an unknown format is refused."""
     shown = command.run("schema")
     assert shown.returncode == 0
     assert [line.split()[0] for line in shown.stdout.decode().splitlines()[1:]] == [

@@ -1,4 +1,4 @@
-"""Shapes: which fields of a contact are written, and how; what is not changed keeps its bytes."""
+"""Field selection: which fields of a contact are written, and how; unchanged values keep their bytes."""
 
 import hashlib
 import hmac
@@ -22,13 +22,13 @@ CONTACT = (
 )
 
 
-def shaped(selection: FieldSelection, record: bytes = CONTACT) -> bytes:
-    """Shape a contact."""
+def selected(selection: FieldSelection, record: bytes = CONTACT) -> bytes:
+    """Apply a selection to a contact."""
     return selection.apply(record, set())
 
 
 def pseudonym(value: bytes) -> str:
-    """Say what a pseudonym is."""
+    """Return the expected pseudonym."""
     return hmac.new(KEY, value, hashlib.sha256).hexdigest()
 
 
@@ -50,9 +50,9 @@ def pseudonym(value: bytes) -> str:
         (("nowhere", "phone.country", "location.nowhere"), b"{}"),
     ],
 )
-def test_chosen_fields_come_in_the_order_given(fields: tuple[str, ...], expected: bytes) -> None:
-    """Their values keep their bytes, and those of one object stay together."""
-    assert shaped(FieldSelection(fields=fields)) == expected
+def test_selected_fields_are_in_the_given_order(fields: tuple[str, ...], expected: bytes) -> None:
+    """Values keep their bytes, and the fields of one object stay together."""
+    assert selected(FieldSelection(fields=fields)) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,90 +66,90 @@ def test_chosen_fields_come_in_the_order_given(fields: tuple[str, ...], expected
         (("nowhere", "location.nowhere", "phone.x"), b""),
     ],
 )
-def test_dropped_fields_leave_all_else_as_it_is(drop: tuple[str, ...], gone: bytes) -> None:
-    """The rest of the contact is what it was, to the byte."""
-    assert shaped(FieldSelection(drop=drop)) == CONTACT.replace(gone, b"", 1)
+def test_drop_leaves_all_other_bytes_unchanged(drop: tuple[str, ...], gone: bytes) -> None:
+    """Only the dropped fields are missing."""
+    assert selected(FieldSelection(drop=drop)) == CONTACT.replace(gone, b"", 1)
 
 
-def test_fields_of_each_item_of_a_list_are_dropped() -> None:
-    """A path that leads into a list means each of its items."""
-    dropped = json.loads(shaped(FieldSelection(drop=("tags.data.url",))))
+def test_drop_applies_to_each_item_of_a_list() -> None:
+    """A path into a list selects a field of each item."""
+    dropped = json.loads(selected(FieldSelection(drop=("tags.data.url",))))
     assert dropped["tags"] == {"data": [{"id": "7"}, {"id": "8"}], "has_more": False}
 
 
-def test_everything_can_be_dropped() -> None:
-    """What is left is an object."""
-    assert shaped(FieldSelection(drop=tuple(json.loads(CONTACT)))) == b"{}"
-    assert shaped(FieldSelection(drop=("location.type", "location.country", "location.city", "email"))).count(
+def test_drop_of_every_field_leaves_an_empty_object() -> None:
+    """The same is true for the fields of an object in a contact."""
+    assert selected(FieldSelection(drop=tuple(json.loads(CONTACT)))) == b"{}"
+    assert selected(FieldSelection(drop=("location.type", "location.country", "location.city", "email"))).count(
         b'"location":{}'
     )
 
 
-def test_pseudonyms_are_the_hmac_of_the_text() -> None:
-    """Of the text, however it was spelled; null stays null, a number's is that of its digits."""
-    found = json.loads(shaped(FieldSelection(pseudonymise=("email", "phone", "owner_id"), key=KEY)))
+def test_pseudonym_is_the_hmac_of_the_decoded_text() -> None:
+    """Null stays null, and the pseudonym of a number is that of its digits."""
+    found = json.loads(selected(FieldSelection(pseudonymise=("email", "phone", "owner_id"), key=KEY)))
     assert found["email"] == pseudonym(b"joe@example.com")
     assert found["phone"] is None
     assert found["owner_id"] == pseudonym(b"123456789012345678901234567890")
 
 
-def test_pseudonyms_leave_all_else_as_it_is() -> None:
-    """Only the value named is another one."""
+def test_pseudonymise_leaves_all_other_bytes_unchanged() -> None:
+    """Only the named value changes."""
     expected = CONTACT.replace(b"j\\u006fe@example.com", pseudonym(b"joe@example.com").encode())
-    assert shaped(FieldSelection(pseudonymise=("email",), key=KEY)) == expected
+    assert selected(FieldSelection(pseudonymise=("email",), key=KEY)) == expected
 
 
-def test_each_value_below_a_field_gets_a_pseudonym() -> None:
-    """In objects and in lists."""
-    found = json.loads(shaped(FieldSelection(pseudonymise=("location", "tags.data"), key=KEY)))
+def test_pseudonymise_applies_to_each_value_below_a_field() -> None:
+    """The field may be an object or a list."""
+    found = json.loads(selected(FieldSelection(pseudonymise=("location", "tags.data"), key=KEY)))
     assert found["location"] == {"type": pseudonym(b"location"), "country": pseudonym(b"Ireland"), "city": None}
     assert found["tags"]["data"][1] == {"id": pseudonym(b"8"), "url": pseudonym(b"/y")}
 
 
-def test_all_three_together() -> None:
-    """A pseudonym can be chosen, and what is dropped is not."""
+def test_selection_combines_fields_drop_and_pseudonymise() -> None:
+    """A pseudonym can be selected, and a dropped field cannot."""
     selection = FieldSelection(
         fields=("id", "email", "location"), drop=("location.city",), pseudonymise=("email",), key=KEY
     )
-    assert json.loads(shaped(selection)) == {
+    assert json.loads(selected(selection)) == {
         "id": "1",
         "email": pseudonym(b"joe@example.com"),
         "location": {"type": "location", "country": "Ireland"},
     }
 
 
-def test_paths_that_led_somewhere_are_told() -> None:
-    """Each by the name it was given."""
-    found: set[str] = set()
+def test_selection_reports_the_matched_paths() -> None:
+    """It reports each path as the caller spelled it."""
+    matched_paths: set[str] = set()
     selection = FieldSelection(
         fields=("id", "location.country", "no", "tags.data.id"),
         drop=("custom_attributes.a.b", "location.no"),
         pseudonymise=("email", "phone.no"),
         key=KEY,
     )
-    selection.apply(CONTACT, found)
-    assert found == {"id", "location.country", "tags.data.id", "custom_attributes.a.b", "email"}
-    assert set(selection.paths) - found == {"no", "location.no", "phone.no"}
+    selection.apply(CONTACT, matched_paths)
+    assert matched_paths == {"id", "location.country", "tags.data.id", "custom_attributes.a.b", "email"}
+    assert set(selection.paths) - matched_paths == {"no", "location.no", "phone.no"}
 
 
-def test_repeated_keys_are_all_meant() -> None:
-    """A name that comes twice does not save the second value from being dropped."""
+def test_selection_applies_to_all_duplicate_keys() -> None:
+    """A duplicate key does not protect the second value."""
     record = b'{"email":"a","id":"1","email":"b"}'
-    assert shaped(FieldSelection(drop=("email",)), record) == b'{"id":"1"}'
-    assert shaped(FieldSelection(fields=("email",)), record) == b'{"email":"a","email":"b"}'
-    assert b'"b"' not in shaped(FieldSelection(pseudonymise=("email",), key=KEY), record)
+    assert selected(FieldSelection(drop=("email",)), record) == b'{"id":"1"}'
+    assert selected(FieldSelection(fields=("email",)), record) == b'{"email":"a","email":"b"}'
+    assert b'"b"' not in selected(FieldSelection(pseudonymise=("email",), key=KEY), record)
 
 
-def test_a_lone_surrogate_gets_a_pseudonym_too() -> None:
-    """It is no UTF-8, but its code point can be written as if it were."""
+def test_pseudonymise_accepts_a_lone_surrogate() -> None:
+    """It is not valid UTF-8, but its code point is encoded like any other."""
     record = b'{"id":"1","name":"\\ud800"}'
-    assert json.loads(shaped(FieldSelection(pseudonymise=("name",), key=KEY), record))["name"] == pseudonym(
+    assert json.loads(selected(FieldSelection(pseudonymise=("name",), key=KEY), record))["name"] == pseudonym(
         b"\xed\xa0\x80"
     )
 
 
-def test_no_shape_is_false() -> None:
-    """As it was sent."""
+def test_empty_selection_is_false_and_returns_the_same_contact() -> None:
+    """Without a selection, a contact is written as it was sent."""
     assert not EVERY_FIELD
     assert EVERY_FIELD.apply(CONTACT, set()) is CONTACT
     assert EVERY_FIELD.key_check is None
@@ -166,14 +166,14 @@ def test_no_shape_is_false() -> None:
         {"pseudonymise": ("email",), "key": b"fifteen bytes.."},
     ],
 )
-def test_nonsense_is_refused(arguments: Any) -> None:
-    """Empty and repeated paths, and pseudonyms without a key."""
+def test_selection_with_invalid_arguments_is_refused(arguments: Any) -> None:
+    """Empty and duplicate paths, and pseudonyms without a long enough key, are errors."""
     with pytest.raises(ConfigError):
         FieldSelection(**arguments)
 
 
-def test_the_key_shows_nowhere() -> None:
-    """Neither in what is printed nor in what tells keys apart."""
+def test_selection_hides_its_key_and_key_check_identifies_it() -> None:
+    """repr() does not contain the key, and key_check depends on nothing but the key."""
     selection = FieldSelection(pseudonymise=("email",), key=KEY)
     other = FieldSelection(pseudonymise=("email",), key=KEY + b"!")
     assert KEY.decode() not in repr(selection)
@@ -189,13 +189,13 @@ some_paths = st.lists(st.sampled_from(PATHS), unique=True, max_size=5).map(tuple
 
 
 @given(some_paths, some_paths, some_paths, st.integers(0, 1199))
-def test_shapes_of_real_contacts(
+def test_selection_of_sandbox_contacts_keeps_unselected_values(
     fields: tuple[str, ...], drop: tuple[str, ...], pseudonymise: tuple[str, ...], number: int
 ) -> None:
-    """Top-level values that no path touches keep their bytes; what is written is JSON, hostile contacts included."""
+    """The result is JSON, for hostile contacts too, and top-level values that no path matches stay equal."""
     record = Workspace(1_200, hostile=True).record(number)
     selection = FieldSelection(fields=fields, drop=drop, pseudonymise=pseudonymise, key=KEY)
-    written = shaped(selection, record)
+    written = selected(selection, record)
     found, before = json.loads(written), json.loads(record)
     touched = {path.partition(".")[0] for path in selection.paths}
     if not fields:

@@ -1,4 +1,4 @@
-"""Choices of fields that cannot be meant."""
+"""Checks for field selections that are certainly mistakes."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from exporter.formats.selection_checks import check_selection
     "fields",
     [("nope",), ("nope", "emial"), ("location.contry",), ("custom_attributes.",), ("Email",), ("custom.plan",)],
 )
-def test_check_selection_of_unknown_fields_alone_is_refused(fields: tuple[str, ...]) -> None:
-    """A contact would be empty."""
+def test_check_selection_of_only_unknown_fields_is_refused(fields: tuple[str, ...]) -> None:
+    """Every contact would be empty."""
     if fields == ("custom_attributes.",):
         with pytest.raises(exporter.ConfigError):
             exporter.FieldSelection(fields=fields)
@@ -30,8 +30,8 @@ def test_check_selection_of_unknown_fields_alone_is_refused(fields: tuple[str, .
         (("custom_attributes.a.b",), ("custom_attributes",)),
     ],
 )
-def test_check_selection_of_dropped_fields_alone_is_refused(fields: tuple[str, ...], drop: tuple[str, ...]) -> None:
-    """A field within a dropped one is dropped, too."""
+def test_check_selection_of_only_dropped_fields_is_refused(fields: tuple[str, ...], drop: tuple[str, ...]) -> None:
+    """A field of a dropped object is dropped too."""
     with pytest.raises(exporter.ConfigError, match="fields and drop name the same fields"):
         check_selection(exporter.FieldSelection(fields=fields, drop=drop))
 
@@ -50,13 +50,13 @@ def test_check_selection_of_dropped_fields_alone_is_refused(fields: tuple[str, .
     ],
 )
 def test_check_selection_of_fields_that_can_exist_passes(selection: exporter.FieldSelection) -> None:
-    """Documented, seen, custom, completed; and unknown ones beside a known one."""
+    """Documented, observed, custom and expanded fields pass, and so do unknown fields beside a known one."""
     check_selection(selection)
 
 
 @pytest.mark.parametrize("options", [("--fields", "nope"), ("--fields", "id", "--drop", "id")])
 def test_command_refuses_fields_before_the_first_request(command: Any, options: tuple[str, ...]) -> None:
-    """Exit code 2, whether or not anything answers."""
+    """The exit code is 2, whether or not a server responds."""
     done = command.run(
         "contacts", *options, INTERCOM_ACCESS_TOKEN="dG9r", INTERCOM_EXPORTER_BASE_URL="http://127.0.0.1:9"
     )
@@ -64,8 +64,10 @@ def test_command_refuses_fields_before_the_first_request(command: Any, options: 
     assert b"field" in done.stderr
 
 
-async def test_export_names_fields_that_the_first_page_lacks(intercom: exporter.Intercom, tmp_path: Any) -> None:
-    """Once, after that page; and so does a check."""
+async def test_export_and_check_report_fields_missing_on_the_first_page(
+    intercom: exporter.Intercom, tmp_path: Any
+) -> None:
+    """The export reports them once, after that page."""
     events: list[exporter.Event] = []
     selection = exporter.FieldSelection(fields=("id", "custom_attributes.no such"), drop=("nope",))
     await exporter.export(intercom, tmp_path / "a.ndjson", selection=selection, observer=events.append)

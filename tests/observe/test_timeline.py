@@ -1,4 +1,4 @@
-"""How an export went, in a bounded number of slices."""
+"""The timeline of an export, in a bounded number of slices."""
 
 import anyio
 import pytest
@@ -18,17 +18,17 @@ PAGES = st.lists(st.tuples(st.floats(0, 1e9), st.integers(0, 150), st.integers(0
 
 
 @given(runs=st.lists(PAGES, max_size=4))
-def test_nothing_gets_lost_and_nothing_grows(runs: list[list[tuple[float, int, int, float]]]) -> None:
-    """However long it takes and however often it is interrupted, the sums stay, in a bounded number of slices."""
+def test_timeline_keeps_totals_in_a_bounded_number_of_slices(runs: list[list[tuple[float, int, int, float]]]) -> None:
+    """The totals stay exact for an export of any duration with any number of interruptions."""
     timeline, contacts, retries, waited_s = Timeline(), 0, 0, 0.0
     for pages in runs:
-        pace, repeated, waited = TimelineRecorder(timeline), 0, 0.0
+        recorder, repeated, waited = TimelineRecorder(timeline), 0, 0.0
         for at_s, count, again, wait_s in sorted(pages):
             repeated, waited = repeated + again, waited + wait_s
-            pace.add(at_s, count, repeated, waited)
+            recorder.add(at_s, count, repeated, waited)
             contacts += count
         retries, waited_s = retries + repeated, waited_s + waited
-        timeline = pace.timeline()
+        timeline = recorder.timeline()
     assert timeline.is_valid
     assert timeline.slice_s * len(timeline.contacts) <= timeline.ran_s + timeline.slice_s
     assert len(timeline.contacts) <= MAX_SLICES
@@ -36,31 +36,31 @@ def test_nothing_gets_lost_and_nothing_grows(runs: list[list[tuple[float, int, i
     assert sum(timeline.waited_s) == pytest.approx(waited_s, abs=0.001 * MAX_SLICES)
 
 
-def test_slices_are_equal_and_in_order() -> None:
-    """Ten pages a second apart, then a long pause: two neighbours become one until it fits."""
-    pace = TimelineRecorder()
+def test_timeline_merges_neighbouring_slices_when_it_is_full() -> None:
+    """After ten pages, one each second, and a long pause, two neighbours become one until all slices fit."""
+    recorder = TimelineRecorder()
     for second in range(10):
-        pace.add(second + 0.5, 100 + second, 0, 0)
-    assert pace.timeline() == Timeline(1.0, tuple(range(100, 110)), (0,) * 10, (0.0,) * 10, 9.5)
-    pace.add(150.0, 7, 1, 2.5)
-    timeline = pace.timeline()
+        recorder.add(second + 0.5, 100 + second, 0, 0)
+    assert recorder.timeline() == Timeline(1.0, tuple(range(100, 110)), (0,) * 10, (0.0,) * 10, 9.5)
+    recorder.add(150.0, 7, 1, 2.5)
+    timeline = recorder.timeline()
     assert timeline.slice_s == 2.0
     assert timeline.contacts[:6] == (201, 205, 209, 213, 217, 0)
     assert (timeline.contacts[75], timeline.retries[75], timeline.waited_s[75]) == (7, 1, 2.5)
 
 
-def test_what_happened_since_the_latest_page_counts_with_it() -> None:
-    """Also before the first one, and only once."""
-    pace = TimelineRecorder()
-    pace.record_traffic(2, 0.5)
-    pace.add(1.5, 10, 2, 0.5)
+def test_timeline_counts_traffic_since_the_latest_page_once() -> None:
+    """Traffic before the first page counts too."""
+    recorder = TimelineRecorder()
+    recorder.record_traffic(2, 0.5)
+    recorder.add(1.5, 10, 2, 0.5)
     for _ in range(2):
-        pace.record_traffic(3, 4.5)
-    assert pace.timeline() == Timeline(1.0, (0, 10), (2, 1), (0.5, 4.0), 1.5)
+        recorder.record_traffic(3, 4.5)
+    assert recorder.timeline() == Timeline(1.0, (0, 10), (2, 1), (0.5, 4.0), 1.5)
 
 
-async def test_a_checkpoint_and_its_timeline_count_the_same_retries() -> None:
-    """Also those of pages that are fetched and not written yet."""
+async def test_checkpoint_and_its_timeline_count_the_same_retries() -> None:
+    """Retries of pages that are fetched but not written yet count in both."""
     retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)
     async with exporter.Sandbox(900, faults={"http_503": 2}) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, retry_policy=retry_policy) as intercom:
@@ -79,22 +79,22 @@ async def test_a_checkpoint_and_its_timeline_count_the_same_retries() -> None:
 
             await job.move(Counting())
     assert counted[-1][0] > 0
-    assert [whole for whole, _ in counted] == [sliced for _, sliced in counted]
+    assert [total for total, _ in counted] == [sliced for _, sliced in counted]
 
 
-def test_many_short_runs_take_the_time_that_they_took() -> None:
-    """No run claims more of it than it had, however many there are."""
+def test_timeline_of_many_short_runs_has_the_sum_of_their_times() -> None:
+    """No run counts for more time than it took."""
     timeline = Timeline()
     for _ in range(2_000):
-        pace = TimelineRecorder(timeline)
-        pace.add(0.25, 150, 0, 0.0)
-        timeline = pace.timeline()
+        recorder = TimelineRecorder(timeline)
+        recorder.add(0.25, 150, 0, 0.0)
+        timeline = recorder.timeline()
     assert timeline.ran_s == pytest.approx(500.0)
     assert (sum(timeline.contacts), timeline.slice_s) == (300_000, 8.0)
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "timeline",
     [
         Timeline(0.0),
         Timeline(-1.0),
@@ -109,13 +109,15 @@ def test_many_short_runs_take_the_time_that_they_took() -> None:
     ],
     ids=range(10),
 )
-def test_an_impossible_one_is_not_believed(odd: Timeline) -> None:
-    """A manifest may be anybody's."""
-    assert not odd.is_valid
+def test_timeline_with_impossible_values_is_invalid(timeline: Timeline) -> None:
+    """A manifest may be untrusted input."""
+    assert not timeline.is_valid
 
 
-async def test_an_export_keeps_it(sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: object) -> None:
-    """Its contacts are all in it, and its manifest has it."""
+async def test_export_keeps_its_timeline_in_the_manifest(
+    sandbox: exporter.Sandbox, intercom: exporter.Intercom, tmp_path: object
+) -> None:
+    """The timeline counts all contacts, and a second export reads it from the manifest."""
     summary = await exporter.export(intercom, f"{tmp_path}/a.ndjson")
     assert sum(summary.timeline.contacts) == summary.contacts == sandbox.contacts
     assert (await exporter.export(intercom, f"{tmp_path}/a.ndjson")).timeline == summary.timeline

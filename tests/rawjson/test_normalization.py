@@ -1,4 +1,4 @@
-"""Contacts as every strict JSON reader takes them."""
+"""Normalization of contacts for strict JSON parsers."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ REPLACEMENT = "\ufffd"
 
 
 def corrected(value: Any, corrections: Counter[str]) -> Any:
-    """Correct a value that was read by `spelled`, in the plainest way."""
+    """Correct a value that `spelled` returned, in the simplest way."""
     match value:
         case Pairs():
             members: dict[str, Any] = {}
@@ -40,7 +40,7 @@ def corrected(value: Any, corrections: Counter[str]) -> Any:
 
 
 def corrected_number(number: Number, corrections: Counter[str]) -> int | float | str:
-    """Keep a number that readers keep; else give its text."""
+    """Return a number that parsers keep as a number, any other one as text."""
     if not set(number) & set(".eE"):
         if -(2**63) <= int(number) < 2**63:
             return int(number)
@@ -71,7 +71,7 @@ LEAF = st.one_of(STRING, NUMBER, st.sampled_from(["true", "false", "null"]))
 
 
 def joined(opening: str, items: list[str], closing: str, space: str) -> str:
-    """Spell an object or a list."""
+    """Render an object or a list."""
     return space.join((opening, f"{space},{space}".join(items), closing))
 
 
@@ -92,7 +92,7 @@ VALUE = st.recursive(
 
 
 def normalized(record: str | bytes) -> tuple[Any, dict[str, int]]:
-    """Normalize JSON, prove that it is strict, and give what it says and what was corrected."""
+    """Normalize JSON, check that the result is strict, and return its value and the corrections."""
     corrections: Counter[str] = Counter()
     content = record.encode() if isinstance(record, str) else record
     text = normalize(content, corrections)
@@ -102,22 +102,22 @@ def normalized(record: str | bytes) -> tuple[Any, dict[str, int]]:
     assert normalize(text, again) == text
     assert not again
     json.loads(
-        text, object_pairs_hook=lambda pairs: pytest.fail("a key twice") if len(dict(pairs)) != len(pairs) else 0
+        text, object_pairs_hook=lambda pairs: pytest.fail("a duplicate key") if len(dict(pairs)) != len(pairs) else 0
     )
     return orjson.loads(text), dict(corrections)
 
 
 @given(VALUE)
-def test_normalize_any_json_gives_what_strict_readers_take_and_counts_it(record: str) -> None:
-    """Values that need no correction are equal; the rest is corrected, and counted exactly."""
+def test_normalize_any_json_is_strict_and_counts_corrections(record: str) -> None:
+    """Values that need no correction stay equal; the others are corrected, and counted exactly."""
     expected: Counter[str] = Counter()
     value = corrected(spelled(record), expected)
     assert normalized(record) == (value, {kind: count for kind, count in expected.items() if count})
 
 
 @given(st.integers(1, 300), st.sampled_from(["[", '{"a":']))
-def test_normalize_deep_json_keeps_as_many_levels_as_readers_take(levels: int, opening: str) -> None:
-    """What is nested deeper is text, the JSON that it was."""
+def test_normalize_deep_json_keeps_levels_up_to_the_limit(levels: int, opening: str) -> None:
+    """A value that is nested deeper becomes text with its JSON."""
     closing = "]" if opening == "[" else "}"
     deep = '{"x":[1,{"y":[]}],"deep":' + opening * levels + '""' + closing * levels + "}"
     value, corrections = normalized(deep)
@@ -131,8 +131,8 @@ def test_normalize_deep_json_keeps_as_many_levels_as_readers_take(levels: int, o
     )
 
 
-def test_normalize_brackets_in_texts_are_no_nesting() -> None:
-    """Texts that hold brackets make nothing deeper, and hide nothing deep."""
+def test_normalize_ignores_brackets_in_texts() -> None:
+    """Brackets in texts do not count as nesting, and do not hide real nesting."""
     many = json.dumps({"a": ["]"] * 200, "b": [[]] * 200, "c": "[" * 200})
     assert normalized(many) == (json.loads(many), {})
     hidden = '["]",' * 200 + '""' + ',"["]' * 200
@@ -158,18 +158,18 @@ def test_normalize_brackets_in_texts_are_no_nesting() -> None:
     ],
 )
 def test_normalize_corrects_each_kind(record: str, value: Any, corrections: dict[str, int]) -> None:
-    """One example of each kind of correction, and of what looks like one."""
+    """One example of each kind of correction, and of values that only look like one."""
     assert normalized(record) == (value, corrections)
 
 
-def test_normalize_contacts_that_need_no_correction_are_equal() -> None:
-    """Ordinary contacts mean what they meant, whatever their writer escaped."""
+def test_normalize_of_ordinary_contacts_keeps_their_values() -> None:
+    """Ordinary contacts keep their values, with any escapes."""
     for record in Workspace(1_000, hostile=False).records(0, 1_000):
         assert json.loads(normalize(record, Counter())) == json.loads(record)
 
 
-def test_normalize_hostile_contacts_are_strict() -> None:
-    """Every kind of hostile contact becomes one that every reader takes."""
+def test_normalize_of_hostile_contacts_makes_them_strict() -> None:
+    """Strict parsers accept the result for every kind of hostile contact."""
     workspace = Workspace(1_000 * len(KINDS), hostile=True)
     for index in range(7, len(workspace), 1_000):
         normalized(workspace.record(index))

@@ -1,4 +1,4 @@
-"""Members of an object: where they lie, whatever they are spelled like."""
+"""Members of a JSON object: their positions and their bytes, in any spelling."""
 
 import json
 import tracemalloc
@@ -26,16 +26,16 @@ documents = st.builds(
 
 
 @given(documents)
-def test_members_together_are_the_object(document: bytes) -> None:
-    """Nothing is lost but white space, each value is found below its key, and each member is a slice."""
+def test_raw_object_members_joined_are_the_object(document: bytes) -> None:
+    """Only white space is lost, each value is found by its key, and each member is a slice of the text."""
     members = RawObject.parse(document)
     decoded = json.loads(document)
     assert join_members(map(members.member, range(len(members)))) == members.text
     assert json.loads(members.text) == decoded
     assert list(members.positions) == list(decoded)
-    for key, places in members.positions.items():
-        assert [json.loads(members.value(place)) for place in places] == [decoded[key]]
-        assert members.with_value(places[0], members.value(places[0])) == members.member(places[0])
+    for key, found in members.positions.items():
+        assert [json.loads(members.value(position)) for position in found] == [decoded[key]]
+        assert members.with_value(found[0], members.value(found[0])) == members.member(found[0])
 
 
 @pytest.mark.parametrize(
@@ -52,55 +52,55 @@ def test_members_together_are_the_object(document: bytes) -> None:
         '{"ключ":"значение","\U0001f600":"\\ud83d\\ude00"}'.encode(),
     ],
 )
-def test_compact_objects_keep_every_byte(document: bytes) -> None:
-    """Numbers, escapes, repeated keys and lone surrogates stay as they are."""
+def test_raw_object_of_compact_json_keeps_every_byte(document: bytes) -> None:
+    """Numbers, escapes, duplicate keys and lone surrogates stay unchanged."""
     members = RawObject.parse(document)
     assert members.text == document
     assert join_members(map(members.member, range(len(members)))) == document
 
 
-def test_a_repeated_key_has_several_places() -> None:
-    """Neither of them hides the other, however their keys are spelled."""
+def test_raw_object_with_duplicate_key_has_several_positions() -> None:
+    """Neither member hides the other, in any spelling of the key."""
     members = RawObject.parse(b'{"a":1,"b":2,"\\u0061":3}')
     assert members.positions == {"a": (0, 2), "b": (1,)}
-    assert [members.value(place) for place in members.positions["a"]] == [b"1", b"3"]
+    assert [members.value(position) for position in members.positions["a"]] == [b"1", b"3"]
 
 
-def test_another_value_leaves_the_key_as_it_is() -> None:
-    """Only the value is replaced."""
+def test_raw_object_with_value_replaces_only_the_value() -> None:
+    """The key keeps its bytes."""
     members = RawObject.parse(b'{"a" : 1 , "\\u0062":[2]}')
     assert members.with_value(1, b"null") == b'"\\u0062":null'
     assert members.text == b'{"a":1,"\\u0062":[2]}'
 
 
 @pytest.mark.parametrize("document", [b"[]", b"1", b'"a"', b"null", b"", b'{"a":1', b"{a:1}", b"{} {}"])
-def test_what_is_no_object_is_refused(document: bytes) -> None:
-    """There are no members in it."""
+def test_raw_object_parse_of_other_json_is_refused(document: bytes) -> None:
+    """Only one complete object is accepted."""
     with pytest.raises(ValueError, match=r"."):
         RawObject.parse(document)
 
 
 @given(st.lists(values, max_size=5), spelling)
-def test_items_are_cut_as_they_stand(items: list[Any], separators: tuple[str, str]) -> None:
-    """An array's items are its items."""
+def test_items_of_array_are_its_items(items: list[Any], separators: tuple[str, str]) -> None:
+    """Joining them returns the array."""
     found = items_of(json.dumps(items, separators=separators).encode())
     assert list(map(json.loads, found)) == items
     assert json.loads(join_items(found)) == items
 
 
-def test_items_may_hold_lone_surrogates() -> None:
-    """What msgspec refuses is cut all the same."""
+def test_items_of_array_with_lone_surrogates_are_its_items() -> None:
+    """It splits arrays that msgspec refuses."""
     assert items_of(b'["\\ud800", 1.10]') == [b'"\\ud800"', b"1.10"]
 
 
 @given(st.text())
-def test_text_is_decoded_whatever_it_holds(text: str) -> None:
-    """Lone surrogates included."""
+def test_decode_string_returns_any_text(text: str) -> None:
+    """It is the inverse of encoding."""
     assert decode_string(json.dumps(text).encode()) == text
 
 
-def test_keys_of_any_length_are_not_kept() -> None:
-    """Whoever sends long keys does not fill the memory with them."""
+def test_raw_object_parse_keeps_no_long_keys_in_memory() -> None:
+    """Long keys from untrusted input do not fill the memory."""
     tracemalloc.start()
     try:
         for number in range(300):

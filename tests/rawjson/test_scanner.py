@@ -1,4 +1,4 @@
-"""Records cut out of a page are the bytes that were put in, by the fast road and by the slow one alike."""
+"""Records that are extracted from a page are the original bytes, on the fast path and on the slow path."""
 
 import json
 from contextlib import suppress
@@ -28,17 +28,17 @@ json_lookalikes = st.sampled_from([r"}],\"data\":[{", "[[{", "}]}", ",", ":"])
 
 
 def strings(pieces: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Spell JSON strings out of pieces."""
+    """Build JSON strings from pieces."""
     return st.lists(pieces, max_size=5).map(lambda found: '"' + "".join(found) + '"')
 
 
 def spread(opening: str, items: list[str], closing: str, gap: str) -> str:
-    """Spell an object or array with white space between all tokens."""
+    """Render an object or array with white space between all tokens."""
     return opening + gap + f"{gap},{gap}".join(items) + gap + closing
 
 
 def objects(keys: st.SearchStrategy[str], values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Spell objects, duplicate keys and all."""
+    """Build objects, with duplicate keys."""
     members = st.lists(st.tuples(keys, values, gaps), max_size=4)
     return st.builds(
         lambda found, gap: spread("{", [f"{key}{g}:{g}{value}" for key, value, g in found], "}", gap), members, gaps
@@ -46,12 +46,12 @@ def objects(keys: st.SearchStrategy[str], values: st.SearchStrategy[str]) -> st.
 
 
 def arrays(items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Spell arrays."""
+    """Build arrays."""
     return st.builds(lambda found, gap: spread("[", found, "]", gap), st.lists(items, max_size=3), gaps)
 
 
 def contacts(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Spell contacts: any JSON objects."""
+    """Build contacts: any JSON objects."""
     leaves = st.one_of(numbers, texts, st.sampled_from(["null", "true", "false"]))
     values = st.recursive(leaves, lambda inner: arrays(inner) | objects(texts, inner), max_leaves=6)
     return objects(texts | st.sampled_from(['"data"', '"pages"', '"a"']), values)
@@ -63,7 +63,7 @@ hostile = strings(plain_characters | escapes | json_lookalikes | lone_surrogates
 
 @st.composite
 def pages(draw: st.DrawFn, texts: st.SearchStrategy[str] = hostile) -> tuple[list[bytes], bytes]:
-    """Draw contacts, and a page that holds them: keys in any order, any white space."""
+    """Draw contacts, and a page that contains them, with keys in any order and any white space."""
     records = draw(st.lists(contacts(texts), max_size=4))
     gap = draw(gaps)
     cursor = draw(st.sampled_from(['{"starting_after":"c1"}', "null", r'{"page":2,"starting_after":"c1\n+/="}']))
@@ -81,12 +81,12 @@ def pages(draw: st.DrawFn, texts: st.SearchStrategy[str] = hostile) -> tuple[lis
 
 
 def loads(body: bytes) -> Any:
-    """Parse strictly, leaving numbers as they are spelled."""
+    """Parse strictly, and keep the spelling of numbers."""
     return json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=reject_constant)
 
 
 def is_json(body: bytes) -> bool:
-    """Say what a strict parser says: UTF-8, JSON without NaN, not too deep."""
+    """Return whether a strict parser accepts a body: UTF-8, JSON without NaN, not too deep."""
     try:
         loads(body)
     except (ValueError, RecursionError):
@@ -95,7 +95,7 @@ def is_json(body: bytes) -> bool:
 
 
 def slow_records(body: bytes) -> tuple[bytes, ...] | None:
-    """Cut a page by the slow road alone."""
+    """Return the records of a page, by the slow path alone."""
     found = split_object(body.decode(), LISTS)
     records = found.get("data", found.get("contacts"))
     assert records is None or isinstance(records, tuple)
@@ -103,16 +103,16 @@ def slow_records(body: bytes) -> tuple[bytes, ...] | None:
 
 
 @given(pages())
-def test_both_roads_give_the_bytes_that_were_put_in(page: tuple[list[bytes], bytes]) -> None:
-    """Whatever a contact holds, its record is exactly the bytes of its object."""
+def test_fast_and_slow_path_return_the_original_records(page: tuple[list[bytes], bytes]) -> None:
+    """For any contact, the record is exactly the bytes of its object."""
     records, body = page
     assert list(parse(body, URL).records) == records
     assert list(slow_records(body) or ()) == records
 
 
 @given(pages(ordinary))
-def test_cursor_and_count_are_read_wherever_they_stand(page: tuple[list[bytes], bytes]) -> None:
-    """Key order and white space do not matter to the cursor and the count."""
+def test_parse_finds_cursor_and_count_at_any_position(page: tuple[list[bytes], bytes]) -> None:
+    """The order of keys and the white space do not matter."""
     _, body = page
     following = loads(body)["pages"]["next"]
     envelope = parse(body, URL)
@@ -121,8 +121,10 @@ def test_cursor_and_count_are_read_wherever_they_stand(page: tuple[list[bytes], 
 
 
 @given(pages(), st.data())
-def test_a_mutated_page_is_judged_as_a_strict_parser_does(page: tuple[list[bytes], bytes], data: st.DataObject) -> None:
-    """A page with a few bytes changed is JSON to both roads, or to neither and to no strict parser."""
+def test_parse_of_mutated_page_agrees_with_a_strict_parser(
+    page: tuple[list[bytes], bytes], data: st.DataObject
+) -> None:
+    """If a page has a few changed bytes, both paths and a strict parser agree whether it is JSON."""
     body = bytearray(page[1])
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(body)))
@@ -132,11 +134,11 @@ def test_a_mutated_page_is_judged_as_a_strict_parser_does(page: tuple[list[bytes
                 [b"", b",", b"}", b"]", b'"', b"\\", b"\x00", b"\xff", b"NaN", b"1", b"01", b"-", b".", b" "]
             )
         )
-    check_judgement(bytes(body))
+    check_agreement(bytes(body))
 
 
-def check_judgement(body: bytes) -> None:
-    """Compare both roads with a strict parser, also on what the records are."""
+def check_agreement(body: bytes) -> None:
+    """Compare both paths with a strict parser, including the records."""
     accepted: tuple[bytes, ...] | None = None
     with suppress(MalformedBody):
         accepted = parse(body, URL).records
@@ -147,21 +149,21 @@ def check_judgement(body: bytes) -> None:
         return
     expected = loads(body)
     if accepted is None:
-        assert not well_shaped(expected) or repeats(body)
+        assert not is_certainly_a_page(expected) or has_duplicate_key(body)
     else:
         rows = expected["contacts"] if expected.get("data") is None else expected["data"]
         assert [loads(record) for record in accepted] == rows
 
 
-def repeats(body: bytes) -> bool:
-    """Return whether any object has a repeated key."""
+def has_duplicate_key(body: bytes) -> bool:
+    """Return whether any object has a duplicate key."""
     found: list[Pairs] = []
     json.loads(body.decode(), parse_int=str, object_pairs_hook=lambda pairs: found.append(Pairs(pairs)))
     return any(pairs.repeat for pairs in found)
 
 
-def well_shaped(page: Any) -> bool:
-    """Say whether JSON is beyond doubt a page of contacts."""
+def is_certainly_a_page(page: Any) -> bool:
+    """Return whether JSON is certainly a page of contacts."""
     if not isinstance(page, dict) or any(not isinstance(page.get(name, []), list) for name in LISTS):
         return False
     rows = page.get("data", page.get("contacts"))
@@ -175,8 +177,8 @@ def well_shaped(page: Any) -> bool:
 
 @examples(percent=15)
 @given(pages())
-def test_a_page_cut_at_any_byte_is_no_page(page: tuple[list[bytes], bytes]) -> None:
-    """No beginning of a page is ever taken for a page, nor for an object."""
+def test_page_truncated_at_any_byte_is_malformed(page: tuple[list[bytes], bytes]) -> None:
+    """No prefix of a page is accepted as a page or as an object."""
     body = page[1].rstrip()
     for length in range(len(body)):
         with pytest.raises(MalformedBody):
@@ -188,8 +190,8 @@ def test_a_page_cut_at_any_byte_is_no_page(page: tuple[list[bytes], bytes]) -> N
 
 
 @given(st.text(max_size=30) | st.text('{}[]",:\\u0d81 \n-.eE', max_size=30))
-def test_any_text_at_all_is_cut_or_refused(text: str) -> None:
-    """Cutting takes the objects a strict parser takes, and raises nothing but ValueError for the rest."""
+def test_split_object_of_any_text_agrees_with_a_strict_parser(text: str) -> None:
+    """It accepts objects without duplicate keys, and raises only ValueError for other text."""
     try:
         found: Any = split_object(text, LISTS)
     except ValueError:
@@ -216,37 +218,37 @@ def test_any_text_at_all_is_cut_or_refused(text: str) -> None:
         b'{"data":[{"a":1}],"contacts":[],"pages":null}',
     ],
 )
-def test_what_comes_twice_in_an_envelope_is_refused(body: bytes) -> None:
-    """A parser would drop one of two lists, or one of two cursors: such a page is not believed."""
+def test_parse_of_envelope_with_two_lists_or_cursors_is_refused(body: bytes) -> None:
+    """A parser would drop one of the duplicates, so such a page is malformed."""
     with pytest.raises(MalformedBody):
         parse(body, URL)
 
 
-def test_what_comes_twice_in_a_contact_is_kept() -> None:
-    """A contact's own repeated keys are its own business."""
+def test_parse_keeps_duplicate_keys_of_a_contact() -> None:
+    """Duplicate keys are allowed inside a contact."""
     record = b'{"data":[1],"data":[2],"pages":null,"pages":1}'
     assert parse(b'{"data":[%b,%b],"pages":null}' % (record, record), URL).records == (record, record)
 
 
-def test_a_listed_key_that_holds_no_array_stays_whole() -> None:
-    """Only arrays are cut into items."""
+def test_split_object_does_not_split_values_other_than_arrays() -> None:
+    """Only arrays are split into items."""
     assert split_object('{"data": {"a":1} ,"contacts":null}', LISTS) == {"data": b'{"a":1}', "contacts": b"null"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "1", "{", '{"a":1}x', '{"a":1,}', '{"a":[1,]}', "{1:2}", '{"a" 1}'])
-def test_what_is_no_object_is_refused(text: str) -> None:
-    """Anything around, between or instead of an object's members is an error."""
+def test_split_object_of_malformed_json_is_refused(text: str) -> None:
+    """Text around, between or instead of an object's members is an error."""
     with pytest.raises(ValueError):  # noqa: PT011
         split_object(text, ("a",))
 
 
-def test_nesting_beyond_the_stack_is_refused() -> None:
-    """Brackets without end are a ValueError, not a RecursionError."""
+def test_split_object_with_too_deep_nesting_is_refused() -> None:
+    """It raises ValueError, and not RecursionError."""
     with pytest.raises(ValueError, match="nested too deeply"):
         split_object('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", ())
 
 
-def test_a_long_number_costs_no_more_than_its_length() -> None:
-    """Numbers stay text, so that a million digits are cut like any other value."""
+def test_split_object_keeps_a_number_of_a_million_digits() -> None:
+    """Numbers stay text, so that a million digits are split like any other value."""
     digits = "9" * 1_000_000
     assert split_object(f'{{"a":{digits}}}', ()) == {"a": digits.encode()}

@@ -1,4 +1,4 @@
-"""Whether bytes are UTF-8."""
+"""UTF-8 validation."""
 
 import pytest
 from hypothesis import given
@@ -8,8 +8,8 @@ from exporter.rawjson.utf8 import first_bad_byte
 
 
 @given(st.binary(max_size=200), st.integers(0, 3))
-def test_it_finds_what_python_finds(tail: bytes, shift: int) -> None:
-    """The answer is Python's own, also where a character lies across two pieces."""
+def test_first_bad_byte_agrees_with_python(tail: bytes, shift: int) -> None:
+    """It returns Python's position, also if a character lies across two pieces."""
     content = b"x" * (64 * 1024 - shift) + "€😀".encode() + tail
     try:
         content.decode()
@@ -20,6 +20,6 @@ def test_it_finds_what_python_finds(tail: bytes, shift: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"plain", "äöü€😀".encode()])
-def test_text_has_no_bad_byte(content: bytes) -> None:
-    """Text is fine, and so is nothing at all."""
+def test_first_bad_byte_of_valid_text_is_none(content: bytes) -> None:
+    """Empty content is valid too."""
     assert first_bad_byte(content) is None

@@ -1,4 +1,4 @@
-"""A workspace that changes while it is read: how it is spelled, what happens, and what a client sees of it."""
+"""Changes of a workspace while a client reads it: their syntax, their effect, and what the client sees."""
 
 import itertools
 import json
@@ -20,15 +20,15 @@ from exporter.sandbox.nested import NESTED
 from exporter.sandbox.protocol import VERSIONS
 from tests.support.sandboxes import session_of
 
-places = st.integers(0, 10**6)
+positions = st.integers(0, 10**6)
 
 
 async def fetch(session: aiohttp.ClientSession, cursor: str = "", per_page: int = 10) -> Any:
     """Fetch one page of contacts, decoded."""
     params = {"per_page": str(per_page), "starting_after": cursor}
-    async with session.get("/contacts", params=params) as answer:
-        assert answer.status == 200, await answer.text()
-        return json.loads(await answer.read())
+    async with session.get("/contacts", params=params) as response:
+        assert response.status == 200, await response.text()
+        return json.loads(await response.read())
 
 
 async def walk(session: aiohttp.ClientSession, per_page: int = 10) -> list[Any]:
@@ -40,16 +40,16 @@ async def walk(session: aiohttp.ClientSession, per_page: int = 10) -> list[Any]:
 
 
 def ids(pages: list[Any]) -> list[str]:
-    """Name the contacts of pages, in order."""
+    """Return the ids of the contacts on these pages, in order."""
     return [row["id"] for page in pages for row in page["data"]]
 
 
-def listed(workspace: Workspace) -> list[str]:
-    """Name the contacts of a workspace as it is now."""
+def workspace_ids(workspace: Workspace) -> list[str]:
+    """Return the ids of a workspace's contacts, in order."""
     return [json.loads(record)["id"] for record in workspace.records(0, len(workspace))]
 
 
-def happened(changes: str | list[str] | Mapping[str, int], pages: list[int]) -> list[int]:
+def change_counts(changes: str | list[str] | Mapping[str, int], pages: list[int]) -> list[int]:
     """Count the changes after each of several pages."""
     workspace = Workspace(1_000)
     plan, counts = Mutations(workspace, changes), [0]
@@ -60,8 +60,8 @@ def happened(changes: str | list[str] | Mapping[str, int], pages: list[int]) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_spelling(name: Any) -> None:
-    """Each name goes with all three ways to say when."""
+def test_change_parse_accepts_every_name_and_schedule(name: Any) -> None:
+    """Each name may have each of the three schedules."""
     assert Change.parse(f"{name}=7") == Change(name, every=7)
     assert Change.parse(f"{name}@3") == Change(name, page=3)
     assert Change.parse(f"{name}@3x4") == Change(name, page=3, times=4)
@@ -74,26 +74,26 @@ def test_spelling(name: Any) -> None:
         *("reset=1", "insert=1 ", "insert=٣", "insert=1@2", "Insert=1", "insert=1x2", f"insert={'9' * 5000}"),
     ],
 )
-def test_other_spellings_are_refused(text: str) -> None:
-    """What cannot be read is a configuration error that names the changes there are, on one line."""
+def test_change_with_malformed_text_is_refused(text: str) -> None:
+    """It is a configuration error that lists the known changes, on one line."""
     with pytest.raises(ConfigError, match=r"names: insert, update, delete, merge$") as caught:
         Sandbox(changes=[text])
     assert repr(text) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_when_changes_are_due() -> None:
-    """NAME=EVERY counts the pages served, NAME@PAGE comes once, NAME@PAGExTIMES brings so many at once."""
-    assert happened("insert=3", [1, 1, 1, 2, 3, 4]) == [0, 0, 1, 0, 0, 1]
-    assert happened("delete@2", [1, 2, 2, 3]) == [0, 1, 0, 0]
-    assert happened("update@2x5", [1, 2, 2]) == [0, 5, 0]
-    assert happened(["insert=1", "insert=1", "delete@2", "delete@2"], [1, 2, 2]) == [2, 4, 2]
-    assert happened({"insert": 2, "update": 3}, [1] * 6) == [0, 1, 1, 1, 0, 2]
-    assert happened([], [1, 2]) == [0, 0]
+def test_change_schedules_apply_after_the_right_pages() -> None:
+    """NAME=EVERY counts the served pages, NAME@PAGE applies once, NAME@PAGExTIMES applies that many changes at once."""
+    assert change_counts("insert=3", [1, 1, 1, 2, 3, 4]) == [0, 0, 1, 0, 0, 1]
+    assert change_counts("delete@2", [1, 2, 2, 3]) == [0, 1, 0, 0]
+    assert change_counts("update@2x5", [1, 2, 2]) == [0, 5, 0]
+    assert change_counts(["insert=1", "insert=1", "delete@2", "delete@2"], [1, 2, 2]) == [2, 4, 2]
+    assert change_counts({"insert": 2, "update": 3}, [1] * 6) == [0, 1, 1, 1, 0, 2]
+    assert change_counts([], [1, 2]) == [0, 0]
 
 
-def test_nobody_can_leave_an_empty_workspace() -> None:
-    """Deleting goes on until nobody is left, and then waits for somebody; asked for directly, it is an error."""
+def test_change_of_empty_workspace_is_skipped_or_raises() -> None:
+    """A scheduled delete or update of an empty workspace does nothing; a direct one raises IndexError."""
     workspace = Workspace(3)
     plan = Mutations(workspace, ["delete=1", "update=1"])
     for page in range(5):
@@ -106,54 +106,54 @@ def test_nobody_can_leave_an_empty_workspace() -> None:
     assert len(workspace) == 1
 
 
-def left_of(contact_id: str, merged: Mapping[str, str], there: list[str]) -> str | None:
-    """Name the contact that a merged one became, if it is there."""
+def expected_survivor(contact_id: str, merged: Mapping[str, str], existing: list[str]) -> str | None:
+    """Return the contact that a merged one became, if it still exists."""
     last = contact_id
     while last in merged:
         last = merged[last]
-    return last if last != contact_id and last in there else None
+    return last if last != contact_id and last in existing else None
 
 
-@given(st.integers(0, 30), st.lists(st.tuples(st.sampled_from(NAMES), places, places)))
-def test_changes_are_those_of_a_plain_list(contacts: int, changes: list[tuple[str, int, int]]) -> None:
-    """Any sequence of changes does to a workspace what it does to a list, and ids keep leading to their contacts."""
+@given(st.integers(0, 30), st.lists(st.tuples(st.sampled_from(NAMES), positions, positions)))
+def test_changes_have_the_same_effect_as_on_a_plain_list(contacts: int, changes: list[tuple[str, int, int]]) -> None:
+    """Any sequence of changes has the same effect on a workspace as on a list, and each id still finds its contact."""
     workspace = Workspace(contacts)
     model = [workspace.id_of(index) for index in range(contacts)]
     gone: set[str] = set()
     merged: dict[str, str] = {}
-    for name, anywhere, elsewhere in changes:
-        place, to = (number % max(len(model), 1) for number in (anywhere, elsewhere))
+    for name, first_draw, second_draw in changes:
+        position, to = (number % max(len(model), 1) for number in (first_draw, second_draw))
         if name == "insert":
-            place = anywhere % (len(model) + 1)
-            model.insert(place, workspace.insert(place))
+            position = first_draw % (len(model) + 1)
+            model.insert(position, workspace.insert(position))
         elif model and name == "delete":
-            gone.add(model.pop(place))
-            assert workspace.delete(place) in gone
-        elif name == "merge" and place != to:
-            assert workspace.merge(place, to) == model[place]
-            merged[model[place]] = model[to]
-            gone.add(model.pop(place))
+            gone.add(model.pop(position))
+            assert workspace.delete(position) in gone
+        elif name == "merge" and position != to:
+            assert workspace.merge(position, to) == model[position]
+            merged[model[position]] = model[to]
+            gone.add(model.pop(position))
         elif model:
-            assert workspace.update(place, to) == model[place]
-            model.insert(to, model.pop(place))
-        assert listed(workspace) == model
+            assert workspace.update(position, to) == model[position]
+            model.insert(to, model.pop(position))
+        assert workspace_ids(workspace) == model
     assert len(workspace) == len(model) == len(set(model))
     assert [workspace.index_of(contact_id) for contact_id in model] == list(range(len(model)))
     assert {workspace.index_of(contact_id) for contact_id in gone} <= {None}
     for contact_id in [*model, *gone]:
-        assert workspace.survivor_of(contact_id) == left_of(contact_id, merged, model)
+        assert workspace.survivor_of(contact_id) == expected_survivor(contact_id, merged, model)
 
 
 @given(st.integers(0, 20), st.lists(st.sampled_from(NAMES)), st.integers())
-def test_drawn_positions_are_real_ones(contacts: int, names: list[Any], seed: int) -> None:
-    """Whatever the seed and the size, a change without a position finds one; an update moves if it can."""
+def test_change_without_position_draws_a_valid_one(contacts: int, names: list[Any], seed: int) -> None:
+    """For any seed and size, the drawn position is valid, and an update moves its contact if it can."""
     workspace = Workspace(contacts, seed)
     changes = Mutations(workspace)
     for name in names:
-        before = listed(workspace)
+        before = workspace_ids(workspace)
         if len(before) >= {"insert": 0, "merge": 2}.get(name, 1):
             contact_id = changes.apply(name)
-            after = listed(workspace)
+            after = workspace_ids(workspace)
             assert len(after) - len(before) == {"insert": 1, "update": 0, "delete": -1, "merge": -1}[name]
             assert (contact_id in before, contact_id in after) == (name != "insert", name not in {"delete", "merge"})
             assert name != "update" or len(before) == 1 or before.index(contact_id) != after.index(contact_id)
@@ -161,7 +161,7 @@ def test_drawn_positions_are_real_ones(contacts: int, names: list[Any], seed: in
 
 @pytest.mark.parametrize("index", [0, 3, 4, *range(7, 10_000, 1_000)])
 def test_update_changes_two_values_and_no_other_byte(index: int) -> None:
-    """An updated contact has another owner and the latest updated_at of all, whatever its values look like."""
+    """An updated contact has another owner and the latest updated_at of all; every other byte stays."""
     workspace = Workspace(10_000, hostile=True)
     before = workspace.record(index)
     workspace.update(index, 9_999)
@@ -173,13 +173,13 @@ def test_update_changes_two_values_and_no_other_byte(index: int) -> None:
     assert after == before
 
 
-def test_every_change_is_later_than_what_was_before() -> None:
-    """An update makes a contact the latest of all, again and again, also one that has just appeared."""
+def test_update_makes_a_contact_the_latest_of_all() -> None:
+    """Each update sets the latest updated_at, also for a contact that was just inserted."""
     workspace = Workspace(50)
     latest = 0
-    for place in (0, 0, 49, 20):
+    for position in (0, 0, 49, 20):
         workspace.insert(10)
-        for index in (10, place):
+        for index in (10, position):
             workspace.update(index, index)
             row = json.loads(workspace.record(index))
             stamps = [value for name, value in row.items() if name.endswith("_at") and value is not None]
@@ -187,8 +187,8 @@ def test_every_change_is_later_than_what_was_before() -> None:
             latest = row["updated_at"]
 
 
-def test_a_contact_that_appears_is_as_real_as_the_others() -> None:
-    """It is the one a larger workspace would have, with its own nested lists."""
+def test_inserted_contact_equals_the_one_of_a_larger_workspace() -> None:
+    """It has the same record, creation time and nested lists."""
     small, large = Workspace(10), Workspace(11)
     assert small.insert(4) == large.id_of(10)
     assert small.record(4) == large.record(10)
@@ -197,8 +197,8 @@ def test_a_contact_that_appears_is_as_real_as_the_others() -> None:
     assert small.records(5, 11) == large.records(4, 10)
 
 
-def test_impossible_changes() -> None:
-    """A position there is not, or a change there is not, is an error that changes nothing."""
+def test_change_with_invalid_position_or_name_changes_nothing() -> None:
+    """Each raises an error, and the workspace stays the same."""
     sandbox = Sandbox(5)
     for name, position, to in [("insert", 6, None), ("insert", -1, None), ("delete", 5, None), ("delete", -1, None)]:
         with pytest.raises(IndexError):
@@ -215,17 +215,17 @@ def test_impossible_changes() -> None:
     assert sandbox.workspace.records(0, 9) == Workspace(5).records(0, 9)
 
 
-def test_without_changes_there_is_no_list() -> None:
-    """A workspace nothing happens to stays as small as it was."""
+def test_workspace_without_changes_keeps_no_list() -> None:
+    """A workspace without changes stays small, for any number of contacts."""
     sandbox = Sandbox(10**12, changes=["update@3"])
     sandbox.workspace.records(10**11, 10**11 + 150)
     assert isinstance(sandbox.workspace._serials, range)
 
 
-async def test_a_change_before_the_cursor_shifts_the_rest() -> None:
-    """After a deletion before the cursor one contact never comes, after an insertion one comes twice."""
+async def test_change_before_the_cursor_shifts_the_later_pages() -> None:
+    """After a deletion before the cursor the listing misses one contact; after an insertion it has a duplicate."""
     async with session_of(30) as (sandbox, session):
-        truth = listed(sandbox.workspace)
+        truth = workspace_ids(sandbox.workspace)
         first = await fetch(session)
         sandbox.change("delete", 0)
         second = await fetch(session, first["pages"]["next"]["starting_after"])
@@ -236,8 +236,8 @@ async def test_a_change_before_the_cursor_shifts_the_rest() -> None:
         assert (first["total_count"], second["total_count"], third["total_count"]) == (30, 29, 30)
 
 
-async def test_an_updated_contact_comes_twice_or_never() -> None:
-    """One that moves behind the cursor is seen again with its new values; one that moves before it is missed."""
+async def test_updated_contact_is_listed_twice_or_never() -> None:
+    """A contact that moves behind the cursor is listed again with new values; one that moves before it is missed."""
     async with session_of(30) as (sandbox, session):
         first = await fetch(session)
         twice, never = sandbox.change("update", 4, 29), sandbox.change("update", 15, 0)
@@ -250,8 +250,8 @@ async def test_an_updated_contact_comes_twice_or_never() -> None:
         assert sandbox.workspace.index_of(never) == 0
 
 
-async def test_changes_after_pages() -> None:
-    """They come after the page they are spelled for, and the total follows."""
+async def test_scheduled_changes_apply_after_their_page() -> None:
+    """A change applies after its page was served, and the total count follows."""
     async with session_of(30, changes=["delete@1x2", "insert=3"]) as (sandbox, session):
         pages = await walk(session)
         assert [page["total_count"] for page in pages] == [30, 28, 28]
@@ -259,8 +259,8 @@ async def test_changes_after_pages() -> None:
         assert len(sandbox.workspace) == 29
 
 
-async def test_a_page_that_is_not_served_changes_nothing() -> None:
-    """A failed or broken answer is none; the page that comes late or leads in a circle is one."""
+async def test_failed_response_applies_no_change() -> None:
+    """A failed or malformed response is not a served page; a slow one or one of a cursor loop is."""
     broken = ["http_500@1", "truncate@1", "html_200@1"]
     async with session_of(30, changes=["insert=1"], faults=broken) as (sandbox, session):
         for _ in broken:
@@ -276,8 +276,8 @@ async def test_a_page_that_is_not_served_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("left", [0, 5, 10])
-async def test_a_cursor_beyond_the_end_leads_to_an_empty_last_page(left: int) -> None:
-    """Where the list has become shorter than the cursor's position, there is an end and no error."""
+async def test_cursor_beyond_the_end_returns_an_empty_last_page(left: int) -> None:
+    """If the list is now shorter than the cursor's position, the page is empty, and there is no error."""
     async with session_of(30) as (sandbox, session):
         cursor = (await fetch(session))["pages"]["next"]["starting_after"]
         while len(sandbox.workspace) > left:
@@ -288,49 +288,51 @@ async def test_a_cursor_beyond_the_end_leads_to_an_empty_last_page(left: int) ->
     assert "next" not in page["pages"]
 
 
-async def test_the_same_seed_is_the_same_run() -> None:
-    """What a client reads depends on the seed alone, and differs from one seed to the next."""
+async def test_changes_depend_on_the_seed_only() -> None:
+    """A client reads the same contacts with the same seed, and others with another seed."""
     runs = []
     for seed in (1, 1, 2):
         async with session_of(200, seed=seed, changes={"insert": 1, "update": 2, "delete": 3}) as (sandbox, session):
             read = ids(await walk(session))
-            order = [read.index(contact_id) if contact_id in read else -1 for contact_id in listed(sandbox.workspace)]
+            order = [
+                read.index(contact_id) if contact_id in read else -1 for contact_id in workspace_ids(sandbox.workspace)
+            ]
             runs.append((read, order))
     assert runs[0] == runs[1]
     assert runs[1][1] != runs[2][1]
 
 
-async def test_reading_on_while_everything_changes() -> None:
-    """Some contacts come twice and some that stay never, and each that comes is one there is or was."""
+async def test_listing_of_changing_workspace_repeats_and_misses_contacts() -> None:
+    """Some contacts are duplicates, some that remain are missed, and each listed contact exists or existed."""
     async with session_of(1_000, changes=["insert=1", "update=1", "delete=1"]) as (sandbox, session):
-        before = set(listed(sandbox.workspace))
+        before = set(workspace_ids(sandbox.workspace))
         read = ids(await walk(session))
-        after = set(listed(sandbox.workspace))
+        after = set(workspace_ids(sandbox.workspace))
     assert len(read) > len(set(read))
     assert before & after - set(read)
     assert after - before
     assert before - after
-    assert set(read) <= set(listed(Workspace(1_000 + sandbox.workspace.changes)))
+    assert set(read) <= set(workspace_ids(Workspace(1_000 + sandbox.workspace.changes)))
 
 
-async def test_nested_lists_of_contacts_that_come_and_go() -> None:
-    """A new contact has its lists; those of a contact that went are 404."""
+async def test_nested_lists_follow_inserted_and_deleted_contacts() -> None:
+    """An inserted contact has its lists; the lists of a deleted contact are 404."""
     async with session_of(30) as (sandbox, session):
-        came = sandbox.change("insert", 5)
+        inserted = sandbox.change("insert", 5)
         for name in NESTED:
-            async with session.get(f"/contacts/{came}/{name}", params={"per_page": "150"}) as answer:
+            async with session.get(f"/contacts/{inserted}/{name}", params={"per_page": "150"}) as response:
                 key = "companies" if name == "companies" else "data"
-                assert (await answer.json())[key] == sandbox.workspace.nested(5, name)
-        went = sandbox.change("delete", 5)
-        assert went == came
+                assert (await response.json())[key] == sandbox.workspace.nested(5, name)
+        deleted = sandbox.change("delete", 5)
+        assert deleted == inserted
         for name in NESTED:
-            async with session.get(f"/contacts/{went}/{name}") as answer:
-                assert (answer.status, (await answer.json())["errors"][0]["code"]) == (404, "not_found")
+            async with session.get(f"/contacts/{deleted}/{name}") as response:
+                assert (response.status, (await response.json())["errors"][0]["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("version", sorted(VERSIONS))
-async def test_merged_contact_asked_for_leads_to_its_survivor_from_2_16_on(version: str) -> None:
-    """The contact and its lists answer 410 with a link in newer versions, and 404 in older ones."""
+async def test_merged_contact_from_version_2_16_links_to_its_survivor(version: str) -> None:
+    """Responses for the contact and its lists are 410 with a link in newer versions, and 404 in older ones."""
     async with session_of(30) as (sandbox, session):
         first, second = sandbox.change("merge", 5, 9), sandbox.change("merge", 8, 20)
         deleted, survivor = sandbox.change("delete", 0), sandbox.workspace.id_of(18)
@@ -341,26 +343,26 @@ async def test_merged_contact_asked_for_leads_to_its_survivor_from_2_16_on(versi
             for path in ("", *(f"/{name}" for name in NESTED)):
                 async with session.get(
                     f"/contacts/{contact_id}{path}", headers={"Intercom-Version": version}
-                ) as answer:
-                    code = (await answer.json())["errors"][0]["code"]
-                    found = (answer.status, code, answer.headers.get("Link"))
+                ) as response:
+                    code = (await response.json())["errors"][0]["code"]
+                    found = (response.status, code, response.headers.get("Link"))
                 assert found == (expected if modern else old), path
-        async with session.get(f"/contacts/{survivor}", headers={"Intercom-Version": version}) as answer:
-            assert answer.status == 200
+        async with session.get(f"/contacts/{survivor}", headers={"Intercom-Version": version}) as response:
+            assert response.status == 200
 
 
-async def test_merged_contact_whose_survivor_went_is_not_found() -> None:
-    """A link that leads nowhere is not given."""
+async def test_merged_contact_with_deleted_survivor_is_not_found() -> None:
+    """The sandbox sends no link to a deleted contact."""
     async with session_of(30) as (sandbox, session):
         merged = sandbox.change("merge", 5, 9)
         sandbox.change("delete", 8)
-        async with session.get(f"/contacts/{merged}", headers={"Intercom-Version": "2.16"}) as answer:
-            assert answer.status == 404
+        async with session.get(f"/contacts/{merged}", headers={"Intercom-Version": "2.16"}) as response:
+            assert response.status == 404
 
 
 @pytest.mark.parametrize("version", ["2.15", "2.16"])
-async def test_export_of_lists_of_merged_contacts_keeps_what_the_page_had(version: str, tmp_path: Path) -> None:
-    """A contact that was merged after its page was read counts as gone, with 410 as with 404."""
+async def test_export_of_merged_contacts_counts_their_lists_as_gone(version: str, tmp_path: Path) -> None:
+    """A contact that is merged after its page was read stays in the export, with 410 as with 404."""
     async with Sandbox(20, changes=["merge@1x3"]) as sandbox:
         expected = sandbox.workspace.records(0, 20)
         async with Intercom(sandbox.token, base_url=sandbox.base_url, api_version=version) as intercom:
@@ -370,25 +372,25 @@ async def test_export_of_lists_of_merged_contacts_keeps_what_the_page_had(versio
     assert summary.lists_missing_causes == {"gone": 3}
 
 
-async def test_notes_go_on_while_their_contact_moves() -> None:
-    """The cursor of a nested list belongs to the contact, wherever that is in the workspace."""
+async def test_notes_cursor_works_while_the_contact_moves() -> None:
+    """The cursor of a nested list belongs to the contact, at any position in the workspace."""
     async with session_of(512) as (sandbox, session):
         index = max(range(512), key=lambda number: len(sandbox.workspace.nested(number, "notes")))
-        whole, contact_id = sandbox.workspace.nested(index, "notes"), sandbox.workspace.id_of(index)
+        expected, contact_id = sandbox.workspace.nested(index, "notes"), sandbox.workspace.id_of(index)
         url, read, params = f"/contacts/{contact_id}/notes", [], {"per_page": "50"}
         while params is not None:
-            async with session.get(url, params=params) as answer:
-                page = await answer.json()
+            async with session.get(url, params=params) as response:
+                page = await response.json()
             read += page["data"]
             sandbox.change("insert", 0)
             sandbox.change("update", sandbox.workspace.index_of(contact_id), 100)
             following = page["pages"].get("next")
             params = following and {"per_page": "50", "starting_after": following["starting_after"]}
-        assert read == whole
+        assert read == expected
         assert len(read) > 50
 
 
-async def test_the_command_line(serve: Callable[..., AbstractContextManager[Any]]) -> None:
+async def test_sandbox_command_accepts_several_changes(serve: Callable[..., AbstractContextManager[Any]]) -> None:
     """--change may be given several times."""
     with serve("--contacts", "30", "--change", "delete=1", "--change", "delete@1x3") as served:
         headers = {"Authorization": f"Bearer {served.token}"}
@@ -396,8 +398,8 @@ async def test_the_command_line(serve: Callable[..., AbstractContextManager[Any]
             assert [page["total_count"] for page in await walk(session)] == [30, 26, 25]
 
 
-def test_a_mistake_on_the_command_line(command: Any) -> None:
-    """It ends with the code for a wrong configuration and one line that says how to write it."""
+def test_sandbox_command_with_invalid_change_exits_with_code_2(command: Any) -> None:
+    """It prints one line that shows the syntax."""
     done = command.run("sandbox", "--change", "split=3")
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.count(b"\n") == 1

@@ -1,4 +1,4 @@
-"""The made-up workspace: complete, reproducible, and hostile where it should be."""
+"""The synthetic workspace: complete, reproducible, and with hostile contacts on request."""
 
 import json
 import os
@@ -49,20 +49,20 @@ print(hashlib.sha256(b"".join(Workspace(20_000, 5).records(0, 8_000))).hexdigest
 
 
 def rows(workspace: Workspace, start: int, stop: int) -> list[dict[str, Any]]:
-    """Decode contacts with the standard library, which takes every legal one."""
+    """Decode contacts with the standard library, which accepts all legal JSON."""
     return [json.loads(record) for record in workspace.records(start, stop)]
 
 
-def test_every_field_is_in_every_record() -> None:
-    """Each contact has the 45 documented fields and those seen by users."""
+def test_contacts_have_every_documented_and_observed_field() -> None:
+    """Each contact has the 45 documented fields, and those that users have observed."""
     assert len(DOCUMENTED) == 45
     for row in rows(Workspace(TEMPLATES), 0, TEMPLATES):
         assert row.keys() == DOCUMENTED | UNDOCUMENTED
         assert {"type", "country", "region", "city", "country_code"} == row["location"].keys()
 
 
-def test_contacts_vary_as_real_ones_do() -> None:
-    """Owners come as integers and nulls, tags and avatars as nulls, integers beyond a double."""
+def test_contacts_vary_in_types_and_nulls() -> None:
+    """Owners are integers or null, tags and avatars may be null, and some integers do not fit into a double."""
     contacts = rows(Workspace(TEMPLATES), 0, TEMPLATES)
     assert {type(row["owner_id"]) for row in contacts} == {int, type(None)}
     assert any(row["tags"] is None for row in contacts)
@@ -73,8 +73,8 @@ def test_contacts_vary_as_real_ones_do() -> None:
     assert len({row["name"] for row in contacts}) > TEMPLATES // 3
 
 
-def test_contacts_with_text_owners_differ_in_nothing_else() -> None:
-    """From version 2.16 on an owner's id is a string; every other byte stays, of updated contacts too."""
+def test_contacts_with_text_owners_differ_only_in_owner_id() -> None:
+    """From version 2.16 on, an owner's id is a string; every other byte stays, also in updated contacts."""
     workspace = Workspace(TEMPLATES + 1)
     workspace.update(3, 5)
     plain = workspace.records(0, TEMPLATES + 1)
@@ -84,8 +84,8 @@ def test_contacts_with_text_owners_differ_in_nothing_else() -> None:
     assert {type(json.loads(record)["owner_id"]) for record in plain} == {int, type(None)}
 
 
-def test_ordinary_contacts_have_one_type_for_each_field() -> None:
-    """Programs that infer a schema take them: one type for each field, no names that differ by case alone."""
+def test_ordinary_contacts_have_one_type_per_field() -> None:
+    """Programs that infer a schema accept them: also, no two field names differ by case alone."""
     types: dict[str, set[type]] = {}
 
     def collect(path: str, value: Any) -> None:
@@ -102,13 +102,13 @@ def test_ordinary_contacts_have_one_type_for_each_field() -> None:
     assert len({path.casefold() for path in types}) == len(types)
 
 
-def test_average_size_is_that_of_real_contacts() -> None:
-    """A page of 150 is about 380 kB."""
+def test_contacts_have_the_average_size_of_real_ones() -> None:
+    """A page of 150 contacts has about 380 kB."""
     records = Workspace(10_000).records(0, 10_000)
     assert 2_300 < sum(map(len, records)) / len(records) < 2_800
 
 
-def test_same_seed_same_bytes_in_any_process() -> None:
+def test_contacts_of_one_seed_are_equal_in_every_process() -> None:
     """Contacts do not depend on Python's hash seed."""
     digests = {
         subprocess.run(
@@ -123,14 +123,14 @@ def test_same_seed_same_bytes_in_any_process() -> None:
     assert digests.pop().strip()
 
 
-def test_contacts_do_not_depend_on_the_size() -> None:
-    """Contact i is the same in a small and in a huge workspace, whatever was asked for before."""
+def test_contacts_do_not_depend_on_the_workspace_size() -> None:
+    """Contact i is the same in a small and in a huge workspace, in any order of access."""
     small, huge = Workspace(20), Workspace(10_000_000)
     huge.record(9_999_999)
     assert small.records(0, 20) == huge.records(0, 20) == [huge.record(index) for index in range(20)]
 
 
-def test_seeds_are_different_worlds() -> None:
+def test_contacts_of_two_seeds_are_all_different() -> None:
     """Another seed has other contacts with other ids."""
     one, two = Workspace(50, 1), Workspace(50, 2)
     assert not set(one.records(0, 50)) & set(two.records(0, 50))
@@ -138,8 +138,8 @@ def test_seeds_are_different_worlds() -> None:
 
 
 @given(st.integers(0, 2**40), st.integers(0, 1000))
-def test_ids_lead_back_to_their_contact(index: int, seed: int) -> None:
-    """An id is 24 hex digits, and index_of is the exact inverse of id_of."""
+def test_index_of_is_the_inverse_of_id_of(index: int, seed: int) -> None:
+    """An id has 24 hexadecimal digits, and index_of returns the index of its contact."""
     workspace = Workspace(2**40 + 1, seed)
     contact_id = workspace.id_of(index)
     assert len(contact_id) == 24
@@ -148,16 +148,16 @@ def test_ids_lead_back_to_their_contact(index: int, seed: int) -> None:
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[0-9a-f]{24}", fullmatch=True))
-def test_foreign_ids_are_nobody(contact_id: str) -> None:
-    """What is not one of the ids is None, never an error."""
+def test_index_of_unknown_id_is_none(contact_id: str) -> None:
+    """It returns None for any other text, and raises nothing."""
     workspace = Workspace(1000)
     index = workspace.index_of(contact_id)
     assert index is None or workspace.id_of(index) == contact_id
 
 
 @pytest.mark.parametrize("zero", ["+", " ", "_"])
-def test_other_spellings_of_an_id_are_nobody(zero: str) -> None:
-    """What Python reads as the same number is still not the same id."""
+def test_index_of_another_spelling_of_an_id_is_none(zero: str) -> None:
+    """Text that Python parses as the same number is not the same id."""
     workspace = Workspace(1000)
     contact_id = next(key for key in map(workspace.id_of, range(1000)) if key[8] == "0")
     assert workspace.index_of(contact_id) is not None
@@ -165,14 +165,14 @@ def test_other_spellings_of_an_id_are_nobody(zero: str) -> None:
     assert workspace.index_of(contact_id.upper()) is None
 
 
-def test_ids_are_unique() -> None:
+def test_contact_ids_and_emails_are_unique() -> None:
     """No two contacts share an id or an e-mail address."""
     contacts = rows(Workspace(3_000), 0, 3_000)
     assert len({row["id"] for row in contacts}) == len({row["email"] for row in contacts}) == 3_000
 
 
-def test_time_goes_forward() -> None:
-    """Contacts are created in order, and nothing happens to one before that or after its last update."""
+def test_contact_timestamps_are_in_order() -> None:
+    """Contacts are created in order, and all their timestamps lie between creation and last update."""
     contacts = rows(Workspace(3_000, hostile=False), 0, 3_000)
     created = [row["created_at"] for row in contacts]
     assert created == sorted(set(created))
@@ -182,25 +182,25 @@ def test_time_goes_forward() -> None:
         assert row["updated_at"] == max(stamps)
 
 
-def test_embedded_lists_are_heads_of_the_whole_ones() -> None:
-    """A contact embeds the first ten of each list, and counts them all."""
+def test_embedded_lists_are_the_first_ten_of_the_complete_lists() -> None:
+    """A contact embeds the first ten items of each list, and counts all of them."""
     workspace = Workspace(TEMPLATES)
-    most = 0
+    longest = 0
     for index, row in enumerate(rows(workspace, 0, TEMPLATES)):
         for name in ("tags", "notes", "companies"):
-            whole = [member["id"] for member in workspace.nested(index, name)]
+            complete = [member["id"] for member in workspace.nested(index, name)]
             embedded = row[name] or {"data": [], "total_count": 0, "has_more": False, "url": None}
-            assert [member["id"] for member in embedded["data"]] == whole[:10]
-            assert (embedded["total_count"], embedded["has_more"]) == (len(whole), len(whole) > 10)
+            assert [member["id"] for member in embedded["data"]] == complete[:10]
+            assert (embedded["total_count"], embedded["has_more"]) == (len(complete), len(complete) > 10)
             assert embedded["url"] in {f"/contacts/{row['id']}/{name}", None}
-            most = max(most, len(whole))
+            longest = max(longest, len(complete))
         opted = [*row["opted_in_subscription_types"]["data"], *row["opted_out_subscription_types"]["data"]]
         assert [kind["id"] for kind in opted] == [kind["id"] for kind in workspace.nested(index, "subscriptions")]
-    assert most == 500
+    assert longest == 500
 
 
-def test_one_contact_in_twenty_has_long_lists() -> None:
-    """Most contacts have few tags, about one in twenty has more than ten of something."""
+def test_long_lists_occur_in_one_contact_in_twenty() -> None:
+    """Most contacts have short lists; about one in twenty has more than ten items in a list."""
     contacts = rows(Workspace(TEMPLATES), 0, TEMPLATES)
     long = [
         row for row in contacts if any((row[name] or {}).get("has_more") for name in ("tags", "notes", "companies"))
@@ -208,8 +208,8 @@ def test_one_contact_in_twenty_has_long_lists() -> None:
     assert 0.03 < len(long) / TEMPLATES < 0.08
 
 
-def test_tags_are_named_once_for_the_workspace() -> None:
-    """Every tag of a contact is one of the workspace's."""
+def test_tags_of_contacts_are_tags_of_the_workspace() -> None:
+    """They have the same ids and names."""
     workspace = Workspace(TEMPLATES)
     names = {tag["id"]: tag["name"] for tag in workspace.tags()}
     for index in range(TEMPLATES):
@@ -218,7 +218,7 @@ def test_tags_are_named_once_for_the_workspace() -> None:
 
 
 def test_hostile_contacts_are_legal_json() -> None:
-    """All kinds are within the first 12,000 contacts, and still are the contact they were."""
+    """All kinds occur in the first 12,000 contacts, and each keeps the id of its contact."""
     workspace, tame = Workspace(12_000, hostile=True), Workspace(12_000)
     kinds = set()
     for index in range(7, 12_000, 1_000):
@@ -248,13 +248,13 @@ def test_hostile_contacts_are_legal_json() -> None:
         (11_007, b'"owner_id":"814860"'),
     ],
 )
-def test_hostile_spellings_survive(index: int, spelling: bytes) -> None:
-    """The bytes are those that a round trip through objects would change."""
+def test_hostile_contacts_contain_their_special_bytes(index: int, spelling: bytes) -> None:
+    """A round trip through Python objects would change these bytes."""
     assert spelling in Workspace(12_000, hostile=True).record(index)
 
 
-def test_line_ends_appear_between_tokens_of_one_kind_only() -> None:
-    """Only the kind called gaps has raw line ends, which are no part of any string."""
+def test_raw_line_ends_occur_in_one_hostile_kind_only() -> None:
+    """Only the kind ``gaps`` has raw line ends, and only between tokens."""
     workspace = Workspace(10_000, hostile=True)
     broken = [n for n, record in enumerate(workspace.records(0, 10_000)) if b"\n" in record or b"\r" in record]
     assert broken == [6_007]
@@ -262,19 +262,19 @@ def test_line_ends_appear_between_tokens_of_one_kind_only() -> None:
     assert json.loads(on_one_line) == json.loads(workspace.record(6_007))
 
 
-def test_lone_surrogates_are_one_in_twelve_thousand() -> None:
-    """The one kind that fast parsers refuse a page for is rare."""
+def test_lone_surrogates_occur_in_one_contact_in_12_000() -> None:
+    """Fast parsers refuse a page with such a contact, so it is rare."""
     found = [index for index in range(7, 40_000, 1_000) if hostility.kind_of(index) == "lone_surrogate"]
     assert found == [7_007, 19_007, 31_007]
 
 
-def test_long_text_is_long() -> None:
-    """One kind carries a text of about 20 kB."""
+def test_hostile_long_text_has_about_20_kb() -> None:
+    """One hostile kind has a long text."""
     assert len(Workspace(10_000, hostile=True).record(9_007)) > 20_000
 
 
-def test_huge_workspaces_start_at_once() -> None:
-    """Ten million contacts cost no more than the templates that were asked for."""
+def test_huge_workspace_uses_little_memory() -> None:
+    """Ten million contacts use no more memory than the templates that were read."""
     tracemalloc.start()
     workspace = Workspace(10_000_000)
     _, started = tracemalloc.get_traced_memory()
@@ -284,8 +284,8 @@ def test_huge_workspaces_start_at_once() -> None:
     assert sum(template is not None for template in workspace._templates) == 1
 
 
-def test_ends_of_the_workspace() -> None:
-    """Ranges are cut to what there is, single contacts beyond it are an error."""
+def test_records_truncate_their_range_and_record_refuses_a_bad_index() -> None:
+    """A range is truncated to the workspace; a single index outside it raises IndexError."""
     workspace = Workspace(3)
     assert len(workspace) == len(workspace.records(0, 100)) == 3
     assert workspace.records(3, 6) == []
@@ -296,14 +296,14 @@ def test_ends_of_the_workspace() -> None:
             workspace.id_of(index)
 
 
-def test_unknown_nested_list() -> None:
-    """A list there is not is a KeyError; those there are have their names in NESTED."""
+def test_nested_with_unknown_list_is_a_key_error() -> None:
+    """An unknown list raises KeyError; NESTED contains the known names."""
     with pytest.raises(KeyError):
         Workspace(1).nested(0, "admins")  # type: ignore[arg-type]
     assert NESTED == ("tags", "notes", "companies", "subscriptions", "segments")
 
 
-def test_impossible_size() -> None:
-    """A negative number of contacts is refused in one sentence."""
+def test_workspace_with_negative_size_is_refused() -> None:
+    """The error is one sentence with the number."""
     with pytest.raises(ConfigError, match="-1 contacts"):
         Workspace(-1)

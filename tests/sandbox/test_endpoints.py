@@ -1,4 +1,4 @@
-"""What a sandbox serves besides the list: single contacts, pages by number, and a page that says so."""
+"""The sandbox's other endpoints: single contacts, pages by number, and the index page."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from exporter.sandbox.nested import NESTED
 
 
 def client(sandbox: exporter.Sandbox) -> httpx.AsyncClient:
-    """Return a client with the token."""
+    """Return an HTTP client that sends the token."""
     return httpx.AsyncClient(base_url=sandbox.base_url, headers={"Authorization": f"Bearer {sandbox.token}"})
 
 
@@ -24,8 +24,8 @@ def contact_with_many_notes(sandbox: exporter.Sandbox) -> str:
     return next(workspace.id_of(n) for n in range(len(workspace)) if len(workspace.nested(n, "notes")) > 20)
 
 
-async def test_a_contact_by_its_id_is_that_of_the_list(sandbox: exporter.Sandbox) -> None:
-    """The same bytes."""
+async def test_contact_by_id_has_the_bytes_of_the_list(sandbox: exporter.Sandbox) -> None:
+    """A single contact and the list contain the same bytes."""
     async with client(sandbox) as http:
         for number in (0, 1, 999):
             found = await http.get(f"/contacts/{sandbox.workspace.id_of(number)}")
@@ -33,18 +33,18 @@ async def test_a_contact_by_its_id_is_that_of_the_list(sandbox: exporter.Sandbox
             assert found.content == sandbox.workspace.records(number, number + 1)[0]
 
 
-async def test_an_unknown_or_deleted_contact_is_not_found(sandbox: exporter.Sandbox) -> None:
-    """A 404 in the error envelope."""
+async def test_unknown_or_deleted_contact_is_not_found(sandbox: exporter.Sandbox) -> None:
+    """The response is a 404 with the error envelope."""
     deleted = sandbox.change("delete", 5)
     async with client(sandbox) as http:
         for contact_id in ("nobody", deleted):
-            answer = await http.get(f"/contacts/{contact_id}")
-            assert answer.status_code == 404
-            assert answer.json()["errors"] == [{"code": "not_found", "message": "User Not Found"}]
+            response = await http.get(f"/contacts/{contact_id}")
+            assert response.status_code == 404
+            assert response.json()["errors"] == [{"code": "not_found", "message": "User Not Found"}]
 
 
-async def test_a_contact_of_an_export_is_served_by_its_id(tmp_path: Path, intercom: exporter.Intercom) -> None:
-    """A replay has single contacts as well."""
+async def test_replay_serves_a_contact_by_its_id(tmp_path: Path, intercom: exporter.Intercom) -> None:
+    """A replayed export serves single contacts too."""
     await exporter.export(intercom, tmp_path / "contacts.ndjson", max_contacts=10)
     lines = (tmp_path / "contacts.ndjson").read_bytes().splitlines()
     replay = await anyio.to_thread.run_sync(exporter.Replay, tmp_path / "contacts.ndjson")
@@ -54,8 +54,8 @@ async def test_a_contact_of_an_export_is_served_by_its_id(tmp_path: Path, interc
 
 
 @pytest.mark.parametrize("path", ["/contacts", "/contacts/{id}/notes", "/contacts/{id}/companies"])
-async def test_pages_by_number_are_those_of_the_whole_list(sandbox: exporter.Sandbox, path: str) -> None:
-    """Each list with pages: the pages follow each other, the one behind the last is empty, and 0 is refused."""
+async def test_pages_by_number_divide_each_list(sandbox: exporter.Sandbox, path: str) -> None:
+    """In each list, pages follow one another, the page after the last is empty, and page 0 is refused."""
     workspace = sandbox.workspace
     path = path.format(id=contact_with_many_notes(sandbox))
     if path.endswith("companies"):
@@ -76,7 +76,7 @@ async def test_pages_by_number_are_those_of_the_whole_list(sandbox: exporter.San
         assert (await http.get(path, params={"page": 0})).status_code == 400
 
 
-async def test_a_cursor_counts_more_than_the_number_of_a_page(sandbox: exporter.Sandbox) -> None:
+async def test_cursor_takes_precedence_over_the_page_number(sandbox: exporter.Sandbox) -> None:
     """The official SDK sends page 1 with each cursor."""
     async with client(sandbox) as http:
         first = (await http.get("/contacts", params={"page": 1})).json()
@@ -85,8 +85,8 @@ async def test_a_cursor_counts_more_than_the_number_of_a_page(sandbox: exporter.
     assert second["data"][0]["id"] == sandbox.workspace.id_of(50)
 
 
-async def test_the_first_page_lists_what_is_served_and_holds_no_token(sandbox: exporter.Sandbox) -> None:
-    """A browser sees it, without a token; each line is true."""
+async def test_index_page_lists_all_endpoints_and_contains_no_token(sandbox: exporter.Sandbox) -> None:
+    """A browser can open it without a token, and each listed endpoint exists."""
     async with httpx.AsyncClient(base_url=sandbox.base_url) as http:
         page = await http.get("/")
         assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -100,13 +100,13 @@ async def test_the_first_page_lists_what_is_served_and_holds_no_token(sandbox: e
             assert (await http.get(path)).status_code == 200
 
 
-async def test_what_is_not_served_is_named(sandbox: exporter.Sandbox) -> None:
-    """A search says that it is not there yet and what is; other requests point to the page that lists what is."""
+async def test_unsupported_endpoint_is_404_with_a_helpful_message(sandbox: exporter.Sandbox) -> None:
+    """A search is not supported yet, and its message names GET /contacts; other messages name the index page."""
     async with client(sandbox) as http:
         search = await http.post("/contacts/search", json={"query": {}})
         other = await http.delete("/contacts/1")
     assert (search.status_code, other.status_code) == (404, 404)
-    messages = [answer.json()["errors"][0]["message"] for answer in (search, other)]
+    messages = [response.json()["errors"][0]["message"] for response in (search, other)]
     assert messages == [
         "the sandbox does not serve POST /contacts/search yet; GET /contacts lists every contact",
         "the sandbox does not serve DELETE /contacts/1; the page at / lists what it serves",

@@ -1,4 +1,4 @@
-"""The stand-in over HTTP: what every client of the real API relies on."""
+"""The sandbox over HTTP: the behaviour that every client of the real API relies on."""
 
 import asyncio
 import base64
@@ -19,20 +19,20 @@ from tests.support.sandboxes import session_of
 
 
 async def fetch(session: aiohttp.ClientSession, path: str, **params: str) -> Any:
-    """Fetch what must succeed, decoded."""
-    async with session.get(path, params=params) as answer:
-        assert answer.status == 200, await answer.text()
-        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
-        return json.loads(await answer.read())
+    """Send a request that must succeed; return the decoded body."""
+    async with session.get(path, params=params) as response:
+        assert response.status == 200, await response.text()
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        return json.loads(await response.read())
 
 
-async def refused(session: aiohttp.ClientSession, path: str, method: str = "GET", **request: Any) -> tuple[int, str]:
-    """Ask for what must be refused; return status and code of the envelope."""
-    async with session.request(method, path, **request) as answer:
-        envelope = await answer.json()
+async def refusal_of(session: aiohttp.ClientSession, path: str, method: str = "GET", **request: Any) -> tuple[int, str]:
+    """Send a request that must be refused; return the status and the code of the envelope."""
+    async with session.request(method, path, **request) as response:
+        envelope = await response.json()
         assert envelope["type"] == "error.list"
-        assert envelope["request_id"] == answer.headers["X-Request-Id"]
-        return answer.status, envelope["errors"][0]["code"]
+        assert envelope["request_id"] == response.headers["X-Request-Id"]
+        return response.status, envelope["errors"][0]["code"]
 
 
 async def walk(session: aiohttp.ClientSession, path: str, per_page: int) -> list[dict[str, Any]]:
@@ -47,14 +47,14 @@ async def walk(session: aiohttp.ClientSession, path: str, per_page: int) -> list
 
 
 @pytest.mark.parametrize("per_page", [1, 7, 50, 150])
-async def test_listing_is_the_workspace(per_page: int) -> None:
-    """Following the cursors gives every contact once, in order, in exactly the workspace's bytes."""
+async def test_listing_has_exactly_the_bytes_of_the_workspace(per_page: int) -> None:
+    """Following the cursors returns every contact once, in order, in exactly the workspace's bytes."""
     async with session_of(160) as (sandbox, session):
         bodies, cursor = [], ""
         while True:
             params = {"per_page": str(per_page), "starting_after": cursor}
-            async with session.get("/contacts", params=params) as answer:
-                bodies.append(await answer.read())
+            async with session.get("/contacts", params=params) as response:
+                bodies.append(await response.read())
             following = json.loads(bodies[-1])["pages"].get("next")
             if following is None:
                 break
@@ -65,8 +65,8 @@ async def test_listing_is_the_workspace(per_page: int) -> None:
         assert len(bodies) == sandbox.requests == -(-160 // per_page)
 
 
-async def test_envelope() -> None:
-    """Keys come in the API's order; the last page has no next."""
+async def test_page_envelope_has_the_keys_and_order_of_the_api() -> None:
+    """The last page has no next."""
     async with session_of(120) as (_, session):
         first, middle, last = await walk(session, "/contacts", 50)
     assert list(first) == ["type", "data", "total_count", "pages"]
@@ -78,23 +78,23 @@ async def test_envelope() -> None:
     assert len(last["data"]) == 20
 
 
-async def test_default_page_size_and_empty_cursor() -> None:
-    """Without parameters a page has 50 contacts; an empty cursor begins at the beginning."""
+async def test_page_without_parameters_is_the_first_with_50_contacts() -> None:
+    """An empty cursor starts from the beginning."""
     async with session_of(60) as (_, session):
         assert len((await fetch(session, "/contacts"))["data"]) == 50
         assert (await fetch(session, "/contacts", starting_after=""))["pages"]["page"] == 1
 
 
-async def test_empty_workspace() -> None:
-    """No contacts are one empty page."""
+async def test_listing_of_empty_workspace_is_one_empty_page() -> None:
+    """The page has no next."""
     async with session_of(0) as (_, session):
         page = await fetch(session, "/contacts")
     assert (page["data"], page["total_count"]) == ([], 0)
     assert "next" not in page["pages"]
 
 
-async def test_cursor_is_a_position_in_contacts() -> None:
-    """The page size may change in mid-listing."""
+async def test_cursor_does_not_depend_on_the_page_size() -> None:
+    """The page size may change during a listing."""
     async with session_of(100) as (sandbox, session):
         first = await fetch(session, "/contacts", per_page="30")
         cursor = first["pages"]["next"]["starting_after"]
@@ -103,14 +103,14 @@ async def test_cursor_is_a_position_in_contacts() -> None:
 
 
 @pytest.mark.parametrize("per_page", ["0", "151", "-1", "abc", "1.5", "", "\uff11", "9" * 40])
-async def test_page_sizes_outside_the_limits(per_page: str) -> None:
-    """A page holds 1 to 150 contacts."""
+async def test_page_size_outside_the_limits_is_refused(per_page: str) -> None:
+    """A page has 1 to 150 contacts."""
     async with session_of(400) as (_, session):
-        assert await refused(session, "/contacts", params={"per_page": per_page}) == (400, "parameter_invalid")
+        assert await refusal_of(session, "/contacts", params={"per_page": per_page}) == (400, "parameter_invalid")
 
 
-def test_cursors_look_like_rubys() -> None:
-    """Lines of 60 characters of standard Base64, with every character that needs encoding in a URL."""
+def test_cursor_has_the_format_of_rubys_base64() -> None:
+    """It has lines of 60 characters of standard Base64, with every character that needs encoding in a URL."""
     cursor = Cursors("any").write(150)
     assert [len(line) for line in cursor.split("\n")] == [60, 8, 0]
     assert set("+/=\n") < set(cursor)
@@ -118,8 +118,8 @@ def test_cursors_look_like_rubys() -> None:
 
 
 @pytest.mark.parametrize("position", [0, 1, 150, 10_000_000, 2**63])
-def test_cursors_lead_back(position: int) -> None:
-    """Reading is the inverse of writing; nothing altered, foreign or made up is read."""
+def test_cursors_read_is_the_inverse_of_write(position: int) -> None:
+    """Reading a cursor returns its position; altered, foreign and invented cursors are refused."""
     cursors = Cursors("contacts:1")
     cursor = cursors.write(position)
     assert cursors.read(cursor) == position
@@ -129,30 +129,30 @@ def test_cursors_lead_back(position: int) -> None:
             cursors.read(wrong)
 
 
-async def test_bad_cursors_are_refused() -> None:
-    """Made-up cursors and those of another seed are 400 client_error."""
+async def test_listing_with_invalid_cursor_is_refused() -> None:
+    """Invented cursors and those of another seed are 400 client_error."""
     async with session_of(400) as (_, session):
         for cursor in ("made-up", Cursors("contacts:99").write(50), "WzE2MTM3Mzk3MDAwMDAsMSwyXQ==\n"):
-            assert await refused(session, "/contacts", params={"starting_after": cursor}) == (400, "client_error")
+            assert await refusal_of(session, "/contacts", params={"starting_after": cursor}) == (400, "client_error")
 
 
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer wrong", "bearer {}", "{}", "Bearer {}x", "Bearer é"]
 )
-async def test_only_the_token_lets_in(authorization: str | None) -> None:
-    """Anything but the bearer token is 401, and says nothing about the rate limit."""
+async def test_request_without_the_token_is_401(authorization: str | None) -> None:
+    """Anything but the bearer token is 401, without headers of the rate limit."""
     async with Sandbox(10) as sandbox, aiohttp.ClientSession(sandbox.base_url) as session:
         headers = {} if authorization is None else {"Authorization": authorization.format(sandbox.token)}
-        assert await refused(session, "/contacts", headers=headers) == (401, "unauthorized")
-        async with session.get("/me", headers=headers) as answer:
-            assert answer.status == 401
-            assert "X-RateLimit-Limit" not in answer.headers
-            assert (await answer.json())["errors"][0]["message"] == "Access Token Invalid"
+        assert await refusal_of(session, "/contacts", headers=headers) == (401, "unauthorized")
+        async with session.get("/me", headers=headers) as response:
+            assert response.status == 401
+            assert "X-RateLimit-Limit" not in response.headers
+            assert (await response.json())["errors"][0]["message"] == "Access Token Invalid"
         assert sandbox.requests == 1
 
 
-def test_tokens() -> None:
-    """A token is the one given, or made from the seed, and looks like a real one."""
+def test_token_is_the_given_one_or_derived_from_the_seed() -> None:
+    """A derived token looks like a real one."""
     assert Sandbox(token="mine").token == "mine"
     assert Sandbox(seed=3).token == Sandbox(seed=3).token != Sandbox(seed=4).token
     assert Sandbox().token.startswith("dG9r")
@@ -160,59 +160,59 @@ def test_tokens() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.4", "2.0", "2.9", "2.14", "Unstable"])
-async def test_versions_are_echoed(version: str) -> None:
-    """A known version is served and echoed."""
+async def test_known_version_is_echoed(version: str) -> None:
+    """The response has the version of the request, or the default one."""
     async with session_of(10) as (_, session):
-        async with session.get("/contacts", headers={"Intercom-Version": version}) as answer:
-            assert (answer.status, answer.headers["Intercom-Version"]) == (200, version)
-        async with session.get("/contacts") as answer:
-            assert answer.headers["Intercom-Version"] == "2.14"
+        async with session.get("/contacts", headers={"Intercom-Version": version}) as response:
+            assert (response.status, response.headers["Intercom-Version"]) == (200, version)
+        async with session.get("/contacts") as response:
+            assert response.headers["Intercom-Version"] == "2.14"
 
 
 @pytest.mark.parametrize("version", ["1.5", "2.18", "3", "", "unstable"])
-async def test_unknown_versions_are_refused(version: str) -> None:
+async def test_unknown_version_is_refused(version: str) -> None:
     """An unknown version is 400."""
     async with session_of(10) as (_, session):
         wrong = {"Intercom-Version": version}
-        assert await refused(session, "/contacts", headers=wrong) == (400, "intercom_version_invalid")
+        assert await refusal_of(session, "/contacts", headers=wrong) == (400, "intercom_version_invalid")
 
 
-async def test_headers_of_every_answer() -> None:
-    """Each answer has an id of its own, a date, and varies by encoding."""
+async def test_every_response_has_a_unique_id_a_date_and_vary() -> None:
+    """Errors have these headers too."""
     async with session_of(10) as (_, session):
         ids = set()
         for path in ("/contacts", "/contacts?per_page=0", "/me", "/tags", "/nowhere"):
-            async with session.get(path) as answer:
-                assert {"Date", "X-Request-Id", "X-RateLimit-Limit"} <= answer.headers.keys()
-                assert answer.headers["Vary"] == "Accept-Encoding"
-                ids.add(answer.headers["X-Request-Id"])
+            async with session.get(path) as response:
+                assert {"Date", "X-Request-Id", "X-RateLimit-Limit"} <= response.headers.keys()
+                assert response.headers["Vary"] == "Accept-Encoding"
+                ids.add(response.headers["X-Request-Id"])
     assert len(ids) == 5
 
 
-async def test_gzip_is_the_same_page() -> None:
-    """A compressed page decodes to the bytes of the plain one, and only comes when asked for."""
+async def test_gzip_page_decodes_to_the_plain_page() -> None:
+    """The sandbox compresses only if the client accepts gzip."""
     async with session_of(150) as (_, session):
         bodies = []
         for accept in ("identity", "gzip, deflate", "gzip;q=0"):
-            async with session.get("/contacts?per_page=150", headers={"Accept-Encoding": accept}) as answer:
-                assert answer.headers.get("Content-Encoding") == ("gzip" if accept == "gzip, deflate" else None)
-                bodies.append(await answer.read())
+            async with session.get("/contacts?per_page=150", headers={"Accept-Encoding": accept}) as response:
+                assert response.headers.get("Content-Encoding") == ("gzip" if accept == "gzip, deflate" else None)
+                bodies.append(await response.read())
         assert len(set(bodies)) == 1
-    async with session_of(150, gzip=False) as (_, session), session.get("/contacts") as answer:
-        assert "Content-Encoding" not in answer.headers
+    async with session_of(150, gzip=False) as (_, session), session.get("/contacts") as response:
+        assert "Content-Encoding" not in response.headers
 
 
 @pytest.mark.parametrize(
     ("header", "accepted"),
     [("", False), ("gzip", True), ("br, GZIP;q=0.5", True), ("*", True), ("gzip;q=0.0", False), ("gzipped", False)],
 )
-def test_accept_encoding(header: str, accepted: bool) -> None:
-    """Compression is accepted by name or by star, unless its weight is zero."""
+def test_accepts_gzip_by_name_or_star_unless_its_weight_is_zero(header: str, accepted: bool) -> None:
+    """The header's names are case-insensitive."""
     assert accepts_gzip(header) == accepted
 
 
-def test_rate_window() -> None:
-    """Calls are counted in windows of ten seconds of UNIX time."""
+def test_rate_window_counts_calls_in_windows_of_ten_seconds() -> None:
+    """Windows begin at multiples of ten seconds of UNIX time."""
     now = 1_700_000_003.0
     window = RateWindow(2, clock=lambda: now)
     calls = [window.call() for _ in range(3)]
@@ -228,37 +228,37 @@ def test_rate_window() -> None:
     }
 
 
-async def test_rate_limit() -> None:
-    """Over the limit every authenticated call is refused as the API does, and counted."""
+async def test_call_over_the_rate_limit_is_429_and_counted() -> None:
+    """Every call with the token counts, and the refusal has the API's form."""
     async with session_of(10, rate_limit=2, clock=lambda: 1_700_000_003.0) as (sandbox, session):
         await fetch(session, "/contacts")
         await fetch(session, "/me")
-        async with session.get("/contacts") as answer:
-            assert answer.status == 429
-            assert "Retry-After" not in answer.headers
-            assert answer.headers["X-RateLimit-Remaining"] == "0"
-            error = (await answer.json())["errors"][0]
+        async with session.get("/contacts") as response:
+            assert response.status == 429
+            assert "Retry-After" not in response.headers
+            assert response.headers["X-RateLimit-Remaining"] == "0"
+            error = (await response.json())["errors"][0]
         assert error == {"code": "rate_limit_exceeded", "message": "Exceeded rate limit of 2 in 10_seconds"}
         assert (sandbox.rate_limited_requests, sandbox.requests) == (1, 2)
 
 
-async def test_without_a_limit_a_million_is_announced() -> None:
-    """No limit in practice still has the headers."""
-    async with session_of(10) as (_, session), session.get("/contacts") as answer:
-        assert answer.headers["X-RateLimit-Limit"] == "1000000"
-        assert answer.headers["X-RateLimit-Remaining"] == "999999"
+async def test_rate_limit_headers_without_a_limit_announce_a_million() -> None:
+    """Responses have the headers even without a limit."""
+    async with session_of(10) as (_, session), session.get("/contacts") as response:
+        assert response.headers["X-RateLimit-Limit"] == "1000000"
+        assert response.headers["X-RateLimit-Remaining"] == "999999"
 
 
-async def test_latency() -> None:
-    """Each answer waits."""
+async def test_latency_delays_each_response() -> None:
+    """Each response waits."""
     async with session_of(10, latency_ms=30) as (_, session):
         started = asyncio.get_running_loop().time()
         await fetch(session, "/me")
         assert asyncio.get_running_loop().time() - started >= 0.03
 
 
-async def test_me_and_tags() -> None:
-    """One call names the workspace, one names all tags."""
+async def test_me_and_tags_describe_the_workspace() -> None:
+    """/me names the workspace, and /tags lists all of its tags."""
     async with session_of(10) as (sandbox, session):
         me, tags = await fetch(session, "/me"), await fetch(session, "/tags")
         page = await fetch(session, "/contacts")
@@ -268,8 +268,8 @@ async def test_me_and_tags() -> None:
         assert tags == {"type": "list", "data": sandbox.workspace.tags()}
 
 
-async def test_nested_lists() -> None:
-    """Each nested list comes whole from its address."""
+async def test_nested_lists_are_complete() -> None:
+    """Each endpoint of a contact's list returns the complete list."""
     async with session_of(60) as (sandbox, session):
         for index in range(60):
             for name in NESTED:
@@ -278,8 +278,8 @@ async def test_nested_lists() -> None:
                 assert ("pages" in page) == (name in {"notes", "companies"})
 
 
-async def test_paging_of_nested_lists() -> None:
-    """Notes go on by a cursor, companies by the address of the next page."""
+async def test_notes_page_by_cursor_and_companies_by_next_url() -> None:
+    """Following the cursor or the URL returns the complete list."""
     async with session_of(512) as (sandbox, session):
         workspace = sandbox.workspace
         index = max(range(512), key=lambda number: len(workspace.nested(number, "notes")))
@@ -289,29 +289,29 @@ async def test_paging_of_nested_lists() -> None:
         index = max(range(512), key=lambda number: len(workspace.nested(number, "companies")))
         url, found = f"{sandbox.base_url}/contacts/{workspace.id_of(index)}/companies", []
         while url:
-            async with session.get(url) as answer:
-                page = await answer.json()
+            async with session.get(url) as response:
+                page = await response.json()
             found += page["companies"]
             url = page["pages"].get("next")
         assert found == workspace.nested(index, "companies")
         assert len(found) > 50
 
 
-async def test_what_is_not_there() -> None:
-    """Unknown contacts, lists, paths and methods get an error envelope."""
+async def test_unknown_path_or_method_is_404_with_the_error_envelope() -> None:
+    """Unknown contacts, lists, paths and methods are not found, and do not count as requests."""
     async with session_of(10) as (sandbox, session):
-        nobody, somebody = "0" * 24, sandbox.workspace.id_of(1)
+        unknown_id, known_id = "0" * 24, sandbox.workspace.id_of(1)
         for path in (
-            f"/contacts/{nobody}/tags",
-            f"/contacts/{somebody}/admins",
-            f"/contacts/{nobody}",
+            f"/contacts/{unknown_id}/tags",
+            f"/contacts/{known_id}/admins",
+            f"/contacts/{unknown_id}",
             "/contact",
             "/contacts/search/x/y",
             "/contacts/",
         ):
-            assert await refused(session, path) == (404, "not_found")
+            assert await refusal_of(session, path) == (404, "not_found")
         for method in ("POST", "PUT", "DELETE", "PATCH"):
-            assert await refused(session, "/contacts", method) == (404, "not_found")
+            assert await refusal_of(session, "/contacts", method) == (404, "not_found")
         assert sandbox.requests == 0
 
 
@@ -331,14 +331,14 @@ async def test_what_is_not_there() -> None:
         {"faults": ["typo=1"]},
     ],
 )
-def test_wrong_arguments(options: dict[str, Any]) -> None:
-    """An argument without sense is a configuration error, before anything starts."""
+def test_sandbox_with_invalid_argument_is_refused(options: dict[str, Any]) -> None:
+    """It is a configuration error, before anything starts."""
     with pytest.raises(ConfigError):
         Sandbox(**options)
 
 
-async def test_address_only_while_running() -> None:
-    """There is no address before and after the block, and one block at a time."""
+async def test_base_url_exists_only_while_the_sandbox_runs() -> None:
+    """Before and after the block it raises, and a running sandbox cannot be entered again."""
     sandbox = Sandbox(1)
     for _ in range(2):
         with pytest.raises(ConfigError):
@@ -349,8 +349,8 @@ async def test_address_only_while_running() -> None:
                 await sandbox.__aenter__()
 
 
-async def test_taken_port() -> None:
-    """A port somebody else has is a configuration error."""
+async def test_sandbox_with_port_in_use_is_a_config_error() -> None:
+    """Another process may use the port."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port}"):
@@ -358,8 +358,8 @@ async def test_taken_port() -> None:
                 pass
 
 
-async def test_leaving_closes_connections_and_tasks() -> None:
-    """Idle, silent and unread connections all end with the block, and no task is left."""
+async def test_sandbox_exit_closes_connections_and_tasks() -> None:
+    """Idle, silent and unread connections all end with the block, and no task remains."""
     before = asyncio.all_tasks()
     async with asyncio.timeout(20):
         async with session_of(3_000) as (sandbox, session):
@@ -369,7 +369,7 @@ async def test_leaving_closes_connections_and_tasks() -> None:
             request = f"GET /contacts?per_page=150 HTTP/1.1\r\nAuthorization: Bearer {sandbox.token}\r\n"
             with socket.create_connection(("127.0.0.1", port)) as unread:
                 unread.sendall(f"{request}Host: x\r\n\r\n".encode() * 60)
-                while sandbox.requests < 2:  # noqa: ASYNC110 - counting requests is what tells
+                while sandbox.requests < 2:  # noqa: ASYNC110 - only the counter reports it
                     await asyncio.sleep(0.001)
                 await sandbox.__aexit__(None, None, None)
                 assert await silent.read() == b""
@@ -378,12 +378,12 @@ async def test_leaving_closes_connections_and_tasks() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_official_sdk_lists_a_tame_sandbox() -> None:
+async def test_official_sdk_lists_every_contact() -> None:
     """python-intercom pages through every contact."""
     async with Sandbox(120, hostile=False) as sandbox:
 
         def ids() -> list[str | None]:
-            # The SDK never closes a client of its own making.
+            # The SDK never closes a client that it creates.
             with httpx.Client() as http:
                 client = intercom.Intercom(token=sandbox.token, base_url=sandbox.base_url, httpx_client=http)
                 return [contact.id for contact in client.contacts.list(per_page=50)]

@@ -1,4 +1,4 @@
-"""The API's address: by region or by URL, and never one that gives the token away."""
+"""The API's base URL: chosen by region or given as a URL, and refused if it would reveal the token."""
 
 import pytest
 
@@ -8,7 +8,7 @@ TOKEN = "dG9rOnNlY3JldA=="
 
 
 def intercom(**settings: object) -> exporter.Intercom:
-    """Give a client with settings as a caller could misspell them."""
+    """Return a client with settings that may be invalid."""
     return exporter.Intercom(TOKEN, **settings)  # type: ignore[arg-type]
 
 
@@ -21,8 +21,8 @@ def intercom(**settings: object) -> exporter.Intercom:
         ("au", "https://api.au.intercom.io"),
     ],
 )
-def test_a_region_has_its_address(region: str | None, url: str) -> None:
-    """Each region is another host; without one it is the first."""
+def test_base_url_of_region_is_its_api_host(region: str | None, url: str) -> None:
+    """Each region has its own host; without a region the client uses the US host."""
     assert intercom(region=region).base_url == intercom(region=region).identity == url
 
 
@@ -38,8 +38,8 @@ def test_a_region_has_its_address(region: str | None, url: str) -> None:
         ("http://[::1]:9", "http://[::1]:9"),
     ],
 )
-def test_a_url_is_kept_without_the_slash_at_its_end(given: str, kept: str) -> None:
-    """A base URL may have a port and a path; plain http is for this machine."""
+def test_base_url_is_kept_without_trailing_slashes(given: str, kept: str) -> None:
+    """A base URL may have a port and a path; plain HTTP is accepted for this machine."""
     assert intercom(base_url=given).base_url == kept
 
 
@@ -59,8 +59,8 @@ def test_a_url_is_kept_without_the_slash_at_its_end(given: str, kept: str) -> No
         "http://[2001:db8::1]",
     ],
 )
-def test_plain_http_beyond_this_machine_must_be_asked_for(url: str) -> None:
-    """The token is not shown to a network unless that is wanted."""
+def test_base_url_with_plain_http_to_other_host_needs_insecure_http(url: str) -> None:
+    """The client does not send the token over an unencrypted network unless the caller sets insecure_http."""
     with pytest.raises(exporter.ConfigError, match="plain http would show the token"):
         intercom(base_url=url)
     assert intercom(base_url=url, insecure_http=True).base_url == url.lower()
@@ -119,8 +119,8 @@ def test_plain_http_beyond_this_machine_must_be_asked_for(url: str) -> None:
     ],
     ids=repr,
 )
-def test_a_bad_address_is_refused_without_quoting_it(settings: dict[str, str]) -> None:
-    """What cannot be an address is refused when the client is made, in words that repeat no secret."""
+def test_invalid_base_url_is_refused_without_quoting_it(settings: dict[str, str]) -> None:
+    """The constructor refuses it, and the message contains no secret."""
     with pytest.raises(exporter.ConfigError) as caught:
         intercom(**settings)
     assert TOKEN not in str(caught.value)
@@ -129,7 +129,7 @@ def test_a_bad_address_is_refused_without_quoting_it(settings: dict[str, str]) -
 
 @pytest.mark.parametrize("path", ["/contacts", "/contacts/", "/Contacts//", "/gateway/contacts"])
 def test_base_url_that_ends_in_contacts_is_refused(path: str) -> None:
-    """The endpoint is added to the base URL: with it there already, each request would be for another one."""
+    """The client adds the endpoint to the base URL: if it is already there, each request has a wrong path."""
     with pytest.raises(exporter.ConfigError, match="must end before '/contacts'"):
         intercom(base_url=f"https://api.intercom.io{path}")
     assert intercom(base_url=f"https://api.intercom.io{path}-of-mine").base_url.endswith("-of-mine")

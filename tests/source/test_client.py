@@ -1,4 +1,4 @@
-"""What the client sends, and what it makes of each response, on real connections."""
+"""The client's requests, and how it handles each response, on real connections."""
 
 import asyncio
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from tests.support.server import RawServer, read_head
 
 
 async def test_requests_carry_token_version_and_page_size() -> None:
-    """Token, version and encodings are in the headers, the page size in the query, of every request."""
+    """Every request has token, version and encodings in its headers, and the page size in its query."""
     cursors = iter(["c2", "c3", None])
     async with Api(lambda request: request.page(next(cursors))) as server:
         async with client_of(f"{server.base_url}/below/", api_version="2.9", per_page=7) as intercom:
@@ -47,7 +47,7 @@ async def test_cursor_with_special_characters_arrives_unchanged(cursor: str) -> 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304, 300])
 async def test_redirect_is_an_error_and_not_followed(status: int) -> None:
-    """A redirect is an error, and where it leads to never sees a connection."""
+    """A redirect is an error, and the client does not connect to its target."""
     async with (
         Api(lambda request: request.page()) as elsewhere,
         Api(lambda request: request.reply(status, Location=f"{elsewhere.base_url}/contacts")) as server,
@@ -67,7 +67,7 @@ async def test_redirect_is_an_error_and_not_followed(status: int) -> None:
     ],
 )
 async def test_permanent_refusal_is_not_retried(status: int, kind: type[exporter.SourceError]) -> None:
-    """A request that cannot succeed is sent once, and the type of the error says what to do."""
+    """The client sends a request that cannot succeed once, and the type of the error says what to do."""
     async with Api(lambda request: request.error(status, "some_code", "Some words", X_Request_Id="id-7")) as server:
         with pytest.raises(exporter.SourceError, match=f"{status} some_code: Some words") as caught:
             await first_page(server.base_url)
@@ -78,7 +78,7 @@ async def test_permanent_refusal_is_not_retried(status: int, kind: type[exporter
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520, 599])
 async def test_transient_failure_is_retried_and_counted(status: int) -> None:
-    """The same page is asked for again, and the failure is counted by its status."""
+    """The client requests the same page again, and counts the failure by its status."""
     async with Api(lambda request: request.page() if request.number == 3 else request.reply(status)) as server:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages()
@@ -88,8 +88,8 @@ async def test_transient_failure_is_retried_and_counted(status: int) -> None:
     assert {request.target for request in server.requests} == {"/contacts?per_page=150"}
 
 
-async def test_lasting_failure_exhausts_the_attempts() -> None:
-    """After the last attempt the error says how many there were and how long they waited."""
+async def test_persistent_failure_exhausts_the_attempts() -> None:
+    """After the last attempt, the error reports the number of attempts and the time waited."""
     async with Api(lambda request: request.error(503, "unavailable", X_Request_Id=f"id-{request.number}")) as server:
         with pytest.raises(exporter.RetriesExhausted, match=r"503 unavailable.*gave up after 4 attempts") as caught:
             await first_page(server.base_url)
@@ -98,8 +98,8 @@ async def test_lasting_failure_exhausts_the_attempts() -> None:
     assert len(server.requests) == 4
 
 
-async def test_request_on_closed_kept_connection_is_a_counted_retry() -> None:
-    """Aiohttp repeats no request by itself: each one that the server sees is counted and reported."""
+async def test_request_on_closed_keep_alive_connection_is_a_counted_retry() -> None:
+    """Aiohttp repeats no request by itself: each request that the server receives is counted and reported."""
     async with Api(lambda r: None if r.number == 2 else r.page(f"c{r.number}")) as server:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages()
@@ -110,7 +110,7 @@ async def test_request_on_closed_kept_connection_is_a_counted_retry() -> None:
 
 
 async def test_retry_after_of_zero_still_backs_off() -> None:
-    """A Retry-After of 0 is ignored: twenty attempts at once would all meet the same failure."""
+    """The client ignores a Retry-After of 0: attempts without a wait would all meet the same failure."""
     waits: list[exporter.Event] = []
     async with Api(lambda r: r.page() if r.number == 3 else r.reply(429, Retry_After="0")) as server:
         async with client_of(server.base_url) as intercom:
@@ -123,8 +123,8 @@ async def test_retry_after_of_zero_still_backs_off() -> None:
 
 
 @pytest.mark.parametrize("retry_after", ["11", "999999999999999999999999"])
-async def test_retry_after_beyond_the_budget_ends_at_once(retry_after: str) -> None:
-    """A wait that is longer than the retry budget is not begun."""
+async def test_retry_after_longer_than_the_budget_fails_at_once(retry_after: str) -> None:
+    """The client does not start a wait that is longer than the retry budget."""
     async with Api(lambda request: request.reply(503, Retry_After=retry_after)) as server:
         with pytest.raises(
             exporter.RetriesExhausted, match=r"it asks to wait [19]+ s; gave up after 1 attempt "
@@ -135,7 +135,7 @@ async def test_retry_after_beyond_the_budget_ends_at_once(retry_after: str) -> N
 
 
 async def test_request_in_exhausted_window_waits_for_its_end() -> None:
-    """With nothing left of the announced window the next request waits for its end, and reports it."""
+    """If the announced window has no requests left, the next request waits for its end and reports the wait."""
     reset = {"X_RateLimit_Limit": "83", "X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1800000009"}
     date = "Fri, 15 Jan 2027 08:00:00 GMT"
     events: list[exporter.Event] = []
@@ -161,16 +161,16 @@ async def test_request_in_exhausted_window_waits_for_its_end() -> None:
     assert len(server.requests) == 1
 
 
-async def test_listings_begun_together_send_one_request_until_its_response() -> None:
-    """Many listings that begin at once send one request, until its response says how many may follow."""
+async def test_listings_started_together_send_one_request_until_its_response() -> None:
+    """Listings that start at the same time send one request; its response says how many may follow."""
     release = asyncio.Event()
 
-    async def answer(request: Request) -> bytes:
+    async def respond(request: Request) -> bytes:
         if request.number == 1:
             await release.wait()
         return request.page()
 
-    async with Api(answer) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
+    async with Api(respond) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
         for _ in range(8):
             tasks.start_soon(anext, intercom.pages())
         while not server.requests:
@@ -182,20 +182,20 @@ async def test_listings_begun_together_send_one_request_until_its_response() -> 
     assert len(server.requests) == 8
 
 
-@pytest.mark.parametrize("fate", ["cancelled", "failed"])
-async def test_first_request_without_response_lets_the_others_leave(fate: str) -> None:
-    """When the first request ends without a response, the others are still sent."""
+@pytest.mark.parametrize("outcome", ["cancelled", "failed"])
+async def test_first_request_without_response_does_not_block_the_others(outcome: str) -> None:
+    """If the first request ends without a response, the client still sends the others."""
     arrived = asyncio.Event()
 
-    async def answer(request: Request) -> bytes | None:
+    async def respond(request: Request) -> bytes | None:
         if request.number > 1:
             return request.page()
         arrived.set()
-        if fate == "cancelled":
+        if outcome == "cancelled":
             await asyncio.sleep(60)
         return None
 
-    async with Api(answer) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
+    async with Api(respond) as server, client_of(server.base_url) as intercom, anyio.create_task_group() as tasks:
         first = anyio.CancelScope()
 
         async def begin() -> None:
@@ -205,19 +205,19 @@ async def test_first_request_without_response_lets_the_others_leave(fate: str) -
         tasks.start_soon(begin)
         await arrived.wait()
         tasks.start_soon(anext, intercom.pages())
-        if fate == "cancelled":
+        if outcome == "cancelled":
             first.cancel()
     assert len(server.requests) >= 2
 
 
-@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
-async def test_cancelled_step_does_not_wait_for_a_silent_server(begun: bytes) -> None:
-    """A cancelled step ends although the server never responds, and closes its connection."""
+@pytest.mark.parametrize("partial", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+async def test_cancelled_step_does_not_wait_for_a_silent_server(partial: bytes) -> None:
+    """A cancelled step ends even if the server never responds, and closes its connection."""
     arrived = asyncio.Event()
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
-        writer.write(begun)
+        writer.write(partial)
         arrived.set()
         await reader.read()
 
@@ -230,7 +230,7 @@ async def test_cancelled_step_does_not_wait_for_a_silent_server(begun: bytes) ->
 
 
 async def test_client_block_closes_all_connections() -> None:
-    """Leaving the block closes the connections of all its listings, finished or dropped."""
+    """Leaving the block closes the connections of all its listings, finished or abandoned."""
     async with Api(lambda request: request.page("more" if request.number < 9 else None)) as server:
         async with client_of(server.base_url) as intercom:
             async for _ in intercom.pages():
@@ -244,7 +244,7 @@ async def test_client_block_closes_all_connections() -> None:
 
 
 async def test_client_block_entered_twice_is_refused() -> None:
-    """Entering the block a second time is refused, and harms nothing."""
+    """Entering the block a second time is refused, and the client stays usable."""
     async with Api(lambda request: request.page()) as server, client_of(server.base_url) as intercom:
         with pytest.raises(exporter.ConfigError, match="open already"):
             async with intercom:
@@ -254,7 +254,7 @@ async def test_client_block_entered_twice_is_refused() -> None:
 
 @pytest.mark.parametrize("proxy", ["user:S3CRET@proxy:3128", "socks5://user:S3CRET@proxy:1080", "http://", "http://[x"])
 async def test_unusable_proxy_is_a_config_error(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that HTTP cannot go through is refused at once, and its password is not shown."""
+    """A proxy that HTTP cannot use is refused at once, and the message does not contain its password."""
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(exporter.ConfigError, match="proxy") as caught:
         async with exporter.Intercom(TOKEN):
@@ -262,8 +262,8 @@ async def test_unusable_proxy_is_a_config_error(proxy: str, monkeypatch: pytest.
     assert "S3CRET" not in str(caught.value)
 
 
-async def test_proxy_of_the_environment_is_used_for_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests to other machines go through the proxy that the usual variables name, those to this one do not."""
+async def test_proxy_from_the_environment_is_used_for_other_machines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to other machines use the proxy from the environment variables; requests to this machine do not."""
     async with Api(lambda request: request.page()) as proxy, Api(lambda request: request.page()) as server:
         monkeypatch.setenv("http_proxy", proxy.base_url)
         async with exporter.Intercom(TOKEN, base_url="http://api.invalid", insecure_http=True) as intercom:

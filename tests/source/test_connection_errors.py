@@ -1,4 +1,4 @@
-"""What failures of a connection are called: our own words, by type and number, with nothing of what was sent."""
+"""Messages for connection failures: chosen by error type and number, without any text that the server sent."""
 
 import errno
 import os
@@ -23,12 +23,12 @@ PROXY = parse_proxy(f"http://kim:{SECRET}@proxy.test:3128")
 DIRECT, TUNNEL = Route(HOST, tls=True, proxy=None), Route(HOST, tls=True, proxy=PROXY)
 
 
-def connecting(number: int, text: str = SECRET) -> aiohttp.ClientConnectorError:
-    """Return what aiohttp raises when it cannot connect."""
+def connector_error(number: int, text: str = SECRET) -> aiohttp.ClientConnectorError:
+    """Return the error that aiohttp raises when it cannot connect."""
     return aiohttp.ClientConnectorError(KEY, OSError(number, text))
 
 
-def caused(error: Exception, cause: BaseException) -> Exception:
+def with_cause(error: Exception, cause: BaseException) -> Exception:
     """Return an error with a cause."""
     error.__cause__ = cause
     return error
@@ -36,27 +36,27 @@ def caused(error: Exception, cause: BaseException) -> Exception:
 
 TLS_EOF = ssl.SSLEOFError(8, f"[SSL: UNEXPECTED_EOF_WHILE_READING] {SECRET}")
 SENTENCES: dict[str, tuple[Exception, str]] = {
-    "refused": (connecting(errno.ECONNREFUSED), "{} refuses it"),
-    "no way": (connecting(errno.EHOSTUNREACH), "{} cannot be reached from here"),
-    "no network": (connecting(errno.ENETUNREACH), "{} cannot be reached from here"),
-    "no answer": (connecting(errno.ETIMEDOUT), "{} does not respond"),
-    "firewall": (connecting(errno.EPERM), "this machine does not allow it to {}"),
-    "too many files": (connecting(errno.EMFILE), "this process has too many open files"),
-    "no address": (connecting(errno.EADDRNOTAVAIL), f"{{}}: {os.strerror(errno.EADDRNOTAVAIL).lower()}"),
+    "refused": (connector_error(errno.ECONNREFUSED), "{} refuses it"),
+    "no way": (connector_error(errno.EHOSTUNREACH), "{} cannot be reached from here"),
+    "no network": (connector_error(errno.ENETUNREACH), "{} cannot be reached from here"),
+    "no answer": (connector_error(errno.ETIMEDOUT), "{} does not respond"),
+    "firewall": (connector_error(errno.EPERM), "this machine does not allow it to {}"),
+    "too many files": (connector_error(errno.EMFILE), "this process has too many open files"),
+    "no address": (connector_error(errno.EADDRNOTAVAIL), f"{{}}: {os.strerror(errno.EADDRNOTAVAIL).lower()}"),
     "no number": (aiohttp.ClientConnectorError(KEY, OSError(SECRET)), "{} closed it"),
     "reset": (aiohttp.ClientOSError(errno.ECONNRESET, SECRET), "{} reset it"),
     "broken pipe": (BrokenPipeError(errno.EPIPE, SECRET), "{} closed it"),
     "closing": (aiohttp.ClientConnectionResetError(SECRET), "{} closed it"),
     "hung up": (aiohttp.ServerDisconnectedError(SECRET), "{} closed it without a response"),
     "cut": (aiohttp.ClientPayloadError(SECRET), "{} closed it within a response, or broke its framing"),
-    "TLS ended": (caused(aiohttp.ClientOSError(8, SECRET), TLS_EOF), "{} broke TLS off"),
+    "TLS ended": (with_cause(aiohttp.ClientOSError(8, SECRET), TLS_EOF), "{} broke TLS off"),
     "malformed": (
-        caused(aiohttp.ClientResponseError(None, (), message=SECRET), ValueError(SECRET)),  # type: ignore[arg-type]
+        with_cause(aiohttp.ClientResponseError(None, (), message=SECRET), ValueError(SECRET)),  # type: ignore[arg-type]
         "{} sent a malformed response",
     ),
     "anything": (aiohttp.ClientError(SECRET), "{} did not answer as HTTP asks for"),
     "sent once": (
-        caused(aiohttp.ClientConnectionError(SECRET), aiohttp.ServerDisconnectedError(SECRET)),
+        with_cause(aiohttp.ClientConnectionError(SECRET), aiohttp.ServerDisconnectedError(SECRET)),
         "{} closed it without a response",
     ),
 }
@@ -68,10 +68,10 @@ SENTENCES: dict[str, tuple[Exception, str]] = {
     [(DIRECT, HOST), (TUNNEL, f"{HOST} (through the proxy proxy.test:3128)")],
     ids=["direct", "through a proxy"],
 )
-def test_failure_of_a_connection_is_transient_and_in_our_words(
+def test_connection_failure_is_transient_and_has_our_own_message(
     route: Route, peer: str, error: Exception, sentence: str
 ) -> None:
-    """Who did what, and nothing of the library's text or of what a server sent."""
+    """The message says what the peer did, without the library's text and without the server's bytes."""
     failure = failure_of(error, route)
     assert isinstance(failure, Transient)
     assert failure.cause == "network"
@@ -81,8 +81,8 @@ def test_failure_of_a_connection_is_transient_and_in_our_words(
 
 
 @pytest.mark.parametrize("error", [error for error, _ in SENTENCES.values()], ids=SENTENCES)
-def test_failure_at_the_proxy_is_named_as_its_own(error: Exception) -> None:
-    """The same, where connecting to the proxy fails: it is what a sentence is about, and it gets few attempts."""
+def test_failure_to_connect_to_the_proxy_names_the_proxy(error: Exception) -> None:
+    """If the client cannot connect to the proxy, the message is about the proxy, and the request gets few attempts."""
     if isinstance(error, aiohttp.ClientConnectorError):
         key = KEY._replace(host="proxy.test", port=3128)
         failure = failure_of(
@@ -99,8 +99,8 @@ def test_failure_at_the_proxy_is_named_as_its_own(error: Exception) -> None:
     ("number", "unknown"),
     [(socket.EAI_NONAME, True), (socket.EAI_NODATA, True), (socket.EAI_AGAIN, False), (socket.EAI_FAIL, False)],
 )
-def test_unknown_host_is_permanent_unless_it_was_known_before(number: int, unknown: bool) -> None:
-    """In the middle of an export a name server that forgets the host is waited for."""
+def test_unknown_host_is_permanent_unless_it_worked_before(number: int, unknown: bool) -> None:
+    """During an export, the client waits for a name server that no longer resolves the host."""
     error = aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(number, SECRET))
     fresh = failure_of(error, Route(HOST, tls=True, proxy=None))
     worked = failure_of(error, Route(HOST, tls=True, proxy=None, worked=True))
@@ -111,10 +111,10 @@ def test_unknown_host_is_permanent_unless_it_was_known_before(number: int, unkno
     assert SECRET not in f"{fresh}{worked}"
 
 
-async def test_connection_that_fails_for_good_is_no_refusal_of_a_part() -> None:
-    """What a token may not read can be left out; what cannot be reached cannot."""
+async def test_attributes_and_workspace_with_permanent_connection_failure_raise() -> None:
+    """An endpoint that the token may not read can be left out; a connection that fails is an error."""
     async with Api(lambda _request: b"\x15\x03\x03\0\x02\x02\x46") as server:
         async with exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url) as intercom:
-            for ask in (intercom.attributes, intercom.workspace):
+            for fetch in (intercom.attributes, intercom.workspace):
                 with pytest.raises(exporter.ApiError, match="speaks TLS"):
-                    await ask(intercom.pages().traffic)
+                    await fetch(intercom.pages().traffic)

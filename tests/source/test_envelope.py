@@ -1,4 +1,4 @@
-"""What a page's JSON says: the shapes seen in the wild, and those that nobody may send."""
+"""Parsing of a page's JSON: the shapes that the API sends, and those that the parser refuses."""
 
 import json
 import traceback
@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from exporter.source.envelope import Envelope, MalformedBody, parse
 
 URL = "https://api.intercom.io/contacts"
-NAME = "grace hopper".title()  # so that it does not stand in this file, which a traceback quotes
+NAME = "grace hopper".title()  # built at run time: a traceback quotes this file
 
 
 def page(**fields: Any) -> bytes:
-    """Give a page of one contact, with some fields set."""
+    """Return a page of one contact, with some fields set."""
     return json.dumps({"type": "list", "data": [{"id": "1"}], "total_count": 1, "pages": None} | fields).encode()
 
 
-def next_of(following: Any, listing_url: str = URL) -> str | None:
-    """Give the cursor read from a ``pages.next``."""
+def next_cursor_of(following: Any, listing_url: str = URL) -> str | None:
+    """Return the cursor that is parsed from a ``pages.next``."""
     return parse(page(pages={"type": "pages", "next": following, "per_page": 50}), listing_url).next_cursor
 
 
-def test_a_page_gives_records_cursor_and_count() -> None:
-    """The documented envelope is read whole."""
+def test_parse_returns_records_cursor_and_count() -> None:
+    """It reads every member of the documented envelope."""
     body = (
         b'{"type":"list","data":[{"id":"1"},{"id": "2"}],"total_count":300,"pages":{"type":"pages","page":1,'
         b'"next":{"page":2,"starting_after":"WzE+/=\\n"},"per_page":2,"total_pages":150}}'
@@ -47,25 +47,25 @@ def test_a_page_gives_records_cursor_and_count() -> None:
         None,
     ],
 )
-def test_each_shape_of_a_last_page_ends_the_listing(pages: Any) -> None:
-    """A missing cursor, however it is missing, is the end."""
+def test_parse_of_last_page_returns_no_cursor(pages: Any) -> None:
+    """A missing cursor ends the listing, in each of its shapes."""
     assert parse(page(pages=pages), URL).next_cursor is None
 
 
-def test_a_page_without_pages_is_the_last() -> None:
-    """An envelope that says nothing of paging ends the listing."""
+def test_parse_without_pages_returns_no_cursor() -> None:
+    """An envelope without paging information ends the listing."""
     assert parse(b'{"data":[]}', URL) == Envelope((), None, None)
 
 
-def test_an_empty_page_with_a_cursor_goes_on() -> None:
-    """Only the cursor decides whether there is more."""
+def test_parse_of_empty_page_keeps_its_cursor() -> None:
+    """Only the cursor decides whether another page follows."""
     body = page(data=[], pages={"next": {"starting_after": "c2"}})
     assert parse(body, URL) == Envelope((), "c2", 1)
 
 
 @pytest.mark.parametrize(("data", "contacts", "records"), [(None, [{}], 1), ([], None, 0), ([{}, {}], None, 2)])
-def test_records_may_stand_under_contacts(data: Any, contacts: Any, records: int) -> None:
-    """Version 1.x names the list after what is in it."""
+def test_parse_accepts_records_under_the_contacts_key(data: Any, contacts: Any, records: int) -> None:
+    """API versions 1.x name the list ``contacts``."""
     assert len(parse(page(data=data, contacts=contacts), URL).records) == records
     assert parse(b'{"contacts":[{"id":"9"}]}', URL).records == (b'{"id":"9"}',)
 
@@ -107,15 +107,15 @@ def test_records_may_stand_under_contacts(data: Any, contacts: Any, records: int
     ],
     ids=lambda body: repr(body[:40]),
 )
-def test_anything_else_is_a_broken_body(body: bytes) -> None:
-    """Whatever cannot be a page is MalformedBody, never another exception."""
+def test_parse_of_invalid_page_raises_malformed_body(body: bytes) -> None:
+    """A body that is not a page raises MalformedBody, never another exception."""
     with pytest.raises(MalformedBody):
         parse(body, URL)
 
 
 @pytest.mark.parametrize("end", ["}]", ',"n":NaN}]}', "\x00}]}", '}],"pages":[]}', '},"NAME"]}', '}],"data":"NAME"}'])
-def test_the_fault_is_named_without_the_contact(end: str) -> None:
-    """A traceback of a broken page shows nothing of the contacts in it."""
+def test_parse_error_does_not_quote_the_contact(end: str) -> None:
+    """A traceback about a malformed page shows no data of its contacts."""
     with pytest.raises(MalformedBody) as caught:
         parse(f'{{"data":[{{"name":"{NAME}"{end.replace("NAME", NAME)}'.encode(), URL)
     assert NAME not in "".join(traceback.format_exception(caught.value))
@@ -126,7 +126,7 @@ def test_the_fault_is_named_without_the_contact(end: str) -> None:
     [
         (0, 0),
         (2**53 - 1, 2**53 - 1),
-        (2**53, None),  # no checkpoint takes more: what is written down must be readable again
+        (2**53, None),  # more than a checkpoint can store
         (2**63, None),
         (-1, None),
         (None, None),
@@ -136,29 +136,29 @@ def test_the_fault_is_named_without_the_contact(end: str) -> None:
         ([], None),
     ],
 )
-def test_only_a_count_is_a_count(count: Any, read: int | None) -> None:
-    """A count that cannot be one is as good as none: it is no proof of anything."""
+def test_parse_ignores_an_invalid_total_count(count: Any, read: int | None) -> None:
+    """An invalid count is treated as a missing one."""
     assert parse(page(total_count=count), URL).total_count == read
 
 
 @pytest.mark.parametrize(
     ("cursor", "read"), [("c", "c"), ("+/=\n", "+/=\n"), ("日本", "日本"), (1700000000, "1700000000")]
 )
-def test_a_cursor_is_text_or_an_integer(cursor: Any, read: str) -> None:
-    """Cursors are kept to the character; integers become their digits."""
-    assert next_of({"starting_after": cursor}) == read
+def test_parse_accepts_text_and_integer_cursors(cursor: Any, read: str) -> None:
+    """Text cursors stay unchanged; integers become their digits."""
+    assert next_cursor_of({"starting_after": cursor}) == read
 
 
 @pytest.mark.parametrize("cursor", [1.5, True, [], {}, ["c"], "\ud800", "a\udfff"])
-def test_a_cursor_that_no_request_could_carry_is_refused(cursor: Any) -> None:
-    """Another type, or half of a character, is a fault of the page."""
+def test_parse_refuses_a_cursor_that_cannot_be_sent(cursor: Any) -> None:
+    """A cursor of another type, or with a lone surrogate, makes the page malformed."""
     with pytest.raises(MalformedBody):
-        next_of({"starting_after": cursor})
+        next_cursor_of({"starting_after": cursor})
 
 
 @pytest.mark.parametrize("pages", [[], "x", 1, True, {"next": 5}, {"next": []}, {"next": True}])
-def test_pages_of_another_shape_are_refused(pages: Any) -> None:
-    """An end of the listing is only believed in one of its known shapes."""
+def test_parse_refuses_unknown_shapes_of_pages(pages: Any) -> None:
+    """The listing ends only with one of the known shapes."""
     with pytest.raises(MalformedBody):
         parse(page(pages=pages), URL)
 
@@ -174,16 +174,16 @@ def test_pages_of_another_shape_are_refused(pages: Any) -> None:
         "//api.intercom.io/contacts?page=3",
     ],
 )
-def test_a_next_url_that_pages_by_number_is_reduced_to_the_page(url: str) -> None:
-    """Absolute or relative, all that is kept of it is the page's number, on our own listing."""
-    assert next_of(url) == f"{URL}?page=3"
+def test_parse_of_next_url_keeps_only_the_page_number(url: str) -> None:
+    """Whether the URL is absolute or relative, only its page number is kept, on the listing's own URL."""
+    assert next_cursor_of(url) == f"{URL}?page=3"
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
-def test_a_cursor_in_a_next_url_is_unquoted(cursor: str) -> None:
-    """A cursor comes out of a URL as it went in, whatever it holds."""
-    assert next_of(f"{URL}?per_page=150&starting_after={quote(cursor, safe='')}") == cursor
-    assert next_of({"starting_after": cursor}) == cursor
+def test_parse_decodes_the_cursor_in_a_next_url(cursor: str) -> None:
+    """Any cursor in a URL is percent-decoded to the original text."""
+    assert next_cursor_of(f"{URL}?per_page=150&starting_after={quote(cursor, safe='')}") == cursor
+    assert next_cursor_of({"starting_after": cursor}) == cursor
 
 
 @pytest.mark.parametrize(
@@ -212,16 +212,16 @@ def test_a_cursor_in_a_next_url_is_unquoted(cursor: str) -> None:
         f"{URL}?page=2&x=\ud800",
     ],
 )
-def test_a_next_url_that_leads_elsewhere_is_refused(url: str) -> None:
-    """The token never follows a URL out of a body, and one that names no page is no end either."""
+def test_parse_refuses_a_next_url_outside_the_listing(url: str) -> None:
+    """The client never sends the token to another URL from a body; a URL without a page is refused too."""
     with pytest.raises(MalformedBody):
-        next_of(url)
+        next_cursor_of(url)
 
 
-def test_the_listing_may_live_below_a_path_and_a_port() -> None:
-    """A base URL with a port and a path is a listing like any other."""
+def test_parse_of_next_url_supports_base_url_with_path_and_port() -> None:
+    """A base URL with a port and a path works like any other."""
     url = "http://127.0.0.1:8080/intercom/contacts"
-    assert next_of(f"{url}?page=2", url) == f"{url}?page=2"
-    assert next_of("?page=2", url) == f"{url}?page=2"
+    assert next_cursor_of(f"{url}?page=2", url) == f"{url}?page=2"
+    assert next_cursor_of("?page=2", url) == f"{url}?page=2"
     with pytest.raises(MalformedBody):
-        next_of("/contacts?page=2", url)
+        next_cursor_of("/contacts?page=2", url)

@@ -1,4 +1,4 @@
-"""Responses as real servers send them: large heads, repeated lengths, in any pieces."""
+"""HTTP responses of real servers: large headers, repeated lengths, and any division into pieces."""
 
 import gzip
 import zlib
@@ -16,23 +16,23 @@ PAGE = b'{"data":[{"id":"1"}],"pages":null}'
 
 
 def response(*lines: bytes, status: bytes = b"200 OK") -> bytes:
-    """Return a complete response with a page; these lines stand before the one of its length."""
+    """Return a complete response with a page; put these lines before its Content-Length."""
     head = b"\r\n".join([b"HTTP/1.1 " + status, *lines, b"Content-Length: %d" % len(PAGE), b"", b""])
     return head + PAGE
 
 
-def filled(size: int, line: bytes) -> bytes:
-    """Return a response whose head has `size` bytes: as many lines as fit, and a last one that fills it up."""
+def response_with_head_of(size: int, line: bytes) -> bytes:
+    """Return a response whose head has `size` bytes: as many lines as fit, and a last one that fills the rest."""
     fixed = len(response()) - len(PAGE) + len(b"X: \r\n")
     count = (size - fixed) // (len(line) + 2)
     last = b"X: " + b"x" * (size - fixed - count * (len(line) + 2))
-    filled = response(*[line] * count, last)
-    assert len(filled) - len(PAGE) == size
-    return filled
+    content = response(*[line] * count, last)
+    assert len(content) - len(PAGE) == size
+    return content
 
 
 async def get(*pieces: bytes) -> tuple[exporter.Page, int]:
-    """Ask for a page that a server sends in these pieces, each time; return it and how many requests that took."""
+    """Request a page from a server that sends these pieces each time; return the page and the number of requests."""
     async with RawServer(send(*pieces)) as server, client_of(server.base_url, RETRY_POLICY) as intercom:
         pages = intercom.pages()
         try:
@@ -51,34 +51,34 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 async def test_response_with_headers_up_to_the_limit_is_accepted(line: bytes) -> None:
-    """A head of 64 KiB passes, whether it is one header or thousands."""
-    page, requests = await get(filled(MAX_HEAD_BYTES, line))
+    """A head of 64 KiB is accepted, whether it has one header or thousands."""
+    page, requests = await get(response_with_head_of(MAX_HEAD_BYTES, line))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-async def test_response_with_headers_beyond_the_limit_ends_at_once(line: bytes) -> None:
-    """One byte more is a broken contract that says so; it is not tried again."""
+async def test_response_with_headers_over_the_limit_fails_without_retry(line: bytes) -> None:
+    """One byte more is a contract error, and the client does not retry."""
     with pytest.raises(exporter.ContractError, match="response headers of more than 64 KiB") as caught:
-        await get(filled(MAX_HEAD_BYTES + 1, line))
+        await get(response_with_head_of(MAX_HEAD_BYTES + 1, line))
     assert caught.value.__notes__ == ["1 requests"]
 
 
 @pytest.mark.parametrize("end", ["\r\n\r\n", "\n\n", "\r\n\n"], ids=repr)
-async def test_response_in_two_pieces_is_whole(end: str) -> None:
-    """Wherever a head is divided, interim responses and empty lines before it included, it arrives as one."""
-    answer = b"\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response(b"X-A: a").replace(
+async def test_response_in_two_pieces_is_complete(end: str) -> None:
+    """A response may be divided at any byte, also within interim responses and empty lines before it."""
+    raw_response = b"\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response(b"X-A: a").replace(
         b"\r\n\r\n", end.encode()
     )
-    for at in range(1, len(answer)):
-        page, requests = await get(answer[:at], answer[at:])
+    for at in range(1, len(raw_response)):
+        page, requests = await get(raw_response[:at], raw_response[at:])
         assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
-async def test_response_byte_by_byte_is_whole() -> None:
-    """A head may drip."""
-    answer = response(b"Content-Length: %d" % len(PAGE))
-    page, requests = await get(*(answer[at : at + 1] for at in range(len(answer))))
+async def test_response_sent_byte_by_byte_is_complete() -> None:
+    """Each byte may arrive alone."""
+    raw_response = response(b"Content-Length: %d" % len(PAGE))
+    page, requests = await get(*(raw_response[at : at + 1] for at in range(len(raw_response))))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
@@ -99,37 +99,37 @@ UNEQUAL = {
 
 
 @pytest.mark.parametrize("lines", EQUAL.values(), ids=EQUAL)
-async def test_response_with_equal_lengths_is_accepted(lines: list[bytes]) -> None:
-    """A length that a server and a proxy both write, or that is written as a list of equals, is one length."""
+async def test_response_with_equal_content_lengths_is_accepted(lines: list[bytes]) -> None:
+    """A length that a server and a proxy both write, or a list of equal lengths, counts as one length."""
     page, requests = await get(response(*lines))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
 @pytest.mark.parametrize("lines", UNEQUAL.values(), ids=UNEQUAL)
-async def test_response_with_unequal_lengths_is_refused(lines: list[bytes]) -> None:
-    """Where lengths differ nobody knows where the body ends."""
+async def test_response_with_different_or_invalid_lengths_is_refused(lines: list[bytes]) -> None:
+    """If the lengths differ, the end of the body is unknown."""
     with pytest.raises(exporter.RetriesExhausted, match="sent a malformed response"):
         await get(response(*lines))
 
 
 @pytest.mark.parametrize("filling", [b"\t", b" ", b"\r", b"1\t", b"content-length:"], ids=repr)
-async def test_response_with_a_length_of_60_thousand_bytes_is_read_at_once(filling: bytes) -> None:
-    """The time that a header takes grows with its length, not faster: at the square of it this test would not end."""
+async def test_response_with_content_length_header_of_60_kb_is_refused(filling: bytes) -> None:
+    """Parsing takes linear time: with quadratic time, this test would not end."""
     line = b"Content-Length: 1" + filling * (60_000 // len(filling)) + b"\x01"
     with pytest.raises(exporter.RetriesExhausted, match="sent a malformed response"):
         await get(response(line))
 
 
-async def test_response_with_equal_lengths_that_are_wrong_is_refused() -> None:
-    """Lengths are still held against the body."""
+async def test_response_with_equal_but_wrong_lengths_is_refused() -> None:
+    """The parser still compares the lengths with the body."""
     wrong = b"Content-Length: %d" % (len(PAGE) + 1)
-    answer = b"HTTP/1.1 200 OK\r\n" + wrong + b"\r\n" + wrong + b"\r\n\r\n" + PAGE
+    raw_response = b"HTTP/1.1 200 OK\r\n" + wrong + b"\r\n" + wrong + b"\r\n\r\n" + PAGE
     with pytest.raises(exporter.RetriesExhausted, match="closed it within a response"):
-        await get(answer)
+        await get(raw_response)
 
 
 @pytest.mark.parametrize(
-    ("begins", "error", "message"),
+    ("start", "error", "message"),
     [
         (b"SSH-2.0-OpenSSH_9.9\r\n", exporter.RetriesExhausted, "sent something that is not HTTP"),
         (b"RTSP/1.0 200 OK\r\n\r\n", exporter.RetriesExhausted, "sent something that is not HTTP"),
@@ -140,12 +140,12 @@ async def test_response_with_equal_lengths_that_are_wrong_is_refused() -> None:
     ],
     ids=repr,
 )
-async def test_bytes_that_are_no_response_are_named(
-    begins: bytes, error: type[exporter.SourceError], message: str
+async def test_error_for_bytes_that_are_not_http_describes_them(
+    start: bytes, error: type[exporter.SourceError], message: str
 ) -> None:
-    """What is no HTTP may pass, TLS on a connection without it does not."""
+    """The client retries after bytes that are not HTTP; TLS on a plain connection is a permanent error."""
     with pytest.raises(error, match=message) as caught:
-        await get(begins)
+        await get(start)
     assert caught.value.__notes__ == ["1 requests" if error is exporter.ApiError else "3 requests"]
 
 
@@ -154,23 +154,23 @@ async def test_bytes_that_are_no_response_are_named(
     [b"X: " + b"x" * 60_000 + b"\r\n", b"X-A: a\r\n" * 8_000],
     ids=["large trailers", "many trailers"],
 )
-async def test_trailers_without_an_end_are_cut_off(piece: bytes) -> None:
-    """What follows a body costs no more than the headers before it may."""
+async def test_response_with_endless_trailers_fails(piece: bytes) -> None:
+    """Trailers may not be larger than headers."""
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(PAGE), PAGE)
     with pytest.raises(exporter.RetriesExhausted, match="the connection failed"):
         await get(start, *[piece] * 60)
 
 
 @pytest.mark.parametrize("status", [200, 201, 203, 207, 208, 226, 299])
-async def test_success_with_a_page_is_a_page(status: int) -> None:
-    """A proxy that changed something on the way says 203; the page is complete all the same."""
+async def test_success_status_with_a_complete_page_is_accepted(status: int) -> None:
+    """A proxy that modifies a response sends 203; the page is still complete."""
     page, requests = await get(response(status=b"%d Fine" % status))
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
 @pytest.mark.parametrize("status", [202, 205, 206])
-async def test_success_that_is_no_complete_page_is_tried_again(status: int) -> None:
-    """Not ready yet, nothing, or a part: no page, whatever the body looks like."""
+async def test_status_202_205_or_206_is_a_contract_error(status: int) -> None:
+    """They mean not ready, no content, or a part: their body is never accepted as a page."""
     with pytest.raises(exporter.ContractError, match=f"answered {status}"):
         await get(response(status=b"%d Not so fine" % status))
 
@@ -189,15 +189,15 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("body", "encoding"), BODIES.values(), ids=BODIES)
-async def test_body_that_curl_would_take_is_taken(body: bytes, encoding: bytes) -> None:
-    """Unusual but legal encodings of a complete page."""
+async def test_body_with_unusual_legal_encoding_is_accepted(body: bytes, encoding: bytes) -> None:
+    """As curl does, the client accepts unusual but legal encodings of a complete page."""
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (encoding, len(body))
     page, requests = await get(head + body)
     assert (page.records, requests) == ((b'{"id":"1"}',), 1)
 
 
-async def test_refusal_with_a_mark_is_understood() -> None:
-    """An error's code is found behind a byte-order mark too."""
+async def test_refusal_with_byte_order_mark_keeps_its_error_code() -> None:
+    """The parser finds an error's code after a byte-order mark."""
     body = b'\xef\xbb\xbf{"errors":[{"code":"token_revoked"}]}'
     with pytest.raises(exporter.CredentialsError, match="401 token_revoked"):
         await get(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)

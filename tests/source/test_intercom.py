@@ -1,4 +1,4 @@
-"""`Intercom`: the arguments it refuses, and what its two ways of reading yield."""
+"""`Intercom`: the arguments that it refuses, and what `pages` and `contacts` yield."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ TOKEN = "dG9rOnNlY3JldA=="
 RETRY_POLICY_FIELDS = ("request_timeout_s", "page_budget_s", "run_budget_s", "max_attempts", "initial_backoff_s")
 
 
-def made(**settings: object) -> exporter.Intercom:
-    """Give a client with settings as a caller could misspell them."""
+def new_client(**settings: object) -> exporter.Intercom:
+    """Return a client with settings that may be invalid."""
     return exporter.Intercom(**({"token": TOKEN} | settings))  # type: ignore[arg-type]
 
 
@@ -25,8 +25,8 @@ def retry_policy(name: str, value: Any) -> exporter.RetryPolicy:
     return exporter.RetryPolicy(**{name: value})
 
 
-def served(records: list[str]) -> Callable[[Request], bytes]:
-    """Answer with one page of records, spelled as they are."""
+def one_page_of(records: list[str]) -> Callable[[Request], bytes]:
+    """Respond with one page of records, byte for byte."""
     body = '{"data":[' + ",".join(records) + '],"pages":null}'
     return lambda request: request.reply(200, body)
 
@@ -53,10 +53,10 @@ def served(records: list[str]) -> Callable[[Request], bytes]:
     ],
     ids=repr,
 )
-def test_client_with_bad_argument_is_refused(settings: dict[str, object]) -> None:
-    """Each is a ConfigError with one sentence, which does not repeat the token."""
+def test_client_with_invalid_argument_is_refused(settings: dict[str, object]) -> None:
+    """Each raises ConfigError with one sentence, which does not contain the token."""
     with pytest.raises(exporter.ConfigError) as caught:
-        made(**settings)
+        new_client(**settings)
     message = str(caught.value)
     assert message.isprintable()
     assert TOKEN not in message
@@ -78,25 +78,25 @@ def test_client_with_bad_argument_is_refused(settings: dict[str, object]) -> Non
     ],
     ids=repr,
 )
-def test_client_accepts_the_ends_of_each_range(settings: dict[str, object]) -> None:
+def test_client_accepts_the_limits_of_each_range(settings: dict[str, object]) -> None:
     """All documented limits are accepted."""
-    assert TOKEN not in repr(made(**settings))
+    assert TOKEN not in repr(new_client(**settings))
 
 
 async def test_client_strips_white_space_around_the_token() -> None:
-    """A token read from a file ends with a line end: it is sent without."""
+    """A token from a file may end with a newline: the client sends it without."""
     async with Api(lambda request: request.page()) as server:
-        async with made(token=f" {TOKEN}\r\n", base_url=server.base_url) as intercom:
+        async with new_client(token=f" {TOKEN}\r\n", base_url=server.base_url) as intercom:
             await anext(intercom.pages())
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
 async def test_contacts_are_decoded_in_api_order(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
-    """Every contact comes once, in API order, as a dict."""
+    """The iterator yields every contact once, in API order, as a dict."""
     contacts = [contact async for contact in intercom.contacts()]
     expected = [json.loads(record) for record in sandbox.workspace.records(0, 1_000)]
     assert [contact["id"] for contact in contacts] == [contact["id"] for contact in expected]
-    contacts.pop(7), expected.pop(7)  # the hostile one: its integers are too big for a dict of orjson's
+    contacts.pop(7), expected.pop(7)  # the hostile one: orjson cannot decode its large integers exactly
     assert contacts == expected
 
 
@@ -112,34 +112,34 @@ async def test_contacts_are_decoded_in_api_order(sandbox: exporter.Sandbox, inte
     ],
     ids=lambda record: record[:20],
 )
-async def test_contacts_with_lone_surrogates_are_decoded(record: str) -> None:
-    """What the faster parser refuses, lone surrogates for example, the standard one decodes."""
-    async with Api(served([record])) as server, made(base_url=server.base_url) as intercom:
+async def test_contacts_that_the_fast_parser_refuses_are_decoded(record: str) -> None:
+    """The standard JSON parser decodes what the faster one refuses, for example lone surrogates."""
+    async with Api(one_page_of([record])) as server, new_client(base_url=server.base_url) as intercom:
         assert [contact async for contact in intercom.contacts()] == [json.loads(record)]
 
 
 async def test_contacts_with_long_numbers_are_decoded() -> None:
-    """A contact with a number of 5,000 digits does not end an iteration with an error of the JSON library."""
+    """A number of 5,000 digits does not end the iteration with an error of the JSON library."""
     async with (
-        Api(served(['{"n":' + "9" * 5_000 + "}", "{}"])) as server,
-        made(base_url=server.base_url) as intercom,
+        Api(one_page_of(['{"n":' + "9" * 5_000 + "}", "{}"])) as server,
+        new_client(base_url=server.base_url) as intercom,
     ):
         assert len([contact async for contact in intercom.contacts()]) == 2
 
 
-async def test_contacts_step_over_empty_pages() -> None:
-    """A page without contacts in the middle is stepped over, one at the end ends."""
+async def test_contacts_skip_empty_pages() -> None:
+    """An empty page in the middle is skipped; an empty last page ends the iteration."""
     async with Api(
         lambda r: r.page("c" if r.number == 2 else f"c{r.number}" if r.number < 5 else None, r.number % 2)
     ) as s:
-        async with made(base_url=s.base_url) as intercom:
+        async with new_client(base_url=s.base_url) as intercom:
             assert [contact["id"] async for contact in intercom.contacts()] == ["1-0", "3-0", "5-0"]
 
 
 async def test_contacts_after_aclose_yield_nothing() -> None:
-    """aclose() ends the iteration, contacts already received included."""
+    """aclose() ends the iteration, even if contacts of a received page remain."""
     async with Api(lambda request: request.page("c2", 3)) as server:
-        async with made(base_url=server.base_url) as intercom:
+        async with new_client(base_url=server.base_url) as intercom:
             contacts = intercom.contacts()
             await anext(contacts)
             await contacts.aclose()
@@ -147,10 +147,10 @@ async def test_contacts_after_aclose_yield_nothing() -> None:
     assert len(server.requests) == 1
 
 
-async def test_contacts_left_early_leave_no_task() -> None:
-    """Between two steps nothing runs: a loop that is broken out of needs no closing."""
+async def test_iteration_left_early_leaves_no_task() -> None:
+    """No task runs between two steps: a loop that breaks needs no closing."""
     async with Api(lambda request: request.page(f"c{request.number}")) as server:
-        async with made(base_url=server.base_url) as intercom:
+        async with new_client(base_url=server.base_url) as intercom:
             async for _page in intercom.pages():
                 break
             before = asyncio.all_tasks()
@@ -162,10 +162,10 @@ async def test_contacts_left_early_leave_no_task() -> None:
         assert len(server.requests) == 3
 
 
-async def test_client_with_several_listings_keeps_them_apart(
+async def test_client_with_several_listings_keeps_them_independent(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom
 ) -> None:
-    """Listings do not disturb one another: each has its own place and figures."""
+    """Each listing has its own position and its own statistics."""
     slow, quick = intercom.pages(), intercom.pages()
     first = await anext(slow)
     assert len([page async for page in quick]) == 7
@@ -177,6 +177,6 @@ async def test_client_with_several_listings_keeps_them_apart(
 
 @pytest.mark.parametrize("start", ["\ud800", 7])
 def test_listing_from_a_malformed_cursor_is_refused(start: Any) -> None:
-    """A cursor that no request could carry is a wrong argument, reported before anything is sent."""
+    """A cursor that cannot be sent is an invalid argument, reported before any request."""
     with pytest.raises(exporter.ConfigError):
-        made().pages(start)
+        new_client().pages(start)

@@ -1,4 +1,4 @@
-"""The page loop, and the guard that ends it when the API leads it in a circle."""
+"""The page loop, and the guard that ends it when the API's cursors form a loop."""
 
 import asyncio
 import json
@@ -21,67 +21,67 @@ from tests.support.properties import examples
 PATIENT = replace(QUICK, max_attempts=15)
 
 
-class ShortSighted(LoopGuard):
-    """A guard that remembers few cursors, so that small circles are large to it."""
+class SmallGuard(LoopGuard):
+    """A guard that remembers few cursors, so that small loops exceed its memory."""
 
     RECENT = 8
 
 
 def sizes(server: Api) -> list[int]:
-    """List the page sizes that were asked for."""
+    """List the page sizes of the requests."""
     return [int(request.query["per_page"]) for request in server.requests]
 
 
-def rho(tail: int, period: int) -> Iterator[str]:
-    """Give the cursors of a listing that runs into a circle."""
+def looping_cursors(tail: int, period: int) -> Iterator[str]:
+    """Yield the cursors of a listing that enters a loop."""
     yield from (f"tail {number}" for number in range(tail))
     while True:
         yield from (f"circle {number}" for number in range(period))
 
 
-def steps_until_noticed(guard: LoopGuard, tail: int, period: int) -> int:
-    """Count the cursors that pass before the guard raises."""
-    for step, cursor in enumerate(rho(tail, period)):
+def steps_until_detected(guard: LoopGuard, tail: int, period: int) -> int:
+    """Count the cursors that the guard accepts before it raises."""
+    for step, cursor in enumerate(looping_cursors(tail, period)):
         assert step < 10 * (tail + period + 1)
         try:
             guard.record_cursor(cursor, step + 1)
         except exporter.ContractError:
             return step
-    raise AssertionError("circles do not end")
+    raise AssertionError("the cursors have no end")
 
 
 @examples(percent=40)
 @given(tail=st.integers(0, 6_000), period=st.integers(1, LoopGuard.RECENT))
 def test_guard_raises_at_first_repeated_cursor(tail: int, period: int) -> None:
-    """Within what the guard remembers, the first repeated cursor raises."""
-    assert steps_until_noticed(LoopGuard("start"), tail, period) == tail + period
+    """The guard raises at the first repeated cursor that it remembers."""
+    assert steps_until_detected(LoopGuard("start"), tail, period) == tail + period
 
 
 @given(tail=st.integers(0, 500), period=st.integers(1, 500))
-def test_guard_notices_circles_of_any_size(tail: int, period: int) -> None:
-    """Beyond what the guard remembers, a circle ends within a few times its size."""
-    assert steps_until_noticed(ShortSighted(None), tail, period) <= 2 * max(tail + 2, period) + period
+def test_guard_detects_loops_of_any_size(tail: int, period: int) -> None:
+    """The guard detects a loop that exceeds its memory within a few times the loop's size."""
+    assert steps_until_detected(SmallGuard(None), tail, period) <= 2 * max(tail + 2, period) + period
 
 
-def test_guard_notices_a_circle_of_thousands_of_pages() -> None:
-    """The same holds at full size."""
-    assert steps_until_noticed(LoopGuard(None), 3_000, 5_000) <= 2 * 5_000 + 5_000
+def test_guard_detects_a_loop_of_thousands_of_pages() -> None:
+    """Same as above for a guard of normal size."""
+    assert steps_until_detected(LoopGuard(None), 3_000, 5_000) <= 2 * 5_000 + 5_000
 
 
-def test_guard_notices_a_circle_to_the_first_cursor() -> None:
-    """The cursor a listing was begun at counts as read."""
+def test_guard_detects_a_loop_to_the_start_cursor() -> None:
+    """The cursor that a listing starts from counts as seen."""
     guard = LoopGuard("start")
     guard.record_cursor("next", 1)
     with pytest.raises(exporter.ContractError, match="page 2 leads back"):
         guard.record_cursor("start", 2)
 
 
-def test_guard_of_different_cursors_never_raises_and_stays_small() -> None:
-    """However long a listing is, what the guard holds stays the same."""
-    guard = ShortSighted(None)
+def test_guard_of_distinct_cursors_never_raises_and_stays_small() -> None:
+    """The guard does not grow with the listing."""
+    guard = SmallGuard(None)
     for number in range(20_000):
         guard.record_cursor(f"{number}", number + 1)
-        assert len(guard._known) <= ShortSighted.RECENT
+        assert len(guard._known) <= SmallGuard.RECENT
         assert len(guard.dump()) < 1_000
     guard.record_cursor(None, 20_001)
 
@@ -90,14 +90,14 @@ def test_guard_of_different_cursors_never_raises_and_stays_small() -> None:
     tail=st.integers(0, 40),
     period=st.integers(1, 40),
     stops=st.lists(st.integers(0, 200), max_size=4),
-    kind=st.sampled_from([LoopGuard, ShortSighted]),
+    kind=st.sampled_from([LoopGuard, SmallGuard]),
 )
-def test_guard_saved_and_loaded_notices_the_same_page(
+def test_guard_saved_and_loaded_detects_the_loop_at_the_same_page(
     tail: int, period: int, stops: list[int], kind: type[LoopGuard]
 ) -> None:
-    """However often a listing is resumed in another process, a circle is noticed at the very same page."""
-    guard, expected = kind(None), steps_until_noticed(kind(None), tail, period)
-    cursors = rho(tail, period)
+    """However often a listing is resumed in another process, the guard detects a loop at the same page."""
+    guard, expected = kind(None), steps_until_detected(kind(None), tail, period)
+    cursors = looping_cursors(tail, period)
     for step in range(expected):
         if step in stops:
             guard = kind.load(guard.dump())
@@ -107,8 +107,8 @@ def test_guard_saved_and_loaded_notices_the_same_page(
         guard.record_cursor(next(cursors), expected + 1)
 
 
-def test_saved_guard_stays_short() -> None:
-    """It fits into a checkpoint that is written each second, however long the listing is; loading loses nothing."""
+def test_guard_dump_stays_short_and_loses_nothing() -> None:
+    """It fits into a checkpoint that is written each second, for a listing of any length; loading loses nothing."""
     guard = LoopGuard("start")
     for number in range(5_000):
         guard.record_cursor(f"{number}", number + 1)
@@ -123,7 +123,7 @@ def test_saved_guard_stays_short() -> None:
     "text", ["", "x", "1:2:3", "1:2:3:4:5", "a:1::", "1:b::", "1:1:zz:", "1:1::zz", "1:1::0", ":1::", "1.5:1::"]
 )
 def test_guard_load_of_damaged_text_is_a_value_error(text: str) -> None:
-    """Damaged text is refused, whatever is wrong with it."""
+    """Malformed text raises ValueError."""
     with pytest.raises(ValueError, match=r".*"):
         LoopGuard.load(text)
 
@@ -131,7 +131,7 @@ def test_guard_load_of_damaged_text_is_a_value_error(text: str) -> None:
 async def test_pages_are_numbered_in_order_with_all_contacts(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom
 ) -> None:
-    """A listing gives every contact's bytes, in API order, on numbered pages."""
+    """A listing yields every contact's bytes, in API order, on numbered pages."""
     pages = [page async for page in intercom.pages()]
     assert [record for page in pages for record in page.records] == sandbox.workspace.records(0, 1_000)
     assert [page.number for page in pages] == [1, 2, 3, 4, 5, 6, 7]
@@ -140,17 +140,17 @@ async def test_pages_are_numbered_in_order_with_all_contacts(
     assert sandbox.requests == 7
 
 
-async def test_listing_resumed_at_any_cursor_is_the_same(
+async def test_listing_from_a_cursor_yields_the_remaining_contacts(
     sandbox: exporter.Sandbox, intercom: exporter.Intercom
 ) -> None:
-    """What follows a page is the same when another listing begins at its cursor."""
+    """A listing that starts at the cursor of a page yields the contacts after that page."""
     first = await anext(intercom.pages())
     rest = [record async for page in intercom.pages(first.next_cursor) for record in page.records]
     assert rest == sandbox.workspace.records(150, 1_000)
 
 
 async def test_listing_requests_nothing_before_first_and_after_last_step() -> None:
-    """An ended or closed listing stays ended, and asks for nothing."""
+    """A listing that has ended or is closed yields no pages and sends no requests."""
     async with Api(lambda request: request.page()) as server, client_of(server.base_url) as intercom:
         pages, closed = intercom.pages(), intercom.pages()
         assert server.connections == 0
@@ -162,8 +162,8 @@ async def test_listing_requests_nothing_before_first_and_after_last_step() -> No
 
 
 @pytest.mark.parametrize("cursors", [["A", "A"], ["A", "B", "A"], ["A", "B", "C", "B"]])
-async def test_listing_in_a_circle_raises_before_a_page_repeats(cursors: list[str]) -> None:
-    """The pages before the circle are given, then the error; stepping again asks for the same page and fails again."""
+async def test_listing_with_cursor_loop_raises_before_a_page_repeats(cursors: list[str]) -> None:
+    """The listing yields the pages before the loop, then raises; another step requests the same page again."""
     async with (
         Api(lambda r: r.page(cursors[min(r.number, len(cursors)) - 1])) as server,
         client_of(server.base_url) as intercom,
@@ -182,13 +182,13 @@ async def test_listing_in_a_circle_raises_before_a_page_repeats(cursors: list[st
 
 
 async def test_resumed_listing_keeps_its_guard() -> None:
-    """A circle that closes after the interruption is noticed as if there had been none."""
+    """A loop that closes after an interruption is detected as it is without the interruption."""
     cursors = {None: "A", "A": "B", "B": "C", "C": "A"}
 
-    def answer(request: Request) -> bytes:
+    def respond(request: Request) -> bytes:
         return request.page(cursors[request.query.get("starting_after")])
 
-    async with Api(answer) as server, client_of(server.base_url) as intercom:
+    async with Api(respond) as server, client_of(server.base_url) as intercom:
         first = intercom.pages()
         read = [await anext(first) for _ in range(2)]
         assert [page.next_cursor for page in read] == ["A", "B"]
@@ -202,13 +202,13 @@ async def test_resumed_listing_keeps_its_guard() -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 410])
 async def test_refused_cursor_is_a_cursor_error(status: int) -> None:
-    """A refusal that means the cursor says so, keeps what the API said, and leaves the same page to be tried again."""
+    """A refusal of the cursor raises CursorError with the API's message, and the next step requests the same page."""
     message = "Invalid starting_after param" if status == 400 else "Gone"
 
-    def answer(request: Request) -> bytes:
+    def respond(request: Request) -> bytes:
         return request.page("c1") if request.number == 1 else request.error(status, "client_error", message)
 
-    async with Api(answer) as server, client_of(server.base_url) as intercom:
+    async with Api(respond) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         await anext(pages)
         for _ in range(2):
@@ -222,8 +222,8 @@ async def test_refused_cursor_is_a_cursor_error(status: int) -> None:
     ("start", "status", "message"),
     [(None, 404, "Gone"), (None, 410, "Gone"), (None, 400, "Invalid starting_after param"), ("c", 400, "Bad per_page")],
 )
-async def test_refusal_of_something_else_is_no_cursor_error(start: str | None, status: int, message: str) -> None:
-    """Where no cursor was sent, or something else is named, starting over would not help."""
+async def test_refusal_not_about_the_cursor_is_no_cursor_error(start: str | None, status: int, message: str) -> None:
+    """Starting over does not help if no cursor was sent, or if the refusal is about something else."""
     async with (
         Api(lambda r: r.error(status, "client_error", message)) as server,
         client_of(server.base_url) as intercom,
@@ -234,16 +234,16 @@ async def test_refusal_of_something_else_is_no_cursor_error(start: str | None, s
 
 
 async def test_step_after_an_error_requests_the_same_page() -> None:
-    """A refusal or a cancellation moves nothing: the next step is the same page, under the same number."""
+    """After a refusal or a cancellation, the next step requests the same page, with the same number."""
     never = asyncio.Event()
 
-    async def answer(request: Request) -> bytes:
+    async def respond(request: Request) -> bytes:
         if request.number == 3:
             await never.wait()
         failing = request.number == 2
         return request.error(404, "not_found") if failing else request.page(f"c{request.number}")
 
-    async with Api(answer) as server, client_of(server.base_url) as intercom:
+    async with Api(respond) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         await anext(pages)
         with pytest.raises(exporter.ApiError):
@@ -258,13 +258,13 @@ async def test_step_after_an_error_requests_the_same_page() -> None:
 
 
 async def test_page_size_halves_after_server_errors_and_grows_back() -> None:
-    """Each three 5xx on one cursor halve the page; each page that came doubles it, up to what was asked."""
+    """Three 5xx for one cursor halve the page size; each page that succeeds doubles it, up to the requested size."""
     fails = {2, 3, 4, 5, 6, 7}
 
-    def answer(request: Request) -> bytes:
+    def respond(request: Request) -> bytes:
         return request.reply(504) if request.number in fails else request.page(f"c{request.number}")
 
-    async with Api(answer) as server, client_of(server.base_url, PATIENT) as intercom:
+    async with Api(respond) as server, client_of(server.base_url, PATIENT) as intercom:
         pages = intercom.pages()
         for _ in range(5):
             await anext(pages)
@@ -273,7 +273,7 @@ async def test_page_size_halves_after_server_errors_and_grows_back() -> None:
 
 @pytest.mark.parametrize("status", [429, 408])
 async def test_page_size_after_other_failures_is_unchanged(status: int) -> None:
-    """Only 5xx speak of a page that is too much for the server."""
+    """Only 5xx responses mean that a page is too large for the server."""
     async with (
         Api(lambda r: r.page() if r.number == 9 else r.reply(status)) as server,
         client_of(server.base_url, PATIENT) as intercom,
@@ -282,8 +282,8 @@ async def test_page_size_after_other_failures_is_unchanged(status: int) -> None:
     assert sizes(server) == [150] * 9
 
 
-def numbered(request: Request, base_url: str, last: int) -> bytes:
-    """Answer as versions 1.x do, by page number."""
+def numbered_page(request: Request, base_url: str, last: int) -> bytes:
+    """Respond as API versions 1.x do, with page numbers."""
     page = int(request.query.get("page", "1"))
     following = f"{base_url}/contacts?per_page=5&page={page + 1}" if page < last else None
     body = {"contacts": [{"page": page}], "pages": {"type": "pages", "next": following}, "total_count": last}
@@ -291,11 +291,13 @@ def numbered(request: Request, base_url: str, last: int) -> bytes:
 
 
 async def test_page_size_of_numbered_pages_never_changes() -> None:
-    """Where a page's number names its place, another size would skip contacts."""
+    """A page number is a position only for one page size: another size would skip contacts."""
     fails = {3, 4, 5, 6}
     async with (
         Api(
-            lambda request: request.reply(500) if request.number in fails else numbered(request, server.base_url, 3)
+            lambda request: (
+                request.reply(500) if request.number in fails else numbered_page(request, server.base_url, 3)
+            )
         ) as server,
         client_of(server.base_url, PATIENT, per_page=80, api_version="1.4") as intercom,
     ):
@@ -305,11 +307,11 @@ async def test_page_size_of_numbered_pages_never_changes() -> None:
     assert [r.query.get("page") for r in server.requests] == [None, "2", *["3"] * 5]
 
 
-async def test_page_size_that_the_first_numbered_page_shrank_to_stays() -> None:
-    """The size in use when the numbers begin is the size they count in."""
+async def test_page_size_reduced_before_numbered_pages_stays_reduced() -> None:
+    """Page numbers count in the size of the first numbered page."""
     async with (
         Api(
-            lambda request: request.reply(502) if request.number <= 3 else numbered(request, server.base_url, 3)
+            lambda request: request.reply(502) if request.number <= 3 else numbered_page(request, server.base_url, 3)
         ) as server,
         client_of(server.base_url, per_page=80) as intercom,
     ):
@@ -317,8 +319,8 @@ async def test_page_size_that_the_first_numbered_page_shrank_to_stays() -> None:
     assert sizes(server) == [80, 80, 80, 40, 40, 40]
 
 
-def counted(request: Request, base_url: str, contacts: int) -> bytes:
-    """Answer as versions 1.x do, with the contacts that a page's number and its size mean together."""
+def page_of_contacts(request: Request, base_url: str, contacts: int) -> bytes:
+    """Respond as API versions 1.x do, with the contacts of this page number and this page size."""
     page, size = int(request.query.get("page", "1")), int(request.query["per_page"])
     following = f"{base_url}/contacts?per_page={size}&page={page + 1}" if page * size < contacts else None
     listed = [{"n": number} for number in range(contacts)][(page - 1) * size : page * size]
@@ -328,11 +330,13 @@ def counted(request: Request, base_url: str, contacts: int) -> bytes:
 @pytest.mark.parametrize("shrunk", [False, True])
 @pytest.mark.parametrize("stop", [1, 2, 3])
 async def test_listing_by_number_resumes_at_the_right_contact(shrunk: bool, stop: int) -> None:
-    """A number means a place only together with the page's size, so its cursor carries both."""
+    """A page number is a position only together with its page size, so the cursor contains both."""
     fails = {1, 2, 3} if shrunk else set()
     async with (
         Api(
-            lambda request: request.reply(502) if request.number in fails else counted(request, server.base_url, 100)
+            lambda request: (
+                request.reply(502) if request.number in fails else page_of_contacts(request, server.base_url, 100)
+            )
         ) as server,
         client_of(server.base_url, per_page=20, api_version="1.4") as intercom,
     ):
@@ -347,15 +351,15 @@ async def test_listing_by_number_resumes_at_the_right_contact(shrunk: bool, stop
 
 @pytest.mark.parametrize("stop", [1, 4])
 async def test_export_by_number_resumes_at_the_right_contact(tmp_path: Path, stop: int) -> None:
-    """Interrupted after its pages became smaller, an export requests the same size again and misses no contact."""
+    """An export that was interrupted after its page size was reduced resumes in that size and misses no contact."""
     refused = {4 + stop}
 
-    def answer(request: Request) -> bytes:
+    def respond(request: Request) -> bytes:
         if request.number <= 3:
             return request.reply(502)
-        return request.error(401, "x") if request.number in refused else counted(request, server.base_url, 100)
+        return request.error(401, "x") if request.number in refused else page_of_contacts(request, server.base_url, 100)
 
-    async with Api(answer) as server, client_of(server.base_url, per_page=20, api_version="1.4") as intercom:
+    async with Api(respond) as server, client_of(server.base_url, per_page=20, api_version="1.4") as intercom:
         with pytest.raises(exporter.CredentialsError):
             await exporter.export(intercom, tmp_path / "contacts.ndjson")
         summary = await exporter.export(intercom, tmp_path / "contacts.ndjson")
@@ -366,10 +370,10 @@ async def test_export_by_number_resumes_at_the_right_contact(tmp_path: Path, sto
 
 
 @pytest.mark.parametrize("size", ["", "&per_page=", "&per_page=x", "&per_page=-5"])
-async def test_cursor_with_number_alone_counts_in_the_requested_size(size: str) -> None:
-    """A cursor from elsewhere that names only a page is taken for one of this listing."""
+async def test_cursor_with_page_number_only_uses_the_requested_page_size(size: str) -> None:
+    """A cursor that contains only a page number is read as one of this listing."""
     async with (
-        Api(lambda request: counted(request, server.base_url, 50)) as server,
+        Api(lambda request: page_of_contacts(request, server.base_url, 50)) as server,
         client_of(server.base_url, per_page=20) as intercom,
     ):
         pages = [page async for page in intercom.pages(f"{server.base_url}/contacts?page=2{size}")]
@@ -377,7 +381,7 @@ async def test_cursor_with_number_alone_counts_in_the_requested_size(size: str) 
 
 
 async def test_listing_from_a_cursor_may_end_with_an_empty_page() -> None:
-    """Contacts before the cursor are not listed: an empty last page does not mean that they are missing."""
+    """Contacts before the cursor are not listed: an empty last page does not mean that contacts are missing."""
     async with exporter.Sandbox(20) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url, per_page=10) as intercom:
             cursor = (await anext(intercom.pages())).next_cursor
@@ -391,16 +395,16 @@ async def test_listing_from_a_cursor_may_end_with_an_empty_page() -> None:
     ("contacts", "message"),
     [(0, "page 1001, like the 1,000 pages before it, is empty"), (50, "lists contacts that were already listed")],
 )
-async def test_list_without_an_end_whose_contacts_have_no_ids_ends(contacts: int, message: str) -> None:
-    """Fresh cursors for ever, to pages that bring nothing new behind the first one."""
+async def test_endless_list_of_contacts_without_ids_raises(contacts: int, message: str) -> None:
+    """The API sends new cursors forever, to pages without new contacts."""
 
-    def answer(request: Request) -> bytes:
+    def respond(request: Request) -> bytes:
         beginning = request.number % 10 * contacts if request.number > 1 else 1_000
         data = [{"name": f"contact {beginning + at}"} for at in range(contacts)]
         pages = {"next": {"starting_after": f"c{request.number}"}}
         return request.reply(200, json.dumps({"data": data, "pages": pages}))
 
-    async with Api(answer) as server, client_of(server.base_url) as intercom:
+    async with Api(respond) as server, client_of(server.base_url) as intercom:
         with pytest.raises(exporter.ContractError, match=message):
             async for _page in intercom.pages():
                 assert len(server.requests) < 1_100

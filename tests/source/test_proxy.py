@@ -1,4 +1,4 @@
-"""Which proxy the environment names for an address."""
+"""The choice of a proxy from environment variables."""
 
 import os
 from base64 import b64encode
@@ -13,8 +13,8 @@ API = "https://api.example.test"
 PLAIN = "http://api.example.test"
 
 
-def chosen(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], url: str = API) -> str | None:
-    """Return the proxy for an address, with only these variables set."""
+def proxy_with(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], url: str = API) -> str | None:
+    """Return the proxy for a URL, with only these variables set."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return proxy_for(url)
@@ -43,11 +43,11 @@ ONE, OTHER = "http://one.test:3128", "http://other.test:3128"
     ],
     ids=repr,
 )
-def test_proxy_is_chosen_as_curl_does(
+def test_proxy_variables_have_the_same_precedence_as_in_curl(
     variables: dict[str, str], for_https: str | None, for_http: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scheme's variable comes before ALL_PROXY, lower case before upper case; an empty one counts for nothing."""
-    assert chosen(monkeypatch, variables) == for_https
+    """The scheme's variable comes before ALL_PROXY, and lower case before upper case; an empty variable is ignored."""
+    assert proxy_with(monkeypatch, variables) == for_https
     assert proxy_for(PLAIN) == for_http
 
 
@@ -86,19 +86,19 @@ def test_proxy_is_chosen_as_curl_does(
     ],
 )
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
-def test_no_proxy_excepts_hosts_in_its_usual_forms(
+def test_no_proxy_excludes_hosts_in_each_supported_form(
     variable: str, no_proxy: str, url: str, excepted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names, domains, ports, addresses, networks and the star, however they are separated."""
-    found = chosen(monkeypatch, {"ALL_PROXY": ONE, variable: no_proxy}, url)
+    """Names, domains, ports, addresses, networks and the star, with any separator."""
+    found = proxy_with(monkeypatch, {"ALL_PROXY": ONE, variable: no_proxy}, url)
     assert found == (None if excepted else ONE)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_this_machine_is_never_asked_for_by_a_proxy(scheme: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy would look for itself."""
-    assert chosen(monkeypatch, {"ALL_PROXY": ONE}, f"{scheme}://{host}:8080") is None
+def test_proxy_is_never_used_for_this_machine(scheme: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would connect to its own machine."""
+    assert proxy_with(monkeypatch, {"ALL_PROXY": ONE}, f"{scheme}://{host}:8080") is None
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,11 @@ def test_this_machine_is_never_asked_for_by_a_proxy(scheme: str, host: str, monk
     ],
     ids=repr,
 )
-def test_proxy_address_is_taken_apart(address: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """User and password leave the address, so that nothing that names it can show them."""
-    found = chosen(monkeypatch, {"HTTPS_PROXY": address})
+def test_parse_proxy_separates_credentials_from_the_address(
+    address: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL and the name of a proxy contain neither user nor password, so that no message can show them."""
+    found = proxy_with(monkeypatch, {"HTTPS_PROXY": address})
     assert found is not None
     parsed = parse_proxy(found)
     expected = proxy.authorization and f"Basic {b64encode(os.fsencode(proxy.authorization)).decode()}"
@@ -158,9 +160,9 @@ def test_proxy_address_is_taken_apart(address: str, proxy: Proxy, monkeypatch: p
 def test_unusable_proxy_is_refused_without_quoting_it(
     variable: str, address: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line names the variable, and not its value, which may hold a password."""
+    """The message names the variable, but not its value, which may contain a password."""
     with pytest.raises(exporter.ConfigError, match=message) as caught:
-        chosen(monkeypatch, {variable: address})
+        proxy_with(monkeypatch, {variable: address})
     assert variable in str(caught.value)
     assert "S3CRET" not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -1,4 +1,4 @@
-"""The arithmetic of waits: what headers announce, how long failures wait, how small pages get."""
+"""Rate-limit headers, back-off times and page sizes."""
 
 from collections.abc import Callable
 from email.utils import formatdate
@@ -24,26 +24,26 @@ LIMITS = {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "7", "X-RateLimit
 
 
 def at(seconds: float) -> Callable[[], float]:
-    """Give a clock that stands still."""
+    """Return a clock that always returns the same time."""
     return lambda: EPOCH + seconds
 
 
-def test_the_announcement_is_read_on_the_servers_clock() -> None:
-    """The end of the window is counted from the server's Date, whatever our clock says."""
+def test_rate_limit_reset_is_measured_on_the_servers_clock() -> None:
+    """The end of the window is relative to the response's Date, not to the local clock."""
     headers = LIMITS | {"Date": formatdate(EPOCH + 6, usegmt=True)}
     assert parse_rate_limit(headers, at(5_000)) == RateLimitHeaders(100, 7, EPOCH + 10, 4.0)
     assert parse_rate_limit(LIMITS, at(3.5)) == RateLimitHeaders(100, 7, EPOCH + 10, 6.5)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Foo 2026 99:99:99 GMT", "0"])
-def test_without_a_usable_date_our_clock_will_do(date: str) -> None:
-    """A missing or senseless Date does not hide the limit."""
+def test_rate_limit_with_invalid_date_uses_the_local_clock(date: str) -> None:
+    """A missing or malformed Date does not disable the rate limit."""
     assert parse_rate_limit(LIMITS | {"Date": date}, at(8)) == RateLimitHeaders(100, 7, EPOCH + 10, 2.0)
 
 
 @pytest.mark.parametrize(("reset", "reset_in_s"), [("0", 0.0), (str(10**12), MAX_WINDOW_S), ("-5", 0.0)])
-def test_an_absurd_reset_is_bounded(reset: str, reset_in_s: float) -> None:
-    """No header makes us wait for longer than a long window, or for less than nothing."""
+def test_rate_limit_reset_out_of_range_is_clamped(reset: str, reset_in_s: float) -> None:
+    """No header makes the client wait longer than the maximum window, or for a negative time."""
     found = parse_rate_limit(LIMITS | {"X-RateLimit-Reset": reset}, at(0))
     assert found is not None
     assert found.reset_in_s == reset_in_s
@@ -51,15 +51,15 @@ def test_an_absurd_reset_is_bounded(reset: str, reset_in_s: float) -> None:
 
 @pytest.mark.parametrize("name", ["Limit", "Remaining", "Reset"])
 @pytest.mark.parametrize("value", [None, "", "many", "1.5", "9" * 5_000])
-def test_an_incomplete_announcement_is_none(name: str, value: str | None) -> None:
-    """One header that is missing or is no number makes the others worthless."""
+def test_rate_limit_with_missing_or_invalid_header_is_none(name: str, value: str | None) -> None:
+    """One missing or malformed header makes the others useless."""
     headers = {key: text for key, text in LIMITS.items() if not key.endswith(name)}
     assert parse_rate_limit(headers if value is None else headers | {f"X-RateLimit-{name}": value}, at(0)) is None
 
 
 @pytest.mark.parametrize(("limit", "usable"), [("0", False), ("-1", False), ("1", True)])
-def test_a_limit_of_nothing_is_no_limit(limit: str, usable: bool) -> None:
-    """A limit below one call would stop us for good; a negative remainder is none."""
+def test_rate_limit_below_one_is_ignored(limit: str, usable: bool) -> None:
+    """A limit below one request would stop the client permanently; a negative remainder counts as 0."""
     found = parse_rate_limit(LIMITS | {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": "-3"}, at(0))
     assert (found is not None) == usable
     assert found is None or found.remaining == 0
@@ -86,8 +86,8 @@ def test_a_limit_of_nothing_is_no_limit(limit: str, usable: bool) -> None:
         (LIMITS | {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "0"}, None),
     ],
 )
-def test_the_wait_a_server_asks_for(headers: dict[str, str], wait_s: float | None) -> None:
-    """Retry-After in seconds or as a date goes first, then the end of an empty window."""
+def test_retry_after_comes_before_the_end_of_an_empty_window(headers: dict[str, str], wait_s: float | None) -> None:
+    """Retry-After in seconds or as a date comes first, then the end of an empty window."""
     assert retry_after_s(headers, at(0)) == wait_s
 
 
@@ -105,15 +105,15 @@ dates = st.builds(
         st.text(max_size=30) | dates | st.integers().map(str),
     )
 )
-def test_no_header_breaks_the_arithmetic(headers: dict[str, str]) -> None:
-    """Whatever a server writes in its headers, a wait is a finite number or none."""
+def test_retry_after_of_any_headers_is_finite_or_none(headers: dict[str, str]) -> None:
+    """For any header values, the wait is a finite number or None."""
     wait_s = retry_after_s(headers, at(0))
     assert wait_s is None or 0 <= wait_s < 10**12
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_number_beyond_all_floats_breaks_nothing(name: str) -> None:
-    """A hostile limit, remainder or reset of hundreds of digits is borne like any other nonsense."""
+def test_rate_limit_header_of_400_digits_is_tolerated(name: str) -> None:
+    """A limit, remainder or reset of hundreds of digits is treated like any other invalid value."""
     headers = LIMITS | {name: "9" * 400}
     window = RateLimiter(20)
     window.on_request()
@@ -123,27 +123,27 @@ def test_a_number_beyond_all_floats_breaks_nothing(name: str) -> None:
 
 
 @given(attempt=st.integers(1, 100_000), first_s=st.floats(0.001, 60), random=st.floats(0, 1, exclude_max=True))
-def test_back_off_doubles_within_its_bounds(attempt: int, first_s: float, random: float) -> None:
-    """The wait is between half of and the whole doubled time, 30 s at most."""
-    whole_s = min(30.0, first_s * 2.0 ** min(attempt - 1, 16))
-    assert whole_s / 2 <= backoff_s(attempt, first_s, lambda: random) <= whole_s
+def test_backoff_is_between_half_and_all_of_the_doubled_time(attempt: int, first_s: float, random: float) -> None:
+    """The doubled time is at most 30 s."""
+    full_s = min(30.0, first_s * 2.0 ** min(attempt - 1, 16))
+    assert full_s / 2 <= backoff_s(attempt, first_s, lambda: random) <= full_s
 
 
-def test_back_off_grows_to_its_limit() -> None:
-    """Without luck the waits are the first, its double, and so on up to 30 s."""
+def test_backoff_doubles_up_to_30_seconds() -> None:
+    """With the largest random number, the waits are the first one, its double, and so on up to 30 s."""
     assert [backoff_s(attempt, 0.5, lambda: 1.0) for attempt in range(1, 9)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     assert backoff_s(3, 0.5, lambda: 0.0) == 1.0
 
 
-def test_a_page_is_halved_after_each_three_failures_and_twice_after_each_timeout() -> None:
-    """Two failures may be chance, three are a reason to ask for less; one contact is the least."""
+def test_page_size_halves_per_three_failures_and_quarters_per_timeout() -> None:
+    """Two failures may be chance, three are a reason to request less; one contact is the minimum."""
     assert [reduced_page_size(150, halvings(0, errors)) for errors in range(8)] == [150, 150, 150, 75, 75, 75, 37, 37]
     assert [reduced_page_size(150, halvings(timeouts, 0)) for timeouts in range(5)] == [150, 37, 9, 2, 1]
     assert reduced_page_size(150, 10**6) == reduced_page_size(1, 1) == 1
 
 
-def test_page_size_after_failures_grows_back_and_waits_longer_each_time() -> None:
-    """A server that never sends more than 50 contacts is asked for more ever less often."""
+def test_page_size_grows_back_less_often_after_each_failure() -> None:
+    """If a server never sends more than 50 contacts, the client requests more less and less often."""
     size, failures, pages = PageSize(150), 0, 3_000
     for _ in range(pages):
         halved = 0
@@ -154,8 +154,8 @@ def test_page_size_after_failures_grows_back_and_waits_longer_each_time() -> Non
     assert failures < 30
 
 
-def test_page_size_after_one_failure_is_whole_again_soon() -> None:
-    """What was wrong with one page says nothing of the next ones."""
+def test_page_size_after_one_failure_grows_back_quickly() -> None:
+    """The failure of one page says nothing about the next pages."""
     size, sizes = PageSize(150), []
     for halved in (0, 2, 0, 0, 0, 1, 0, 0):
         sizes.append(size.for_attempt(halved))

@@ -19,7 +19,7 @@ EPOCH = 1_800_000_000
 
 @dataclass
 class Server:
-    """An API that counts calls in windows of ten seconds, on a clock of its own."""
+    """An API that counts requests in windows of ten seconds, on its own clock."""
 
     limit: int
     skew_s: float
@@ -28,11 +28,11 @@ class Server:
     refused: int = 0
 
     def window_at(self, now: float) -> int:
-        """Number the window of a moment."""
+        """Return the number of the window at a moment."""
         return math.floor((EPOCH + now + self.skew_s) / WINDOW_S)
 
     def call(self, now: float) -> dict[str, str]:
-        """Take one call of ours; give the headers of the answer."""
+        """Count one request of the client; return the headers of the response."""
         window = self.window_at(now)
         self.taken[window] += 1
         self.ours[window] += 1
@@ -47,7 +47,7 @@ class Server:
 
 @dataclass
 class Run:
-    """Callers that share one window and call as often as it lets them, in simulated time."""
+    """Callers that share one window and send requests as often as it allows, in simulated time."""
 
     window: RateLimiter
     server: Server
@@ -58,11 +58,11 @@ class Run:
     longest_wait_s: float = 0.0
 
     def later(self, when: float, action: Callable[[float], None]) -> None:
-        """Do something at a moment."""
+        """Schedule an action."""
         heapq.heappush(self.events, (when, next(self.order), action))
 
     def caller(self, now: float) -> None:
-        """Call if the window lets us, else wait as long as it says."""
+        """Send a request if the window allows it, else wait as long as it says."""
         wait_s = self.window.wait_s(now)
         if wait_s > 0:
             self.longest_wait_s = max(self.longest_wait_s, wait_s)
@@ -72,17 +72,17 @@ class Run:
         self.later(now + self.latency_s(), self.arrive)
 
     def arrive(self, now: float) -> None:
-        """Let the server see the call; its answer takes a while."""
+        """Let the server receive the request; its response takes a while."""
         announcement = parse_rate_limit(self.server.call(now))
-        self.later(now + self.latency_s(), lambda heard: self.hear(announcement, heard))
+        self.later(now + self.latency_s(), lambda received_at: self.receive(announcement, received_at))
 
-    def hear(self, announcement: RateLimitHeaders | None, now: float) -> None:
-        """End the call and begin another one."""
+    def receive(self, announcement: RateLimitHeaders | None, now: float) -> None:
+        """End the request and start another one."""
         self.window.on_response(announcement, now)
         self.caller(now)
 
-    def go(self, callers: int) -> None:
-        """Let the first caller go alone, the others after its answer, as the client does."""
+    def start(self, callers: int) -> None:
+        """Start the first caller alone, and the others after its response, as the client does."""
         self.caller(0.0)
         while self.window.limit is None:
             self.step()
@@ -92,14 +92,14 @@ class Run:
             self.step()
 
     def step(self) -> None:
-        """Do what is next."""
+        """Run the next action."""
         when, _, action = heapq.heappop(self.events)
         action(when)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A server, and who calls it."""
+    """A server and its callers."""
 
     limit: int
     reserve: int
@@ -109,18 +109,18 @@ class Setting:
     others: float = 0.0
 
     @property
-    def kept(self) -> int:
-        """How many calls of a window are left to others: never all."""
+    def reserved(self) -> int:
+        """How many requests of a window are reserved for others: never all."""
         return min(int(self.limit * (self.reserve / 100)), self.limit - 1)
 
     def simulate(self) -> Run:
-        """Run the callers against the server; others take, in every window, a part of what is left to them."""
+        """Run the callers against the server; in every window, others take a share of what is reserved for them."""
         server = Server(self.limit, self.skew_s)
         for window in range(server.window_at(0), server.window_at(60) + 1):
-            server.taken[window] += int(self.kept * self.others)
+            server.taken[window] += int(self.reserved * self.others)
         turn = itertools.cycle(self.latencies)
         run = Run(RateLimiter(self.reserve), server, lambda: next(turn))
-        run.go(self.callers)
+        run.start(self.callers)
         return run
 
 
@@ -136,30 +136,30 @@ any_setting = st.builds(
 
 
 @given(any_setting)
-def test_a_window_shared_with_others_is_never_overdrawn(setting: Setting) -> None:
-    """No call of ours is refused, what is reserved is left, and each window sees us at least once."""
+def test_rate_limiter_never_exceeds_a_window_shared_with_others(setting: Setting) -> None:
+    """The server refuses no request, the reserve stays free, and each window has at least one request of ours."""
     run = setting.simulate()
     server = run.server
     windows = range(min(server.ours), server.window_at(run.ends_at))
     assert server.refused == 0
-    assert all(1 <= server.ours[window] <= setting.limit - setting.kept for window in windows)
+    assert all(1 <= server.ours[window] <= setting.limit - setting.reserved for window in windows)
 
 
 @given(any_setting)
-def test_nobody_waits_for_longer_than_a_window(setting: Setting) -> None:
-    """A wait ends with the window, and the second that whole-second headers may add."""
+def test_rate_limiter_wait_is_never_longer_than_a_window(setting: Setting) -> None:
+    """A wait ends with the window, plus the second that headers in whole seconds may add."""
     assert setting.simulate().longest_wait_s <= WINDOW_S + 1
 
 
-def test_the_whole_share_of_a_window_is_used() -> None:
-    """With quick answers, as many calls go out as the reserve leaves."""
+def test_rate_limiter_uses_its_full_share_of_each_window() -> None:
+    """With fast responses, the callers send all requests that the reserve leaves."""
     run = Setting(limit=50, reserve=20, latencies=[0.05], callers=4, skew_s=3.0).simulate()
     windows = range(min(run.server.ours) + 1, run.server.window_at(run.ends_at))
     assert [run.server.ours[window] for window in windows] == [40] * len(windows)
 
 
-def test_without_an_announcement_nothing_waits() -> None:
-    """An API that announces no limit is not paced."""
+def test_rate_limiter_without_headers_never_waits() -> None:
+    """The limiter does not pace requests to an API that announces no limit."""
     window = RateLimiter(20)
     for now in range(100):
         assert window.wait_s(now) == 0
@@ -168,8 +168,8 @@ def test_without_an_announcement_nothing_waits() -> None:
     assert window.limit is None
 
 
-def test_a_call_that_failed_still_counts() -> None:
-    """A call without an answer may have been counted by the server."""
+def test_rate_limiter_counts_requests_without_a_response() -> None:
+    """The server may have counted a request that got no response."""
     window = RateLimiter(0)
     window.on_request()
     window.on_response(RateLimitHeaders(3, 2, EPOCH, 5.0), 0.0)
@@ -180,8 +180,8 @@ def test_a_call_that_failed_still_counts() -> None:
     assert window.wait_s(1.0) == 4.0
 
 
-def test_an_answer_of_an_older_window_is_no_news() -> None:
-    """Answers overtake one another; the latest window and its smallest remainder count."""
+def test_rate_limiter_ignores_responses_of_an_older_window() -> None:
+    """Responses may arrive out of order; the latest window and its smallest remainder count."""
     window = RateLimiter(0)
     for announcement in (
         RateLimitHeaders(9, 5, EPOCH + 10, 8.0),

@@ -1,4 +1,4 @@
-"""A list that gives the same contacts for ever is ended; one that gives some of them twice is not."""
+"""The client ends a list that repeats the same contacts forever, but not a list with some duplicates."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ KINDS = ["usual", "alike", "numbers", "short", "spaced"]
 
 
 def record(number: int, version: int = 0, kind: str = "usual") -> bytes:
-    """Make a contact, whose content differs with its version."""
+    """Return a contact whose content depends on its version."""
     digits = f"{number * 0x9E3779B97F4A7C15 % 2**64:024x}"
     match kind:
         case "alike":  # all ids end with the same digits
@@ -37,17 +37,17 @@ def record(number: int, version: int = 0, kind: str = "usual") -> bytes:
 
 
 def pages_of(numbers: Iterator[int], per_page: int, kind: str = "usual") -> Iterator[list[bytes]]:
-    """Make pages of contacts, each time in another version."""
+    """Yield pages of contacts, each time in another version."""
     version = itertools.count()
     while page := [record(number, next(version), kind) for number in itertools.islice(numbers, per_page)]:
         yield page
 
 
-def listed_until_noticed(repeats: Repeats, pages: Iterator[list[bytes]], most: int) -> int | None:
-    """Count the contacts that are listed before the end is forced; None where it is not."""
+def listed_until_detected(repeats: Repeats, pages: Iterator[list[bytes]], max_contacts: int) -> int | None:
+    """Count the contacts before `Repeats` raises; return None if it does not."""
     listed = 0
     for number, page in enumerate(pages, 1):
-        if listed > most:
+        if listed > max_contacts:
             return None
         try:
             repeats.record(repeats.sample_of(page_keys(page)), number)
@@ -59,12 +59,12 @@ def listed_until_noticed(repeats: Repeats, pages: Iterator[list[bytes]], most: i
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("contacts", "per_page"), [(1, 1), (3, 2), (400, 150), (5_000, 150), (40_000, 149)])
-def test_repeats_of_a_list_without_an_end_are_noticed(contacts: int, per_page: int, kind: str) -> None:
-    """However many contacts a workspace has, the same ones are not listed four times."""
+def test_repeats_detect_an_endless_list(contacts: int, per_page: int, kind: str) -> None:
+    """For a workspace of any size, the client lists the same contacts at most four times."""
     pages = pages_of(itertools.cycle(range(contacts)), per_page, kind)
-    noticed = listed_until_noticed(Repeats(), pages, 10 * contacts + 1_000)
-    assert noticed is not None
-    assert contacts * 2 <= noticed <= 4 * contacts + 150
+    listed = listed_until_detected(Repeats(), pages, 10 * contacts + 1_000)
+    assert listed is not None
+    assert contacts * 2 <= listed <= 4 * contacts + 150
 
 
 @examples(percent=30)
@@ -75,10 +75,10 @@ def test_repeats_of_a_list_without_an_end_are_noticed(contacts: int, per_page: i
     st.booleans(),
     st.integers(0, 2**32),
 )
-def test_repeats_of_a_living_workspace_are_no_alarm(
+def test_repeats_tolerate_duplicates_of_a_changing_workspace(
     contacts: int, per_page: int, share: float, all_twice: bool, seed: int
 ) -> None:
-    """Up to half of what is listed may be duplicates, and all contacts may come a second time after a mass update."""
+    """Up to half of the listed contacts may be duplicates, and a mass update may list all contacts a second time."""
     dice, kind = random.Random(seed), KINDS[seed % len(KINDS)]
 
     def numbers() -> Iterator[int]:
@@ -89,11 +89,11 @@ def test_repeats_of_a_living_workspace_are_no_alarm(
         if all_twice:
             yield from range(contacts)
 
-    assert listed_until_noticed(Repeats(), pages_of(numbers(), per_page, kind), 10**9) is None
+    assert listed_until_detected(Repeats(), pages_of(numbers(), per_page, kind), 10**9) is None
 
 
-def test_repeats_stay_small_however_long_a_list_is() -> None:
-    """Neither the sample nor what is written of it grows."""
+def test_repeats_stay_small_for_a_long_list() -> None:
+    """Neither the sample nor its saved form grows with the list."""
     repeats = Repeats()
     for number, page in enumerate(pages_of(iter(range(300_000)), 150), 1):
         repeats.record(repeats.sample_of(page_keys(page)), number)
@@ -104,10 +104,10 @@ def test_repeats_stay_small_however_long_a_list_is() -> None:
 
 
 @pytest.mark.parametrize("stop_every", [1, 7])
-def test_repeats_written_down_and_loaded_notice_the_same(stop_every: int) -> None:
-    """A list that goes on in another process is ended at the same page."""
+def test_repeats_saved_and_loaded_end_the_list_at_the_same_page(stop_every: int) -> None:
+    """A list that is resumed in another process ends at the same page."""
     pages = list(itertools.islice(pages_of(itertools.cycle(range(900)), 50), 100))
-    expected = listed_until_noticed(Repeats(), iter(pages), 10**9)
+    expected = listed_until_detected(Repeats(), iter(pages), 10**9)
     guard, listed = LoopGuard(None), 0
     with pytest.raises(exporter.ContractError, match="does not end"):
         for number, page in enumerate(pages, 1):
@@ -118,8 +118,8 @@ def test_repeats_written_down_and_loaded_notice_the_same(stop_every: int) -> Non
     assert listed == expected
 
 
-def test_guard_loads_what_an_earlier_version_wrote() -> None:
-    """A note without a sample is that of a list of which no contact is known yet."""
+def test_guard_loads_the_format_of_an_earlier_version() -> None:
+    """Saved text without a sample is that of a list of which no contact is known yet."""
     guard = LoopGuard("start")
     earlier = guard.dump().rpartition(":")[0]
     assert LoopGuard.load(earlier).dump() == guard.dump()
@@ -128,28 +128,28 @@ def test_guard_loads_what_an_earlier_version_wrote() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1.2", "x.0.", "0.x.", "0.-1.", "-1.0.", "33.0.", "0.0.123", "4.0.00000001", f"0.0.{'0' * 8 * 1025}"]
 )
-def test_repeats_load_of_anything_else_is_a_value_error(text: str) -> None:
-    """A damaged note is refused."""
+def test_repeats_load_of_malformed_text_is_a_value_error(text: str) -> None:
+    """Malformed text is refused."""
     with pytest.raises(ValueError, match=r".*"):
         Repeats.load(text)
 
 
-def endless(contacts: int, per_page: int = 50) -> Callable[[Request], bytes]:
-    """Answer with fresh cursors for ever, and with the same contacts in another version each time."""
+def endless_list(contacts: int, per_page: int = 50) -> Callable[[Request], bytes]:
+    """Respond with new cursors forever, and with the same contacts in another version each time."""
 
-    def answer(request: Request) -> bytes:
+    def respond(request: Request) -> bytes:
         at = int(request.query.get("starting_after", "0"))
         page = b",".join(record(number % contacts, at + 1) for number in range(at, at + per_page))
         body = b'{"type":"list","data":[%b],"total_count":%d,"pages":{"next":{"starting_after":"%d"}}}'
         return request.reply(200, (body % (page, contacts, at + per_page)).decode())
 
-    return answer
+    return respond
 
 
-async def test_export_of_a_list_without_an_end_is_ended_also_when_resumed(tmp_path: Path) -> None:
-    """One clear error, and another one at once when the same export is run again, with what was written kept."""
+async def test_export_of_endless_list_raises_also_when_resumed(tmp_path: Path) -> None:
+    """The export raises one clear error; when it is resumed, it raises again at once and keeps the written contacts."""
     path = tmp_path / "a.ndjson"
-    async with Api(endless(400)) as server:
+    async with Api(endless_list(400)) as server:
         async with exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, per_page=50) as intercom:
             for _ in range(3):
                 with pytest.raises(exporter.ContractError, match="the API's list does not end"):
@@ -162,12 +162,12 @@ async def test_export_of_a_list_without_an_end_is_ended_also_when_resumed(tmp_pa
     assert 800 <= position["contacts"] <= 1_600
 
 
-async def test_contacts_of_a_list_without_an_end_raise() -> None:
-    """Whoever iterates is told as well."""
-    async with Api(endless(30)) as server:
+async def test_contacts_of_endless_list_raise() -> None:
+    """Iterating over the contacts raises the same error."""
+    async with Api(endless_list(30)) as server:
         async with exporter.Intercom("dG9rOnRlc3Q=", base_url=server.base_url, per_page=50) as intercom:
-            found = 0
+            yielded = 0
             with pytest.raises(exporter.ContractError, match="the API's list does not end"):
                 async for _contact in intercom.contacts():
-                    found += 1
-    assert found < 400
+                    yielded += 1
+    assert yielded < 400

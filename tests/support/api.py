@@ -1,4 +1,4 @@
-"""An API on a real socket that answers what a test's function returns, and keeps the requests."""
+"""An API on a real socket that sends the responses of a test's function, and records the requests."""
 
 import asyncio
 import inspect
@@ -13,12 +13,12 @@ from tests.support.server import RawServer, read_head
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came, and ways to answer it.
+    """One request, and methods that build responses to it.
 
     Attributes:
         number: its number, from 1.
-        target: path and query as they were sent.
-        headers: by lower-case name.
+        target: path and query, as the client sent them.
+        headers: the headers, by lower-case name.
     """
 
     number: int
@@ -36,7 +36,7 @@ class Request:
         return response(body.encode() if isinstance(body, str) else body, *lines, status=f"{status} Reason")
 
     def page(self, next_cursor: str | None = None, contacts: int = 1, /, **headers: str) -> bytes:
-        """Return a page, whose contacts are named after the request's number."""
+        """Return a page whose contacts are named after the request's number."""
         data = [{"id": f"{self.number}-{index}"} for index in range(contacts)]
         pages = {"next": {"starting_after": next_cursor}} if next_cursor else {}
         return self.reply(200, json.dumps({"data": data, "pages": pages, "total_count": 7}), **headers)
@@ -47,29 +47,29 @@ class Request:
         return self.reply(status, json.dumps(body), **headers)
 
 
-Answer = Callable[[Request], bytes | Awaitable[bytes | None] | None]
+Responder = Callable[[Request], bytes | Awaitable[bytes | None] | None]
 
 
 class Api(RawServer):
-    """A raw server that answers each request of a connection.
+    """A raw server that responds to each request of a connection.
 
     Args:
-        answer: returns the bytes of a response; None closes the connection.
+        respond: returns the bytes of a response; None closes the connection.
 
     Attributes:
-        requests: all that came.
+        requests: all requests that it received.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, respond: Responder) -> None:
         super().__init__(self._serve)
         self.requests: list[Request] = []
-        self._answer = answer
+        self._respond = respond
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             request = self._record((await read_head(reader)).decode())
-            answer = self._answer(request)
-            content = await answer if inspect.isawaitable(answer) else answer
+            returned = self._respond(request)
+            content = await returned if inspect.isawaitable(returned) else returned
             if content is None:
                 return
             writer.write(content)

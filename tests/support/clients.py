@@ -1,4 +1,4 @@
-"""Clients of the servers of tests, which are quick to try again."""
+"""Clients of the test servers, with short back-off times."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,12 +19,12 @@ def client_of(base_url: str, retry_policy: exporter.RetryPolicy = QUICK, **setti
 
 @asynccontextmanager
 async def client_of_list(*items: bytes, token: str = TOKEN) -> AsyncIterator[exporter.Intercom]:
-    """Serve a list of one page, whatever is asked for, for the length of a block; yield a client of that server."""
+    """Serve a list of one page for the length of a block, on any path; yield a client of that server."""
     async with RawServer(send(list_response(*items))) as server, client_of(server.base_url, token=token) as intercom:
         yield intercom
 
 
 async def first_page(base_url: str, retry_policy: exporter.RetryPolicy = QUICK) -> exporter.Page:
-    """Ask for one page."""
+    """Request one page."""
     async with client_of(base_url, retry_policy) as intercom:
         return await anext(intercom.pages())

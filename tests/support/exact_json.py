@@ -1,4 +1,4 @@
-"""JSON read so that nothing of it is lost: numbers as they are spelled, repeated keys."""
+"""JSON that is parsed without loss: numbers keep their spelling, and objects keep duplicate keys."""
 
 import json
 from typing import Any
@@ -11,16 +11,16 @@ class Number(str):
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object's members, repeated keys included."""
+    """An object's members, including duplicate keys."""
 
     __slots__ = ()
 
     @property
     def repeat(self) -> bool:
-        """Whether a key is repeated."""
+        """Whether there is a duplicate key."""
         return len(dict(self)) != len(self)
 
 
 def spelled(text: str) -> Any:
-    """Read JSON, and keep what a dict and a float would lose."""
+    """Parse JSON, and keep what a dict and a float would lose."""
     return json.loads(text, object_pairs_hook=Pairs, parse_int=Number, parse_float=Number)

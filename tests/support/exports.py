@@ -1,4 +1,4 @@
-"""Exports of tests: interrupted, verified, and read back."""
+"""Exports in tests: interrupted, verified, and read back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ import exporter
 
 @contextmanager
 def interrupted_after(pages: int) -> Iterator[exporter.Observer]:
-    """Cancel the export of a block once it has written so many pages, and check that this ended it.
+    """Cancel the export of a block after it has written this many pages, and check that this ended it.
 
     Yields:
-        The observer to give that export.
+        The observer for that export.
     """
     with anyio.CancelScope() as scope:
 
@@ -33,10 +33,10 @@ async def verified(path: Path) -> exporter.VerifyResult:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Read every file below a folder, by its path there."""
+    """Read every file below a folder, by its relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def lines_of(records: list[bytes]) -> bytes:
-    """Return the lines that an export makes of records, in the plainest way."""
+    """Return the lines that an export writes for records, in the simplest way."""
     return b"".join(record.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n" for record in records)

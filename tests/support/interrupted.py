@@ -24,13 +24,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "parts/": {"part_contacts": 30},
 }
 CORE = ("contacts.ndjson", "parts/", "contacts.parquet")
-"""One file, files in a folder, and a file that is converted from a journal: what is resumed does not depend on more."""
+"""One file, files in a folder, and a file that is converted from a journal: resuming has no other cases."""
 _UNINTERRUPTED: dict[str, dict[str, bytes]] = {}
 
 
 @asynccontextmanager
 async def serving(contacts: int = 115, per_page: int = 10, **options: Any) -> AsyncIterator[Served]:
-    """Serve the same twelve pages, at another address each time, which outputs record under one name."""
+    """Serve the same twelve pages at a new address each time, which outputs record under one name."""
     retry_policy = exporter.RetryPolicy(max_attempts=3, initial_backoff_s=0.001)
     async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
         async with exporter.Intercom(
@@ -48,7 +48,7 @@ async def export(intercom: exporter.Intercom, folder: Path | str, kind: str, **s
 async def interrupted(
     intercom: exporter.Intercom, folder: Path | str, kind: str, pages: int, **settings: Any
 ) -> list[exporter.Event]:
-    """Export until so many pages are written, then cancel; return the events."""
+    """Export until this many pages are written, then cancel; return the events."""
     events: list[exporter.Event] = []
 
     def observe(event: exporter.Event) -> None:

@@ -14,6 +14,6 @@ MEMORY = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
 
 @pytest.fixture
 def memory_path() -> Iterator[Path]:
-    """Make an empty folder, in memory where that is possible: writing and syncing cost next to nothing there."""
+    """Create an empty folder, in memory where that is possible, because it is fast to write and sync there."""
     with tempfile.TemporaryDirectory(prefix="intercom-exporter-tests-", dir=MEMORY) as folder:
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""An output as tests use it: opened for a block, and written to a page at a time."""
+"""Outputs in tests: opened for a block, and written one page at a time."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,11 +31,11 @@ def committed_pages(paths: OutputPaths) -> int:
 
 
 class Export:
-    """An output that is written to, and the figures that go with it.
+    """An open output and its figures.
 
     Attributes:
         output: the output itself.
-        figures: how far it has got, the latest page included.
+        figures: its progress, including the latest page.
     """
 
     def __init__(self, output: Output) -> None:
@@ -44,7 +44,7 @@ class Export:
         self.resume()
 
     def resume(self) -> None:
-        """Take the figures of the export that goes on, if one does."""
+        """Use the figures of the export that is resumed, if there is one."""
         if self.output.resumed:
             self.figures = self.output.resumed.figures
 
@@ -71,12 +71,12 @@ class Export:
         self.figures = replace(self.figures, position=position)
 
     def commit(self) -> Checkpoint | None:
-        """Commit what is written; give the checkpoint."""
+        """Commit the written pages; return the checkpoint."""
         self.output.commit(self.figures)
         return load_checkpoint(self.output.paths.checkpoint)
 
     def end(self) -> None:
-        """Let the API say that nothing follows."""
+        """Record that the API has no more pages."""
         before = self.figures.position
         position = replace(before, next_cursor=None, pages=max(before.pages, 1), reached_end=True)
         self.figures = replace(self.figures, position=position)
@@ -87,7 +87,7 @@ class Export:
         return self.output.finish(self.figures, self.summarise)
 
     def summarise(self, files: tuple[FileSummary, ...]) -> Summary:
-        """Give the summary of an export that is these files."""
+        """Return the summary of an export with these files."""
         asked = self.output.settings
         return Summary(
             tool="a test",
@@ -112,18 +112,18 @@ class Export:
 
 @pytest.fixture
 def plain() -> OutputSettings:
-    """Give settings without any limit."""
+    """Return settings without any limit."""
     return SETTINGS
 
 
 @pytest.fixture
 def opened() -> Callable[..., AbstractContextManager[Export]]:
-    """Take an output for the length of a block; without a word, parts take two contacts each."""
+    """Open an output for the length of a block; by default, parts have two contacts each."""
 
     @contextmanager
-    def start(paths: OutputPaths, asked: OutputSettings | None = None, **manners: Any) -> Iterator[Export]:
+    def start(paths: OutputPaths, asked: OutputSettings | None = None, **options: Any) -> Iterator[Export]:
         asked = asked or replace(SETTINGS, part_contacts=2 if paths.is_folder else None)
-        output = Output(paths, asked, ExportOptions(**manners))
+        output = Output(paths, asked, ExportOptions(**options))
         try:
             for _ in output.open():
                 pass
@@ -135,7 +135,7 @@ def opened() -> Callable[..., AbstractContextManager[Export]]:
 
 
 class ExportState:
-    """What a destination asks the state of a job for."""
+    """The part of a job's state that a destination uses."""
 
     def __init__(self, export: Export) -> None:
         self._export = export
@@ -145,16 +145,16 @@ class ExportState:
         return self._export.figures
 
     def summary(self, _settings: OutputSettings, files: tuple[FileSummary, ...] = ()) -> Summary:
-        """Sum it up."""
+        """Return the summary of the export."""
         return self._export.summarise(files)
 
 
 class Sinking:
-    """A destination that is written to.
+    """An open destination.
 
     Attributes:
         sink: the destination itself.
-        export: its output, and the figures that go with it.
+        export: its output and its figures.
     """
 
     def __init__(self, sink: FileDestination, export: Export) -> None:
@@ -176,17 +176,17 @@ class Sinking:
 
 @pytest.fixture
 def sinking() -> Callable[..., AbstractAsyncContextManager[Sinking]]:
-    """Open a sink for the length of a block; without a word, parts take two contacts each."""
+    """Open a destination for the length of a block; by default, parts have two contacts each."""
 
     @asynccontextmanager
     async def start(
         paths: OutputPaths,
         observer: Observer = null_observer,
         clock: Callable[[], float] = anyio.current_time,
-        **manners: Any,
+        **options: Any,
     ) -> AsyncIterator[Sinking]:
         asked = replace(SETTINGS, part_contacts=2 if paths.is_folder else None)
-        export = Export(Output(paths, asked, ExportOptions(**manners)))
+        export = Export(Output(paths, asked, ExportOptions(**options)))
         async with FileDestination(export.output, observer, clock) as sink:
             found = await sink.open()
             export.resume()
@@ -199,26 +199,26 @@ def sinking() -> Callable[..., AbstractAsyncContextManager[Sinking]]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> OutputPaths:
-    """Name an output that is one file."""
+    """Return the paths of an output that is one file."""
     return OutputPaths(tmp_path / "contacts.ndjson", ".ndjson")
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> OutputPaths:
-    """Name an output in parts."""
+    """Return the paths of an output in parts."""
     return OutputPaths(tmp_path / "out", ".ndjson", is_folder=True)
 
 
 @pytest.fixture(params=["file", "parts"])
 def paths(request: pytest.FixtureRequest) -> OutputPaths:
-    """Name an output of either kind."""
+    """Return the paths of an output of either kind."""
     found: OutputPaths = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
 def content_of() -> Callable[[OutputPaths], bytes]:
-    """Read the finished data files of an output, one behind the other."""
+    """Return a function that reads the finished data files of an output, concatenated."""
 
     def read(paths: OutputPaths) -> bytes:
         files = sorted(paths.path.glob("contacts-*.ndjson")) if paths.is_folder else [paths.path]

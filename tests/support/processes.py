@@ -1,4 +1,4 @@
-"""The command and the sandbox in processes of their own."""
+"""The command and the sandbox, each in its own process."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.support.warm_interpreter import WarmInterpreter
 
 @dataclass(frozen=True)
 class Served:
-    """A sandbox in a process of its own."""
+    """A sandbox in its own process."""
 
     base_url: str
     token: str
@@ -26,7 +26,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmInterpreter]:
-    """Return an interpreter that commands are forked from."""
+    """Return an interpreter from which commands are forked."""
     warm = WarmInterpreter(tmp_path_factory.mktemp("warm") / "s")
     yield warm
     warm.close()
@@ -34,7 +34,7 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmInterp
 
 @pytest.fixture(scope="session")
 def serve(interpreter: WarmInterpreter) -> Callable[..., AbstractContextManager[Served]]:
-    """Start the sandbox in a process of its own, hostile contacts included, for the length of a block."""
+    """Start the sandbox in its own process, with hostile contacts, for the length of a block."""
 
     @contextmanager
     def start(*options: str) -> Iterator[Served]:
@@ -56,7 +56,7 @@ def serve(interpreter: WarmInterpreter) -> Callable[..., AbstractContextManager[
 
 @dataclass(frozen=True)
 class Command:
-    """How to start the command as a user would, with an environment of its own."""
+    """Starts the command as a user does, with its own environment."""
 
     folder: Path
     interpreter: WarmInterpreter
@@ -67,7 +67,7 @@ class Command:
         return [sys.executable, "-m", "exporter", *arguments]
 
     def environment(self, served: Served | None = None, **variables: str) -> dict[str, str]:
-        """Return an environment that names a sandbox and its token."""
+        """Return an environment with the address of a sandbox and its token."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("INTERCOM_")}
         if served:
             env |= {"INTERCOM_EXPORTER_BASE_URL": served.base_url, "INTERCOM_ACCESS_TOKEN": served.token}
@@ -80,7 +80,7 @@ class Command:
         stdin: bytes = b"",
         **variables: str,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run it to its end: a process of its own, forked from one that has imported the program."""
+        """Run the command to its end, in a process that is forked from one that has imported the program."""
         environment = self.environment(served, **variables)
         if not self.interpreter.suits(environment):
             return self.run_cold(*arguments, served=served, stdin=stdin, **variables)
@@ -93,7 +93,7 @@ class Command:
         stdin: bytes = b"",
         **variables: str,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run it to its end: a new interpreter, where its start, its imports or its own memory are what is tested."""
+        """Run the command to its end in a new interpreter, to test its start, its imports or its memory."""
         return subprocess.run(
             self.line(*arguments),
             input=stdin,
@@ -105,7 +105,7 @@ class Command:
         )
 
     def program(self, code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-        """Run some code of Python where the command would run."""
+        """Run Python code in the folder and the environment of the command."""
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             capture_output=True,
@@ -116,7 +116,7 @@ class Command:
         )
 
     def run_unheard(self, *arguments: str) -> int:
-        """Run it with a stderr that is full and that no process reads; return its exit code."""
+        """Run the command with a stderr that is full and that no process reads; return its exit code."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         with suppress(BlockingIOError):
@@ -138,7 +138,7 @@ class Command:
             os.close(writing)
 
     def start(self, *arguments: str, served: Served | None = None, **variables: str) -> subprocess.Popen[bytes]:
-        """Start it; it ends with the test at the latest."""
+        """Start the command; it ends with the test at the latest."""
         process = subprocess.Popen(
             self.line(*arguments),
             stdin=subprocess.DEVNULL,
@@ -153,7 +153,7 @@ class Command:
 
 @pytest.fixture
 def command(tmp_path: Path, interpreter: WarmInterpreter) -> Iterator[Command]:
-    """Return the command, started in an empty folder."""
+    """Return the command, which starts in an empty folder."""
     command = Command(tmp_path, interpreter)
     yield command
     for process in command.started:

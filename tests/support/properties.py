@@ -1,13 +1,13 @@
-"""Properties: how many examples Hypothesis tries of each.
+"""Property tests: how many examples Hypothesis tries.
 
-``HYPOTHESIS_PROFILE`` chooses: ``dev`` is for a change at hand, ``ci`` for a change that is to be merged.
+``HYPOTHESIS_PROFILE`` names the profile: ``dev`` while a change is written, ``ci`` before it is merged.
 """
 
 import os
 
 from hypothesis import HealthCheck, settings
 
-_SLOW = (HealthCheck.too_slow,)  # how long an example takes says nothing: the machine may be busy
+_SLOW = (HealthCheck.too_slow,)  # an example is also slow if the machine is busy
 
 
 def load_profile() -> None:
@@ -18,5 +18,5 @@ def load_profile() -> None:
 
 
 def examples(*, percent: int) -> settings:
-    """Return settings with a share of the profile's examples: few where each is expensive, many where each is cheap."""
+    """Return settings with a share of the profile's examples: few if each is expensive, many if each is cheap."""
     return settings(max_examples=max(5, settings().max_examples * percent // 100))

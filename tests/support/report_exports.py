@@ -1,4 +1,4 @@
-"""Finished exports that tests write by hand."""
+"""Finished exports that tests write directly."""
 
 import hashlib
 from dataclasses import replace
@@ -10,12 +10,12 @@ from tests.fixtures.summaries import SUMMARY
 
 
 def write_export(path: Path, lines: list[str], content: bytes | None = None) -> None:
-    """Write a file, and a manifest that is right about it.
+    """Write a file and its correct manifest.
 
     Args:
-        path: of the file.
+        path: path of the file.
         lines: its contacts.
-        content: what is written instead of those lines.
+        content: the bytes to write instead of those lines.
     """
     plain = "".join(f"{line}\n" for line in lines).encode()
     content = plain if content is None else content

@@ -1,4 +1,4 @@
-"""HTTP responses, byte for byte, as servers of tests send them."""
+"""HTTP responses of test servers, byte for byte."""
 
 import gzip
 
@@ -14,15 +14,15 @@ def response(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
 
 
 def last_response(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
-    """Return a complete response that says that the connection ends behind it."""
+    """Return a complete response after which the connection ends."""
     return response(body, "Connection: close", *lines, status=status)
 
 
 def gzip_response(body: bytes, cut: int | None = None) -> bytes:
-    """Return a response whose body is in gzip, cut there, with a correct length."""
+    """Return a response with a gzip body, truncated to `cut` bytes if given, and a correct length."""
     return response(gzip.compress(body, mtime=0)[:cut], "Content-Encoding: gzip")
 
 
 def list_response(*items: bytes) -> bytes:
-    """Return the only page of a list, behind which the connection ends."""
+    """Return the only page of a list, after which the connection ends."""
     return last_response(b'{"data":[%b]}' % b",".join(items))

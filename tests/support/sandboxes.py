@@ -1,4 +1,4 @@
-"""Sandboxes in the process of a test, and clients that they let in."""
+"""Sandboxes in the process of a test, and clients with their token."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ import exporter
 async def serving(
     contacts: int = 115, per_page: int = 10, **options: Any
 ) -> AsyncIterator[tuple[exporter.Sandbox, exporter.Intercom]]:
-    """Serve contacts, hostile ones included, at another address each time, which outputs record under one name."""
+    """Serve contacts, hostile ones too, at a new address each time, which outputs record under one name."""
     retry_policy = exporter.RetryPolicy(max_attempts=3, initial_backoff_s=0.001)
     settings: dict[str, Any] = {"per_page": per_page, "reserve_percent": 0, "retry_policy": retry_policy}
     async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
@@ -26,12 +26,12 @@ async def serving(
 async def session_of(
     contacts: int = 100, *, keeps_alive: bool = True, **options: Any
 ) -> AsyncIterator[tuple[exporter.Sandbox, aiohttp.ClientSession]]:
-    """Serve contacts, hostile ones included, and a plain HTTP session that is let in.
+    """Serve contacts, hostile ones too; yield the sandbox and a plain HTTP session with its token.
 
     Args:
-        contacts: how many.
-        keeps_alive: reuse connections: where one is closed, aiohttp then repeats the request by itself.
-        options: of the sandbox.
+        contacts: number of contacts.
+        keeps_alive: reuse connections; if one is closed, aiohttp then repeats the request by itself.
+        options: options of the sandbox.
     """
     async with exporter.Sandbox(contacts, **({"hostile": True} | options)) as sandbox:
         headers = {"Authorization": f"Bearer {sandbox.token}"}

@@ -15,14 +15,14 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time
 
 
 class _RecordingReader(asyncio.StreamReader):
-    """A stream that keeps a copy of all it is fed."""
+    """A stream that keeps a copy of everything that it receives."""
 
     def __init__(self) -> None:
         super().__init__(limit=MAX_HEAD_BYTES)
         self.received = bytearray()
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        """Take what the client sent."""
+        """Record what the client sent."""
         self.received.extend(data)
         super().feed_data(data)
 
@@ -35,9 +35,9 @@ class RawServer:
         tls: its TLS settings, if it speaks TLS.
 
     Attributes:
-        port: where.
+        port: its port.
         open: how many connections are open.
-        all_closed: set while none is.
+        all_closed: set while no connection is open.
     """
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
@@ -61,7 +61,7 @@ class RawServer:
 
     @property
     def received(self) -> bytes:
-        """Every byte that clients sent, one connection behind the other."""
+        """Every byte that clients sent, one connection after the other."""
         return b"".join(self._received)
 
     async def __aenter__(self) -> Self:
@@ -117,10 +117,10 @@ async def end_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     """End a connection.
 
     Args:
-        reader: its incoming side.
-        writer: its outgoing side.
-        end: ``close`` and ``keep`` leave that to the caller; ``reset`` discards what was not sent; ``half-close`` sends
-            nothing more, ``stall`` neither that nor anything else, and both wait until the client leaves.
+        reader: its incoming stream.
+        writer: its outgoing stream.
+        end: ``close`` and ``keep`` do nothing here; ``reset`` discards unsent bytes; ``half-close`` closes the outgoing
+            stream; ``half-close`` and ``stall`` wait until the client disconnects.
     """
     if end == "reset":
         connection = writer.get_extra_info("socket")
@@ -137,8 +137,8 @@ def send(*pieces: bytes, endless: bytes = b"", end: End = "close") -> Script:
 
     Args:
         pieces: sent one by one.
-        endless: sent behind them again and again, until the client leaves.
-        end: of the connection.
+        endless: sent after them again and again, until the client disconnects.
+        end: how the connection ends.
     """
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

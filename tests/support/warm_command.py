@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Let the command be forked with our folder, environment and descriptors; end as it ends."""
+    """Have the command forked with our folder, environment and descriptors; exit with its exit code."""
     address, *arguments = sys.argv[1:]
     request = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode()  # noqa: PTH109 - pathlib takes long to import
     with socket.socket(socket.AF_UNIX) as connection:

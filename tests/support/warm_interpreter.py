@@ -1,7 +1,7 @@
-"""An interpreter that has imported the program already: a command is a fork of it, and takes no time to start.
+"""An interpreter that has already imported the program: a command is a fork of it, and starts at once.
 
-What runs is a process like any other, with its own folder, environment, descriptors and exit code. Only the start of
-Python and the imports are shared: tests of those start a process with ``Command.run_cold``.
+A command is an ordinary process with its own folder, environment, descriptors and exit code. Only the start of Python
+and the imports are shared: tests of those start a process with ``Command.run_cold``.
 """
 
 import gc
@@ -36,15 +36,15 @@ IMPORTED = (
     "jinja2",
     "anyio._backends._asyncio",
 )
-"""What takes long to import; a command that lacks one of these imports it by itself."""
+"""Modules that take long to import; a command imports any other module by itself."""
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC", "MPL", "HOME", "XDG_", "TMPDIR", "SSL")
-"""How variables begin that Python and the libraries read while they start."""
+"""Prefixes of the variables that Python and the libraries read while they start."""
 _LENGTH_BYTES = 4
 _TIMEOUT_S = 100
 
 
 def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that have their effect while a process starts."""
+    """Return the variables that take effect while a process starts."""
     return {name: value for name, value in environment.items() if name.startswith(AT_START)}
 
 
@@ -56,7 +56,7 @@ class WarmProcess:
         self.pid = int.from_bytes(_read(connection, _LENGTH_BYTES), "big")
 
     def wait(self, timeout_s: float) -> int:
-        """Return its exit code, negative if a signal ended it; a process that takes too long is killed."""
+        """Return the exit code, negative if a signal ended the process; kill a process that takes too long."""
         self._connection.settimeout(timeout_s)
         with self._connection:
             try:
@@ -71,17 +71,17 @@ class WarmInterpreter:
 
     Args:
         address: path of its socket.
-        **variables: added to the environment that it starts with.
+        **variables: variables to add to its environment.
     """
 
     def __init__(self, address: Path, **variables: str) -> None:
         self._address = address
         self._process: subprocess.Popen[bytes] | None = None
-        self._environment = os.environ | variables  # of all tests: a single one may have changed its own
+        self._environment = os.environ | variables  # that of all tests: a single test may change its own later
         self._starting = threading.Lock()  # several threads of a test may run the first command
 
     def suits(self, environment: Mapping[str, str]) -> bool:
-        """Start if need be; return whether a command with these variables can be a fork."""
+        """Start the interpreter if necessary; return whether a command with these variables can be a fork."""
         with self._starting:
             if self._process is None:
                 self._process = subprocess.Popen(
@@ -125,7 +125,7 @@ class WarmInterpreter:
         return subprocess.CompletedProcess([*arguments], process.wait(_TIMEOUT_S), output, errors)
 
     def command_line(self) -> str:
-        """Return what a shell runs a command with, as it would `python -m exporter`."""
+        """Return the shell command that runs like `python -m exporter`."""
         return f"{sys.executable} -IS {Path(__file__).with_name('warm_command.py')} {self._address}"
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Responses that are truncated, damaged, endless or not HTTP at all are never taken for a page."""
+"""Responses that are truncated, damaged, endless or not HTTP at all are never accepted as a page."""
 
 import pytest
 
@@ -14,7 +14,7 @@ PAGE = b'{"data":[{"id":"1"}],"pages":null}'
 
 
 async def test_pages_after_lost_connection_are_retried() -> None:
-    """A connection that closes without a response is a transient failure of the network."""
+    """A connection that closes without a response is a transient network failure."""
     async with Api(lambda request: request.page() if request.number == 3 else None) as server:
         async with client_of(server.base_url) as intercom:
             pages = intercom.pages()
@@ -32,8 +32,8 @@ async def test_pages_from_closed_port_exhaust_the_attempts() -> None:
     assert (caught.value.status, caught.value.attempts) == (None, 4)
 
 
-def chain_of(error: BaseException | None) -> list[str]:
-    """Name an error and all it came from: those of aiohttp carry the request, and so the token."""
+def exception_chain(error: BaseException | None) -> list[str]:
+    """List the types of an error and of all its causes: aiohttp's errors contain the request, and so the token."""
     names = []
     while error is not None:
         names.append(type(error).__name__)
@@ -45,7 +45,7 @@ SECRET = b'{"email":"secret@example.com"}'
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "raw_response",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[{},%b" % SECRET,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\n" % SECRET,
@@ -54,17 +54,17 @@ SECRET = b'{"email":"secret@example.com"}'
         SECRET,
     ],
 )
-async def test_error_about_malformed_http_quotes_no_contact(answer: bytes) -> None:
-    """A response that breaks HTTP fails with neither its contacts nor the request in any message or cause."""
-    said: list[exporter.Event] = []
+async def test_error_about_malformed_http_quotes_no_contact(raw_response: bytes) -> None:
+    """No message, cause or event about malformed HTTP contains a contact or the request."""
+    events: list[exporter.Event] = []
 
     retry_policy = exporter.RetryPolicy(request_timeout_s=5, initial_backoff_s=0.001, max_attempts=3)
-    async with RawServer(send(answer)) as server, client_of(server.base_url, retry_policy) as intercom:
-        pages = intercom.pages(observer=said.append)
+    async with RawServer(send(raw_response)) as server, client_of(server.base_url, retry_policy) as intercom:
+        pages = intercom.pages(observer=events.append)
         with pytest.raises(exporter.SourceError) as caught:
             await anext(pages)
-    assert "secret" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {said}"
-    assert set(chain_of(caught.value)) <= {"RetriesExhausted", "ContractError", "Transient", "MalformedBody"}
+    assert "secret" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {events}"
+    assert set(exception_chain(caught.value)) <= {"RetriesExhausted", "ContractError", "Transient", "MalformedBody"}
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ async def test_error_about_malformed_http_quotes_no_contact(answer: bytes) -> No
         (b"HTTP/1.1 502 No\r\nContent-Length: 100", exporter.RetriesExhausted, 502),
     ],
 )
-async def test_refusal_with_broken_body_counts_by_its_status(
+async def test_refusal_with_malformed_body_is_classified_by_its_status(
     head: bytes, error: type[exporter.SourceError], status: int
 ) -> None:
-    """The status of a refusal counts although its body is truncated or malformed."""
+    """The status of a refusal decides, even if its body is truncated or malformed."""
     retry_policy = exporter.RetryPolicy(request_timeout_s=5, initial_backoff_s=0.001, max_attempts=2)
     async with RawServer(send(head + b"\r\n\r\n{}")) as server, client_of(server.base_url, retry_policy) as intercom:
         pages = intercom.pages()
@@ -89,19 +89,19 @@ async def test_refusal_with_broken_body_counts_by_its_status(
     assert set(pages.traffic.retries) <= {"http_502"}
 
 
-@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
-async def test_pages_from_silent_server_time_out(begun: bytes) -> None:
-    """The time-out covers the response to its last byte."""
+@pytest.mark.parametrize("partial", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+async def test_pages_from_silent_server_time_out(partial: bytes) -> None:
+    """The timeout covers the complete response."""
     retry_policy = exporter.RetryPolicy(request_timeout_s=0.05, initial_backoff_s=0.001, max_attempts=2)
-    async with RawServer(send(begun, end="stall")) as server, client_of(server.base_url, retry_policy) as intercom:
+    async with RawServer(send(partial, end="stall")) as server, client_of(server.base_url, retry_policy) as intercom:
         pages = intercom.pages()
         with pytest.raises(exporter.RetriesExhausted, match=r"no complete response within 0\.05 s") as caught:
             await anext(pages)
-    assert chain_of(caught.value) == ["RetriesExhausted", "Transient"]
+    assert exception_chain(caught.value) == ["RetriesExhausted", "Transient"]
     assert pages.traffic.retries == {"timeout": 1}
 
 
-BROKEN = {
+MALFORMED_PAGES = {
     "empty": response(b""),
     "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
     "html": response(b"<html></html>"),
@@ -117,10 +117,10 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
-async def test_broken_page_that_stays_is_a_contract_error_after_retries(answer: bytes) -> None:
-    """A 200 without a page is retried; one that stays is reported as the API's fault."""
-    async with RawServer(send(answer)) as server, client_of(server.base_url) as intercom:
+@pytest.mark.parametrize("raw_response", MALFORMED_PAGES.values(), ids=MALFORMED_PAGES)
+async def test_persistent_malformed_page_is_a_contract_error_after_retries(raw_response: bytes) -> None:
+    """The client retries a 200 without a valid page, and raises ContractError if no attempt succeeds."""
+    async with RawServer(send(raw_response)) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         with pytest.raises(exporter.ContractError, match="gave up after 4 attempts"):
             await anext(pages)
@@ -129,7 +129,7 @@ async def test_broken_page_that_stays_is_a_contract_error_after_retries(answer: 
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "raw_response",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + PAGE,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n22\r\n" + PAGE,
@@ -140,9 +140,9 @@ async def test_broken_page_that_stays_is_a_contract_error_after_retries(answer: 
     ],
     ids=["short", "cut chunks", "bad chunks", "bad length", "another protocol", "noise"],
 )
-async def test_broken_framing_is_retried_as_a_network_failure(answer: bytes) -> None:
-    """A response that is not HTTP, or ends early, is retried and never taken for a page."""
-    async with RawServer(send(answer)) as server, client_of(server.base_url) as intercom:
+async def test_response_with_malformed_framing_is_retried_as_network_failure(raw_response: bytes) -> None:
+    """A response that is not HTTP, or is truncated, is retried and never accepted as a page."""
+    async with RawServer(send(raw_response)) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         with pytest.raises(exporter.RetriesExhausted, match="the connection failed"):
             await anext(pages)
@@ -150,10 +150,10 @@ async def test_broken_framing_is_retried_as_a_network_failure(answer: bytes) -> 
 
 
 @pytest.mark.parametrize("end", ["close", "half-close", "reset"])
-async def test_response_cut_by_the_server_is_retried_as_a_network_failure(end: End) -> None:
-    """However the server ends the connection, the page is requested again, each time on a new one."""
-    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + PAGE
-    async with RawServer(send(begun, end=end)) as server, client_of(server.base_url) as intercom:
+async def test_response_truncated_by_the_server_is_retried_as_network_failure(end: End) -> None:
+    """However the server ends the connection, the client requests the page again, each time on a new connection."""
+    partial = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + PAGE
+    async with RawServer(send(partial, end=end)) as server, client_of(server.base_url) as intercom:
         pages = intercom.pages()
         with pytest.raises(exporter.RetriesExhausted, match="the connection failed"):
             await anext(pages)
@@ -162,7 +162,7 @@ async def test_response_cut_by_the_server_is_retried_as_a_network_failure(end: E
 
 
 async def test_endless_body_is_a_contract_error_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body over the limit is a broken contract, found while it is read."""
+    """A body larger than the limit is a contract error, which the client detects while it reads."""
     monkeypatch.setattr(body, "MAX_BODY_BYTES", 1 << 20)
 
     async with (
@@ -175,8 +175,8 @@ async def test_endless_body_is_a_contract_error_at_the_limit(monkeypatch: pytest
     assert pages.traffic.requests == 1
 
 
-async def test_endless_refusal_is_judged_by_its_status() -> None:
-    """No more of an error's body is read than a message could need."""
+async def test_refusal_with_endless_body_is_classified_by_its_status() -> None:
+    """The client reads no more of an error's body than a message needs."""
     async with RawServer(
         send(b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n", endless=CHUNK)
     ) as server:
