@@ -173,10 +173,12 @@ def test_selection_with_invalid_arguments_is_refused(arguments: Any) -> None:
 
 
 def test_selection_hides_its_key_and_key_check_identifies_it() -> None:
-    """repr() does not contain the key, and key_check depends on nothing but the key."""
+    """Neither repr() nor key_check contains the key, and key_check depends on nothing but the key."""
     selection = FieldSelection(pseudonymise=("email",), key=KEY)
     other = FieldSelection(pseudonymise=("email",), key=KEY + b"!")
     assert KEY.decode() not in repr(selection)
+    assert KEY.hex() not in str(selection.key_check)
+    assert KEY.decode() not in str(selection.key_check)
     assert selection.key_check != other.key_check
     assert selection.key_check == FieldSelection(pseudonymise=("phone",), key=KEY).key_check
 

@@ -77,8 +77,8 @@ def test_memory_of_any_output_does_not_grow(
     program = [sys.executable, "-c", FEW_KEYS]
     with serve("--contacts=48000", "--no-gzip") as served:
         # Threads make the allocator's fragments differ by some MB from run to run; a leak would be there each time.
-        arguments = (program, "--overwrite", *output.split())
-        few = max(peak_bytes(command, served, *arguments, "--max-contacts=12000") for _ in range(2))
-        many = peak_bytes(command, served, *arguments)
+        arguments = ("--overwrite", *output.split())
+        few = max(peak_bytes(command, served, program, *arguments, "--max-contacts=12000") for _ in range(2))
+        many = peak_bytes(command, served, program, *arguments)
     assert many < most
     assert many - few < growth, (few, many)

@@ -80,19 +80,19 @@ def test_connection_failure_is_transient_and_has_our_own_message(
     assert failure.attempts is None
 
 
-@pytest.mark.parametrize("error", [error for error, _ in SENTENCES.values()], ids=SENTENCES)
-def test_failure_to_connect_to_the_proxy_names_the_proxy(error: Exception) -> None:
+REFUSALS = {name: error for name, (error, _) in SENTENCES.items() if isinstance(error, aiohttp.ClientConnectorError)}
+
+
+@pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS)
+def test_failure_to_connect_to_the_proxy_names_the_proxy(error: aiohttp.ClientConnectorError) -> None:
     """If the client cannot connect to the proxy, the message is about the proxy, and the request gets few attempts."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        key = KEY._replace(host="proxy.test", port=3128)
-        failure = failure_of(
-            aiohttp.ClientProxyConnectionError(key, error.os_error), Route(HOST, tls=True, proxy=PROXY)
-        )
-        assert isinstance(failure, Transient)
-        assert HOST not in str(failure)
-        assert "the proxy proxy.test:3128" in str(failure) or "too many open files" in str(failure)
-        assert SECRET not in str(failure)
-        assert failure.attempts == 4
+    key = KEY._replace(host="proxy.test", port=3128)
+    failure = failure_of(aiohttp.ClientProxyConnectionError(key, error.os_error), Route(HOST, tls=True, proxy=PROXY))
+    assert isinstance(failure, Transient)
+    assert HOST not in str(failure)
+    assert "the proxy proxy.test:3128" in str(failure) or "too many open files" in str(failure)
+    assert SECRET not in str(failure)
+    assert failure.attempts == 4
 
 
 @pytest.mark.parametrize(
