@@ -141,6 +141,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kB")
 def test_duplicate_counter_with_million_ids_keeps_memory_bounded() -> None:
     """A set of these ids would take 120 MB."""

@@ -44,6 +44,7 @@ async def export_replay(source: Path, target: Path, **options: Any) -> exporter.
             return await exporter.export(intercom, target, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 async def test_replay_exported_again_gives_same_bytes(tmp_path: Path, name: str) -> None:
     """This includes hostile contacts, compression and Parquet tables."""
@@ -78,6 +79,7 @@ async def test_replay_records_of_any_range_match_workspace(tmp_path: Path, name:
     assert len(replay) == 2_600
 
 
+@pytest.mark.slow
 async def test_replay_with_other_page_size_serves_that_size(tmp_path: Path) -> None:
     """A client that requests seven contacts per page gets seven."""
     await export_workspace(tmp_path, "a.ndjson.gz")

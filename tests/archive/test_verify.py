@@ -135,6 +135,7 @@ def test_verify_hostile_contacts_passes(tmp_path: Path) -> None:
     assert export.differences() == ()
 
 
+@pytest.mark.slow
 @SUFFIXES
 def test_verify_file_with_any_changed_byte_reports_sha256(tmp_path: Path, suffix: str) -> None:
     """This holds for each byte of a file, also in a header that no reader checks."""
@@ -146,6 +147,7 @@ def test_verify_file_with_any_changed_byte_reports_sha256(tmp_path: Path, suffix
             assert any("SHA-256" in difference for difference in export.differences()), place
 
 
+@pytest.mark.slow
 @SUFFIXES
 def test_verify_truncated_file_with_matching_hash_is_reported(tmp_path: Path, suffix: str) -> None:
     """A truncated file lacks lines, the end of a line, or the end of a gzip member."""
@@ -275,6 +277,7 @@ pieces = st.sampled_from(
 ) | st.sampled_from([b" ", b"\r", b"\xc3", b"\xb6", b"\x00"])
 
 
+@pytest.mark.slow
 @examples(percent=500)
 @given(st.sampled_from(LEGAL), st.lists(st.tuples(st.integers(0, 90), st.integers(0, 3), pieces), max_size=3))
 def test_line_checker_accepts_same_lines_as_strict_parser(line: bytes, edits: list[tuple[int, int, bytes]]) -> None:

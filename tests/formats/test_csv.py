@@ -58,6 +58,7 @@ def expected_cell(contact: dict[str, Any], path: str) -> str:
             return f"{value}"
 
 
+@pytest.mark.slow
 def test_csv_cells_equal_the_values_that_the_api_sent() -> None:
     """In thousands of contacts, hostile ones too: text is decoded, numbers keep their spelling, lists are JSON."""
     records = (
@@ -234,6 +235,7 @@ values = st.recursive(
 keys = st.sampled_from(["id", "name", "email", "tags", "location", "custom_attributes", "created_at"])
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(keys, values, max_size=5), max_size=6), st.booleans())
 def test_csv_row_of_any_json_has_every_cell(contacts: list[dict[str, Any]], raw: bool) -> None:
     """Each contact is one row with one cell for each column, and does not depend on the rows before it."""

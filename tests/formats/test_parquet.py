@@ -90,6 +90,7 @@ def test_parquet_columns_are_in_the_given_order() -> None:
     assert list(row.values())[:-1] == ['[1,"a"]', None, "pro", {"city": "Dublin"}, "1"]
 
 
+@pytest.mark.slow
 def test_parquet_row_groups_are_limited_by_contacts_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits do not depend on how the contacts arrive."""
     records = Workspace(2_500, 1, hostile=True).records(0, 2_500)
@@ -105,6 +106,7 @@ def test_parquet_row_groups_are_limited_by_contacts_and_bytes(monkeypatch: pytes
     assert max(groups()) < 600
 
 
+@pytest.mark.slow
 def test_parquet_file_does_not_depend_on_page_boundaries() -> None:
     """Contacts that are added one by one or all at once give the same bytes."""
     records = Workspace(2_100, 1, hostile=True).records(0, 2_100)
@@ -138,6 +140,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(names, values, max_size=5), max_size=5))
 def test_parquet_accepts_any_contacts(contacts: list[dict[str, Any]]) -> None:
     """Each contact is a row with its JSON in raw, and the lenient decoder returns what the fast decoder returns."""

@@ -62,6 +62,7 @@ def test_gzip_frame_of_the_same_page_has_the_same_bytes(records: list[bytes]) ->
     assert (flags, time) == (0, bytes(4))
 
 
+@pytest.mark.slow
 @given(pages)
 def test_zstd_frames_decompress_at_each_frame_boundary(found: list[list[bytes]]) -> None:
     """Frames up to any page decompress to the pages before it, and the same page has the same bytes."""

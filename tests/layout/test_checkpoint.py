@@ -117,6 +117,7 @@ def test_load_checkpoint_without_file_returns_none(path: Path) -> None:
     assert load_checkpoint(path) is None
 
 
+@pytest.mark.slow
 def test_load_checkpoint_of_many_parts_returns_what_was_saved(path: Path) -> None:
     """A long export has a long checkpoint, which is valid as well."""
     files = tuple(replace(FIRST, name=f"contacts-{number:05}.ndjson.gz") for number in range(1, 20_001))

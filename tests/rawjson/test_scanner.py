@@ -110,6 +110,7 @@ def test_fast_and_slow_path_return_the_original_records(page: tuple[list[bytes],
     assert list(slow_records(body) or ()) == records
 
 
+@pytest.mark.slow
 @given(pages(ordinary))
 def test_parse_finds_cursor_and_count_at_any_position(page: tuple[list[bytes], bytes]) -> None:
     """The order of keys and the white space do not matter."""
@@ -175,6 +176,7 @@ def is_certainly_a_page(page: Any) -> bool:
     )
 
 
+@pytest.mark.slow
 @examples(percent=15)
 @given(pages())
 def test_page_truncated_at_any_byte_is_malformed(page: tuple[list[bytes], bytes]) -> None:

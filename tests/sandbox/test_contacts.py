@@ -108,6 +108,7 @@ def test_contacts_have_the_average_size_of_real_ones() -> None:
     assert 2_300 < sum(map(len, records)) / len(records) < 2_800
 
 
+@pytest.mark.slow
 def test_contacts_of_one_seed_are_equal_in_every_process() -> None:
     """Contacts do not depend on Python's hash seed."""
     digests = {
@@ -165,6 +166,7 @@ def test_index_of_another_spelling_of_an_id_is_none(zero: str) -> None:
     assert workspace.index_of(contact_id.upper()) is None
 
 
+@pytest.mark.slow
 def test_contact_ids_and_emails_are_unique() -> None:
     """No two contacts share an id or an e-mail address."""
     contacts = rows(Workspace(3_000), 0, 3_000)

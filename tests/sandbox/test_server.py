@@ -268,6 +268,7 @@ async def test_me_and_tags_describe_the_workspace() -> None:
         assert tags == {"type": "list", "data": sandbox.workspace.tags()}
 
 
+@pytest.mark.slow
 async def test_nested_lists_are_complete() -> None:
     """Each endpoint of a contact's list returns the complete list."""
     async with session_of(60) as (sandbox, session):

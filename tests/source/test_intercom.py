@@ -91,6 +91,7 @@ async def test_client_strips_white_space_around_the_token() -> None:
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
+@pytest.mark.slow
 async def test_contacts_are_decoded_in_api_order(sandbox: exporter.Sandbox, intercom: exporter.Intercom) -> None:
     """The iterator yields every contact once, in API order, as a dict."""
     contacts = [contact async for contact in intercom.contacts()]

@@ -391,6 +391,7 @@ async def test_listing_from_a_cursor_may_end_with_an_empty_page() -> None:
     assert [(page.records, page.total_count) for page in pages] == [((), 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("contacts", "message"),
     [(0, "page 1001, like the 1,000 pages before it, is empty"), (50, "lists contacts that were already listed")],

@@ -256,6 +256,7 @@ def test_guard_has_seen_does_not_record_the_cursor() -> None:
     assert guard.has_seen("b")
 
 
+@pytest.mark.slow
 async def test_prefetch_failures_keep_no_page_in_memory() -> None:
     """An error does not keep the frames that raised it in memory, even without garbage collection."""
     faults, retry_policy = ["truncate=2"], exporter.RetryPolicy(initial_backoff_s=0.001)

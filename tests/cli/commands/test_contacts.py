@@ -9,6 +9,8 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
+pytestmark = pytest.mark.smoke
+
 Serve = Callable[..., AbstractContextManager[Any]]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.smoke
+
 
 def test_demo_run_again_reports_that_the_file_is_complete(command: Any) -> None:
     """The demo's file is complete; run again, it reports that and changes nothing."""

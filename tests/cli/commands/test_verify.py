@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.report_exports import write_export
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def export(command: Any) -> Any:
