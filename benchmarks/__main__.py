@@ -35,13 +35,13 @@ def compare(
     results: Path | None = None,
     json: Flag = False,
 ) -> None:
-    """Measure every job, medians of several rounds, and print them beside their targets.
+    """Measure every job in several rounds, and print the medians beside their targets.
 
     Args:
-        scale: how large everything is.
+        scale: the sizes of workspaces and the number of rounds.
         only: names of jobs or sections to run.
-        results: file that every measurement is written to; of a run of all jobs, benchmarks/results.jsonl.
-        json: print lines of JSON, one a measurement, instead of the table.
+        results: file for all measurements; for a run of all jobs, the default is benchmarks/results.jsonl.
+        json: print one line of JSON per measurement instead of the table.
     """
     jobs = jobs_named(only, scale)
     check_tools(job.name for job in jobs)
@@ -77,18 +77,18 @@ def _heading(scale: Scale) -> dict[str, Any]:
 
 @app.command(name="report")
 def write_report(*, results: Path = _RESULTS, folder: Path = _FOLDER) -> None:
-    """Make RESULTS.md, speed.svg and memory.svg of a run.
+    """Write RESULTS.md, speed.svg and memory.svg for a run.
 
     Args:
-        results: the run's file.
-        folder: where they go, and where MISSED.md lies, the notes about missed targets.
+        results: file with the measurements of the run.
+        folder: folder to write to; it also holds MISSED.md, the notes about missed targets.
     """
     report.write_page(Results.load(results), folder)
 
 
 def main() -> None:
-    """Run the command. A row that failed or lost contacts ends it with exit code 1."""
-    # As an exception, so that outputs do not stay behind in memory.
+    """Run the command. It ends with exit code 1 if a program failed or lost contacts."""
+    # As an exception, so that folders in memory are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()

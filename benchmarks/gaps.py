@@ -1,7 +1,7 @@
-"""How long after an answer's last byte the next request begins: ``python -m benchmarks.gaps``.
+"""Measure the time from the last byte of a response to the next request: ``python -m benchmarks.gaps``.
 
-The replay measures it at its socket, so waking up either side is included. What
-that takes shows the first line: a client that does next to nothing.
+The replay server measures it at its socket, so it includes the time to wake up both
+sides. The first line shows how much that is: it is a client that does almost nothing.
 """
 
 import argparse
@@ -23,16 +23,16 @@ def gaps_of(recording: Recording, command: Sequence[str] = OURS) -> list[float]:
     """Let a client fetch a recording once.
 
     Args:
-        recording: what is served; some hundreds of pages take seconds.
-        command: the client, ours if not given; ``{base_url}`` and ``{output}`` are filled in.
+        recording: the recording to serve; some hundreds of pages take seconds.
+        command: command of the client, by default ours; ``{base_url}`` and ``{output}`` are replaced.
 
     Returns:
-        The seconds between the last byte of each answer and the first byte of the next request, ascending: one fewer
-        than there are pages.
+        The seconds between the last byte of each response and the first byte of the next request, ascending: one
+        value fewer than pages.
 
     Raises:
         CalledProcessError: the client failed.
-        ValueError: it did not ask for every page once.
+        ValueError: the client did not request every page once.
     """
     with scratch() as folder:
         gaps = folder / "gaps"
@@ -49,7 +49,7 @@ def gaps_of(recording: Recording, command: Sequence[str] = OURS) -> list[float]:
 
 
 def percentile(ascending: Sequence[float], percent: float) -> float:
-    """Return the smallest of the values that at least so many percent of them do not exceed.
+    """Return the smallest value that at least so many percent of the values do not exceed.
 
     Raises:
         ValueError: there are no values.
@@ -60,12 +60,12 @@ def percentile(ascending: Sequence[float], percent: float) -> float:
 
 
 def p50(ascending: Sequence[float]) -> float:
-    """Return what half of the values do not exceed."""
+    """Return the median."""
     return percentile(ascending, 50)
 
 
 def p99(ascending: Sequence[float]) -> float:
-    """Return what 99 % of the values do not exceed."""
+    """Return the 99th percentile."""
     return percentile(ascending, 99)
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--contacts", type=int, default=45_000)
     parser.add_argument("--gzip", action="store_true", help="the answers are compressed")
     options = parser.parse_args()
-    # As an exception, so that the recording does not stay behind in memory.
+    # As an exception, so that the recording in memory is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         report(options.contacts, gzip=options.gzip)

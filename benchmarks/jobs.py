@@ -1,4 +1,4 @@
-"""What a run of the benchmarks measures, at the scale that was asked for."""
+"""The jobs that a run of the benchmarks measures, and their scale."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -34,18 +34,18 @@ _COMPARED_SIZES = 2
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How large everything is.
+    """The sizes of workspaces and the number of rounds.
 
     Attributes:
-        contacts: contacts of the workspace that the fast rows fetch.
-        slow_contacts: contacts of the workspace that the slow programs fetch.
-        sizes: contacts of the workspaces at which memory is looked at.
-        latency_ms: milliseconds each answer waits, where latency is looked at.
-        latency_pages: pages of the workspaces at which latency is looked at.
-        gap_pages: pages after which the next request is waited for, two at least.
-        rounds: how often each job is run; each round runs every job once.
-        gzip: let the servers compress their answers.
-        hostile: let one contact in a thousand hold values that break careless parsers; not for the slow programs.
+        contacts: contacts of the workspace for the fast programs.
+        slow_contacts: contacts of the workspace for the slow programs.
+        sizes: contacts of the workspaces for the memory jobs.
+        latency_ms: milliseconds of latency for the latency jobs.
+        latency_pages: pages of the workspaces for the latency jobs.
+        gap_pages: pages of the workspace for the gap job, at least two.
+        rounds: number of rounds; each round runs every job once.
+        gzip: whether the servers compress their responses.
+        hostile: whether one contact in a thousand has values that break careless parsers; not for the slow programs.
     """
 
     contacts: Count = 300_000
@@ -60,20 +60,20 @@ class Scale:
 
     @classmethod
     def load(cls, members: dict[str, Any]) -> Self:
-        """Read what `dataclasses.asdict` made, after JSON had it."""
+        """Return the scale that `dataclasses.asdict` converted, read from JSON."""
         sequences = {name: tuple(value) for name, value in members.items() if isinstance(value, list)}
         return cls(**(members | sequences))
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something that is measured once a round.
+    """A job: it is measured once per round.
 
     Attributes:
-        name: what the table and ``--only`` call it.
-        section: what several of them are about; ``--only`` takes that too.
-        does: one line about it.
-        measure: does it.
+        name: its name in the table and for ``--only``.
+        section: name of a group of jobs; ``--only`` accepts it too.
+        does: description in one line.
+        measure: function that runs it once.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Job:
 def jobs_for(scale: Scale) -> tuple[Job, ...]:
     """List all jobs, in the table's order."""
     large = Workspace(scale.contacts, scale.gzip, scale.hostile)
-    slow = Workspace(scale.slow_contacts, scale.gzip)  # hostile contacts end some of those that fetch it
+    slow = Workspace(scale.slow_contacts, scale.gzip)  # some of these programs fail on hostile contacts
     gap = replace(large, contacts=scale.gap_pages * PER_PAGE)
     return (
         *(_row_job("speed", row, large) for row in (*_LIMITS, *_OURS, rows.REQUESTS)),
@@ -95,15 +95,15 @@ def jobs_for(scale: Scale) -> tuple[Job, ...]:
         *_latency_jobs(scale),
         Job("gap", "gap", "ours, from a page's end to the next request", _gap(gap)),
         *_memory_jobs(scale),
-        Job("resume", "resume", "ours, going on with an export: hash, then ask", partial(measure_resume, large)),
+        Job("resume", "resume", "ours, resuming an export: hash, then request", partial(measure_resume, large)),
     )
 
 
 def jobs_named(names: Iterable[str], scale: Scale) -> tuple[Job, ...]:
-    """Choose jobs by their names or sections, in the table's order; all of them if none is named.
+    """Return the jobs with these names or in these sections, in the order of the table; all jobs for no names.
 
     Raises:
-        ValueError: there is nothing of that name.
+        ValueError: no job and no section has that name.
     """
     jobs, wanted = jobs_for(scale), set(names)
     if unknown := wanted.difference(*({job.name, job.section} for job in jobs)):
@@ -133,7 +133,7 @@ def _latency_jobs(scale: Scale) -> Iterable[Job]:
 
 
 def _expanding_jobs(scale: Scale) -> Iterable[Job]:
-    """One contact in twenty has lists that are cut; each answer takes as long as those of an API nearby."""
+    """One contact in twenty has truncated lists; each response takes as long as that of an API nearby."""
     near = Workspace(scale.slow_contacts, scale.gzip, latency_ms=_EXPANDING_LATENCY_MS, replayed=False)
     yield from (_row_job("expand", row, near, f"@{_EXPANDING_LATENCY_MS:g}-ms") for row in _EXPANDING)
 

@@ -1,9 +1,9 @@
-"""Kills exports at random moments, over and over: ``python -m benchmarks.kills --kills 1000 --seed 1``.
+"""Kill exports at random moments: ``python -m benchmarks.kills --kills 1000 --seed 1``.
 
-Each export is killed with SIGKILL and started again with the same command
-until it is finished, then compared, contact by contact, with one that nobody
-killed; then the next one begins, in the next format. The last line says what
-was lost, repeated or changed; anything of that ends it with exit code 1.
+Each export is killed with SIGKILL and started again with the same command until
+it is finished. Then it is compared, contact by contact, with an uninterrupted
+export, and the next one begins in the next format. The last line counts lost,
+repeated and changed contacts; the exit code is 1 unless all three are 0.
 """
 
 import argparse
@@ -32,18 +32,18 @@ _LINGER_S = 0.001
 _MOST_RUN_S = 300
 _COLUMNS = 120
 PHASES = ("nothing yet", "resuming", "writing", "finishing", "finished")
-"""What a kill may hit: no checkpoint, a run that has not committed anything yet, one that has, all that follows the
-last contact, and what follows that."""
+"""The phases in which a kill can happen: before a checkpoint, before the first commit of a run, after it, after the
+last contact, and after the manifest."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A form of output.
+    """A kind of output.
 
     Attributes:
-        name: what the table calls it.
+        name: its name in the table.
         output: name of the file, or of the folder with a slash.
-        options: of the command.
+        options: options of the command.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Kind:
     options: tuple[str, ...] = ()
 
     def side_file(self, name: str, folder: Path) -> Path:
-        """Name the checkpoint or the manifest in a folder."""
+        """Return the path of the checkpoint or the manifest in a folder."""
         return folder / (f"{self.output}_{name}.json" if self.output.endswith("/") else f"{self.output}.{name}.json")
 
 
@@ -64,12 +64,12 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Calm:
-    """An export that nobody killed.
+    """An uninterrupted export.
 
     Attributes:
         files: its data files, by name.
         lines: its lines, by the contact's id.
-        wall_s: how long it took.
+        wall_s: seconds that it took.
     """
 
     files: Mapping[str, bytes]
@@ -79,7 +79,7 @@ class Calm:
 
 @dataclass
 class Score:
-    """What happened to the exports of one kind."""
+    """The results of the exports of one kind."""
 
     exports: int = 0
     runs: int = 0
@@ -91,10 +91,10 @@ class Killer:
     """Runs exports of one kind in a folder, and kills them.
 
     Args:
-        kind: which.
-        served: the workspace.
-        folder: empty at first.
-        moments: where the moments come from.
+        kind: kind of output.
+        served: the server of the workspace.
+        folder: an empty folder.
+        moments: random generator for the moments of the kills.
     """
 
     def __init__(self, kind: Kind, served: Served, folder: Path, moments: random.Random) -> None:
@@ -119,13 +119,13 @@ class Killer:
         )
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for a run to end, as it should."""
+        """Wait for the successful end of a run."""
         _, said = process.communicate(timeout=_MOST_RUN_S)
         if process.returncode or said:
             raise Unusable(f"{self.kind.name} ended with {process.returncode}: {said.decode(errors='replace')}")
 
     def kill_once(self) -> bool:
-        """Run until a random moment, and kill. Return whether the run had ended before; the export is compared then."""
+        """Kill a run at a random moment. Return whether it ended before; then compare the export."""
         before = self._checkpoint()
         process = self._start()
         self._wait(process)
@@ -141,12 +141,12 @@ class Killer:
         return False
 
     def finish(self) -> None:
-        """Let the export come to its end, and compare it."""
+        """Finish the export, and compare it."""
         self._end(self._start())
         self._compare()
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for a random moment: anywhere, while the run starts, or while it finishes."""
+        """Wait for a random moment: of the whole run, of its start, or of its end."""
         whole_s = self._calm.wall_s
         match self._moments.choices(("anywhere", "start", "end"), (2, 1, 1))[0]:
             case "anywhere":
@@ -159,7 +159,7 @@ class Killer:
                 time.sleep(self._moments.uniform(0, _LINGER_S))
 
     def _is_written(self) -> bool:
-        """Whether the last data file has all its bytes, whatever its name."""
+        """Whether the last data file has all its bytes, also before it gets its final name."""
         name, content = max(self._calm.files.items())
         file = self._folder / name
         for path in (file.with_name(f"{file.name}.part"), file.with_name(f"_{file.name}.part"), file):
@@ -172,7 +172,7 @@ class Killer:
         return path.read_bytes() if path.exists() else None
 
     def _phase(self, before: bytes | None) -> str:
-        """Say what a kill has hit."""
+        """Return the phase in which a kill happened."""
         now = self._checkpoint()
         if now is None:
             return PHASES[4] if self.kind.side_file("manifest", self._folder).exists() else PHASES[0]
@@ -181,7 +181,7 @@ class Killer:
         return PHASES[1] if now == before else PHASES[2]
 
     def _compare(self) -> None:
-        """Compare what was finished with the calm export, and make room for the next one."""
+        """Compare the finished export with the uninterrupted one, and remove it."""
         files = files_in(self._folder)
         wrong = differences(self._calm.lines, lines_of(files))
         if not any(wrong.values()) and files != self._calm.files:
@@ -191,7 +191,7 @@ class Killer:
         self._empty()
 
     def _empty(self) -> None:
-        """Take away a finished export, of which nothing else must be left."""
+        """Remove a finished export, and check that no other file is left."""
         for name in files_in(self._folder):
             (self._folder / name).unlink()
         self.kind.side_file("manifest", self._folder).unlink()
@@ -208,20 +208,20 @@ def _wait_for(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Read the finished data files in a folder."""
+    """Return the contents of the finished data files in a folder."""
     paths = (path for path in sorted(folder.rglob("*")) if path.name.endswith((".ndjson", ".ndjson.gz")))
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def lines_of(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Give each contact's id and line, in order."""
+    """Yield the id and the line of each contact, in order."""
     for name, content in files.items():
         for line in (gzip.decompress(content) if name.endswith(".gz") else content).splitlines():
             yield orjson.loads(line)["id"], line
 
 
 def differences(expected: Mapping[str, bytes], lines: Iterator[tuple[str, bytes]]) -> Counter[str]:
-    """Count contacts that are missing, that come more than once, and that are not what they should be."""
+    """Count lost, repeated and changed contacts."""
     wrong, seen = Counter(lost=0, repeated=0, changed=0), set()
     for contact, line in lines:
         wrong["repeated"] += contact in seen
@@ -232,7 +232,7 @@ def differences(expected: Mapping[str, bytes], lines: Iterator[tuple[str, bytes]
 
 
 def torment(killers: list[Killer], kills: int) -> None:
-    """Kill exports so many times, of one kind after the other, and let the last ones finish."""
+    """Kill exports so many times, one kind after the other, and finish the last ones."""
     unfinished: set[int] = set()
     turn = 0
     while sum(killer.score.hit.total() for killer in killers) < kills:
@@ -245,7 +245,7 @@ def torment(killers: list[Killer], kills: int) -> None:
 
 
 def report(scores: Mapping[str, Score]) -> None:
-    """Print what was hit, and the last line."""
+    """Print the table of phases, and the last line."""
     table = Table()
     table.add_column("output")
     for heading in ("exports", "runs", "kills", *PHASES, "lost", "repeated", "changed"):

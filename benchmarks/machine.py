@@ -1,4 +1,4 @@
-"""What a measurement has to say of where it was taken."""
+"""The facts about a machine that belong to a measurement."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Ask git; None where there is no git, no repository or no commit."""
+    """Return the output of git; None without git, a repository or a commit."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -45,7 +45,7 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> str:
-    """Name the CPU; what `platform` says of it on Linux is only its architecture."""
+    """Return the name of the CPU; on Linux `platform` returns only the architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""One run of one row: a process, what it took, and whether it delivered every contact."""
+"""One run of one program: a process, its time and memory, and a check that it delivered every contact."""
 
 import shutil
 import subprocess
@@ -16,22 +16,22 @@ from benchmarks.served import ROOT, Served
 _SHARED_MEMORY = Path("/dev/shm")
 _SAID_CHARACTERS = 2_000
 CONTACT_BYTES = 2_700
-"""About what one takes, with its share of the page around it: for how much room is asked."""
+"""Approximate size of a contact in a page, to choose a folder with enough space."""
 
 
-class Unusable(Exception):  # noqa: N818 - a finding about a row
-    """A row failed, or lost contacts: no figure of it means anything."""
+class Unusable(Exception):  # noqa: N818 - a result, not an error of the benchmarks
+    """A program failed or lost contacts: its measurements are invalid."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took.
+    """The measurements of one process.
 
     Attributes:
         wall_s: seconds from its start to its exit.
-        cpu_s: seconds of CPU, user and system, it and its children used.
-        peak_rss_bytes: most memory resident at once, of its largest process.
-        exit_code: how it ended.
+        cpu_s: seconds of CPU time, user and system, with its children.
+        peak_rss_bytes: peak resident memory of its largest process.
+        exit_code: its exit code.
     """
 
     wall_s: float
@@ -42,14 +42,14 @@ class Usage:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run of a job took.
+    """The measurements of one run of a job.
 
     Attributes:
-        contacts: contacts it delivered, as counted by us.
+        contacts: contacts that it delivered, counted by the benchmarks.
         wall_s: seconds from its start to its exit.
-        cpu_s: seconds of CPU, user and system, it and its children used.
-        peak_rss_bytes: most memory resident at once, of its largest process.
-        figures: what else the job is about, by name and unit.
+        cpu_s: seconds of CPU time, user and system, with its children.
+        peak_rss_bytes: peak resident memory of its largest process.
+        figures: further measurements of the job, by name with unit.
     """
 
     contacts: int
@@ -61,17 +61,17 @@ class Measurement:
 
 @contextmanager
 def scratch(room_bytes: int = 0) -> Iterator[Path]:
-    """Give a folder in memory if there is so much, so that no disk is measured; it is removed afterwards."""
+    """Yield a temporary folder, in memory if it has enough space, so that the disk is not measured."""
     in_memory = _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free >= room_bytes
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=_SHARED_MEMORY if in_memory else None) as folder:
         yield Path(folder)
 
 
 def measure(row: Row, served: Served) -> Measurement:
-    """Run a row once.
+    """Run a program once.
 
     Raises:
-        Unusable: it failed, or did not deliver exactly the contacts there are.
+        Unusable: it failed, or did not deliver exactly the contacts of the workspace.
     """
     with scratch(served.contacts * CONTACT_BYTES) as folder:
         output = folder / row.output
@@ -85,10 +85,10 @@ def measure(row: Row, served: Served) -> Measurement:
 
 
 def run_timed(command: Sequence[str], served: Served, folder: Path, reader: Sequence[str] = ()) -> Usage | None:
-    """Run a command to its end, its stdout going to a reader if there is one, else into a file of the folder.
+    """Run a command to its end; its stdout goes to its reader, or without a reader to a file in the folder.
 
     Returns:
-        What it took; None if it could not be started, or its reader failed.
+        Its measurements; None if it could not be started, or its reader failed.
     """
     report = folder / "report"
     report.unlink(missing_ok=True)
@@ -115,15 +115,15 @@ def run_timed(command: Sequence[str], served: Served, folder: Path, reader: Sequ
 
 
 def said(folder: Path) -> str:
-    """Return the end of what a command said on stderr."""
+    """Return the end of the stderr of a command."""
     return (folder / "stderr").read_text(encoding="utf-8", errors="replace")[-_SAID_CHARACTERS:]
 
 
 def check_contacts(name: str, contacts: int, served: Served) -> None:
-    """Refuse a delivery that is not complete.
+    """Check that all contacts were delivered.
 
     Raises:
-        Unusable: it is not.
+        Unusable: some were not.
     """
     if contacts != served.contacts:
         raise Unusable(f"{name} delivered {contacts} contacts of {served.contacts}")

@@ -1,8 +1,8 @@
-"""From a clone to the first exported file, as a newcomer goes: the README's first command, in a new folder, no cache.
+"""Measure the time from a clone to the first exported file: the README's first command, in a new folder, no cache.
 
     python -m benchmarks.newcomer
 
-Needs the network, for the packages that are installed.
+It needs the network, to install packages.
 """
 
 import os
@@ -18,11 +18,11 @@ _FIRST = re.compile(r"^```sh\n(.*)\n", re.MULTILINE)
 
 
 def main() -> int:
-    """Time it, and look whether the file is there."""
+    """Measure the time, and check that the file exists."""
     with tempfile.TemporaryDirectory() as folder:
         clone, home = Path(folder) / "clone", Path(folder) / "home"
         home.mkdir()
-        # As in a container: no settings of this user, no cache of his, no environment of this process.
+        # As in a container: without settings or caches of this user, and without the environment of this process.
         kept = {
             name: value for name, value in os.environ.items() if name in ("PATH", "LANG") or name.startswith("PIP_")
         }

@@ -1,4 +1,4 @@
-"""The plots beside the results: the same results, the same bytes."""
+"""The plots beside the results. The same results give the same bytes."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from benchmarks.jobs import jobs_for
 from benchmarks.results import Results
 
 _MB = 1_000_000
-_GREY = "#777777"  # as far from white as from black
+_GREY = "#777777"  # the same contrast to white and to black
 _OURS, _OTHERS, _LIMITS = "#2f81f7", "#a371f7", "#8b949e"
 _KINDS = {_OURS: "ours", _OTHERS: "others", _LIMITS: "raw socket, nothing parsed"}
 _LINES = ((rows.NDJSON, "#2f81f7", "o"), (rows.GZIP, "#3fb950", "s"), (rows.PIPE, "#db6d28", "^"))
@@ -41,7 +41,7 @@ _LEFT_OUT = {rows.GZIP_1.name, rows.UNDURABLE.name}
 
 
 def draw_speed(results: Results, path: Path) -> None:
-    """Draw contacts a second of each tool, the fastest on top, logarithmic: they differ a thousandfold."""
+    """Draw the contacts per second of each tool, the fastest on top. The scale is logarithmic: factors reach 1,000."""
     speeds, names = zip(*sorted(_speeds(results)), strict=True)
     with _axes(path, height=0.38 * len(speeds) + 1.3) as axes:
         bars = axes.barh(names, speeds, color=[_colour(name) for name in names], height=0.7)
@@ -66,7 +66,7 @@ def _colour(name: str) -> str:
 
 
 def draw_memory(results: Results, path: Path) -> None:
-    """Draw our peak memory by the workspace's size."""
+    """Draw our peak memory by the size of the workspace."""
     with _axes(path, height=3.2) as axes:
         for row, colour, marker in _LINES:
             peaks = {size: results.figure(f"{row.name}@{size}", "peak_rss_bytes") for size in results.scale.sizes}
@@ -83,7 +83,7 @@ def draw_memory(results: Results, path: Path) -> None:
 
 @contextmanager
 def _axes(path: Path, height: float) -> Iterator[Axes]:
-    """Give something to draw on, and save it."""
+    """Yield axes to draw on, and save the plot."""
     with mpl.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(8, height), layout="constrained")
         try:

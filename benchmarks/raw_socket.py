@@ -1,9 +1,8 @@
-"""The least a client can do: ``python -m benchmarks.raw_socket BASE_URL [OUTPUT]``.
+"""A minimal client, as a lower limit: ``python -m benchmarks.raw_socket BASE_URL [OUTPUT]``.
 
-Blocking reads into one buffer, nothing parsed but the length of an answer and
-the next cursor. Without OUTPUT the bodies are thrown away: the limit of what
-any client can reach on this server. With it they are written as they came.
-Prints how many contacts it saw.
+It reads into one buffer, blocking, and parses only the length of a response and
+the next cursor. Without OUTPUT it discards the bodies: no client can be faster on
+this server. With OUTPUT it writes them unchanged. It prints the number of contacts.
 """
 
 import json
@@ -18,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 PER_PAGE = 150
 CONTACT = b'"workspace_id"'
-"""Every contact holds it once: what to count where nothing is parsed."""
+"""Every contact has it once: counting it counts contacts without parsing."""
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
@@ -26,16 +25,16 @@ _GZIP_ENCODED = re.compile(rb"\r\ncontent-encoding: *gzip", re.IGNORECASE)
 _GZIP_CONTAINER = 31  # in zlib's code ("wbits")
 _USUAL_JSON_BYTES = 1 << 19
 _CURSOR = b'"starting_after":"'
-_TAIL_BYTES = 512  # what follows the contacts is shorter
+_TAIL_BYTES = 512  # the rest of the envelope is shorter
 
 
 class Answer(NamedTuple):
     """A body, valid until the next request.
 
     Attributes:
-        wire: as it came.
-        json: inflated if need be, else the same.
-        gzip: whether it came compressed.
+        wire: its bytes on the connection.
+        json: its bytes, decompressed if necessary.
+        gzip: whether it was compressed.
     """
 
     wire: memoryview
@@ -44,7 +43,7 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """One kept-alive connection."""
+    """One persistent connection."""
 
     def __init__(self, base_url: str, token: str) -> None:
         address = urlsplit(base_url)
@@ -57,11 +56,11 @@ class Connection:
         self._filled = 0
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def get(self, target: str) -> Answer:
-        """Return an answer."""
+        """Send a request, and return the body of its response."""
         self._socket.sendall(f"GET {target}{self._headers}".encode())
         self._filled = 0
         while (head_end := self._buffer.find(_HEAD_END, 0, self._filled)) < 0:
@@ -93,7 +92,7 @@ class Connection:
 
 
 def _inflated(body: memoryview) -> memoryview:
-    # Only where it is needed: nothing is to be imported that the least does not take. In one call isal takes half as
+    # Imported only if needed: a minimal client imports nothing else. With one call isal takes half as
     # long as through an object, and a server of ours needs no cap.
     try:
         from isal import isal_zlib as zlib  # noqa: PLC0415
@@ -103,7 +102,7 @@ def _inflated(body: memoryview) -> memoryview:
 
 
 def answers(connection: Connection) -> Iterator[tuple[str, Answer]]:
-    """Follow the cursor to the end, and give each answer with the cursor it was asked for with; first ""."""
+    """Yield each body with the cursor of its request, from the first page (cursor "") to the last."""
     target = first = f"/contacts?per_page={PER_PAGE}"
     cursor: str | None = ""
     while cursor is not None:
@@ -114,7 +113,7 @@ def answers(connection: Connection) -> Iterator[tuple[str, Answer]]:
 
 
 def next_cursor(tail: bytes) -> str | None:
-    """Find the next cursor in the end of a body."""
+    """Find the next cursor at the end of a body."""
     start = tail.rfind(_CURSOR)
     if start < 0:
         return None
@@ -128,13 +127,13 @@ def main() -> None:
     base_url, *output = sys.argv[1:]
     connection = Connection(base_url, os.environ["INTERCOM_ACCESS_TOKEN"])
     pages, body = 0, memoryview(b"")
-    # No pathlib: it takes longer to import than ten pages take to come.
+    # No pathlib: its import takes longer than ten pages.
     with open(output[0], "wb", buffering=0) if output else nullcontext() as file:  # noqa: PTH123
-        for pages, (_, answer) in enumerate(answers(connection), 1):  # noqa: B007 - looked at below
+        for pages, (_, answer) in enumerate(answers(connection), 1):  # noqa: B007 - used below
             body = answer.json
             if file is not None:
                 file.write(body)
-    # Every page but the last is full; looking into each would be work that no limit has.
+    # Every page but the last is full; counting in each page would make the minimal client slower.
     print((pages - 1) * PER_PAGE + bytes(body).count(CONTACT))
 
 

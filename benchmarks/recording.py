@@ -1,4 +1,4 @@
-"""The sandbox's answers, recorded once: what the replay serves."""
+"""The responses of the sandbox, recorded once. The replay server serves them."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from benchmarks.served import Served
 
 
 class Span(NamedTuple):
-    """Where a body lies in the recording."""
+    """The position of a body in the recording."""
 
     offset: int
     length: int
@@ -20,15 +20,15 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """Every answer of one listing, 150 contacts a page.
+    """All responses of one listing, 150 contacts per page.
 
     Attributes:
-        path: the bodies, one after the other, exactly as they came; the index lies beside it.
-        contacts: contacts in all of them.
-        pages: how many there are.
+        path: file with the bodies, one after the other, unchanged; the index is beside it.
+        contacts: contacts in all pages.
+        pages: number of pages.
         json_bytes: bytes of the bodies, uncompressed.
         gzip: whether they are compressed.
-        spans: where each body lies, by the cursor it was asked for with, in the listing's order; "" is the first one's.
+        spans: position of each body, by the cursor of its request, in the order of the listing; "" is the first page.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read the index of what `record` wrote."""
+        """Read the index that `record` wrote."""
         index = json.loads(_index(path).read_text(encoding="utf-8"))
         index["spans"] = {cursor: Span(*span) for cursor, span in index["spans"].items()}
         return cls(path, **index)
@@ -53,10 +53,10 @@ class Recording:
 
 
 def record(served: Served, folder: Path) -> Recording:
-    """Follow the listing once, and keep every answer in a folder.
+    """Fetch the listing once, and write every response to a folder.
 
     Raises:
-        ValueError: the answers do not hold the contacts they should.
+        ValueError: the responses do not have the expected contacts.
     """
     path = folder / "recording"
     spans: dict[str, Span] = {}

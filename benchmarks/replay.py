@@ -1,13 +1,14 @@
-"""Serves a recording from memory: ``python -m benchmarks.replay RECORDING --token T [--latency-ms MS] [--gaps FILE]``.
+"""Serve a recording from memory: ``python -m benchmarks.replay RECORDING --token T [--latency-ms MS] [--gaps FILE]``.
 
-The sandbox makes its contacts while it serves them, and a fast client would
-measure that. Here the kernel sends what lies ready in the recording, so that
-what a row takes is the row's own.
+The sandbox generates its contacts while it serves them, and a fast client would
+measure that. Here the kernel sends the recording from memory, so only the
+client is measured.
 
-With ``--gaps`` the seconds between the last byte of each answer and the first
-byte of the next request are added to FILE, one a line. That last byte is held
-back until the client must have read all the others, and the clock starts
-before it leaves: what is measured may be a little more than the gap, never less.
+With ``--gaps`` the seconds between the last byte of each response and the first
+byte of the next request are appended to FILE, one per line. The server holds the
+last byte back until the client must have read all others, and starts the clock
+before it sends that byte: the measured time may be a little more than the gap,
+never less.
 """
 
 import argparse
@@ -38,21 +39,21 @@ from exporter.sandbox.protocol import DEFAULT_VERSION, UNLIMITED, WINDOW_S, Refu
 
 _HEAD_END = b"\r\n\r\n"
 _RECEIVE_BYTES = 1 << 16
-_MORE_COMES = getattr(socket, "MSG_MORE", 0)  # so that the head travels with the body's beginning
+_MORE_COMES = getattr(socket, "MSG_MORE", 0)  # so that the head and the beginning of the body are in one packet
 _GLANCE_S = 0.0005
 _SETTLE_S = 0.005
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request's head.
+    """The head of a request.
 
     Attributes:
-        method: as given.
-        path: without the query.
-        query: its parameters, decoded.
-        headers: by name in lower case.
-        received_at_s: when it was whole, on the performance counter.
+        method: HTTP method.
+        path: path without the query.
+        query: parameters, decoded.
+        headers: headers, by name in lower case.
+        received_at_s: time when it was complete, of the performance counter.
     """
 
     method: str
@@ -63,10 +64,10 @@ class Request:
 
     @classmethod
     def parse(cls, head: bytes, received_at_s: float) -> "Request":
-        """Read a head, without the empty line at its end.
+        """Parse a head, without the empty line at its end.
 
         Raises:
-            ValueError: it is no head of a request.
+            ValueError: it is not the head of a request.
         """
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ")
@@ -77,10 +78,10 @@ class Request:
 
 
 class Gaps:
-    """Measures the time between answers and the requests that follow them, on whichever connection those come.
+    """Measures the time between each response and the next request, on any connection.
 
     Args:
-        path: file that gets the seconds, a line each.
+        path: file for the seconds, one line each.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,27 +89,27 @@ class Gaps:
         self._answered_at_s: float | None = None
 
     def request_begins(self) -> None:
-        """Note that the first byte of a request has come."""
+        """Record that the first byte of a request has arrived."""
         now_s = time.perf_counter()
         answered_at_s, self._answered_at_s = self._answered_at_s, None
         if answered_at_s is not None:
             self._file.write(f"{now_s - answered_at_s:.9f}\n")
 
     def end_answer(self, connection: socket.socket, last: bytes) -> None:
-        """Send the last byte of an answer, once the client must have read all the others."""
+        """Send the last byte of a response, after the client must have read all others."""
         while _unacknowledged_bytes(connection):
             time.sleep(_GLANCE_S)
         time.sleep(_SETTLE_S)
-        # Before it is sent: the next request may come on another connection, to another thread, while this one sleeps.
+        # Before it is sent: the next request may arrive on another connection, in another thread.
         self._answered_at_s = time.perf_counter()
         connection.sendall(last)
 
 
 def _unacknowledged_bytes(connection: socket.socket) -> int:
-    """Return how many bytes the client's side has not taken yet (Linux: SIOCOUTQ).
+    """Return the number of bytes that the client's side has not acknowledged yet (Linux: SIOCOUTQ).
 
     Raises:
-        OSError: the client has gone away, and never will.
+        OSError: the client has disconnected.
     """
     if number := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         raise OSError(number, os.strerror(number))
@@ -117,13 +118,13 @@ def _unacknowledged_bytes(connection: socket.socket) -> int:
 
 
 class Replay:
-    """Answers from a recording.
+    """Serves a recording.
 
     Args:
-        recording: what to serve.
-        token: the access token asked for.
-        latency_ms: milliseconds between a request and its answer.
-        gaps: measures them.
+        recording: the recording.
+        token: the required access token.
+        latency_ms: milliseconds between a request and its response.
+        gaps: measures gaps; None to measure none.
     """
 
     def __init__(self, recording: Recording, token: str, latency_ms: float = 0, gaps: Gaps | None = None) -> None:
@@ -136,9 +137,9 @@ class Replay:
         self._numbers = itertools.count(1)
 
     def converse(self, connection: socket.socket) -> None:
-        """Answer every request of a connection, until the client leaves it."""
+        """Serve every request of a connection, until the client closes it."""
         begins = self._gaps.request_begins if self._gaps else None
-        # A client that is killed is no failure of the server's.
+        # A killed client is not a failure of the server.
         with connection, suppress(ConnectionError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for head in heads(connection, begins):
@@ -169,10 +170,10 @@ class Replay:
             self._send(connection, span)
 
     def _find(self, request: Request) -> Span:
-        """Find what a request asks for.
+        """Return the position of the body for a request.
 
         Raises:
-            Refusal: it gets nothing.
+            Refusal: the request is refused.
         """
         if request.headers.get("authorization") != self._authorization:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", "Access Token Invalid")
@@ -190,9 +191,9 @@ class Replay:
         return span
 
     def _send(self, connection: socket.socket, span: Span) -> None:
-        """Send a body; with gaps to measure, its last byte late."""
+        """Send a body; to measure gaps, send its last byte later."""
         begin, end = span.offset, span.offset + span.length
-        # After the last page nobody asks for another.
+        # No request follows the last page.
         if self._gaps is None or span == self._last:
             self._send_range(connection, begin, end)
             return
@@ -208,11 +209,11 @@ class Replay:
 
 
 def heads(connection: socket.socket, begins: Callable[[], None] | None = None) -> Iterator[bytes]:
-    """Give the head of each request, in however many pieces it comes, until the client hangs up.
+    """Yield the head of each request, until the client closes the connection.
 
     Args:
-        connection: where they come.
-        begins: is called when the first byte of one has come.
+        connection: connection with the client.
+        begins: function that is called when the first byte of a request arrives.
     """
     received = b""
     while True:
@@ -250,7 +251,7 @@ def _sleep_until(moment_s: float) -> None:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until a signal."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description="Serve a recording from memory.")
     parser.add_argument("recording", type=Path)
     parser.add_argument("--token", required=True)
@@ -264,16 +265,16 @@ def main() -> None:
         print(json.dumps({"base_url": address, "token": options.token}), flush=True)
         while stop not in select.select([listener, stop], [], [])[0]:
             connection, _ = listener.accept()
-            # Nobody waits for them at the end: a client that stays must not keep the server.
+            # Daemon threads: a client that stays connected must not keep the server running.
             threading.Thread(target=replay.converse, args=(connection,), daemon=True).start()
 
 
 @contextmanager
 def _signals() -> Iterator[socket.socket]:
-    """Give what can be read from once SIGTERM or SIGINT has come.
+    """Return a socket that becomes readable after SIGTERM or SIGINT.
 
-    A handler that raises is not enough: it runs between two steps of Python,
-    so a signal that comes just before a call that waits would wait with it.
+    A handler that raises is not enough: it runs between two steps of Python, so a
+    signal just before a blocking call would have to wait for that call.
     """
     woken, waker = socket.socketpair()
     with woken, waker:

@@ -1,4 +1,4 @@
-"""A run as a table with its targets: on the terminal, and as a page with plots beside it."""
+"""The results of a run with its targets: a table on the terminal, and a page with plots."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ _TEXT = {"job", "what", "target", "met"}
 
 
 class Verdict(NamedTuple):
-    """A target, and what was reached of it; None where that was not measured."""
+    """A target, and the reached value; None if it was not measured."""
 
     target: Target
     reached: float | None
 
     @property
     def word(self) -> str:
-        """Whether it is met."""
+        """Whether the target is met; None if it was not measured."""
         if self.reached is None:
             return "?"
         if self.target.met(self.reached):
@@ -36,25 +36,25 @@ class Verdict(NamedTuple):
         return "no" if self.target.expected else "NO"
 
     def cells(self) -> tuple[str, str, str]:
-        """Fill the last columns."""
+        """Return the last columns of the table."""
         return self.target.text(), "-" if self.reached is None else f"{self.reached:.2f}", self.word
 
 
 class Entry(NamedTuple):
-    """A job's line, or several where it has several targets."""
+    """The lines of a job: one for each of its targets, at least one."""
 
     section: str
     lines: Sequence[tuple[str, ...]]
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """Look at every target whose job was measured."""
+    """Return the result of every target whose job was measured."""
     targets = [target for target in targets_for(results.scale) if target.line in results.measured]
     return [Verdict(target, target.reached(results.figure)) for target in targets]
 
 
 def entries(results: Results) -> Iterator[Entry]:
-    """Give the table's lines: the medians of each job, its targets beside."""
+    """Return the lines of the table: the medians and the targets of each job."""
     judged = verdicts(results)
     for job in jobs_for(results.scale):
         if job.name in results.measured:
@@ -85,7 +85,7 @@ def print_table(results: Results) -> None:
         for line in entry.lines:
             table.add_row(*line)
     console = Console(highlight=False)
-    if not console.is_terminal:  # rich would take 80 columns for granted and fold the rows
+    if not console.is_terminal:  # without a terminal rich assumes 80 columns, and wraps the rows
         console.width = _COLUMNS
     console.print(_caption(results), table)
     words = Counter(verdict.word for verdict in verdicts(results))
@@ -105,11 +105,11 @@ def _names(several: Sequence[rows.Row]) -> str:
 
 
 def page(results: Results, missed: str) -> str:
-    """Write the page.
+    """Return the page.
 
     Args:
         results: the run.
-        missed: what is to be said about targets that were missed.
+        missed: notes about missed targets.
     """
     return (
         "\n\n".join(
@@ -163,10 +163,10 @@ def _origin(results: Results) -> Iterator[str]:
 
 
 def write_page(results: Results, folder: Path) -> None:
-    """Write the page and its plots into a folder, with the notes that lie there.
+    """Write the page and its plots to a folder, with the notes about missed targets in it.
 
     Raises:
-        ValueError: the run left something out that is shown.
+        ValueError: the run lacks a job that the page shows.
     """
     from benchmarks import plots  # noqa: PLC0415 - drawing takes seconds to import
 

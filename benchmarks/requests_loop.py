@@ -1,4 +1,4 @@
-"""What many would write first: ``python -m benchmarks.requests_loop BASE_URL OUTPUT``."""
+"""The loop that many would write first: ``python -m benchmarks.requests_loop BASE_URL OUTPUT``."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def main() -> None:
             response = session.get(f"{base_url}/contacts", params=query, timeout=60)
             response.raise_for_status()
             page = response.json()
-            for contact in page["data"]:  # noqa: FURB122 - written as most would
+            for contact in page["data"]:  # noqa: FURB122 - written as most people would
                 file.write(json.dumps(contact) + "\n")
             following = page["pages"].get("next")
             if not following:

@@ -1,4 +1,4 @@
-"""The measurements of a run, as lines of JSON: the first says of what and where, each other one is a measurement."""
+"""The measurements of a run, as lines of JSON: a heading with scale and machine, then one line per measurement."""
 
 import json
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Results:
     """One run.
 
     Attributes:
-        heading: what it was measured with, and where.
-        scale: how large everything was.
-        measured: the measurements of each job, in the order they were taken.
+        heading: versions, command and machine.
+        scale: the sizes of workspaces and the number of rounds.
+        measured: the measurements of each job, in order.
     """
 
     heading: Mapping[str, Any]
@@ -28,11 +28,11 @@ class Results:
     measured: dict[str, list[Line]] = field(default_factory=dict)
 
     def add(self, line: Line) -> None:
-        """Take in a measurement."""
+        """Add a measurement."""
         self.measured.setdefault(line["job"], []).append(line)
 
     def figure(self, job: str, name: str) -> float | None:
-        """Return the median of a job's figure; None if there is none."""
+        """Return the median of one figure of a job; None if it was not measured."""
         figures = [line[name] for line in self.measured.get(job, ()) if line.get(name) is not None]
         return median(figures) if figures else None
 
@@ -41,7 +41,7 @@ class Results:
         """Read a run.
 
         Raises:
-            ValueError: the file holds something else.
+            ValueError: the file is malformed.
         """
         heading, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines() or ["{}"])
         if "scale" not in heading:
@@ -53,19 +53,19 @@ class Results:
 
 
 def line_of(job: str, round_number: int, measurement: Measurement) -> Line:
-    """Make a line of a measurement, its own figures among the others."""
+    """Return the line of a measurement, with the further figures of its job."""
     members = asdict(measurement)
     figures = members.pop("figures")
     return {"job": job, "round": round_number, **members, **figures}
 
 
 class Log:
-    """Keeps the lines of a run, in its results and in files.
+    """Records a run, in memory and in files.
 
     Args:
         heading: the first line.
-        scale: how large everything is.
-        files: get each line as it comes.
+        scale: the sizes of workspaces and the number of rounds.
+        files: files that get each line at once.
     """
 
     def __init__(self, heading: Mapping[str, Any], scale: Scale, *files: TextIO) -> None:
@@ -74,7 +74,7 @@ class Log:
         self._put(heading)
 
     def add(self, line: Line) -> None:
-        """Keep a measurement."""
+        """Record a measurement."""
         self.results.add(line)
         self._put(line)
 

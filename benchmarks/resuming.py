@@ -1,11 +1,10 @@
-"""What going on costs: the committed bytes are read and hashed again before the first request leaves.
+"""Measure the time to resume: the committed bytes are read and hashed before the first request.
 
-An export is refused at its last page, and so stays unfinished. Then two runs
-are timed from start to exit that are refused at their first request: one that
-goes on with it, and one that begins. All that the first does and the second
-does not is to read the checkpoint and to hash what it speaks of; the
-difference is charged to the bytes. At last the export is finished, and
-counted.
+The server refuses the last page of an export, so the export stays unfinished. Then
+two runs are timed, whose first request is refused: one resumes this export, and one
+starts a new export. Only the first reads the checkpoint and hashes the committed
+bytes, so the difference is the time for these bytes. At the end the export is
+finished, and its contacts are counted.
 """
 
 import json
@@ -27,10 +26,10 @@ _STOP_S = 30
 
 
 def measure_resume(workspace: Workspace, _workspaces: Workspaces) -> Measurement:
-    """Interrupt an export shortly before its end, and go on with it.
+    """Interrupt an export shortly before its end, and resume it.
 
     Raises:
-        Unusable: a run ended otherwise than it should, or the finished export is not complete.
+        Unusable: a run ended in another way than expected, or the finished export is incomplete.
     """
     with scratch(workspace.contacts * CONTACT_BYTES) as folder, _refusing_twice(workspace) as served:
         output = folder / "contacts.ndjson"
@@ -42,14 +41,14 @@ def measure_resume(workspace: Workspace, _workspaces: Workspaces) -> Measurement
         contacts = NDJSON.count(Outcome(output, folder / "stdout"))
     check_contacts("resume", contacts, served)
     figures = {"committed_bytes": committed_bytes, "fresh_s": fresh.wall_s}
-    if (hashing_s := resumed.wall_s - fresh.wall_s) > 0:  # so few bytes may take less than two starts differ by
+    if (hashing_s := resumed.wall_s - fresh.wall_s) > 0:  # the noise of two starts may be larger
         figures["hashed_bytes_per_s"] = round(committed_bytes / hashing_s)
     return Measurement(contacts, resumed.wall_s, resumed.cpu_s, resumed.peak_rss_bytes, figures)
 
 
 @contextmanager
 def _refusing_twice(workspace: Workspace) -> Iterator[Served]:
-    """Serve a workspace whose last page is refused to the first two who ask for it."""
+    """Serve a workspace; the first two requests for its last page are refused."""
     last_page = -(-workspace.contacts // PER_PAGE)
     command = [sys.executable, "-m", "exporter", "sandbox", "--contacts", str(workspace.contacts), "--seed", str(SEED)]
     command += ["--no-gzip", "--hostile" if workspace.hostile else "--no-hostile", "--fault", f"http_403@{last_page}x2"]
@@ -63,7 +62,7 @@ def _refusing_twice(workspace: Workspace) -> Iterator[Served]:
 
 
 def _export(served: Served, output: Path, exit_code: int) -> Usage:
-    """Run our command, which is to end so."""
+    """Run our command, and check its exit code."""
     command = [part.format(base_url=served.base_url, output=output) for part in NDJSON.command]
     usage = run_timed(command, served, output.parent)
     if usage is None or usage.exit_code != exit_code:

@@ -1,4 +1,4 @@
-"""The programs that are measured, as data: each fetches every contact of a workspace."""
+"""The measured programs, as data: each fetches every contact of a workspace."""
 
 import csv
 import gzip
@@ -24,11 +24,11 @@ _WEB_READER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("web_rea
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a row left behind.
+    """The output of a program.
 
     Attributes:
-        output: the file or folder it was told to write.
-        stdout: file that holds what it printed, or what its reader did.
+        output: the file or folder that it wrote.
+        stdout: file with its stdout, or with that of its reader.
     """
 
     output: Path
@@ -40,12 +40,12 @@ class Row:
     """A program that fetches every contact.
 
     Attributes:
-        name: what ``--only`` calls it.
-        does: one line about it.
-        command: how it is started; ``{base_url}`` and ``{output}`` are filled in.
-        count: counts the contacts it delivered, once its time has been taken.
-        output: name of the file it writes, if it writes one.
-        reader: command at the other end of its stdout, if that is a pipe.
+        name: its name for ``--only``.
+        does: description in one line.
+        command: its command; ``{base_url}`` and ``{output}`` are replaced.
+        count: function that counts the delivered contacts, after the time was measured.
+        output: name of the file that it writes, if it writes one.
+        reader: command that reads its stdout through a pipe, if any.
     """
 
     name: str
@@ -106,7 +106,7 @@ def _occurrences_in(wanted: bytes, file: IO[bytes] | gzip.GzipFile) -> int:
     while chunk := file.read(_CHUNK_BYTES):
         window = rest + chunk
         count += window.count(wanted)
-        rest = window[len(window) - len(wanted) + 1 :]  # too short to be counted twice
+        rest = window[len(window) - len(wanted) + 1 :]  # too short to have all of them: no contact is counted twice
     return count
 
 
@@ -126,7 +126,7 @@ FIELDS = Row("fields", "ours, six fields of each contact", (*_TO_FILE, "--fields
 DROP = Row("drop", "ours, all fields but three", (*_TO_FILE, "--drop", "phone,location.city,tags.data.url"), _lines)
 CSV = Row("csv", "ours, CSV file, a column for each field", _TO_FILE, _csv_rows, "contacts.csv")
 PARQUET = Row("parquet", "ours, Parquet file", _TO_FILE, _parquet_rows, "contacts.parquet")
-EXPAND = Row("expand", "ours, lists made whole", (*_TO_FILE, "--expand", "tags,notes,companies"), _lines)
+EXPAND = Row("expand", "ours, lists expanded", (*_TO_FILE, "--expand", "tags,notes,companies"), _lines)
 PIPE = Row("pipe", "ours, stdout into wc -l", _TO_STDOUT, _printed, reader=("wc", "-l"))
 WEB = Row(
     "web",

@@ -1,4 +1,4 @@
-"""The servers that all rows meet: the sandbox, and the replay of what it answered, in processes of their own."""
+"""The servers for all programs: the sandbox and the replay server, each in its own process."""
 
 import json
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 SEED = 1
-_REPLAY_TOKEN = "dG9rOnJlcGxheQ=="  # made up: base64, as real ones are
+_REPLAY_TOKEN = "dG9rOnJlcGxheQ=="  # invented: Base64, same as real ones
 _STOP_S = 30
 
 
@@ -28,14 +28,14 @@ class Served:
     contacts: int
 
     def environment(self) -> dict[str, str]:
-        """Return what a client finds in its environment: the token, and no settings of whoever measures."""
+        """Return the environment of a client: with the token, and without settings of this user."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("INTERCOM_")}
         return own | {"INTERCOM_ACCESS_TOKEN": self.token}
 
 
 @contextmanager
 def serve(contacts: int, *, gzip: bool = False, hostile: bool = False, latency_ms: float = 0.0) -> Iterator[Served]:
-    """Serve a workspace for the length of a block, without a rate limit."""
+    """Serve a workspace within a block, without a rate limit."""
     command = [sys.executable, "-m", "exporter", "sandbox", "--contacts", str(contacts), "--seed", str(SEED)]
     command += ["--gzip" if gzip else "--no-gzip", "--hostile" if hostile else "--no-hostile"]
     command += ["--latency-ms", str(latency_ms)]
@@ -45,12 +45,12 @@ def serve(contacts: int, *, gzip: bool = False, hostile: bool = False, latency_m
 
 @contextmanager
 def replay(recording: "Recording", *, latency_ms: float = 0.0, gaps: Path | None = None) -> Iterator[Served]:
-    """Serve a recording for the length of a block.
+    """Serve a recording within a block.
 
     Args:
-        recording: what to serve, 150 contacts a page.
-        latency_ms: milliseconds each answer waits before it is sent.
-        gaps: file that gets the seconds between the end of each answer and the next request, a line each.
+        recording: the recording, 150 contacts per page.
+        latency_ms: milliseconds before each response is sent.
+        gaps: file for the seconds between the end of each response and the next request, one line each.
     """
     command = [sys.executable, "-m", "benchmarks.replay", str(recording.path), "--token", _REPLAY_TOKEN]
     command += ["--latency-ms", str(latency_ms), *(("--gaps", str(gaps)) if gaps else ())]
@@ -60,7 +60,7 @@ def replay(recording: "Recording", *, latency_ms: float = 0.0, gaps: Path | None
 
 @contextmanager
 def _running(command: list[str], contacts: int) -> Iterator[Served]:
-    """Run a server that says its address first."""
+    """Run a server, whose first line is its address."""
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         try:
             address = json.loads(process.stdout.readline()) if process.stdout else {}
@@ -70,5 +70,5 @@ def _running(command: list[str], contacts: int) -> Iterator[Served]:
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
-                process.kill()  # else the block would wait for it for good
+                process.kill()  # otherwise the block would wait for it without end
                 raise

@@ -1,9 +1,8 @@
-"""What each stage of an export costs alone, and all of them together: ``python -m benchmarks.stages``.
+"""Measure each stage of an export alone, and a complete export: ``python -m benchmarks.stages``.
 
-Stages are timed on one page after the other, none of which was touched just
-before, in the process that runs them; the whole is an export of the same
-pages. What the whole takes beyond the sum of its stages is the event loop,
-hops between threads, and caches that the stages take from each other.
+Each stage is timed on many pages, one after the other, so that no page is in the
+processor's cache. The complete export fetches the same pages. Its time beyond the
+sum of the stages is the event loop, changes of threads, and cache misses.
 """
 
 import argparse
@@ -43,7 +42,7 @@ _MB = 1_000_000
 
 
 def alone(folder: Path, recording: Recording) -> Iterator[tuple[str, float]]:
-    """Time the stages behind the socket; give their names and seconds a page."""
+    """Yield the stages after the socket: name and seconds per page."""
     pages = list(islice(_bodies(recording), _SAMPLE))
     records = [parse(page, _URL).records for page in pages]
     frames = [lines(several) for several in records]
@@ -73,7 +72,7 @@ def _open(path: Path) -> Iterator[int]:
 
 
 def _each(stage: Callable[[T], object], pages: list[T]) -> float:
-    """Return the seconds a page takes in the best of some rounds."""
+    """Return the seconds per page in the best of some rounds."""
     return min(_round(stage, pages) for _ in range(_ROUNDS))
 
 
@@ -85,7 +84,7 @@ def _round(stage: Callable[[T], object], pages: list[T]) -> float:
 
 
 async def reading(served: Served, recording: Recording) -> float:
-    """Return the seconds a page takes that is only read, by aiohttp, and dropped."""
+    """Return the seconds per page for reading pages with aiohttp, without using them."""
     async with aiohttp.ClientSession(
         headers={"Authorization": f"Bearer {served.token}"}, auto_decompress=False, read_bufsize=1 << 20
     ) as session:
@@ -99,7 +98,7 @@ async def reading(served: Served, recording: Recording) -> float:
 
 
 async def whole(served: Served, recording: Recording, output: Path) -> float:
-    """Return the seconds a page takes from the socket to the disk, in an export; opening and finishing included."""
+    """Return the seconds per page of an export, from the socket to the disk, with opening and finishing."""
     async with exporter.Intercom(served.token, base_url=served.base_url) as intercom:
         began_at = time.perf_counter()
         await exporter.export(intercom, output, overwrite=True)
@@ -139,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--contacts", type=int, default=60_000)
     options = parser.parse_args()
-    # As an exception, so that outputs do not stay behind in memory.
+    # As an exception, so that folders in memory are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report(options.contacts)
 

@@ -1,4 +1,4 @@
-"""What is to be reached, as data: figures of a job, alone or beside another one's of the same run."""
+"""The targets, as data: limits for figures of a job, alone or relative to another job of the same run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ class Target:
     """A limit for one figure.
 
     Attributes:
-        job: whose figure it is.
-        figure: its name.
-        limit: at least so much, at most so much where `at_most` is set; in units of `unit`.
-        at_most: which of the two.
+        job: the job with the figure.
+        figure: name of the figure.
+        limit: the minimum, or the maximum if `at_most` is set; in units of `unit`.
+        at_most: whether the limit is a maximum.
         times: job by whose figure it is divided first.
-        above: job whose figure is taken away from it first.
-        unit: how much one is, where figures have units, and what it is called.
-        beside: job in whose line it stands, if it is not its own.
-        expected: whether it is only what one would expect.
+        above: job whose figure is subtracted from it first.
+        unit: size and name of the unit, for figures with units.
+        beside: job whose line shows the target, if it is another one.
+        expected: whether it is an expectation rather than a target.
     """
 
     job: str
@@ -37,14 +37,14 @@ class Target:
 
     @property
     def line(self) -> str:
-        """The job in whose line it stands."""
+        """The job whose line shows the target."""
         return self.beside or self.job
 
     def reached(self, figure_of: Callable[[str, str], float | None]) -> float | None:
-        """Work out what was reached; None where something of it was not measured.
+        """Return the reached value; None if a figure was not measured.
 
         Args:
-            figure_of: gives a job's figure.
+            figure_of: function that returns a figure of a job.
         """
         value, other = figure_of(self.job, self.figure), self.times or self.above
         reference = figure_of(other, self.figure) if other else 0.0
@@ -55,11 +55,11 @@ class Target:
         return (value - reference) / self.unit[0]
 
     def met(self, reached: float) -> bool:
-        """Whether that is enough."""
+        """Return whether a value meets the target."""
         return reached <= self.limit if self.at_most else reached >= self.limit
 
     def text(self) -> str:
-        """Say it in the table's words."""
+        """Return the target as text, for the table."""
         words = [
             self.job if self.beside else "",
             _SPOKEN[self.figure],
@@ -109,7 +109,7 @@ _FIXED = (
 
 
 def targets_for(scale: Scale) -> tuple[Target, ...]:
-    """List all targets there are at a scale."""
+    """Return all targets at a scale."""
     return (*_FIXED, *_latency_targets(scale), *_memory_targets(scale))
 
 

@@ -1,9 +1,9 @@
-"""Run one command and report what it took: ``python -I -S timed.py REPORT COMMAND…``.
+"""Run one command and report its time and memory: ``python -I -S timed.py REPORT COMMAND…``.
 
-A process of its own, kept small, because on Linux a program's peak memory
-begins with that of whoever started it: started from the harness, with its
-table and its command line, a client of 15 MB would be said to take 40. What
-takes less than this process itself, some 9 MB, is said to take as much.
+This is a small process between, because on Linux the peak memory of a program
+begins with that of its parent: started directly from the benchmarks, a client of
+15 MB would be reported with 40 MB. The minimum that can be reported is the size of
+this process, about 9 MB.
 """
 
 import os
@@ -22,7 +22,7 @@ def main() -> None:
     wall_s = time.perf_counter() - began_at
     cpu_s = usage.ru_utime + usage.ru_stime
     peak = usage.ru_maxrss * _MAXRSS_BYTES
-    # No pathlib, no json: what is imported here is the least that can be measured.
+    # No pathlib, no json: the imports here limit the smallest memory that can be measured.
     with open(report, "w", encoding="ascii") as file:  # noqa: PTH123
         file.write(f"{wall_s} {cpu_s} {peak} {os.waitstatus_to_exitcode(status)}\n")
 

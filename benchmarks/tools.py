@@ -10,16 +10,16 @@ TOOLS = {
     "singer": "singer_sdk",
     "sdk": "intercom",
 }
-"""The row's name, and the module it imports."""
+"""For each program, the module that it imports."""
 
 
 def missing_tools(rows: Iterable[str] = TOOLS) -> list[str]:
-    """Return the rows whose module is not installed."""
+    """Return the programs whose module is not installed."""
     return [row for row in rows if row in TOOLS and find_spec(TOOLS[row]) is None]
 
 
 def check_tools(jobs: Iterable[str]) -> None:
-    """Refuse to start a run that a missing tool would end later.
+    """Check before a run that all its tools are installed.
 
     Args:
         jobs: names of the run's jobs, such as ``dlt`` or ``requests@20-pages``.

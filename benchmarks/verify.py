@@ -1,7 +1,7 @@
-"""What verifying costs: ``python -m benchmarks.verify --ids N``, ``python -m benchmarks.verify --contacts N``.
+"""Measure verification: ``python -m benchmarks.verify --ids N``, ``python -m benchmarks.verify --contacts N``.
 
-Each measurement is a process of its own, start-up included. Making up the
-ids is included too; making up the export is not.
+Each measurement is one process with its start-up. Generating the ids is included;
+generating the export is not.
 """
 
 import argparse
@@ -22,8 +22,8 @@ _MASK = 2**64 - 1
 
 
 def count_ids(count: int) -> None:
-    """Count the repetitions among so many ids that have none, and one that has."""
-    from exporter.archive.duplicates import DuplicateCounter  # noqa: PLC0415 - only the process that is measured takes it in
+    """Count duplicates among so many unique ids and one duplicate."""
+    from exporter.archive.duplicates import DuplicateCounter  # noqa: PLC0415 - only the measured process imports it
 
     with DuplicateCounter(count) as ids:
         for start in range(0, count, _AT_ONCE):
@@ -36,7 +36,7 @@ def count_ids(count: int) -> None:
 
 
 def check(path: str) -> None:
-    """Verify a good export."""
+    """Verify an undamaged export."""
     from exporter.archive.verify import verify  # noqa: PLC0415 - the same
 
     verified = verify(path)
@@ -45,8 +45,8 @@ def check(path: str) -> None:
 
 
 def make_export(path: Path, contacts: int) -> int:
-    """Write a finished export as the command would, and return how many bytes its lines are."""
-    # The measured process starts from this module, and is not to be charged for all that.
+    """Write a finished export same as the command, and return the bytes of its lines."""
+    # Imported here, so that the measured process does not import them.
     from exporter.compression import gzip_member  # noqa: PLC0415
     from exporter.layout.manifest import encode_manifest  # noqa: PLC0415
     from exporter.model import FileSummary, SourceSummary, Summary  # noqa: PLC0415
@@ -89,7 +89,7 @@ def _pages(contacts: int) -> Iterator[bytes]:
 
 
 def _measure(folder: Path, call: str, argument: int | str) -> tuple[float, int]:
-    """Run one function of this module in a process of its own, and return its seconds and its peak memory."""
+    """Run one function of this module in its own process; return its seconds and its peak memory."""
     report = folder / "report"
     code = f"from benchmarks import verify; verify.{call}({argument!r})"
     launcher = [sys.executable, "-I", "-S", timed.__file__, str(report), sys.executable, "-c", code]
@@ -109,7 +109,7 @@ def _print(what: str, count: int, figures: tuple[float, int]) -> None:
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verify", description="Measure what verifying costs.")
     parser.add_argument("--ids", type=int, nargs="+", default=[], metavar="N", help="count N made-up ids")
     parser.add_argument("--contacts", type=int, nargs="+", default=[], metavar="N", help="verify an export of N")

@@ -1,8 +1,7 @@
-"""Read a download and throw it away: ``web_reader.py``, with its address as the first line of stdin.
+"""Read a download and discard it: ``web_reader.py``, with its URL as the first line of stdin.
 
-Undoes the chunks that the answer is sent in, and prints how many lines it
-had. Imports next to nothing, so that it waits for the service and not the
-other way round.
+It decodes the chunks of the response, and prints the number of its lines. It
+imports almost nothing: the service must never have to wait for it.
 """
 
 import socket
@@ -30,7 +29,7 @@ def main() -> None:
             chunk = memoryview(buffer)[:size]
             if answer.readinto(chunk) != size:
                 sys.exit("the service closed the connection")
-            count += buffer.count(b"\n", 0, size) - 1  # the chunk's own end is no line
+            count += buffer.count(b"\n", 0, size) - 1  # the end of a chunk is not a line
     print(count)
 
 

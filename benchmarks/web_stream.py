@@ -1,7 +1,7 @@
 """A web service that streams a workspace, once: ``python -m benchmarks.web_stream BASE_URL``.
 
-Prints the address of its download, serves that one, and ends; with exit code
-1 if it broke off.
+It prints the URL of its download, serves it once, and ends. The exit code is 1 if
+the download was not complete.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The workspaces of a run and their servers: recorded when they are first asked for, then replayed until the end."""
+"""The workspaces of a run and their servers: recorded at the first use, then replayed until the end."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ class Workspace:
     """A workspace, and how it is served.
 
     Attributes:
-        contacts: how many it has.
-        gzip: whether answers are compressed.
-        hostile: whether one contact in a thousand holds values that break careless parsers.
-        latency_ms: milliseconds each answer waits.
-        replayed: whether recorded answers are served, or the sandbox makes them meanwhile.
+        contacts: number of its contacts.
+        gzip: whether responses are compressed.
+        hostile: whether one contact in a thousand has values that break careless parsers.
+        latency_ms: milliseconds before each response.
+        replayed: whether recorded responses are served; otherwise the sandbox generates them.
     """
 
     contacts: int
@@ -30,7 +30,7 @@ class Workspace:
 
 
 class Workspaces:
-    """Servers in processes of their own, one for each workspace, as a context manager."""
+    """The servers of workspaces, each in its own process, as a context manager."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
@@ -46,7 +46,7 @@ class Workspaces:
         self._open.close()
 
     def served(self, workspace: Workspace) -> Served:
-        """Give the server of a workspace."""
+        """Return the server of a workspace."""
         if workspace not in self._served:
             if workspace.replayed:
                 server = replay(self.recording(workspace), latency_ms=workspace.latency_ms)
@@ -61,7 +61,7 @@ class Workspaces:
         return self._served[workspace]
 
     def recording(self, workspace: Workspace) -> Recording:
-        """Give the answers of a workspace, which are the same at any latency."""
+        """Return the recording of a workspace, which is the same at any latency."""
         workspace = replace(workspace, latency_ms=0.0)
         if workspace not in self._recordings:
             folder = self._open.enter_context(scratch(workspace.contacts * CONTACT_BYTES))

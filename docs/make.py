@@ -1,7 +1,7 @@
-"""Makes `options.md` of the commands themselves: every option with its variable, its default and an example.
+"""Generate `options.md` from the commands: every option with its variable, its default and an example.
 
-python docs/make.py            # writes it
-python docs/make.py --check    # exits with 1 if it is not as it would be written
+python docs/make.py            # write it
+python docs/make.py --check    # exit with 1 if it would change
 """
 
 import sys
@@ -108,7 +108,7 @@ EXAMPLES = {
     },
     "completion": {"shell": "intercom-exporter completion bash"},
 }
-"""By command and option; those that several commands share are shown once, for `contacts`."""
+"""Examples by command and option; options of several commands have one example, for `contacts`."""
 
 _FEW = 5
 _INTRODUCTION = """# Commands and options
@@ -120,18 +120,18 @@ variable, or in the file that `--config` names: `per-page = 50`. The order is op
 
 
 def page() -> str:
-    """Give the text of the page."""
+    """Return the text of the page."""
     return "\n".join([_INTRODUCTION, *(_section(command) for command in COMMANDS)])
 
 
 def arguments_of(command: str) -> list[Argument]:
-    """Give the arguments of a command that are a user's to set."""
+    """Return the arguments of a command that users can set."""
     found = _app_of(command).assemble_argument_collection(parse_docstring=True)
     return [argument for argument in found if not argument.children and argument.show]
 
 
 def name_of(argument: Argument) -> str:
-    """Give an argument's name, without dashes."""
+    """Return the name of an argument, without dashes."""
     return argument.name.removeprefix("--").lower()
 
 

@@ -1,1 +1,1 @@
-"""The same job, done with the tools others would take: each as its documentation says."""
+"""The same job with other tools, each used as its documentation recommends."""

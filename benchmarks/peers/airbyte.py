@@ -24,7 +24,7 @@ _CATALOG: dict[str, Any] = {
 
 
 def main() -> None:
-    """Write the messages of ``read``, one of them for every contact."""
+    """Write the messages of ``read``, one per contact."""
     base_url, output = sys.argv[1:]
     config = {"base_url": base_url, "access_token": os.environ["INTERCOM_ACCESS_TOKEN"]}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,12 @@
-"""How many contacts the programs delivered; none of their tools is imported for it."""
+"""Count the contacts that the programs delivered, without importing their tools."""
 
 import re
 from pathlib import Path
 
 _CONTACT_BEGINS = re.compile(rb'\{"type": ?"(contact|RECORD)"').match
-"""A contact of its own, or as a message of Singer or Airbyte; schemas, states and logs begin otherwise.
+"""A contact alone, or in a message of Singer or Airbyte; schemas, states and logs begin in another way.
 
-The space is Airbyte's: a record that its fast encoder refuses is written by a slower one, which spaces its output.
+The space is for Airbyte: its slow encoder, for records that the fast one refuses, writes spaces.
 """
 
 

@@ -37,14 +37,14 @@ def main() -> None:
     base_url, output = sys.argv[1:]
     folder = Path(output).resolve()
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    os.environ["DATA_WRITER__DISABLE_COMPRESSION"] = "true"  # plain lines, as the other rows write
+    os.environ["DATA_WRITER__DISABLE_COMPRESSION"] = "true"  # uncompressed lines, same as the other programs
     pipeline = dlt.pipeline(
         "intercom",
         pipelines_dir=str(folder / "pipelines"),
         destination=filesystem(bucket_url=folder.as_uri()),
         dataset_name="loaded",
     )
-    # Nested values stay in their contact: tables of tags and companies are for a database, not for a dump.
+    # Nested values stay in their contact: separate tables of tags and companies are for a database, not for a dump.
     source = rest_api_source(_listing(base_url), max_table_nesting=0)
     pipeline.run(source, loader_file_format="jsonl")
 

@@ -11,7 +11,7 @@ from intercom import Intercom
 def main() -> None:
     """Write every contact as a line of JSON."""
     base_url, output = sys.argv[1:]
-    # Its model knows the avatar as text only, and would say so of every contact that has one.
+    # In its model the avatar is text, so it would warn for every contact with an avatar.
     warnings.filterwarnings("ignore", "Pydantic serializer warnings")
     client = Intercom(
         token=os.environ["INTERCOM_ACCESS_TOKEN"], base_url=base_url, headers={"Intercom-Version": "2.14"}

@@ -53,22 +53,22 @@ class Contacts(RESTStream[str]):
 
     @property
     def url_base(self) -> str:
-        """Where the API is."""
+        """The API's base URL."""
         base_url: str = self.config["base_url"]
         return base_url
 
     @property
     def authenticator(self) -> BearerTokenAuthenticator:
-        """How each request is authorised."""
+        """The authorisation of each request."""
         return BearerTokenAuthenticator(token=self.config["access_token"])
 
     @property
     def http_headers(self) -> dict[str, str]:
-        """What each request says besides."""
+        """Further headers of each request."""
         return {"Intercom-Version": "2.14"}
 
     def get_http_request(self, *, page: PageContext[str]) -> HTTPRequest:
-        """Ask for the next page."""
+        """Return the parameters of the next page."""
         request = super().get_http_request(page=page)
         request.params |= {"per_page": 150, "starting_after": page.next_page_token}
         return request
@@ -84,12 +84,12 @@ class TapIntercom(Tap):
     ).to_dict()
 
     def discover_streams(self) -> list[Stream]:
-        """List the streams."""
+        """Return the streams."""
         return [Contacts(self)]
 
 
 def main() -> None:
-    """Write the messages of a full sync, one of them for every contact."""
+    """Write the messages of a full sync, one per contact."""
     base_url, output = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.json")

@@ -1,4 +1,4 @@
-"""Where what a tool prints goes."""
+"""The stdout of a tool."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def into(output: str) -> None:
-    """Make a file of this process's stdout, as ``>`` does in a shell."""
+    """Redirect the stdout of this process to a file, same as ``>`` in a shell."""
     sys.stdout.flush()
     with Path(output).open("wb") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
