@@ -20,7 +20,7 @@ def test_members_are_read_by_the_standard_library(content: bytes) -> None:
 
 
 @given(st.binary(max_size=5_000), st.integers(0, 9))
-def test_what_the_standard_library_packs_is_inflated(content: bytes, level: int) -> None:
+def test_inflater_reads_what_the_standard_library_compresses(content: bytes, level: int) -> None:
     """Each container is inflated, and the end is known."""
     for container in (compression.GZIP, compression.ZLIB, compression.BARE_DEFLATE):
         packer = zlib.compressobj(level, zlib.DEFLATED, container)
@@ -30,7 +30,7 @@ def test_what_the_standard_library_packs_is_inflated(content: bytes, level: int)
         assert inflater.unused_data == b"rest"
 
 
-def test_no_more_is_inflated_than_asked_for() -> None:
+def test_inflater_returns_no_more_than_the_limit() -> None:
     """A bomb stays as small as the caller wants it."""
     inflater = compression.inflater(compression.GZIP)
     assert len(inflater.decompress(gzip.compress(bytes(1 << 20)), 1_000)) == 1_000

@@ -134,7 +134,7 @@ def shell(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "number"), SHELL, ids=str)
-def test_every_block_of_commands_runs(shell: Callable[[str], Any], page: str, number: int) -> None:
+def test_documented_commands_run(shell: Callable[[str], Any], page: str, number: int) -> None:
     """From its first line to its last, each with exit code 0."""
     done = shell(blocks(page, "bash")[number])
     assert done.returncode == 0, done.stderr.decode()
@@ -148,19 +148,20 @@ def test_commands_stand_in_blocks_that_are_run(page: str) -> None:
     assert not [block for block in blocks(page, "text") if "intercom-exporter " in block]
 
 
-def test_the_page_of_options_is_as_the_commands_are() -> None:
+@pytest.mark.slow
+def test_options_page_matches_the_commands() -> None:
     """Made anew it is the same: every option has its meaning and an example there."""
     assert (ROOT / "docs" / "options.md").read_text(encoding="utf-8") == OPTIONS.page(), "run: python docs/make.py"
 
 
-def test_every_command_is_on_that_page() -> None:
+def test_options_page_has_every_command() -> None:
     """Those that are there, too."""
     assert {name.split()[0] for name in OPTIONS.COMMANDS} == {name for name in OPTIONS.app if not name.startswith("-")}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", range(SHARES))
-def test_the_examples_of_options_run(shell: Callable[[str], Any], share: int) -> None:
+def test_examples_of_options_run(shell: Callable[[str], Any], share: int) -> None:
     """Each ends with 0; those that name a region are only looked at, since its address is not ours."""
     lines = []
     for number, example in enumerate(EXAMPLES[share::SHARES]):
@@ -174,7 +175,7 @@ def test_the_examples_of_options_run(shell: Callable[[str], Any], share: int) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "number"), PYTHON, ids=str)
-def test_every_program_runs(serve: Serve, tmp_path: Path, page: str, number: int) -> None:
+def test_documented_programs_run(serve: Serve, tmp_path: Path, page: str, number: int) -> None:
     """As it stands there, without a warning; the one that names a region is pointed at a sandbox."""
     with serve("--contacts=300") as served:
         code = blocks(page, "python")[number].replace('region="eu"', f'base_url="{served.base_url}"')
@@ -189,6 +190,7 @@ def test_every_program_runs(serve: Serve, tmp_path: Path, page: str, number: int
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_links_lead_somewhere() -> None:
     """To files that are there, and to headings that a page has."""
     for page, text in {**PAGES, "docs/options.md": OPTIONS.page()}.items():

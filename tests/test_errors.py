@@ -23,7 +23,7 @@ TREE = {
 }
 
 
-def test_the_tree_is_the_documented_one() -> None:
+def test_error_classes_match_the_documented_tree() -> None:
     """Every error has its place, and there is no other."""
     found = {name: kind.__base__ for name, kind in vars(errors).items() if isinstance(kind, type)}
     assert found == TREE
@@ -31,14 +31,14 @@ def test_the_tree_is_the_documented_one() -> None:
 
 
 @pytest.mark.parametrize("name", TREE)
-def test_each_is_a_public_name(name: str) -> None:
+def test_error_classes_are_public(name: str) -> None:
     """Every error can be caught by a name of the package itself."""
     assert getattr(exporter, name) is getattr(errors, name)
     assert name in exporter.__all__
 
 
 @pytest.mark.parametrize("kind", [errors.SourceError, errors.CredentialsError, errors.ApiError, errors.ContractError])
-def test_an_api_failure_carries_its_figures(kind: type[errors.SourceError]) -> None:
+def test_api_error_has_its_attributes(kind: type[errors.SourceError]) -> None:
     """Status, code and request id are attributes; without an answer they are None."""
     error = kind("what happened", status=404, code="not_found", request_id="r-1")
     assert (str(error), error.status, error.code, error.request_id) == ("what happened", 404, "not_found", "r-1")
@@ -54,7 +54,7 @@ def test_exhausted_retries_carry_what_they_cost() -> None:
 
 
 @pytest.mark.parametrize("kind", [errors.SinkError, errors.CheckpointError])
-def test_a_destinations_failure_carries_its_path(kind: type[errors.SinkError | errors.CheckpointError]) -> None:
+def test_destination_error_has_its_path(kind: type[errors.SinkError | errors.CheckpointError]) -> None:
     """The path is that of the file meant, None for a stream."""
     assert kind("full", path=Path("x.part")).path == Path("x.part")
     assert kind("full").path is None

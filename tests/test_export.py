@@ -14,7 +14,8 @@ import exporter
 from tests.support.exports import lines_of
 
 
-async def test_a_file_holds_every_contact_byte_for_byte(
+@pytest.mark.slow
+async def test_export_to_a_file_has_the_bytes_of_every_contact(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """Each line is what the API sent, in its order."""
@@ -32,7 +33,7 @@ async def test_gzip_holds_the_same_with_a_member_a_page(
     assert content.count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00") >= summary.pages == 7
 
 
-async def test_the_summary_is_the_manifest(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_export_returns_the_summary_in_the_manifest(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """The manifest beside the file holds the returned figures, and its hash is right."""
     path = tmp_path / "contacts.ndjson"
     summary = await exporter.export(intercom, path)
@@ -73,7 +74,7 @@ async def test_files_are_private_and_nothing_else_is_left(intercom: exporter.Int
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-async def test_a_finished_export_is_not_repeated(
+async def test_finished_export_is_not_repeated(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """The same call again returns the same summary and sends no request."""
@@ -90,7 +91,7 @@ async def test_overwrite_exports_anew(intercom: exporter.Intercom, sandbox: expo
     assert sandbox.requests == 14
 
 
-async def test_other_settings_do_not_pass_for_the_same_export(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
+async def test_finished_export_with_other_settings_is_refused(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
     """A finished export with another page size is refused where the bytes depend on it, and named with what differs."""
     plain, packed = tmp_path / "contacts.ndjson", tmp_path / "contacts.ndjson.gz"
     async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
@@ -102,7 +103,7 @@ async def test_other_settings_do_not_pass_for_the_same_export(sandbox: exporter.
 
 
 @pytest.mark.parametrize("most", [1, 149, 150, 151, 300, 999])
-async def test_a_limit_gives_a_finished_file(
+async def test_limited_export_is_finished(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, most: int
 ) -> None:
     """max_contacts ends the file after so many contacts and says so, without a request too many."""
@@ -112,14 +113,14 @@ async def test_a_limit_gives_a_finished_file(
     assert sandbox.requests == -(-most // 150)
 
 
-async def test_a_limit_that_is_not_reached_is_no_limit(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_export_with_unreached_limit_is_complete(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """An export that reaches the end within its limit is complete."""
     for most in (1_000, 1_001):
         summary = await exporter.export(intercom, tmp_path / f"{most}.ndjson", max_contacts=most)
         assert (summary.complete, summary.limited_to_contacts, summary.contacts) == (True, most, 1_000)
 
 
-async def test_a_finished_limited_export_is_not_the_whole(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_finished_limited_export_is_not_complete(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """Without the limit, a limited export is not taken for the whole one."""
     await exporter.export(intercom, tmp_path / "contacts.ndjson", max_contacts=10)
     with pytest.raises(exporter.CheckpointError, match="max contacts"):
@@ -129,7 +130,7 @@ async def test_a_finished_limited_export_is_not_the_whole(intercom: exporter.Int
 
 
 @pytest.mark.parametrize(("name", "content"), [("c.ndjson", b""), ("c.ndjson.gz", gzip.compress(b"", mtime=0))])
-async def test_an_empty_workspace_gives_an_empty_file(tmp_path: Path, name: str, content: bytes) -> None:
+async def test_export_of_an_empty_workspace_is_an_empty_file(tmp_path: Path, name: str, content: bytes) -> None:
     """No contacts make an empty file, or one empty gzip member."""
     async with (
         exporter.Sandbox(0) as sandbox,
@@ -143,7 +144,7 @@ async def test_an_empty_workspace_gives_an_empty_file(tmp_path: Path, name: str,
     assert summary.files[0].bytes == len(written)
 
 
-async def test_foreign_files_are_left_alone(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_export_leaves_foreign_files_unchanged(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """A file that is no export of ours is refused before any request, unless it may be overwritten."""
     path = tmp_path / "contacts.ndjson"
     path.write_text("mine")
@@ -154,7 +155,7 @@ async def test_foreign_files_are_left_alone(intercom: exporter.Intercom, tmp_pat
     assert path.read_bytes().startswith(b'{"')
 
 
-async def test_a_failure_leaves_the_part_and_no_file(tmp_path: Path) -> None:
+async def test_failed_export_leaves_only_the_part(tmp_path: Path) -> None:
     """An export that fails leaves a part and its checkpoint, no file under the final name, and the next one goes on."""
     async with exporter.Sandbox(1_000, faults=["http_503@4x3"]) as sandbox:
         retry_policy = exporter.RetryPolicy(max_attempts=3, initial_backoff_s=0.001)
@@ -204,7 +205,7 @@ async def test_cancelling_keeps_whole_pages(
     assert asyncio.all_tasks() - before <= _server_tasks()
 
 
-async def test_a_pending_manifest_vouches_only_for_its_file(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_manifest_without_its_file_is_not_a_finished_export(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """A foreign file of the same length as a dead export's is not taken for it."""
     path = tmp_path / "contacts.ndjson"
     await exporter.export(intercom, path)
@@ -214,7 +215,7 @@ async def test_a_pending_manifest_vouches_only_for_its_file(intercom: exporter.I
         await exporter.export(intercom, path)
 
 
-async def test_what_arrived_before_a_failure_is_written(tmp_path: Path) -> None:
+async def test_pages_received_before_a_failure_are_written(tmp_path: Path) -> None:
     """Pages already received when the source fails reach the output, whole."""
     async with exporter.Sandbox(1_000, faults=["http_403@5"]) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
@@ -234,7 +235,7 @@ async def test_names_that_no_manifest_could_hold_are_refused(
     assert sandbox.requests == 0
 
 
-async def test_a_closed_client_is_told_before_anything_is_written(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
+async def test_export_with_a_closed_client_writes_nothing(sandbox: exporter.Sandbox, tmp_path: Path) -> None:
     """Outside the client's block nothing begins."""
     intercom = exporter.Intercom(sandbox.token, base_url=sandbox.base_url)
     with pytest.raises(exporter.ConfigError, match="block"):
@@ -265,13 +266,13 @@ async def test_room_is_left_on_the_disk(intercom: exporter.Intercom, sandbox: ex
     assert (await exporter.export(intercom, path, min_free_bytes=1)).complete
 
 
-async def test_a_suffix_may_be_named_twice(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_export_accepts_a_format_equal_to_the_suffix(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """A format that agrees with the file's suffix says nothing new."""
     summary = await exporter.export(intercom, tmp_path / "contacts.ndjson.gz", file_format="ndjson.gz", max_contacts=1)
     assert summary.files[0].name == "contacts.ndjson.gz"
 
 
-async def test_one_output_is_for_one_export(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_second_export_to_the_same_output_is_refused(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """A second export into the same file is refused at once; the first is not disturbed."""
     refused: list[exporter.SinkError] = []
 
@@ -291,7 +292,7 @@ async def test_one_output_is_for_one_export(intercom: exporter.Intercom, tmp_pat
     assert len((tmp_path / "contacts.ndjson").read_bytes().splitlines()) == 1_000
 
 
-async def test_a_failure_in_a_task_group_leaves_as_itself(tmp_path: Path) -> None:
+async def test_export_failure_in_a_task_group_keeps_its_class(tmp_path: Path) -> None:
     """Inside somebody's task group one error arrives, not a group of a group."""
     async with (
         exporter.Sandbox(10) as sandbox,

@@ -43,6 +43,7 @@ def test_rows_guard_what_only_resembles_a_phone_number(text: str) -> None:
     assert CsvEncoder(("phone",))._text(text).startswith(b"\"'")
 
 
+@pytest.mark.slow
 async def test_export_csv_bom_marks_each_file_and_is_verified(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """Files, compressed ones, parts and streams begin with it; the rest is the same."""
     await exporter.export(intercom, tmp_path / "plain.csv")

@@ -83,6 +83,7 @@ async def test_contacts_without_truncated_lists_keep_their_bytes(tmp_path: Path)
         assert changed > 10
 
 
+@pytest.mark.slow
 async def test_output_does_not_depend_on_the_number_of_tasks(tmp_path: Path) -> None:
     """However they overtake one another, pages come in order."""
     written = set()
@@ -122,7 +123,7 @@ async def test_deleted_contact_keeps_the_lists_of_its_page() -> None:
     assert (expanded.lists, expanded.missing) == (0, {"gone": 2, "no_id": 2})
 
 
-async def test_the_manifest_counts_lists_that_are_missing(tmp_path: Path) -> None:
+async def test_manifest_counts_missing_lists(tmp_path: Path) -> None:
     """Contacts that go between their page and their lists are no reason to fail."""
     async with serving(150, 150, hostile=False, changes=["delete@1x150"]) as (_, intercom):
         before = Workspace(150, hostile=False).records(0, 150)
@@ -143,6 +144,7 @@ async def test_expanding_never_exceeds_the_window(tmp_path: Path) -> None:
         assert sandbox.rate_limited_requests == 0
 
 
+@pytest.mark.slow
 async def test_expanded_export_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     """Its figures add up over its runs, and its bytes are those of one run."""
     async with serving(400, 20) as (_, intercom):
@@ -254,6 +256,7 @@ class Endless(exporter.Sandbox):
         return web.json_response({"type": "list", "data": [], "pages": {"next": following}})
 
 
+@pytest.mark.slow
 async def test_list_of_empty_pages_without_an_end_is_given_up(tmp_path: Path) -> None:
     """Like any list that cannot be had; the export ends."""
     async with Endless(1, hostile=False) as sandbox:

@@ -23,7 +23,7 @@ def numbered(*numbers: int, suffix: str = ".ndjson.gz") -> list[str]:
     return [f"contacts-{number:05}{suffix}" for number in numbers]
 
 
-async def test_the_parts_together_are_the_export(
+async def test_parts_together_equal_the_export(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """Behind one another they are the single file's bytes; each stands on its own, and the manifest names them all."""
@@ -68,7 +68,7 @@ async def test_parts_are_private(tmp_path: Path) -> None:
         (1_000, [1_000]),
     ],
 )
-async def test_a_part_takes_so_many_contacts(
+async def test_part_has_at_most_the_given_contacts(
     intercom: exporter.Intercom, tmp_path: Path, limit: int, contacts: list[int]
 ) -> None:
     """A part holds whole pages, at least one, and no more contacts than allowed with more than one."""
@@ -77,7 +77,7 @@ async def test_a_part_takes_so_many_contacts(
 
 
 @pytest.mark.parametrize("file_format", ["ndjson", "ndjson.gz"])
-async def test_a_part_takes_so_many_bytes(intercom: exporter.Intercom, tmp_path: Path, file_format: str) -> None:
+async def test_part_has_at_most_the_given_bytes(intercom: exporter.Intercom, tmp_path: Path, file_format: str) -> None:
     """Bytes are those of the file, so compressed parts hold more contacts; one page may be more than is allowed."""
     settings: dict[str, Any] = {"file_format": file_format}
     whole = await exporter.export(intercom, f"{tmp_path}/whole/", **settings)
@@ -91,7 +91,7 @@ async def test_a_part_takes_so_many_bytes(intercom: exporter.Intercom, tmp_path:
     assert sum(file.bytes for file in pages.files) == whole.files[0].bytes
 
 
-async def test_a_folder_that_is_there_needs_no_slash(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_existing_folder_needs_no_slash(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """An empty folder takes the parts, keeps its mode, and what is hidden in it stays."""
     tmp_path.chmod(0o750)
     (tmp_path / ".hidden").write_bytes(b"theirs")
@@ -100,7 +100,7 @@ async def test_a_folder_that_is_there_needs_no_slash(intercom: exporter.Intercom
     assert tmp_path.stat().st_mode & 0o777 == 0o750
 
 
-async def test_a_finished_folder_is_not_repeated(
+async def test_finished_folder_is_not_exported_again(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """The same call again sends no request; other limits are another export, unless it may be overwritten."""
@@ -126,7 +126,7 @@ async def test_another_format_replaces_all_parts(intercom: exporter.Intercom, tm
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "contacts-00001.ndjson.gz", "contacts.ndjson"])
-async def test_a_folder_with_somebodys_files_is_left_alone(
+async def test_folder_with_other_files_is_refused(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path, name: str
 ) -> None:
     """What no export left there is refused before any request, and stays."""
@@ -138,7 +138,7 @@ async def test_a_folder_with_somebodys_files_is_left_alone(
 
 
 @pytest.mark.parametrize(("file_format", "size"), [("ndjson", 0), ("ndjson.gz", len(gzip_member(b"")))])
-async def test_an_empty_workspace_gives_one_empty_part(tmp_path: Path, file_format: str, size: int) -> None:
+async def test_export_of_an_empty_workspace_has_one_empty_part(tmp_path: Path, file_format: str, size: int) -> None:
     """There is always a first part, valid in its format."""
     async with exporter.Sandbox(0) as sandbox, exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
         summary = await exporter.export(intercom, f"{tmp_path}/out/", file_format=file_format, part_contacts=1)
@@ -148,7 +148,7 @@ async def test_an_empty_workspace_gives_one_empty_part(tmp_path: Path, file_form
 
 
 @pytest.mark.parametrize(("most", "contacts"), [(300, [300]), (301, [300, 1]), (140, [140])])
-async def test_a_limit_gives_a_finished_folder(
+async def test_limited_export_to_a_folder_is_finished(
     intercom: exporter.Intercom, tmp_path: Path, most: int, contacts: list[int]
 ) -> None:
     """max_contacts ends the last part after so many contacts, and leaves no empty one behind it."""
@@ -157,7 +157,7 @@ async def test_a_limit_gives_a_finished_folder(
     assert (summary.complete, summary.limited_to_contacts) == (False, most)
 
 
-async def test_outputs_side_by_side_do_not_disturb_each_other(
+async def test_exports_at_the_same_time_are_independent(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """Files and folders in one folder are written at once by one client, each whole."""
@@ -171,7 +171,8 @@ async def test_outputs_side_by_side_do_not_disturb_each_other(
         assert gzip.decompress((tmp_path / packed).read_bytes()) == expected
 
 
-async def test_one_folder_is_for_one_export(
+@pytest.mark.slow
+async def test_second_export_to_the_same_folder_is_refused(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """A second export into the same folder is refused at once; the first is not disturbed."""

@@ -66,6 +66,7 @@ async def test_export_after_a_failure_of_the_api_is_resumed(
     assert (summary.total_count_first, summary.total_count_last) == (115, 115)
 
 
+@pytest.mark.slow
 @core_kinds
 @hypothesis(deadline=None, max_examples=8)
 @given(

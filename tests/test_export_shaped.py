@@ -15,7 +15,8 @@ SHAPE = exporter.FieldSelection(
 )
 
 
-async def test_each_line_is_the_contact_in_its_shape(
+@pytest.mark.slow
+async def test_shaped_export_has_each_contact_with_selected_fields(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox, tmp_path: Path
 ) -> None:
     """What is written is what the shape makes of each contact, in order, plain and compressed and streamed."""
@@ -29,7 +30,7 @@ async def test_each_line_is_the_contact_in_its_shape(
     assert streamed == expected
 
 
-async def test_the_manifest_says_what_was_changed(intercom: exporter.Intercom, tmp_path: Path) -> None:
+async def test_manifest_records_the_selection(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """Which fields, and which of them no contact has; never the key."""
     summary = await exporter.export(intercom, tmp_path / "a.ndjson", selection=SHAPE)
     content = (tmp_path / "a.ndjson.manifest.json").read_text()
@@ -51,6 +52,7 @@ async def test_manifest_without_a_selection_does_not_mention_one(intercom: expor
     assert not manifest.keys() & {"fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"}
 
 
+@pytest.mark.slow
 async def test_pseudonyms_are_the_same_in_two_exports(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """So what was exported twice, or by somebody else with the same key, can be joined."""
     for name in ("a.ndjson", "b.ndjson"):
@@ -58,6 +60,7 @@ async def test_pseudonyms_are_the_same_in_two_exports(intercom: exporter.Interco
     assert (tmp_path / "a.ndjson").read_bytes() == (tmp_path / "b.ndjson").read_bytes()
 
 
+@pytest.mark.slow
 async def test_shaped_export_resumes_to_the_same_bytes(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """It ends as if nothing had interrupted it; fields that were found before count as found."""
     first_only = exporter.FieldSelection(fields=("id", "custom_attributes.NPS"))

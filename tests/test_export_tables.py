@@ -45,6 +45,7 @@ def contacts_of(sandbox: exporter.Sandbox) -> list[dict[str, Any]]:
     return [json.loads(record, parse_float=str) for record in records]
 
 
+@pytest.mark.slow
 async def test_python_and_pandas_read_the_same_csv(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path
 ) -> None:
@@ -79,6 +80,7 @@ async def test_python_and_pandas_read_the_same_csv(
             assert cells[f"custom_attributes.{name}"] == ("" if value is None else str(value))
 
 
+@pytest.mark.slow
 async def test_pyarrow_and_duckdb_read_the_same_parquet(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path
 ) -> None:
@@ -126,6 +128,7 @@ async def test_table_of_an_empty_workspace_has_columns_and_no_rows(name: str, tm
     assert result.differences == ()
 
 
+@pytest.mark.slow
 async def test_resumed_table_keeps_its_first_columns(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +170,7 @@ async def test_refused_token_for_attribute_names_ends_the_export(tmp_path: Path)
             await exporter.export(intercom, tmp_path / "a.csv")
 
 
+@pytest.mark.slow
 async def test_attribute_names_are_requested_only_for_columns(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path
 ) -> None:
@@ -182,6 +186,7 @@ async def test_attribute_names_are_requested_only_for_columns(
     assert (tmp_path / "a.csv").read_text().splitlines()[0] == '"id","custom_attributes.plan"'
 
 
+@pytest.mark.slow
 async def test_csv_raw_is_a_setting_of_the_export(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path
 ) -> None:
@@ -197,6 +202,7 @@ async def test_csv_raw_is_a_setting_of_the_export(
     assert phones.str.startswith("+").all()
 
 
+@pytest.mark.slow
 async def test_expanded_lists_are_in_tables(
     workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path
 ) -> None:
@@ -216,6 +222,7 @@ async def test_expanded_lists_are_in_tables(
         assert json.loads(frame["segments.data"][number]) == segments
 
 
+@pytest.mark.slow
 async def test_streams_can_be_csv(workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path) -> None:
     """The chunks together are the file, whether compressed or not."""
     _, intercom = workspace
@@ -258,7 +265,7 @@ async def test_parquet_column_named_raw_is_refused(
         ("id", "location", "location.city"),
     ],
 )
-async def test_any_choice_of_fields_makes_a_table(
+async def test_table_with_any_fields_is_valid(
     intercom: exporter.Intercom, tmp_path: Path, name: str, fields: tuple[str, ...]
 ) -> None:
     """Though some are parts of others, or not there without their lists being completed."""
@@ -275,6 +282,7 @@ async def test_csv_raw_with_another_format_is_refused(intercom: exporter.Interco
         await exporter.export(intercom, tmp_path / "a.ndjson", csv_raw=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.parquet", "parts/"])
 async def test_cancelled_conversion_is_repeated_on_resume(
     name: str, workspace: tuple[exporter.Sandbox, exporter.Intercom], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -383,6 +391,7 @@ async def test_link_in_the_way_of_a_conversion_is_refused_before_any_request(
     assert sandbox.requests == 0
 
 
+@pytest.mark.slow
 async def test_table_removed_during_its_conversion_is_made_again(
     intercom: exporter.Intercom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

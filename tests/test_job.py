@@ -269,7 +269,7 @@ async def test_summary_has_the_figures_of_all_runs(intercom: exporter.Intercom) 
     assert summary.started_at < summary.finished_at <= utc_now()
 
 
-async def test_other_api_version_is_reported_once_in_each_run(raw_server: RawServer) -> None:
+async def test_other_api_version_is_reported_once_per_run(raw_server: RawServer) -> None:
     """The first response of each run decides which version is reported, and the figures keep it."""
     served = 0
 

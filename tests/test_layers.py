@@ -53,7 +53,7 @@ def layer_of(room: str) -> int:
     return next(number for number, layer in enumerate(LAYERS) if room in layer)
 
 
-def test_every_module_has_a_layer() -> None:
+def test_modules_all_have_a_layer() -> None:
     """A new module at the package's root is added to LAYERS on purpose; there are at most 18 of them."""
     at_root = {path.stem for path in PACKAGE.glob("*.py")} | {
         path.parent.name for path in PACKAGE.glob("*/__init__.py")
@@ -82,14 +82,14 @@ def test_modules_import_one_another_in_no_circle() -> None:
     list(TopologicalSorter(arrows).static_order())
 
 
-def test_only_the_command_imports_the_command() -> None:
+def test_no_other_package_imports_cli() -> None:
     """Nothing below the command line imports it."""
     for path in MODULES:
         if "cli" not in path.parts and path.name != "__main__.py":
             assert not any(name.startswith("cli") for name in imports_of(path)), path
 
 
-def test_only_connections_know_aiohttp() -> None:
+def test_only_connection_modules_import_aiohttp() -> None:
     """Three modules of the source speak to aiohttp; another only names a type of its."""
     knowing = {
         path.relative_to(PACKAGE).as_posix()
@@ -100,7 +100,7 @@ def test_only_connections_know_aiohttp() -> None:
     assert knowing == {"source/body.py", "source/session.py", "source/connection_errors.py", "source/http_parser.py"}
 
 
-def test_only_the_command_prints() -> None:
+def test_no_other_package_prints() -> None:
     """print() appears nowhere outside the command line."""
     for path in MODULES:
         calls = [

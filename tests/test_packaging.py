@@ -39,6 +39,7 @@ def test_readme_lists_every_extra_for_users() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == EXTRAS.keys() - {"test", "benchmarks"}
 
 
+@pytest.mark.slow
 def test_wheel_runs_without_the_checkout(tmp_path: Path) -> None:
     """The package of a wheel has its schema, its page and its types, and exports the demonstration."""
     pytest.importorskip("hatchling")

@@ -110,7 +110,7 @@ async def test_page_passes_at_most_twelve_modules(
     assert len(WAY) <= 12
 
 
-async def test_no_call_climbs_back_up(serve: Callable[..., AbstractContextManager[Any]], tmp_path: Path) -> None:
+async def test_calls_go_down_only(serve: Callable[..., AbstractContextManager[Any]], tmp_path: Path) -> None:
     """No function calls one of a higher layer, and on a page's way none calls one that the page has passed."""
     recorder = await recorded(serve, tmp_path / "contacts.ndjson.gz")
     assert recorder.calls
@@ -119,7 +119,7 @@ async def test_no_call_climbs_back_up(serve: Callable[..., AbstractContextManage
     assert climbs | {(a, b) for a, b in on_the_way if WAY.index(a) > WAY.index(b)} == set()
 
 
-def test_every_module_of_the_way_is_explained() -> None:
+def test_architecture_page_lists_the_path_of_a_page() -> None:
     """docs/architecture.md names each of them, in this order."""
     text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
     files = [f"`exporter/{name.replace('.', '/')}.py`" for name in WAY]

@@ -115,7 +115,7 @@ async def test_pages_are_written_once_and_in_order(
 
 
 @pytest.mark.parametrize("consumers", [1, 2, 5])
-async def test_the_bytes_do_not_depend_on_the_consumers(consumers: int) -> None:
+async def test_pipeline_output_does_not_depend_on_the_consumers(consumers: int) -> None:
     """Compressed in threads that overtake one another, the pages come out in order all the same."""
     sizes = [(number * 37) % 200 for number in range(60)]
     written = bytearray()
@@ -130,7 +130,7 @@ async def test_the_bytes_do_not_depend_on_the_consumers(consumers: int) -> None:
 
 
 @pytest.mark.parametrize(("consumers", "queue_pages"), [(1, 1), (2, 4), (3, 1), (5, 7)])
-async def test_a_stalled_destination_stops_the_requests(consumers: int, queue_pages: int) -> None:
+async def test_pipeline_with_stalled_destination_stops_requests(consumers: int, queue_pages: int) -> None:
     """Nothing beyond queue, consumers and the page in hand is asked for; the source may be one page ahead of that."""
     source, release = Source([1] * 40), asyncio.Event()
 
@@ -147,7 +147,7 @@ async def test_a_stalled_destination_stops_the_requests(consumers: int, queue_pa
     assert source.asked == 40
 
 
-async def test_a_written_page_is_held_by_nobody() -> None:
+async def test_pipeline_releases_a_written_page() -> None:
     """While the next page is waited for, however long, those that were written are gone."""
     source, written, done = Source([1] * 5), [], asyncio.Event()
 
@@ -183,7 +183,7 @@ def raising(failure: Exception, at_call: int) -> Callable[[bytes], bytes]:
 
 @pytest.mark.parametrize("place", ["source", "encode", "append"])
 @pytest.mark.parametrize("consumers", [1, 4])
-async def test_the_first_failure_leaves_as_itself(place: str, consumers: int) -> None:
+async def test_pipeline_raises_the_first_failure(place: str, consumers: int) -> None:
     """Whichever part fails, its error comes out unwrapped with its cause, and all the rest is cancelled."""
     source = Source([1] * 30, fails_at=5 if place == "source" else None)
     failure: Exception = source.failure if place == "source" else SinkError("full")
@@ -208,7 +208,7 @@ async def test_the_first_failure_leaves_as_itself(place: str, consumers: int) ->
     assert asyncio.all_tasks() <= before
 
 
-async def test_a_failure_does_not_wait_for_a_silent_source() -> None:
+async def test_pipeline_failure_does_not_wait_for_the_source() -> None:
     """When the destination fails, a request under way is cancelled."""
     asking = asyncio.Event()
 
@@ -268,7 +268,7 @@ async def test_cancelling_a_plain_task_is_a_cancelled_error() -> None:
         await task
 
 
-async def test_a_shielded_write_is_finished_when_cancelled() -> None:
+async def test_pipeline_cancelled_during_a_write_finishes_it() -> None:
     """A write that has begun is awaited; none begins after it."""
     begun, release = asyncio.Event(), asyncio.Event()
     written = []
@@ -289,7 +289,7 @@ async def test_a_shielded_write_is_finished_when_cancelled() -> None:
 
 
 @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=8), most=st.integers(1, 40), consumers=st.integers(1, 3))
-async def test_a_limit_cuts_to_the_contact(sizes: list[int], most: int, consumers: int) -> None:
+async def test_pipeline_limit_truncates_the_last_page(sizes: list[int], most: int, consumers: int) -> None:
     """The first contacts are written, no page behind them is asked for, and a page that was cut says so."""
     source = Source(sizes)
     written: list[bytes] = []
@@ -309,7 +309,7 @@ async def test_a_limit_cuts_to_the_contact(sizes: list[int], most: int, consumer
 
 @pytest.mark.parametrize("name", ["consumers", "queue_pages", "max_contacts"])
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", True, None])
-def test_a_flow_needs_whole_numbers(name: str, value: Any) -> None:
+def test_pipeline_sizes_must_be_integers(name: str, value: Any) -> None:
     """Figures that make no sense are refused when the flow is described; only the limit may be none."""
     if (name, value) == ("max_contacts", None):
         assert ExportOptions(max_contacts=value).max_contacts is None
@@ -319,7 +319,7 @@ def test_a_flow_needs_whole_numbers(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [1_000, 1_001])
-def test_a_flow_has_a_bound_on_its_consumers(value: int) -> None:
+def test_pipeline_with_too_many_consumers_is_refused(value: int) -> None:
     """More tasks than anybody could use are a wrong argument, not a machine without memory."""
     if value == 1_000:
         assert ExportOptions(consumers=value).consumers == value
@@ -328,7 +328,7 @@ def test_a_flow_has_a_bound_on_its_consumers(value: int) -> None:
         ExportOptions(consumers=value)
 
 
-async def test_a_job_in_a_task_gives_its_result_or_its_failure() -> None:
+async def test_job_in_a_task_returns_its_result_or_raises() -> None:
     """What comes out is what went in: a value, or the very error with its cause."""
 
     async def job() -> int:
@@ -349,7 +349,7 @@ async def test_a_job_in_a_task_gives_its_result_or_its_failure() -> None:
 
 
 @pytest.mark.parametrize("how", ["scope", "task"])
-async def test_a_cancellation_stops_short_of_what_a_job_shields(how: str) -> None:
+async def test_cancellation_does_not_reach_shielded_work(how: str) -> None:
     """Whether anyio's or asyncio's own, it waits for a shielded step, and then ends the job as cancelled."""
     begun, release, done = asyncio.Event(), asyncio.Event(), list[str]()
 

@@ -62,6 +62,7 @@ async def test_check_duration_is_the_longer_of_responses_and_rate_limit() -> Non
     assert lists.estimated_duration_s == pytest.approx(15_100 / 5, rel=0.01)
 
 
+@pytest.mark.slow
 async def test_check_warns_of_existing_files(intercom: exporter.Intercom, tmp_path: Path) -> None:
     """A finished export, other settings, a foreign file and a missing folder are reported."""
     await exporter.export(intercom, tmp_path / "a.ndjson")

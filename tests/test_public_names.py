@@ -7,7 +7,7 @@ import sys
 import exporter
 
 
-def test_the_promised_names_are_there() -> None:
+def test_promised_public_names_exist() -> None:
     """Every name of the contract can be imported from the package."""
     promised = {
         "ApiError",
@@ -29,7 +29,7 @@ def test_the_promised_names_are_there() -> None:
     assert promised <= set(exporter.__all__)
 
 
-def test_all_is_sorted_and_true() -> None:
+def test_all_is_sorted_and_correct() -> None:
     """``__all__`` is sorted, and each of its names can be had."""
     assert exporter.__all__ == sorted(exporter.__all__)
     for name in exporter.__all__:

@@ -16,7 +16,7 @@ def blocks(language: str) -> list[str]:
     return code_blocks(TEXT, language)
 
 
-def test_there_are_exactly_two_commands_to_begin_with() -> None:
+def test_readme_begins_with_two_commands() -> None:
     """The first screen has two commands, each with all its set-up, without a continuation."""
     (block,) = blocks("sh")
     demo, tests = block.splitlines()
@@ -26,14 +26,14 @@ def test_there_are_exactly_two_commands_to_begin_with() -> None:
     assert TEXT.index(block) < 1_000
 
 
-def test_the_error_tree_is_the_real_one() -> None:
+def test_documented_error_tree_matches_the_classes() -> None:
     """Every error class stands in the documentation's tree."""
     text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     errors = [name for name in exporter.__all__ if name.endswith("Error") or name == "RetriesExhausted"]
     assert all(re.search(rf"[─ ]*{name}\b", text) for name in errors)
 
 
-def test_the_exit_codes_are_the_real_ones() -> None:
+def test_documented_exit_codes_match_the_program() -> None:
     """The table of the guide has every code of the command, and no other."""
     text = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     table = text[text.index("| Exit code") :].split("\n\n")[0]
@@ -49,7 +49,7 @@ def test_the_exit_codes_are_the_real_ones() -> None:
     assert codes == raised | others | {129, 130, 143}
 
 
-def test_the_readme_is_read_in_five_minutes() -> None:
+def test_readme_has_at_most_130_lines() -> None:
     """What goes further is in the documents that it names, and each of them is there."""
     assert len(TEXT.splitlines()) <= 130
     assert all((ROOT / name).is_file() for name in re.findall(r"\]\(([\w/.]+\.(?:md|svg))\)", TEXT))

@@ -34,6 +34,7 @@ CHANGED = exporter.FieldSelection(
 EXPANDED = exporter.ListExpansion(("tags", "notes"), tag_names=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compression", "file_format"), [(None, None), ("gzip", None), ("zstd", None), (None, "csv"), ("gzip", "csv")]
 )
@@ -64,7 +65,7 @@ async def test_records_of_pages_are_bytes(intercom: exporter.Intercom) -> None:
     assert {type(record) for record in parse(b'{"data":[{"id":"\\ud800"}]}', "").records} == {bytes}
 
 
-async def test_an_empty_workspace_is_valid_gzip() -> None:
+async def test_stream_of_an_empty_workspace_is_valid_gzip() -> None:
     """No contacts still make a gzip stream, and no plain chunk at all."""
     async with (
         exporter.Sandbox(0) as sandbox,
@@ -104,7 +105,7 @@ async def test_nobody_reading_stops_the_requests() -> None:
         assert sandbox.requests == 3 + 2 + 1
 
 
-async def test_a_failure_comes_out_of_the_iterator() -> None:
+async def test_stream_failure_is_raised_by_the_iterator() -> None:
     """The pages before a failure are delivered; then the iteration raises it, as itself."""
     async with exporter.Sandbox(1_000, faults=["http_403@4x9"]) as sandbox:
         async with exporter.Intercom(sandbox.token, base_url=sandbox.base_url) as intercom:
@@ -116,7 +117,7 @@ async def test_a_failure_comes_out_of_the_iterator() -> None:
             assert len(received) == 3
 
 
-async def test_an_uncaught_failure_leaves_the_block_as_itself() -> None:
+async def test_stream_failure_leaves_the_block_unchanged() -> None:
     """A failure that nobody catches inside the block leaves it without a group around it."""
     async with (
         exporter.Sandbox(10) as sandbox,
@@ -129,7 +130,7 @@ async def test_an_uncaught_failure_leaves_the_block_as_itself() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("mine"), ExceptionGroup("mine", [ValueError("a")])])
-async def test_the_callers_own_error_leaves_as_itself(intercom: exporter.Intercom, error: Exception) -> None:
+async def test_error_of_the_caller_leaves_the_stream_unchanged(intercom: exporter.Intercom, error: Exception) -> None:
     """An exception of the block's body, even a group, passes through unchanged."""
     with pytest.raises(type(error)) as caught:
         async with exporter.stream(intercom) as chunks:
@@ -158,7 +159,7 @@ async def test_cancelling_does_not_wait_for_a_silent_server() -> None:
                 await task
 
 
-async def test_a_dropped_generator_around_a_stream_harms_nobody(
+async def test_dropped_generator_around_a_stream_is_harmless(
     intercom: exporter.Intercom, sandbox: exporter.Sandbox
 ) -> None:
     """A generator that streams, and is broken out of, cancels no innocent task and leaves none."""
@@ -179,7 +180,7 @@ async def test_a_dropped_generator_around_a_stream_harms_nobody(
     assert left == set()
 
 
-async def test_a_stream_that_is_held_ends_with_its_client(sandbox: exporter.Sandbox) -> None:
+async def test_stream_ends_with_its_client(sandbox: exporter.Sandbox) -> None:
     """A generator that is kept but never finished holds nothing once the client's block has ended."""
 
     async def chunks_of(intercom: exporter.Intercom) -> AsyncGenerator[bytes]:
@@ -206,14 +207,14 @@ async def test_chunks_end_with_their_block(intercom: exporter.Intercom) -> None:
         await anext(chunks)
 
 
-async def test_an_unknown_compression_is_refused(intercom: exporter.Intercom) -> None:
+async def test_stream_with_unknown_compression_is_refused(intercom: exporter.Intercom) -> None:
     """Only gzip and None are compressions."""
     with pytest.raises(exporter.ConfigError, match="gzip"):
         async with exporter.stream(intercom, compression="zip"):
             pass
 
 
-async def test_an_observer_is_told_of_a_stream(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
+async def test_stream_notifies_its_observer(intercom: exporter.Intercom, sandbox: exporter.Sandbox) -> None:
     """Its requests and its pages, as of any export."""
     told: list[exporter.Event] = []
     async with exporter.stream(intercom, observer=told.append) as chunks:

@@ -49,7 +49,7 @@ def test_percentiles_are_values_that_occurred() -> None:
     assert percentile([7.0], 0) == p50([7.0]) == p99([7.0]) == 7
 
 
-def test_there_is_no_percentile_of_nothing() -> None:
+def test_percentile_of_no_gaps_is_explained() -> None:
     """Without gaps there is an explanation."""
     with pytest.raises(ValueError, match="one page has no gaps"):
         p50([])
@@ -57,7 +57,7 @@ def test_there_is_no_percentile_of_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [FLOOR, OURS])
-def test_there_is_a_gap_behind_each_page_but_the_last(recording: Recording, command: tuple[str, ...]) -> None:
+def test_gaps_are_measured_after_each_page_but_the_last(recording: Recording, command: tuple[str, ...]) -> None:
     """A client that keeps its connection has one gap fewer than pages, and they come in ascending order."""
     gaps = gaps_of(recording, command)
     assert len(gaps) == 4
@@ -65,7 +65,7 @@ def test_there_is_a_gap_behind_each_page_but_the_last(recording: Recording, comm
     assert gaps[0] > 0
 
 
-def test_a_client_that_connects_anew_has_gaps_too(recording: Recording, tmp_path: Path) -> None:
+def test_gaps_of_a_reconnecting_client_are_measured(recording: Recording, tmp_path: Path) -> None:
     """The next request may come on any connection, and no byte of an answer is lost by measuring."""
     with replay(recording, gaps=tmp_path / "gaps") as served:
         content = b"".join(bodies(served, iter(recording.spans)))
@@ -73,7 +73,7 @@ def test_a_client_that_connects_anew_has_gaps_too(recording: Recording, tmp_path
     assert len(measured(tmp_path / "gaps")) == 4
 
 
-def test_the_next_run_is_no_gap(recording: Recording, tmp_path: Path) -> None:
+def test_time_until_the_next_run_is_not_a_gap(recording: Recording, tmp_path: Path) -> None:
     """Nothing is measured between the last page and whatever comes after it."""
     with replay(recording, gaps=tmp_path / "gaps") as served:
         for _ in range(2):
@@ -81,7 +81,7 @@ def test_the_next_run_is_no_gap(recording: Recording, tmp_path: Path) -> None:
     assert len(measured(tmp_path / "gaps")) == 8
 
 
-def test_a_client_that_goes_away_is_waited_for_no_longer(recording: Recording, tmp_path: Path) -> None:
+def test_server_stops_waiting_for_a_disconnected_client(recording: Recording, tmp_path: Path) -> None:
     """An answer that nobody reads ends with its connection, and others are served."""
     with replay(recording, gaps=tmp_path / "gaps") as served:
         address = urlsplit(served.base_url)
@@ -96,7 +96,7 @@ def test_a_client_that_goes_away_is_waited_for_no_longer(recording: Recording, t
     assert len(measured(tmp_path / "gaps")) == 4
 
 
-def test_a_client_that_fails_has_no_gaps(recording: Recording) -> None:
+def test_failed_client_has_no_gaps(recording: Recording) -> None:
     """A client that fails, or does not fetch every page, gives no figures."""
     with pytest.raises(subprocess.CalledProcessError):
         gaps_of(recording, (sys.executable, "-c", "raise SystemExit(1)"))
@@ -105,7 +105,7 @@ def test_a_client_that_fails_has_no_gaps(recording: Recording) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_both_clients() -> None:
+def test_gaps_command_prints_both_clients() -> None:
     """The floor and ours, a line each; too few contacts for a gap are an error."""
     command = [sys.executable, "-m", "benchmarks.gaps", "--gzip", "--contacts"]
     done = subprocess.run([*command, "301"], cwd=ROOT, capture_output=True, text=True, check=True)

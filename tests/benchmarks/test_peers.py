@@ -32,7 +32,7 @@ def run(program: str, base_url: str, token: str, output: Path) -> subprocess.Com
 @pytest.mark.slow
 @pytest.mark.parametrize("gzip", ["--gzip", "--no-gzip"])
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_every_contact_is_delivered(
+def test_peer_delivers_every_contact(
     program: str, gzip: str, serve: Callable[..., AbstractContextManager[Any]], tmp_path: Path
 ) -> None:
     """A program delivers all contacts of several pages, prints nothing, and leaves the home folder alone."""
@@ -45,7 +45,7 @@ def test_every_contact_is_delivered(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_refused_token_is_a_failure(
+def test_peer_with_refused_token_fails(
     program: str, serve: Callable[..., AbstractContextManager[Any]], tmp_path: Path
 ) -> None:
     """A program whose token is refused says so by its exit code."""
@@ -53,7 +53,7 @@ def test_a_refused_token_is_a_failure(
         assert run(program, served.base_url, "refused", tmp_path / "contacts").returncode != 0
 
 
-def test_only_contacts_are_counted(tmp_path: Path) -> None:
+def test_count_of_peer_output_ignores_other_lines(tmp_path: Path) -> None:
     """Schemas, states and logs are no contacts, nor is what a contact says of itself."""
     output = tmp_path / "messages"
     output.write_bytes(
@@ -67,7 +67,7 @@ def test_only_contacts_are_counted(tmp_path: Path) -> None:
     assert contacts_in(output) == 3
 
 
-def test_the_lines_of_all_files_of_contacts_are_counted(tmp_path: Path) -> None:
+def test_count_of_peer_output_adds_all_contact_files(tmp_path: Path) -> None:
     """Of dlt's folder the files of contacts count, their last line ended or not, and no others."""
     for name, content in (
         ("contacts/1", b'{"id":1}\n{"id":2}'),

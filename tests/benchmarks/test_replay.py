@@ -103,14 +103,14 @@ def recorded(request: pytest.FixtureRequest) -> Recorded:
     return found
 
 
-def test_every_page_is_the_sandbox_s_own(recorded: Recorded) -> None:
+def test_replay_server_sends_the_pages_of_the_sandbox(recorded: Recorded) -> None:
     """Cursors and bodies are those of the sandbox, in its order."""
     with replay(recorded.recording) as served:
         assert list(followed(served).items()) == list(recorded.bodies.items())
         assert served.contacts == CONTACTS
 
 
-def test_a_recording_knows_its_figures(recorded: Recorded) -> None:
+def test_recording_reports_its_counts(recorded: Recorded) -> None:
     """What is loaded from the path is what was recorded: contacts, pages, bytes."""
     recording = recorded.recording
     assert Recording.load(recording.path) == recording
@@ -125,7 +125,7 @@ def test_missing_contacts_are_no_recording(tmp_path: Path) -> None:
         record(replace(served, contacts=11), tmp_path)
 
 
-def test_the_headers_are_the_sandbox_s(recorded: Recorded) -> None:
+def test_replay_server_sends_the_headers_of_the_sandbox(recorded: Recorded) -> None:
     """An answer has every header that the sandbox's has, but the server's name."""
     with replay(recorded.recording) as served:
         response, body = get(served, Intercom_Version="2.11")
@@ -178,7 +178,7 @@ def test_requests_are_understood_however_they_are_written(plain: Recorded) -> No
         assert body_of(connection) == body
 
 
-def test_a_silent_client_keeps_nobody_waiting(plain: Recorded) -> None:
+def test_replay_server_with_silent_client_serves_others(plain: Recorded) -> None:
     """Several connections are served at once, whatever the others do, or do not."""
     with replay(plain.recording) as served, connected(served) as silent, connected(served) as half:
         half.sendall(head_of(served)[:20])
@@ -188,7 +188,7 @@ def test_a_silent_client_keeps_nobody_waiting(plain: Recorded) -> None:
         assert body_of(half) == body_of(silent) == plain.bodies[""]
 
 
-def test_a_connection_closes_when_asked_to(plain: Recorded) -> None:
+def test_replay_server_closes_the_connection_on_request(plain: Recorded) -> None:
     """A client that will not keep its connection sees it end behind the answer."""
     with replay(plain.recording) as served, connected(served) as connection:
         connection.sendall(head_of(served).replace(b"hOST", b"Connection: close\r\nhOST"))
@@ -197,7 +197,7 @@ def test_a_connection_closes_when_asked_to(plain: Recorded) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_the_middle_of_a_latency(plain: Recorded, stop: signal.Signals) -> None:
+def test_replay_server_signalled_during_latency_ends(plain: Recorded, stop: signal.Signals) -> None:
     """An answer waits for its latency, but the end of the server does not wait for the answer."""
     command = [sys.executable, "-m", "benchmarks.replay", str(plain.recording.path), "--token", "t"]
     with subprocess.Popen([*command, "--latency-ms", "3600000"], cwd=ROOT, stdout=subprocess.PIPE) as process:

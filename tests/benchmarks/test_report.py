@@ -61,7 +61,7 @@ def make(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_page_and_its_plots_are_the_same_each_time(tmp_path: Path) -> None:
+def test_results_page_of_same_results_is_identical(tmp_path: Path) -> None:
     """One file of results makes one page and one pair of plots, byte for byte, without a date of their own."""
     path, made = tmp_path / "results.jsonl", []
     save(results_of({}), path)
@@ -79,7 +79,7 @@ def test_the_page_and_its_plots_are_the_same_each_time(tmp_path: Path) -> None:
         assert b"dc:date" not in made[0][name]
 
 
-def test_the_page_says_what_was_missed_and_why() -> None:
+def test_results_page_explains_missed_targets() -> None:
     """A missed target stands below the table with what was reached, and the notes follow."""
     page = report.page(results_of({"sdk": {"contacts_per_s": 1.0}}), "The gap is long because.\n")
     missed = page.partition("## Missed targets")[2].partition("##")[0]
@@ -93,7 +93,7 @@ def test_the_page_says_what_was_missed_and_why() -> None:
     assert "python -m benchmarks --rounds 3\n" in page
 
 
-def test_without_a_missed_target_there_are_no_notes() -> None:
+def test_results_page_without_missed_targets_has_no_notes() -> None:
     """Notes of an earlier run do not stay once every target is met."""
     results = results_of({})
     for target in (target for target in targets_for(results.scale) if not target.expected):
@@ -116,7 +116,7 @@ def test_another_file_makes_no_page(tmp_path: Path, content: str) -> None:
     assert done.stderr == "benchmarks: results.jsonl does not hold a run of the benchmarks\n"
 
 
-def test_a_run_of_some_jobs_makes_no_page(tmp_path: Path) -> None:
+def test_run_of_some_jobs_writes_no_results_page(tmp_path: Path) -> None:
     """A page without some of its lines would pass for a whole one."""
     path, results = tmp_path / "results.jsonl", results_of({})
     del results.measured["resume"]
@@ -143,20 +143,20 @@ GROWTH = Target("many", "peak_rss_bytes", 2, at_most=True, above="few", unit=(1_
         (replace(GROWTH, above="", limit=41), 41.5, False, "peak ≤ 41 MB"),
     ],
 )
-def test_a_target_is_judged_by_its_figure(target: Target, reached: float, met: Any, text: str) -> None:
+def test_target_is_met_or_missed_by_its_measurement(target: Target, reached: float, met: Any, text: str) -> None:
     """A target compares a figure alone, divided by another job's, or above another job's."""
     assert target.reached(figure) == pytest.approx(reached)
     assert target.met(reached) is met
     assert target.text() == text
 
 
-def test_a_target_without_its_measurements_is_not_judged() -> None:
+def test_target_without_measurements_is_undecided() -> None:
     """What was not measured is neither met nor missed."""
     assert Target("fast", "contacts_per_s", 3, times="absent").reached(figure) is None
     assert report.Verdict(GROWTH, None).word == "?"
 
 
-def test_every_target_speaks_of_jobs_that_there_are() -> None:
+def test_targets_name_only_existing_jobs() -> None:
     """No target is left out because a name in it is misspelt."""
     names = {job.name for job in jobs_for(Scale())}
     for target in targets_for(Scale()):

@@ -63,7 +63,7 @@ SLOW = ("sdk", *LATENCY[:-1], "gap", *(f"{name}@{size}" for name in MEMORY for s
         pytest.param(("--only", *SLOW), SLOW, id="latency, gap, memory, resume"),
     ],
 )
-def test_every_job_delivers_every_contact(tmp_path: Path, options: tuple[str, ...], jobs: Sequence[str]) -> None:
+def test_benchmark_job_delivers_every_contact(tmp_path: Path, options: tuple[str, ...], jobs: Sequence[str]) -> None:
     """Each job delivers exactly the contacts there are, whatever the server does, and the file gets what is printed."""
     path = tmp_path / "results.jsonl"
     done = benchmarks(*SMALL, *SMALLER, "--json", "--results", str(path), *options)
@@ -80,7 +80,7 @@ def test_every_job_delivers_every_contact(tmp_path: Path, options: tuple[str, ..
     assert path.read_text(encoding="utf-8") == done.stdout
 
 
-def test_rounds_are_interleaved() -> None:
+def test_benchmark_rounds_are_interleaved() -> None:
     """Each round runs every job once, those that were asked for and in the table's order."""
     done = benchmarks("--contacts=151", "--rounds=2", "--json", "--only", "raw-write", "raw-discard")
     _, *measurements = json_lines(done)
@@ -89,7 +89,7 @@ def test_rounds_are_interleaved() -> None:
 
 
 @pytest.mark.peers
-def test_the_table_has_a_line_for_each_job_with_its_target_beside() -> None:
+def test_benchmark_table_has_a_line_for_each_job_and_target() -> None:
     """Without --json a table is printed: one line a job, and its targets with whether they are met."""
     done = benchmarks("--contacts=10", "--rounds=1", "--only", "requests", "gzip")
     assert done.returncode == 0, done.stderr
@@ -103,13 +103,13 @@ def test_the_table_has_a_line_for_each_job_with_its_target_beside() -> None:
     assert lines[-1].endswith("1 not measured")
 
 
-def test_a_section_stands_for_its_jobs() -> None:
+def test_section_name_selects_its_jobs() -> None:
     """What --only takes may be a section."""
     _, *measurements = json_lines(benchmarks("--only", "memory", "--sizes", "10", "--rounds=1", "--json"))
     assert [(one["job"], one["contacts"]) for one in measurements] == [(f"{name}@10", 10) for name in MEMORY]
 
 
-def test_an_unknown_job_is_refused() -> None:
+def test_unknown_job_is_refused() -> None:
     """A misspelt name does not pass as a job that was run."""
     done = benchmarks("--only", "requets")
     assert done.returncode == 1
@@ -125,7 +125,7 @@ __main__.main()
 """
 
 
-def test_a_missing_tool_ends_the_run_before_it_starts() -> None:
+def test_benchmarks_without_a_tool_end_before_the_first_job() -> None:
     """Without the extra [benchmarks] one line names the tools and the command that installs them."""
     done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -155,7 +155,7 @@ __main__.main()
 @pytest.mark.parametrize(
     ("program", "complaint"), [(LOSING, "ndjson delivered 9 contacts of 10"), (FAILING, "ndjson failed: it broke")]
 )
-def test_a_row_that_loses_contacts_fails_the_command(program: str, complaint: str) -> None:
+def test_job_that_loses_contacts_fails_the_command(program: str, complaint: str) -> None:
     """No table is printed about a program that lost contacts or failed: exit 1 says which."""
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -168,7 +168,7 @@ def test_a_row_that_loses_contacts_fails_the_command(program: str, complaint: st
     [(WEB, "web failed: .*CredentialsError"), (PIPE, "pipe failed: .*401"), (replace(PIPE, reader=("false",)), "pipe")],
     ids=["web", "pipe", "reader"],
 )
-def test_a_stream_that_breaks_off_is_a_failure(
+def test_job_with_truncated_stream_fails(
     serve: Callable[..., AbstractContextManager[Any]], row: Row, complaint: str
 ) -> None:
     """What was read of a stream that did not come to its end, or not read, is no measurement."""
@@ -178,7 +178,7 @@ def test_a_stream_that_breaks_off_is_a_failure(
         measure(row, Served(sandbox.base_url, "none", 10))
 
 
-def test_a_workspace_of_one_page_cannot_be_interrupted() -> None:
+def test_resume_job_with_one_page_is_refused() -> None:
     """Where nothing is committed before the last page, the resumed run has nothing to hash."""
     done = benchmarks("--contacts=150", "--rounds=1", "--only", "resume")
     assert done.returncode == 1
@@ -197,7 +197,7 @@ def test_peak_memory_is_the_program_s_own(tmp_path: Path, program: str, least: i
 
 
 @pytest.mark.peers
-def test_the_comparison_programs_write_what_the_server_has(
+def test_comparison_programs_write_every_contact(
     serve: Callable[..., AbstractContextManager[Any]], tmp_path: Path
 ) -> None:
     """The loop's lines and the raw bodies hold the same contacts, in the same order."""

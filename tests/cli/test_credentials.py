@@ -99,7 +99,7 @@ def test_token_source_set_closest_wins(command: Any, address: str) -> None:
     assert exports(command, address, *config)
 
 
-def test_two_token_sources_are_refused(command: Any) -> None:
+def test_token_from_two_sources_is_refused(command: Any) -> None:
     """It would be unclear which one is meant."""
     done = command.run("contacts", "--token-file", "a", "--token-command", "b")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)

@@ -81,7 +81,7 @@ def test_metrics_address_in_json_mode_is_an_event(command: Any) -> None:
 
 
 @pytest.mark.parametrize("words", [("report", "a.ndjson"), ("verify", "a.ndjson")])
-def test_other_commands_in_json_mode_print_no_text(command: Any, words: tuple[str, ...]) -> None:
+def test_command_in_json_mode_prints_no_text(command: Any, words: tuple[str, ...]) -> None:
     """A report's name is an event, too."""
     assert command.run("demo", "--contacts=10", "-o", "a.ndjson", "-q").returncode == 0
     done = command.run(*words, "--progress=json")

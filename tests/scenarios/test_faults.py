@@ -41,6 +41,7 @@ async def test_transient_faults_leave_the_output_unchanged(fault: str, name: str
     assert summary.requests == 7 + 6
 
 
+@pytest.mark.slow
 async def test_export_from_a_server_that_often_fails_is_complete(tmp_path: Path) -> None:
     """Every third request resets, every fourth is cut: the export is whole."""
     retry_policy = exporter.RetryPolicy(initial_backoff_s=0.001)

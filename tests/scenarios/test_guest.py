@@ -32,7 +32,8 @@ def state_of_the_process() -> dict[str, object]:
     }
 
 
-async def test_a_whole_life_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_library_leaves_the_process_unchanged(tmp_path: Path) -> None:
     """After listing, breaking out, streaming, exporting and failing, no switch, task or descriptor is different."""
     await _one_life(tmp_path / "first")  # whatever is imported or started once
     before, tasks, descriptors = state_of_the_process(), asyncio.all_tasks(), _descriptors()
@@ -92,7 +93,8 @@ asyncio.run(main(sys.argv[1]), debug=True)
 """
 
 
-def test_a_program_with_every_warning_on_stays_silent(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_library_causes_no_warnings(tmp_path: Path) -> None:
     """In a process without logging, in development mode, retries and early exits print nothing at all."""
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, str(tmp_path)], capture_output=True, check=False
@@ -102,7 +104,7 @@ def test_a_program_with_every_warning_on_stays_silent(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, said) == (0, b"", [])
 
 
-def test_it_runs_in_another_thread_and_twice(tmp_path: Path) -> None:
+def test_library_runs_in_another_thread_repeatedly(tmp_path: Path) -> None:
     """Each event loop, also one outside the main thread, can have its own exports, one after the other."""
     summaries: list[exporter.Summary] = []
 

@@ -46,7 +46,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_twenty_five_kills_at_random_moments(tell: Callable[[str, str], None]) -> None:
+def test_export_after_25_kills_at_random_moments_is_identical(tell: Callable[[str, str], None]) -> None:
     """NDJSON, gzip and parts survive SIGKILL at 25 random moments: nothing lost, nothing twice, no byte changed."""
     done = python("-m", "benchmarks.kills", "--kills=25", "--seed=25", "--contacts=12000")
     tell("Real kills", f"{done.stdout}{done.stderr}")  # the seed, and what was hit
@@ -55,12 +55,12 @@ def test_twenty_five_kills_at_random_moments(tell: Callable[[str, str], None]) -
     assert sum(int(kills) for kills in re.findall(r"^│ \w+ +│ +\d+ │ +\d+ │ +(\d+) ", done.stdout, re.MULTILINE)) == 25
 
 
-def test_a_contact_that_is_not_the_same_is_counted() -> None:
+def test_differences_counts_lost_repeated_and_changed_contacts() -> None:
     """What is missing, comes twice or was changed is counted as that, each on its own."""
     assert python("-c", COMPARING).stdout == "('lost', 1) ('repeated', 1) ('changed', 2)\n"
 
 
-def test_a_lost_contact_fails_the_command() -> None:
+def test_kills_command_with_a_lost_contact_fails() -> None:
     """The kills end with exit code 1 when an export came back without its last contact."""
     done = python("-c", LOSING)
     assert done.returncode == 1

@@ -17,7 +17,7 @@ from intercom.core.api_error import ApiError
 from exporter import Sandbox
 
 
-def test_the_sdk_lists_the_contacts_that_are_exported(
+def test_official_sdk_lists_the_exported_contacts(
     serve: Callable[..., AbstractContextManager[Any]], command: Any
 ) -> None:
     """The SDK's pager and the command find the same contacts, in the same order, with the same fields."""

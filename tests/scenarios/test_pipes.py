@@ -19,7 +19,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and /dev
 Serve = Callable[..., AbstractContextManager[Any]]
 
 
-def test_a_reader_that_goes_away_ends_the_run_quietly(serve: Serve, command: Any) -> None:
+def test_closed_pipe_ends_the_export_silently(serve: Serve, command: Any) -> None:
     """`| head -n 3` gets its lines; the command ends with 141 and says nothing."""
     with serve("--contacts=100000") as served:
         run = command.start("contacts", served=served)
@@ -32,7 +32,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(serve: Serve, command: Any
 
 
 @linux
-def test_a_slow_reader_costs_no_memory(serve: Serve, command: Any) -> None:
+def test_slow_reader_does_not_increase_memory(serve: Serve, command: Any) -> None:
     """A reader that stops reading stops the memory from growing, and still gets everything."""
     with serve("--contacts=30000", "--no-gzip") as served:
         run = command.start("contacts", "-q", "--per-page=150", served=served)
@@ -47,7 +47,7 @@ def test_a_slow_reader_costs_no_memory(serve: Serve, command: Any) -> None:
 
 
 @linux
-def test_a_full_device_is_a_destination_that_failed(serve: Serve, command: Any) -> None:
+def test_full_device_as_stdout_ends_with_5(serve: Serve, command: Any) -> None:
     """Stdout on a full disk ends with 5 and one line."""
     with serve("--contacts=1000") as served, Path("/dev/full").open("wb") as full:
         run = subprocess.run(
@@ -63,7 +63,7 @@ def test_a_full_device_is_a_destination_that_failed(serve: Serve, command: Any) 
     assert b"No space left" in run.stderr
 
 
-def test_a_closed_stdout_is_never_taken_for_another_file(serve: Serve, command: Any) -> None:
+def test_closed_stdout_is_not_replaced_by_another_file(serve: Serve, command: Any) -> None:
     """With stdout closed nothing is requested or written."""
     with serve("--contacts=1000") as served:
         run = subprocess.run(
@@ -80,7 +80,7 @@ def test_a_closed_stdout_is_never_taken_for_another_file(serve: Serve, command: 
 @pytest.mark.slow
 @pytest.mark.parametrize("progress", ["auto", "bar", "json"])
 @pytest.mark.parametrize("closing", ["2>&-", pytest.param("2>/dev/full", marks=linux)])
-def test_a_stderr_that_takes_nothing_changes_nothing(command: Any, closing: str, progress: str) -> None:
+def test_full_stderr_does_not_change_the_export(command: Any, closing: str, progress: str) -> None:
     """With stderr closed or full, stdout still carries the records and nothing else."""
     run = subprocess.run(
         [
@@ -100,7 +100,7 @@ def test_a_stderr_that_takes_nothing_changes_nothing(command: Any, closing: str,
     assert all(line.startswith(b'{"type":"contact"') for line in run.stdout.splitlines())
 
 
-def test_a_stderr_that_nobody_reads_does_not_stop_the_stop(serve: Serve, command: Any) -> None:
+def test_unread_stderr_does_not_delay_the_stop(serve: Serve, command: Any) -> None:
     """With stderr a full pipe, SIGTERM still ends the run."""
     with serve("--contacts=1000000") as served:
         run = command.start("contacts", "--per-page=1", "--progress=json", "-o", "a.ndjson", served=served)
@@ -113,7 +113,7 @@ def test_a_stderr_that_nobody_reads_does_not_stop_the_stop(serve: Serve, command
 
 @linux
 @pytest.mark.parametrize("arguments", [["--help"], ["sandbox"]])
-def test_a_stdout_that_takes_nothing_is_told(command: Any, arguments: list[str]) -> None:
+def test_full_stdout_is_reported(command: Any, arguments: list[str]) -> None:
     """Help and sandbox, which speak on stdout, end with 5 when it is full."""
     with Path("/dev/full").open("wb") as full:
         run = subprocess.run(

@@ -47,7 +47,7 @@ def intercom(base_url: str = f"https://{HOST}", **settings: Any) -> exporter.Int
 @pytest.mark.parametrize("secure", [False, True], ids=["http proxy", "https proxy"])
 @pytest.mark.parametrize("credentials", ["", CREDENTIALS], ids=["anonymous", "with a password"])
 @pytest.mark.parametrize("variable", VARIABLES)
-async def test_a_proxy_sees_nothing_but_where_to_connect(
+async def test_proxy_of_https_sees_only_the_host(
     variable: str, credentials: str, secure: bool, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request for the tunnel names the host and the proxy's own user; the token is within TLS alone."""
@@ -68,7 +68,7 @@ async def test_a_proxy_sees_nothing_but_where_to_connect(
     assert {line for line in lines if not line.startswith("Accept-Encoding: ")} == expected
 
 
-async def test_a_token_is_shown_to_a_proxy_over_plain_http_alone_where_that_is_allowed(
+async def test_proxy_sees_the_token_only_over_allowed_plain_http(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without TLS the proxy reads the request: refused, unless plain http is asked for, which says so."""
@@ -92,7 +92,7 @@ FAULTS = (*NAMES, "http_401", "http_403", "http_404", "http_502")
 
 
 @pytest.mark.slow
-async def test_no_fault_behind_a_proxy_brings_the_token_to_light(authority: Authority, command: Any) -> None:
+async def test_token_is_secret_in_faults_behind_a_proxy(authority: Authority, command: Any) -> None:
     """Whatever goes wrong in the tunnel: the token is in no byte outside TLS, in no line, event or file."""
     texts: list[str] = []
     limit = anyio.CapacityLimiter(3)

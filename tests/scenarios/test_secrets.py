@@ -159,7 +159,7 @@ def leaks(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("form", [*PLAINLY, *RESPELLED])
-def test_a_leak_would_be_found(form: str) -> None:
+def test_leak_detector_finds_each_spelling(form: str) -> None:
     """The detector knows each spelling, bare and in a repr, and nothing else."""
     text = f"said: {(PLAINLY | RESPELLED)[form](CANARY)}."
     assert leaks(text)
@@ -185,7 +185,7 @@ programs = pytest.mark.parametrize("program", [HOST, COMMANDS], ids=["host", "co
 
 @pytest.mark.slow
 @programs
-async def test_no_fault_brings_the_token_to_light(program: str, tmp_path: Path) -> None:
+async def test_token_is_secret_in_all_faults(program: str, tmp_path: Path) -> None:
     """Over the whole matrix, with everything logged and every local variable shown, the token is never seen."""
     async with RawApi() as api, AsyncExitStack() as sandboxes:
         jobs = staged(api, FAULTS, with_locals=True)
@@ -243,7 +243,7 @@ def envelope(text: str) -> bytes:
     [PLAINLY, RESPELLED],
     ids=["plainly", "respelled"],
 )
-async def test_an_echoed_token_is_not_passed_on(forms: dict[str, Spell], program: str, tmp_path: Path) -> None:
+async def test_token_echoed_by_the_server_stays_secret(forms: dict[str, Spell], program: str, tmp_path: Path) -> None:
     """A server that repeats the token in errors, headers or nonsense does not get it into messages, logs or files."""
     async with RawApi() as api:
         faults = [
@@ -264,7 +264,7 @@ async def run(command: Any, *arguments: str) -> subprocess.CompletedProcess[byte
     return done
 
 
-async def test_a_token_within_a_contact_is_data_and_stays_there(command: Any) -> None:
+async def test_token_in_a_contact_is_exported_but_not_reported(command: Any) -> None:
     """What a server puts into a contact is exported as it is, and told nowhere else."""
     within = RawFault("", sent(lambda a: answer(a.with_data(b'[{"id":"%b"}]' % a.token.encode()))), None)
     async with RawApi() as api:
@@ -275,7 +275,7 @@ async def test_a_token_within_a_contact_is_data_and_stays_there(command: Any) ->
 
 
 @pytest.mark.parametrize("progress", ["none", "json"])
-async def test_a_token_within_a_cursor_is_told_to_the_checkpoint_alone(progress: str, command: Any) -> None:
+async def test_token_in_a_cursor_is_only_in_the_checkpoint(progress: str, command: Any) -> None:
     """A cursor has to be kept as it is, whatever is in it: in the private checkpoint, and nowhere else."""
     within = RawFault("", sent(lambda a: answer(a.with_next({"starting_after": a.token}))), None)
     async with RawApi() as api:
@@ -288,7 +288,7 @@ async def test_a_token_within_a_cursor_is_told_to_the_checkpoint_alone(progress:
     assert leaks(done.stderr.decode() + (command.folder / "a.ndjson.part").read_text()) == []
 
 
-def test_a_token_from_a_file_is_not_in_the_process_list(serve: Serve, command: Any) -> None:
+def test_token_from_a_file_is_not_in_the_process_list(serve: Serve, command: Any) -> None:
     """Neither the arguments nor the environment of a run with --token-file hold the token."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("needs /proc")
@@ -307,7 +307,7 @@ def test_a_token_from_a_file_is_not_in_the_process_list(serve: Serve, command: A
     assert leaks("".join(shown)) == []
 
 
-def test_a_token_is_not_shown_to_a_network(command: Any) -> None:
+def test_token_is_not_sent_over_plain_http_to_another_host(command: Any) -> None:
     """Plain http to another machine is refused before anything is sent, and the token is not quoted."""
     done = command.run("contacts", "-v", "--base-url=http://192.0.2.1", INTERCOM_ACCESS_TOKEN=CANARY)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
@@ -320,7 +320,7 @@ PLACES = ("", ".part", ".checkpoint.json", ".manifest.json", ".checkpoint.json.t
 
 @pytest.mark.parametrize("dangling", [False, True], ids=["there", "dangling"])
 @pytest.mark.parametrize("name", PLACES)
-async def test_nothing_is_written_through_a_planted_link(
+async def test_export_through_a_symbolic_link_is_refused(
     name: str, dangling: bool, tmp_path: Path, sandbox: exporter.Sandbox, intercom: exporter.Intercom
 ) -> None:
     """A symbolic link under any name of an export is refused with 2, before any request, whatever may be replaced."""
@@ -338,7 +338,7 @@ async def test_nothing_is_written_through_a_planted_link(
 
 
 @pytest.mark.parametrize("name", PLACES)
-async def test_nothing_is_written_through_a_link_planted_meanwhile(
+async def test_export_through_a_symbolic_link_made_during_the_run_is_refused(
     name: str, tmp_path: Path, intercom: exporter.Intercom, blockbuster: BlockBuster
 ) -> None:
     """A link that appears during an export is replaced or ends it with 5; what it points to is not touched."""

@@ -29,13 +29,13 @@ def imported_by(code: str) -> set[str]:
     return set(done.stderr.decode().split())
 
 
-def test_help_imports_no_machinery() -> None:
+def test_help_imports_no_http_client() -> None:
     """--help waits for no HTTP client, no JSON library and no event loop."""
     assert imported_by("from exporter.cli.app import main; main(['--help'])") & HEAVY == set()
     assert imported_by("from exporter.cli.app import main; main(['contacts', '--help'])") & HEAVY == set()
 
 
-def test_an_export_imports_no_sandbox_and_no_terminal() -> None:
+def test_export_imports_no_sandbox_and_no_terminal() -> None:
     """An export of contacts imports neither the stand-in nor a web server nor a progress bar."""
     modules = imported_by("import exporter.exports, exporter.cli.progress.observer, exporter.cli.signals")
     assert {"exporter.sandbox", "rich.progress"} & modules == set()
@@ -79,7 +79,7 @@ def test_export_imports_only_what_it_needs(command: Any) -> None:
     assert sorted(set(done.stdout.decode().split()) & ELSEWHERE.keys()) == []
 
 
-def test_the_first_request_asks_for_the_first_page(command: Any) -> None:
+def test_first_request_of_an_export_is_for_the_first_page(command: Any) -> None:
     """What leaves first is the request for the first page, without a look at anything else."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)

@@ -110,7 +110,7 @@ async def export_with_two_tokens(weather: Month, path: Path) -> tuple[exporter.S
     raise AssertionError("the second token was refused too")
 
 
-def test_a_month_of_faults_ends_with_every_contact_once(loop: HurryingLoop, tmp_path: Path) -> None:
+def test_export_during_a_month_of_faults_is_complete(loop: HurryingLoop, tmp_path: Path) -> None:
     """Limits that change, clocks that jump, failures and a revoked token: after thirty days each contact is there."""
     path, weather = tmp_path / "contacts.ndjson", Month(loop)
     summary, told = loop.run_until_complete(export_with_two_tokens(weather, path))

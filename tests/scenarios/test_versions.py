@@ -55,6 +55,7 @@ async def test_circle_in_an_old_version_is_noticed(tmp_path: Path) -> None:
             await exporter.export(intercom, tmp_path / "a.ndjson")
 
 
+@pytest.mark.slow
 async def test_export_in_an_old_version_reports_its_limit(tmp_path: Path) -> None:
     """It ends with contact 10,000, and the counts show that there are more."""
     events = list[exporter.Event]()
@@ -85,7 +86,7 @@ async def test_sandbox_gives_owners_as_text_from_2_16_on(version: str) -> None:
     assert single == rows[:8]
 
 
-async def test_the_sandbox_serves_the_old_shape() -> None:
+async def test_sandbox_in_old_version_serves_the_old_form() -> None:
     """Contacts under their own name, and the next page as a URL."""
     async with exporter.Sandbox(120) as sandbox, httpx.AsyncClient(base_url=sandbox.base_url) as asking:
         headers = {"Authorization": f"Bearer {sandbox.token}", "Intercom-Version": "1.2"}

@@ -51,7 +51,7 @@ async def service(sandbox: exporter.Sandbox) -> AsyncIterator[str]:
             await runner.cleanup()
 
 
-async def test_a_browser_gets_a_whole_compressed_export(sandbox: exporter.Sandbox) -> None:
+async def test_browser_downloads_a_complete_compressed_export(sandbox: exporter.Sandbox) -> None:
     """The download is the export."""
     async with service(sandbox) as address, aiohttp.ClientSession() as browser:
         async with browser.get(address) as response:
@@ -60,6 +60,7 @@ async def test_a_browser_gets_a_whole_compressed_export(sandbox: exporter.Sandbo
     assert gzip.decompress(content) == lines_of(sandbox.workspace.records(0, 1_000))
 
 
+@pytest.mark.slow
 async def test_several_browsers_at_once(sandbox: exporter.Sandbox) -> None:
     """Downloads do not disturb one another."""
     async with service(sandbox) as address:
@@ -106,6 +107,7 @@ async def test_fastapi_streams_every_contact(tmp_path: Path) -> None:
     assert b"Traceback" not in (tmp_path / "log").read_bytes()
 
 
+@pytest.mark.slow
 async def test_fastapi_client_that_disconnects_stops_the_requests(tmp_path: Path) -> None:
     """When the client goes away in the middle, the requests to the API end, and the service goes on to serve."""
     async with exporter.Sandbox(1_000_000) as sandbox:
@@ -121,6 +123,7 @@ async def test_fastapi_client_that_disconnects_stops_the_requests(tmp_path: Path
     assert b"Traceback" not in (tmp_path / "log").read_bytes()
 
 
+@pytest.mark.slow
 async def test_fastapi_with_a_failing_api_breaks_the_download_off(tmp_path: Path) -> None:
     """A download that could not be finished does not look complete."""
     async with exporter.Sandbox(1_000, faults=["http_403@4x99"]) as sandbox:
@@ -140,7 +143,7 @@ async def settled(sandbox: exporter.Sandbox) -> int:
     return before
 
 
-async def test_a_browser_that_disconnects_stops_the_requests() -> None:
+async def test_disconnected_browser_stops_the_requests() -> None:
     """When the browser goes away, the requests to the API end."""
     async with exporter.Sandbox(1_000_000) as sandbox, service(sandbox) as address:
         async with aiohttp.ClientSession() as browser, browser.get(address) as response:
@@ -149,7 +152,7 @@ async def test_a_browser_that_disconnects_stops_the_requests() -> None:
         assert await settled(sandbox) < 10_000
 
 
-async def test_a_failing_api_breaks_the_download_off() -> None:
+async def test_failing_api_truncates_the_download() -> None:
     """A download that could not be finished does not look complete."""
     async with (
         exporter.Sandbox(1_000, faults=["http_403@4x99"]) as sandbox,

@@ -79,7 +79,7 @@ def _read_until(leader: int, text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("script", ["zsh", "fish"], indirect=True)
-def test_other_shells_parse_their_script(script: Path) -> None:
+def test_completion_script_of_other_shells_is_valid(script: Path) -> None:
     """If they are installed."""
     shell = script.suffix.removeprefix(".")
     if shutil.which(shell) is None:

@@ -202,7 +202,7 @@ def test_throttle_prints_first_lines_then_one_each_half_minute() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verbose", [False, True])
-def test_many_retries_are_few_lines_in_a_log(serve: Serve, command: Any, verbose: bool) -> None:
+def test_log_of_many_retries_has_few_lines(serve: Serve, command: Any, verbose: bool) -> None:
     """Three lines, and the sum at the end; -v logs each."""
     with serve("--contacts=1050", "--fault=http_503=2") as served:
         done = command.run("contacts", "-o", "a.ndjson", *(["-v"] if verbose else []), served=served)
