@@ -6,6 +6,7 @@ Tests, demonstrations and benchmarks run against it. It never connects to Interc
 from exporter.sandbox.changes import Change
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault
+from exporter.sandbox.search_endpoint import SearchSettings
 from exporter.sandbox.server import Sandbox
 
-__all__ = ["Change", "Fault", "Sandbox", "Workspace"]
+__all__ = ["Change", "Fault", "Sandbox", "SearchSettings", "Workspace"]

@@ -1,6 +1,6 @@
 """Checks of the arguments of a `Sandbox`: first their types, then their values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Protocol
 
@@ -8,7 +8,18 @@ from exporter.errors import ConfigError
 from exporter.sandbox.backend import SandboxBackend
 from exporter.sandbox.changes import Mutations
 from exporter.sandbox.protocol import WINDOW_S
+from exporter.sandbox.search_endpoint import SearchSettings
 from exporter.validation import Kinds, check_callable, check_kinds
+
+_MAX_YEARS = 1_000
+_VALID: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
+    ("latency_ms", "number of milliseconds from 0", lambda value: value >= 0),
+    ("slow_s", "number of seconds from 0", lambda value: value >= 0),
+    ("rate_limit", f"number of calls per {WINDOW_S} s from 1", lambda value: value >= 1),
+    ("years", f"number of years up to {_MAX_YEARS:,}", lambda value: 0 < value <= _MAX_YEARS),
+    ("hot_day", "share from 0 to 1", lambda value: 0 <= value <= 1),
+)
+"""What values an argument may have: its name, the meaning of its values, and the check."""
 
 _KINDS: dict[str, Kinds] = {
     "contacts": int,
@@ -19,6 +30,11 @@ _KINDS: dict[str, Kinds] = {
     "rate_limit": (int, NoneType),
     "gzip": bool,
     "hostile": bool,
+    "years": (float, NoneType),
+    "hot_day": float,
+    "live": bool,
+    "timezone": str,
+    "search": (SearchSettings, NoneType),
     "slow_s": float,
 }
 
@@ -44,6 +60,8 @@ class Arguments(Protocol):
     slow_s: float
     rate_limit: int | None
     changes: Mutations
+    years: float | None
+    hot_day: float
 
 
 def check(sandbox: Arguments, *, replayed: bool) -> None:
@@ -59,8 +77,7 @@ def check(sandbox: Arguments, *, replayed: bool) -> None:
         raise ConfigError("changes require a synthetic workspace: a replayed export does not change")
     if not 0 <= sandbox.port < 2**16:
         raise ConfigError(f"port {sandbox.port} is not a number from 0 to 65535")
-    for name, unit in (("latency_ms", "milliseconds"), ("slow_s", "seconds")):
-        if not getattr(sandbox, name) >= 0:
-            raise ConfigError(f"{name} {getattr(sandbox, name)} is not a number of {unit} from 0")
-    if sandbox.rate_limit is not None and sandbox.rate_limit < 1:
-        raise ConfigError(f"rate_limit {sandbox.rate_limit} is not a number of calls per {WINDOW_S} s from 1")
+    for name, meaning, is_valid in _VALID:
+        value = getattr(sandbox, name)
+        if value is not None and not is_valid(value):
+            raise ConfigError(f"{name} {value} is not a {meaning}", name)

@@ -6,6 +6,7 @@ from exporter.sandbox.backend import SandboxBackend
 
 ENDPOINTS = {
     "GET /contacts": "all contacts, in pages: <code>per_page</code>, <code>starting_after</code>, <code>page</code>",
+    "POST /contacts/search": "search: <code>query</code>, <code>sort</code>, <code>pagination</code> as in the API",
     "GET /contacts/{id}": "one contact",
     "GET /contacts/{id}/notes": "notes of a contact, in pages, same parameters",
     "GET /contacts/{id}/companies": "companies of a contact, in pages: <code>per_page</code>, <code>page</code>",
@@ -39,5 +40,5 @@ def page(workspace: SandboxBackend) -> bytes:
 def not_served(method: str, path: str) -> str:
     """Return the message of a 404 response for an unknown endpoint."""
     if path == "/contacts/search":
-        return "the sandbox does not serve POST /contacts/search yet; GET /contacts lists every contact"
+        return "the sandbox searches synthetic contacts, from version 2.0 on; GET /contacts lists every contact"
     return f"the sandbox does not serve {method} {path[:100]}; the page at / lists what it serves"

@@ -113,6 +113,18 @@ class OldListing:
         )
 
 
+def listings(workspace: SandboxBackend) -> Callable[[str], Listing | OldListing]:
+    """Return a function that returns the listing of an API version."""
+    old, present, new = OldListing(workspace), Listing(workspace), Listing(workspace, "2.16")
+
+    def of(version: str) -> Listing | OldListing:
+        if version.startswith("1."):
+            return old
+        return new if version in SINCE_2_16 else present
+
+    return of
+
+
 def nested_body(workspace: SandboxBackend, index: int, name: str, query: Mapping[str, str], url: str) -> bytes:
     """Return one of a contact's nested lists, in the envelope of its endpoint.
 
@@ -162,14 +174,14 @@ def contact_index(workspace: SandboxBackend, contact_id: str, version: str) -> i
     raise Refusal(404, "not_found", "User Not Found")
 
 
-def me_body(workspace: SandboxBackend, _query: Mapping[str, str]) -> bytes:
+def me_body(workspace: SandboxBackend, timezone: str) -> bytes:
     """Return ``GET /me``: the admin the token belongs to, and the workspace as ``app``."""
     app = {
         "type": "app",
         "id_code": workspace.id_code,
         "name": workspace.name,
         "region": "US",
-        "timezone": "Europe/Dublin",
+        "timezone": timezone,
         "created_at": 1_420_070_400,
         "identity_verification": False,
     }
@@ -198,7 +210,6 @@ def data_attributes_body(workspace: SandboxBackend, query: Mapping[str, str]) ->
 
 
 UNPAGED: dict[str, Callable[[SandboxBackend, Mapping[str, str]], bytes]] = {
-    "/me": me_body,
     "/tags": tags_body,
     "/data_attributes": data_attributes_body,
 }

@@ -22,6 +22,9 @@ VERSIONS = frozenset(
 SINCE_2_16 = frozenset({"2.16", "2.17", "Preview", "Unstable"})
 """Versions with owners as text, and with status 410 for merged contacts (from the reference)."""
 
+SINCE_2_17 = frozenset({"2.17", "Preview", "Unstable"})
+"""Versions whose searches match dates by seconds (from the changelog of 2.17)."""
+
 WINDOW_S = 10
 UNLIMITED = 1_000_000
 """The reported calls per window of a sandbox without a rate limit."""
@@ -83,9 +86,9 @@ class Cursors:
         try:
             position = int.from_bytes(base64.b64decode(cursor)[3:11], "big")
         except (binascii.Error, ValueError):
-            raise _bad_cursor() from None
+            raise invalid_cursor() from None
         if not hmac.compare_digest(self.write(position).encode(), cursor.encode()):
-            raise _bad_cursor()
+            raise invalid_cursor()
         return position
 
 
@@ -184,7 +187,8 @@ def compact(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _bad_cursor() -> Refusal:
+def invalid_cursor() -> Refusal:
+    """Return the refusal of a cursor that does not belong to its list."""
     message = "Invalid starting_after param. Please use the value of pages.next.starting_after."
     return Refusal(400, "client_error", message)
 

@@ -7,7 +7,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from exporter.sandbox.protocol import WINDOW_S, Refusal
+from exporter.sandbox.faults import Fault
+from exporter.sandbox.protocol import WINDOW_S, RateWindow, Refusal
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -64,6 +65,25 @@ def failure(status: int, headers: Mapping[str, str]) -> web.Response:
     if status > HTTPStatus.INTERNAL_SERVER_ERROR:
         return complete(status, _html(f"{status} {reason}"), HTML, headers)
     raise Refusal(status, _CODES.get(status, "client_error"), reason)
+
+
+def of_fault(request: web.Request, fault: Fault, headers: Mapping[str, str], window: RateWindow) -> web.Response:
+    """Return the response of a fault that replaces a page.
+
+    Raises:
+        Refusal: the response is one of the API itself.
+    """
+    match fault.name, fault.status:
+        case "reset", _:
+            return reset(request)
+        case "empty_200", _:
+            return complete(HTTPStatus.OK, b"", JSON, headers)
+        case _, HTTPStatus.TOO_MANY_REQUESTS:
+            raise rate_limited(window.limit, window.exhausted_headers())
+        case _, int(status):
+            return failure(status, headers)
+        case _:
+            return maintenance(headers)
 
 
 def rate_limited(limit: int, headers: Mapping[str, str] | None = None) -> Refusal:

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -18,14 +19,16 @@ from exporter.compression import gzip_fast
 from exporter.errors import ConfigError, SinkError
 from exporter.sandbox import arguments, index, pages, responses
 from exporter.sandbox.backend import SandboxBackend
+from exporter.sandbox.calendar import Calendar
 from exporter.sandbox.changes import ChangeName, Mutations
 from exporter.sandbox.contacts import Workspace
 from exporter.sandbox.faults import Fault, FaultPlan
-from exporter.sandbox.protocol import SINCE_2_16, UNLIMITED, RateWindow, Refusal, accepts_gzip, token_of, version_of
+from exporter.sandbox.local_server import LocalServer
+from exporter.sandbox.protocol import UNLIMITED, RateWindow, Refusal, accepts_gzip, token_of, version_of
 from exporter.sandbox.schedule import ScheduleSpec
+from exporter.sandbox.search_endpoint import SearchEndpoint, SearchSettings, zone_of
 from exporter.validation import AsyncBlock, running_loop
 
-_HOST = "127.0.0.1"
 # Every version of aiohttp accepts a string as key, but since 3.14 it prints a warning.
 _HEADERS: Any = web.RequestKey("headers", dict[str, str]) if hasattr(web, "RequestKey") else "headers"
 
@@ -38,30 +41,30 @@ class Sandbox(AsyncBlock):
         async with Sandbox(contacts=10_000) as sandbox:
             ...  # GET {sandbox.base_url}/contacts with the bearer token sandbox.token
 
-    The arguments are also attributes. Further attributes are ``base_url`` (while it runs),
-    ``workspace`` (the current contacts), ``requests`` (number of requests for ``GET /contacts``,
-    successful or not) and ``rate_limited_requests`` (number of responses 429 of the rate limit,
-    without those of the fault ``http_429``).
+    The arguments are also attributes. Further attributes are ``base_url`` (while it runs), ``workspace`` (the
+    current contacts), ``requests`` (number of requests for ``GET /contacts``, successful or not) and
+    ``rate_limited_requests`` (number of responses 429, without those of the fault ``http_429``).
 
     Args:
         contacts: number of contacts in the workspace.
         seed: random seed of the contacts; the same seed results in the same contacts.
         port: TCP port on 127.0.0.1; 0 for any free port.
-        token: the required access token; None for a token from the seed, or a
-            random token for a replayed export.
+        token: the required access token; None for a token from the seed, or a random one for a replayed export.
         latency_ms: milliseconds before the sandbox handles each request.
         rate_limit: calls per window of ten seconds; None for no limit in practice.
-        faults: faults to inject, in the syntax of ``Fault.parse``, or a mapping
-            of fault name to "every Nth request".
-        changes: changes of the workspace while a client reads it, in the syntax
-            of ``Change.parse``, or a mapping of change name to "every Nth
-            page"; their positions in the list depend on the seed.
+        faults: faults to inject, in the syntax of ``Fault.parse``, or a mapping of fault name to "every Nth request".
+        changes: changes of the workspace while a client reads it, in the syntax of ``Change.parse``, or a
+            mapping of change name to "every Nth page"; their positions in the list depend on the seed.
         gzip: whether responses are compressed for clients that accept gzip.
         hostile: whether one contact in a thousand has values that break naive parsers.
+        years: years over which ``created_at`` of the contacts is spread; None for one contact each 30 seconds.
+        hot_day: share of the contacts that is created on one day, from 0 to 1.
+        live: whether changes happen at the time of ``clock``; otherwise at times from the seed.
+        timezone: IANA name of the workspace's time zone. It is also an attribute that can be changed.
+        search: how ``POST /contacts/search`` works; None for the API's behaviour.
         slow_s: seconds that the fault ``slow`` waits.
-        replay: source of contacts to serve instead of synthetic ones, such as a
-            `Replay`; ``workspace`` is then empty and never changes.
-        clock: function that returns UNIX time in seconds, for the rate limit and the date of responses.
+        replay: contacts to serve instead, such as a `Replay`; ``workspace`` is then empty and never changes.
+        clock: function that returns UNIX time in seconds.
 
     Raises:
         ConfigError: an argument is invalid, or the port is in use.
@@ -83,16 +86,22 @@ class Sandbox(AsyncBlock):
         changes: ScheduleSpec = (),
         gzip: bool = True,
         hostile: bool = False,
+        years: float | None = None,
+        hot_day: float = 0.0,
+        live: bool = False,
+        timezone: str = "Europe/Dublin",
+        search: SearchSettings | None = None,
         slow_s: float = 3.0,
         replay: SandboxBackend | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         arguments.check_types(locals())
-        self.workspace = Workspace(contacts if replay is None else 0, seed, hostile)
+        calendar = Calendar(contacts, years, hot_day, lambda: zone_of(timezone), clock if live else None)
+        self.workspace = Workspace(contacts if replay is None else 0, seed, hostile, calendar)
         self._backend: SandboxBackend = self.workspace if replay is None else replay
         self.contacts, self.seed, self.port = len(self._backend), seed, port
         self.latency_ms, self.slow_s = latency_ms, slow_s
-        self.rate_limit, self.gzip, self.hostile = rate_limit, gzip, hostile
+        self.rate_limit, self.gzip, self.hostile, self.years, self.hot_day = rate_limit, gzip, hostile, years, hot_day
         self.token = token_of(seed if replay is None else None) if token is None else token
         self.faults = FaultPlan.of(faults)
         self.changes = Mutations(self.workspace, changes)
@@ -100,10 +109,11 @@ class Sandbox(AsyncBlock):
         self._clock = clock
         arguments.check(self, replayed=replay is not None)
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
-        source = self._backend
-        self._listings = pages.Listing(source), pages.OldListing(source), pages.Listing(source, "2.16")
+        self._search = SearchEndpoint(self.workspace, search or SearchSettings(), timezone, clock)
+        self.workspace.listener = self._search.search
+        self._listing = pages.listings(self._backend)
         self._request_ids = itertools.count(1)
-        self._runner: web.AppRunner | None = None
+        self._server: LocalServer | None = None
 
     @property
     def base_url(self) -> str:
@@ -112,9 +122,20 @@ class Sandbox(AsyncBlock):
         Raises:
             ConfigError: the sandbox is not running.
         """
-        if self._runner is None or not self._runner.addresses:
+        base_url = self._server.base_url if self._server is not None else None
+        if base_url is None:
             raise ConfigError("the sandbox has a base URL only inside its async with block")
-        return f"http://{_HOST}:{self._runner.addresses[0][1]}"
+        return base_url
+
+    @property
+    def timezone(self) -> str:
+        """IANA name of the workspace's time zone."""
+        return self._search.timezone
+
+    @timezone.setter
+    def timezone(self, name: str) -> None:
+        zone_of(name)
+        self._search.timezone = name
 
     def change(self, name: ChangeName, position: int | None = None, to: int | None = None) -> str:
         """Change the workspace now; see ``Mutations.apply``.
@@ -135,42 +156,28 @@ class Sandbox(AsyncBlock):
         return self.changes.apply(name, position, to)
 
     async def __aenter__(self) -> Self:
-        if self._runner is not None:
+        if self._server is not None:
             raise ConfigError("this sandbox is running already")
         running_loop()
         application = web.Application(middlewares=[self._middleware])
         application.router.add_get("/contacts", self._contacts, allow_head=False)
+        application.router.add_post("/contacts/search", self._search_page)
+        application.router.add_get("/me", self._me, allow_head=False)
         application.router.add_get("/contacts/{id}", self._contact, allow_head=False)
         application.router.add_get("/contacts/{id}/{list}", self._contact, allow_head=False)
         for path in pages.UNPAGED:
             application.router.add_get(path, self._unpaged, allow_head=False)
         application.router.add_route("*", "/{rest:.*}", self._unknown)
-        # The server stops with its block, without waiting for requests.
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, _HOST, self.port).start()
-        except OSError as exc:
-            await runner.cleanup()
-            raise ConfigError(f"the sandbox cannot listen on port {self.port}: {exc.strerror}") from exc
-        self._runner = runner
+        await anyio.to_thread.run_sync(zone_of, self.timezone)  # it reads a file
+        self._server = await LocalServer.start(application, self.port)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        runner, self._runner = self._runner, None
-        if runner is None:
-            return
-        for site in list(runner.sites):
-            await site.stop()
-        # cleanup() alone does not close the connection of a client that reads nothing.
-        for connection in runner.server.connections if runner.server else ():
-            if isinstance(connection.transport, asyncio.Transport):
-                connection.transport.abort()
-        await asyncio.sleep(0)
-        await runner.cleanup()
-        await asyncio.sleep(0)
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -210,29 +217,39 @@ class Sandbox(AsyncBlock):
             await asyncio.sleep(self.latency_ms / 1000)
 
     async def _contacts(self, request: web.Request) -> web.StreamResponse:
-        position, per_page = self._listing(request).locate(request.query)
-        fault = self.faults.next_fault(position // per_page + 1)
-        if fault is None:
-            return await self._page(request, position, per_page)
-        if fault.name == "truncate":
-            body = await self._build_body(lambda: self._listing(request).body(position, per_page))
-            return await self._truncate(request, body, fault)
-        if fault.name == "slow":
-            await asyncio.sleep(self.slow_s)
-        if fault.name in {"slow", "cursor_loop"}:
-            return await self._page(request, position, per_page, loop=fault.name == "cursor_loop")
-        return self._fault_response(request, fault)
+        listing, url = self._listing(request[_HEADERS]["Intercom-Version"]), f"{self.base_url}/contacts"
+        position, per_page = listing.locate(request.query)
+        return await self._page(request, position // per_page + 1, partial(listing.body, position, per_page, url=url))
 
-    def _listing(self, request: web.Request) -> pages.Listing | pages.OldListing:
+    async def _search_page(self, request: web.Request) -> web.StreamResponse:
         version = request[_HEADERS]["Intercom-Version"]
-        return self._listings[2 if version in SINCE_2_16 else version.startswith("1.")]
+        if version.startswith("1.") or self._backend is not self.workspace:
+            return await self._unknown(request)
+        search = self._search.parse(await request.read(), version)
+        return await self._page(request, search.page, partial(self._search.body, search, version))
 
-    async def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
-        """Return a page, and apply the changes that are due after it."""
-        listing, url = self._listing(request), f"{self.base_url}/contacts"
-        body = await self._build_body(lambda: listing.body(position, per_page, loop=loop, url=url))
-        self.changes.apply_after_page(position // per_page + 1)
-        return self._json(request, body)
+    async def _me(self, request: web.Request) -> web.Response:
+        return self._json(request, pages.me_body(self._backend, self.timezone))
+
+    async def _page(self, request: web.Request, number: int, body: Callable[..., bytes]) -> web.StreamResponse:
+        """Return a page or the fault that is due at it, and apply the changes that are due after it.
+
+        Args:
+            request: the request.
+            number: number of the page, from 1.
+            body: function that returns the page; with ``loop=True`` its next cursor is one that was used before.
+        """
+        fault = self.faults.next_fault(number)
+        name = fault.name if fault else None
+        if fault and name == "truncate":
+            return await self._truncate(request, await self._build_body(body), fault)
+        if fault and name not in {"slow", "cursor_loop"}:
+            return responses.of_fault(request, fault, request[_HEADERS], self._window)
+        if name == "slow":
+            await asyncio.sleep(self.slow_s)
+        content = await self._build_body(partial(body, loop=name == "cursor_loop"))
+        self.changes.apply_after_page(number)
+        return self._json(request, content)
 
     async def _truncate(self, request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
         """Return half of a page: in turn with the length of the complete page, and with the length of the half."""
@@ -240,21 +257,6 @@ class Sandbox(AsyncBlock):
         if self.faults.injected_count(fault) % 2:
             return await responses.truncated(request, encoded, headers)
         return responses.complete(HTTPStatus.OK, responses.half(encoded), responses.JSON, headers)
-
-    def _fault_response(self, request: web.Request, fault: Fault) -> web.Response:
-        """Return the response of a fault."""
-        headers = request[_HEADERS]
-        match fault.name, fault.status:
-            case "reset", _:
-                return responses.reset(request)
-            case "empty_200", _:
-                return responses.complete(HTTPStatus.OK, b"", responses.JSON, headers)
-            case _, HTTPStatus.TOO_MANY_REQUESTS:
-                raise responses.rate_limited(self._window.limit, self._window.exhausted_headers())
-            case _, int(status):
-                return responses.failure(status, headers)
-            case _:
-                return responses.maintenance(headers)
 
     async def _contact(self, request: web.Request) -> web.Response:
         """Return one contact, or one of its lists."""

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from exporter.errors import ConfigError
 from exporter.sandbox import Workspace
 from exporter.sandbox import hostile as hostility
-from exporter.sandbox.contacts import TEMPLATES
 from exporter.sandbox.nested import NESTED
+from exporter.sandbox.synthetic import TEMPLATES
 
 DOCUMENTED = set(
     re.findall(
@@ -283,7 +283,7 @@ def test_huge_workspace_uses_little_memory() -> None:
     workspace.record(9_999_999)
     tracemalloc.stop()
     assert started < 50_000
-    assert sum(template is not None for template in workspace._templates) == 1
+    assert sum(template is not None for template in workspace._contacts._templates) == 1
 
 
 def test_records_truncate_their_range_and_record_refuses_a_bad_index() -> None:

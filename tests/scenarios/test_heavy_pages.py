@@ -28,10 +28,11 @@ class Weak(exporter.Sandbox):
 
     way = "hang"
 
-    async def _page(self, request: web.Request, position: int, per_page: int, *, loop: bool = False) -> web.Response:
+    async def _contacts(self, request: web.Request) -> web.StreamResponse:
+        per_page = int(request.query["per_page"])
         self.__dict__.setdefault("sizes", []).append(per_page)
         if per_page <= 50:
-            return await super()._page(request, position, per_page, loop=loop)
+            return await super()._contacts(request)
         match self.way:
             case "hang":
                 await asyncio.sleep(3600)

@@ -3,11 +3,11 @@
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from exporter.cli.converters import File, Flag, Port, RepeatedText, integer, number
+from exporter.cli.converters import File, Flag, Port, RepeatedText, duration, integer, number
 from exporter.cli.exit_codes import COMPLETE
 from exporter.errors import ConfigError
 
@@ -30,6 +30,15 @@ async def sandbox(  # noqa: PLR0913 - one option each
     change: RepeatedText = None,
     gzip: bool = True,
     hostile: bool = False,
+    years: Annotated[float | None, number(0.001, 1_000, "YEARS")] = None,
+    hot_day: Annotated[float, number(0, 1, "SHARE")] = 0,
+    live: Flag = False,
+    timezone: Annotated[str, Parameter(metavar="ZONE")] = "Europe/Dublin",
+    search: Annotated[Literal["day", "second"] | None, Parameter(metavar="PRECISION")] = None,
+    search_lag: Annotated[float, duration(0, 86_400)] = 0,
+    search_cap: Annotated[int | None, integer(1, 10**9)] = None,
+    search_missing: Annotated[int, integer(0, 10**9)] = 0,
+    search_id_suffix: bool = True,
     print_env: Flag = False,
     config: File = None,
 ) -> int:
@@ -64,6 +73,24 @@ async def sandbox(  # noqa: PLR0913 - one option each
         Compress responses for clients that accept it.
     hostile
         Give one contact in a thousand values that break naive parsers.
+    years
+        Spread the creation of the contacts over so many years; default: one contact each 30 seconds.
+    hot_day
+        Share of the contacts that is created on one day, from 0 to 1.
+    live
+        Give new and updated contacts the current time, instead of times from the seed.
+    timezone
+        The workspace's time zone, such as America/Los_Angeles.
+    search
+        Whether dates in a search match by day or by second; default: by the API version.
+    search_lag
+        Time until a new or updated contact appears in a search.
+    search_cap
+        Maximum of the count that a search reports; default: the exact count.
+    search_missing
+        Number of contacts that no search finds.
+    search_id_suffix
+        Accept the operator `$` (ends with) for ids in a search.
     print_env
         Print lines for `eval` instead: access token, base URL, and its process id as `SANDBOX_PID`.
     config
@@ -80,17 +107,31 @@ async def sandbox(  # noqa: PLR0913 - one option each
         "changes": change or (),
         "gzip": gzip,
         "hostile": hostile,
+        "years": years,
+        "hot_day": hot_day,
+        "live": live,
+        "timezone": timezone,
     }
-    return await _serve(contacts, from_, settings, print_env=print_env)
+    searching = {
+        "precision": search,
+        "lag_s": search_lag,
+        "cap": search_cap,
+        "missing": search_missing,
+        "has_id_suffix": search_id_suffix,
+    }
+    return await _serve(contacts, from_, settings, searching, print_env=print_env)
 
 
-async def _serve(contacts: int | None, path: str | None, settings: dict[str, Any], *, print_env: bool) -> int:
+async def _serve(
+    contacts: int | None, path: str | None, settings: dict[str, Any], searching: dict[str, Any], *, print_env: bool
+) -> int:
     """Serve a sandbox until a signal comes; return the exit code.
 
     Args:
         contacts: number of synthetic contacts, None for 10,000.
         path: the finished export that it serves instead.
         settings: further arguments of `Sandbox`.
+        searching: arguments of `SearchSettings`.
         print_env: print lines for a shell, and release stdout, instead of the line of JSON.
     """
     if contacts is not None and path is not None:
@@ -101,7 +142,9 @@ async def _serve(contacts: int | None, path: str | None, settings: dict[str, Any
     import anyio.to_thread
 
     from exporter.cli.signals import run_until_signal
-    from exporter.sandbox import Sandbox
+    from exporter.sandbox import Sandbox, SearchSettings
+
+    settings["search"] = SearchSettings(**searching)
 
     async def job() -> int:
         replay = None if path is None else await anyio.to_thread.run_sync(_open_replay, path)

@@ -5,8 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 Serve = Callable[..., AbstractContextManager[Any]]
@@ -61,3 +64,26 @@ def test_sandbox_prints_its_address_and_stops_gracefully(serve: Serve) -> None:
     with serve("--contacts=5", "--token=dG9rOm15") as served:
         assert served.token == "dG9rOm15"
         assert served.base_url.startswith("http://127.0.0.1:")
+
+
+def test_search_options_reach_the_search(serve: Serve) -> None:
+    """Each option of searches and times has its effect."""
+    options = (
+        *("--contacts=500", "--no-hostile", "--years=8", "--hot-day=0.5", "--live", "--timezone=America/Los_Angeles"),
+        *("--search=second", "--search-lag=1m", "--search-cap=400", "--search-missing=3", "--no-search-id-suffix"),
+    )
+    everything = {"field": "created_at", "operator": ">=", "value": 0}
+    with serve(*options) as served, httpx.Client(base_url=served.base_url) as http:
+        http.headers["Authorization"] = f"Bearer {served.token}"
+        pages = [http.post("/contacts/search", json={"query": everything, "pagination": {"per_page": 150}}).json()]
+        while following := pages[-1]["pages"].get("next"):
+            pagination = {"per_page": 150, "starting_after": following["starting_after"]}
+            pages.append(http.post("/contacts/search", json={"query": everything, "pagination": pagination}).json())
+        refused = http.post("/contacts/search", json={"query": {"field": "id", "operator": "$", "value": "a"}})
+        zone = http.get("/me").json()["app"]["timezone"]
+    stamps = [contact["created_at"] for page in pages for contact in page["data"]]
+    assert (len(stamps), {page["total_count"] for page in pages}) == (497, {400})
+    assert stamps[0] - stamps[-1] > 7 * 365 * 86_400
+    assert (refused.status_code, zone) == (400, "America/Los_Angeles")
+    zone_days = [datetime.fromtimestamp(stamp, ZoneInfo("America/Los_Angeles")).date() for stamp in stamps]
+    assert 200 < max(map(zone_days.count, zone_days)) < 300
