@@ -15,7 +15,7 @@ from exporter.errors import CheckpointError, ConfigError, CursorError
 from exporter.formats.columns import CUSTOM, RAW, columns_of
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import Format
-from exporter.layout.checkpoint import JobProgress, OutputSettings, csv_settings
+from exporter.layout.checkpoint import LIST_ENDPOINT, JobProgress, OutputSettings, csv_settings
 from exporter.model import Summary
 from exporter.observe.events import (
     AttributeNamesUnavailable,
@@ -26,7 +26,7 @@ from exporter.observe.events import (
 from exporter.options import ExportOptions, ListExpansion
 from exporter.pipeline import PageWriter, collapse_exception_groups, run_pipeline
 from exporter.source.intercom import Intercom
-from exporter.source.pages import ENDPOINT, NEW_LISTING, Pages
+from exporter.source.pages import NEW_LISTING, Pages
 from exporter.source.retry import RequestStats
 from exporter.state import JobState, utc_now
 from exporter.validation import check_callable
@@ -63,7 +63,7 @@ def settings_of(
     selection = options.selection
     return OutputSettings(
         base_url=intercom.identity,
-        endpoint=ENDPOINT,
+        endpoint=LIST_ENDPOINT,
         api_version=intercom.api_version,
         per_page=intercom.per_page,
         format=output_format.suffix.removeprefix("."),

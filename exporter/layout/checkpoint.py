@@ -17,6 +17,7 @@ from exporter.layout.paths import temporary_path
 from exporter.model import FileSummary, Position, Summary, Timeline
 
 CHECKPOINT_VERSION = 1
+LIST_ENDPOINT, SEARCH_ENDPOINT = "/contacts", "/contacts/search"
 _MAX_BYTES = 1 << 26
 _MAX_NUMBER = 2**53
 

@@ -17,6 +17,24 @@ _RANGES: dict[str, tuple[float, float]] = {
     "initial_backoff_s": (_MIN_S, _MAX_WAIT_S),
 }
 
+API_VERSIONS = (
+    *(f"1.{minor}" for minor in range(5)),
+    *(f"2.{minor}" for minor in range(18)),
+    *("Preview", "Unstable"),
+)
+
+
+def check_api_version(version: str) -> None:
+    """Check that the API has a version.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if version not in API_VERSIONS:
+        raise ConfigError(
+            f"api_version must be one of 1.0-1.4, 2.0-2.17, Preview, Unstable, not {version!r}", "api_version"
+        )
+
 
 def is_within(value: object, minimum: float, maximum: float) -> bool:
     """Return whether a value is a number in a range; NaN is not."""

@@ -4,7 +4,7 @@
 
     async for attempt in client.attempts(traffic):
         with attempt:
-            return parse(await client.get("/contacts", query, attempt))
+            return parse(await client.receive(request, attempt))
 """
 
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ class Attempt:
 
     Attributes:
         sent: its request, if it was prefetched.
-        received: facts of its response; `Client.get` sets them, None until then.
+        received: facts of its response; `Client.receive` sets them, None until then.
     """
 
     def __init__(

@@ -95,8 +95,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+_PATHS_WITHOUT_ID = {"/contacts/search"}
+
+
 def path_template(path: str) -> str:
     """Return a path with ``{id}`` for the id in it, as in ``/contacts/{id}/tags``: an id is personal data."""
+    if path in _PATHS_WITHOUT_ID:
+        return path
     first, *rest = path.removeprefix("/").split("/")
     return "/".join(["", first, *(["{id}", *rest[1:]] if rest else [])])
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from ssl import SSLContext
@@ -17,12 +17,13 @@ from yarl import URL
 from exporter.errors import ConfigError, ContractError, SourceError
 from exporter.observe.events import RateLimited, RequestFinished
 from exporter.source.attempts import Attempt, Attempts, Received
-from exporter.source.base_url import encode_query, path_template
+from exporter.source.base_url import path_template
 from exporter.source.body import MAX_MESSAGE_BYTES, inflate, without_byte_order_mark
 from exporter.source.connection_errors import Route, proxy_refusal, speaks_tls
 from exporter.source.envelope import MalformedBody
 from exporter.source.rate_limit import RateLimiter
 from exporter.source.redaction import Redaction
+from exporter.source.request import Request
 from exporter.source.responses import RequestContext, error_from_response
 from exporter.source.retry import RequestStats, RetryPolicy, RetryState, Transient
 from exporter.source.session import Connection, Response, detect_proxy
@@ -104,13 +105,13 @@ class Client:
         if connection is not None:
             await connection.close()
 
-    def prefetch(self, path: str, query: Mapping[str, str], traffic: RequestStats) -> "asyncio.Task[Response]":
+    def prefetch(self, request: Request, traffic: RequestStats) -> "asyncio.Task[Response]":
         """Send a request in advance. It leaves with the next step of the event loop.
 
         Returns:
             The request, for `attempts` as the first attempt; the caller cancels it if it is not needed.
         """
-        sent = asyncio.create_task(self.send(path, query, traffic, self._clock))
+        sent = asyncio.create_task(self.send(request, traffic, self._clock))
         self._prefetched.add(sent)
         sent.add_done_callback(self._prefetched.discard)
         sent.add_done_callback(lambda done: done.cancelled() or done.exception())  # its failure may never be retrieved
@@ -136,8 +137,7 @@ class Client:
 
     async def fetch(
         self,
-        path: str,
-        query: Mapping[str, str],
+        request: Request,
         parse: Callable[[bytes], T],
         traffic: RequestStats,
         *,
@@ -146,8 +146,7 @@ class Client:
         """Request, retry, and return the parsed body of the response.
 
         Args:
-            path: below the base URL.
-            query: the parameters.
+            request: what is sent.
             parse: returns the result. If it raises `MalformedBody`, the request is repeated.
             traffic: counts requests, retries and waits.
             minor: same as for `attempts`.
@@ -160,15 +159,14 @@ class Client:
         """
         async for attempt in self.attempts(traffic, minor=minor):
             with attempt:
-                return parse(await self.get(path, query, attempt))
+                return parse(await self.receive(request, attempt))
         raise AssertionError("attempts end with a result or an error")
 
-    async def get(self, path: str, query: Mapping[str, str], attempt: Attempt) -> bytes:
+    async def receive(self, request: Request, attempt: Attempt) -> bytes:
         """Make one attempt at a request, and return the body of its response, inflated.
 
         Args:
-            path: below the base URL.
-            query: the parameters; ignored if the request was prefetched.
+            request: what is sent; only its path is used if the request was prefetched.
             attempt: gives the time-out, and receives the facts of the response.
 
         Raises:
@@ -182,16 +180,15 @@ class Client:
         if attempt.sent is not None:
             response = await self._wait_for(attempt.sent)
         else:
-            response = await self.send(path, query, attempt.traffic, attempt.start, attempt.limit_s)
+            response = await self.send(request, attempt.traffic, attempt.start, attempt.limit_s)
         attempt.received = Received(response.status, response.request_id, self._version_of(response))
         if response.status not in _PAGES:
-            raise self._error_of(response, path)
+            raise self._error_of(response, request.path)
         return without_byte_order_mark(inflate(response.body, response.encoding))
 
     async def send(
         self,
-        path: str,
-        query: Mapping[str, str],
+        request: Request,
         traffic: RequestStats,
         start: Callable[[], float],
         limit_s: float | None = None,
@@ -199,8 +196,7 @@ class Client:
         """Send one request when the rate limit allows it, and read its response.
 
         Args:
-            path: below the base URL.
-            query: the parameters.
+            request: what is sent.
             traffic: counts it.
             start: called when it leaves; returns the time.
             limit_s: seconds that it may take; None for the time-out of all requests.
@@ -208,7 +204,8 @@ class Client:
         Raises:
             Transient, SourceError: no complete response arrived.
         """
-        url = URL(f"{self.base_url}{path}?{encode_query(query)}", encoded=True)
+        url = URL(f"{self.base_url}{request.target}", encoded=True)
+        path = path_template(request.path)
         if self._connection is not None:
             await self._acquire_slot(traffic)
         if self._connection is None:  # it may have been closed meanwhile
@@ -216,20 +213,19 @@ class Client:
         sent_at = start()
         traffic.requests += 1
         try:
-            response = await self._connection.exchange(url, limit_s)
+            response = await self._connection.exchange(url, request.json, limit_s)
         except (Transient, SourceError) as failure:
             cause = _cause_of(failure)
             took_s = round(self._clock() - sent_at, 4)
-            traffic.observer(RequestFinished("GET", path_template(path), None, cause, took_s, 0, None))
+            traffic.observer(RequestFinished(request.method, path, None, cause, took_s, 0, None))
             raise
         finally:
             if self._first_response is not None:
                 self._first_response.set()
         status, request_id = response.status, self.redaction.printable(response.headers.get("X-Request-Id", "")) or None
         took_s = round(self._clock() - sent_at, 4)
-        traffic.observer(
-            RequestFinished("GET", path_template(path), status, None, took_s, len(response.body), request_id)
-        )
+        finished = RequestFinished(request.method, path, status, None, took_s, len(response.body), request_id)
+        traffic.observer(finished)
         return replace(response, request_id=request_id)
 
     def _version_of(self, response: Response) -> str | None:

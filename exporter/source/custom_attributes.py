@@ -12,6 +12,7 @@ import msgspec
 from exporter.errors import ApiError, ContractError, CredentialsError
 from exporter.source.client import Client
 from exporter.source.envelope import Envelope, parse
+from exporter.source.request import Request
 from exporter.source.retry import RequestStats
 
 _PATH = "/data_attributes"
@@ -36,7 +37,7 @@ async def fetch_attributes(client: Client, traffic: RequestStats) -> tuple[str, 
         return parse(body, f"{client.base_url}{_PATH}", ("data",))
 
     try:
-        envelope = await client.fetch(_PATH, _QUERY, read, traffic)
+        envelope = await client.fetch(Request(_PATH, _QUERY), read, traffic)
     except CredentialsError as refusal:
         if refusal.status != _FORBIDDEN:
             raise

@@ -22,6 +22,7 @@ from exporter.source.embedded_lists import EMBEDDED, id_of, truncated_lists, wit
 from exporter.source.envelope import Envelope, parse
 from exporter.source.list_failures import FailureRate
 from exporter.source.loop_guard import LoopGuard
+from exporter.source.request import Request
 from exporter.source.retry import RequestStats, Transient
 
 _PER_PAGE = {"notes": "150", "companies": "50"}
@@ -172,7 +173,7 @@ class Expander:
         def read(body: bytes) -> Envelope:
             return parse(body, url, ("data", name))
 
-        return await self._client.fetch(path, _query(url, name, cursor), read, self._traffic, minor=minor)
+        return await self._client.fetch(Request(path, _query(url, name, cursor)), read, self._traffic, minor=minor)
 
     async def _api_works(self) -> bool:
         """Request one contact, to find out whether only the list failed or the API as a whole.
@@ -187,7 +188,8 @@ class Expander:
         traffic = RequestStats(self._traffic.observer)
 
         try:
-            await self._client.fetch("/contacts", {"per_page": "1"}, lambda body: parse(body, url), traffic)
+            request = Request("/contacts", {"per_page": "1"})
+            await self._client.fetch(request, lambda body: parse(body, url), traffic)
         finally:
             self._traffic.add(traffic)
         return not traffic.retries

@@ -1,8 +1,9 @@
 """`Intercom`: one workspace, the entry point of the library."""
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from anyio import CancelScope
 
@@ -10,13 +11,14 @@ from exporter.errors import ConfigError
 from exporter.model import Position
 from exporter.observe.events import Observer, null_observer
 from exporter.options import ListExpansion
-from exporter.source.argument_checks import checked_retry_policy, checked_token, is_within
+from exporter.source.argument_checks import check_api_version, checked_retry_policy, checked_token, is_within
 from exporter.source.base_url import resolve_base_url
 from exporter.source.client import Client
 from exporter.source.contacts import Contacts
 from exporter.source.custom_attributes import fetch_attributes
 from exporter.source.envelope import is_sendable
 from exporter.source.expansion import Expander
+from exporter.source.listings import Sort, search_for
 from exporter.source.loop_guard import LoopGuard
 from exporter.source.pages import Pages, ResumePoint
 from exporter.source.rate_limit import RateLimiter
@@ -25,11 +27,6 @@ from exporter.source.workspace import WorkspaceName, fetch_workspace
 from exporter.tasks import cancel_and_wait
 from exporter.validation import MAX_PER_PAGE, MAX_RESERVE_PERCENT, AsyncBlock, check_callable, check_kinds
 
-API_VERSIONS = (
-    *(f"1.{minor}" for minor in range(5)),
-    *(f"2.{minor}" for minor in range(18)),
-    *("Preview", "Unstable"),
-)
 _KINDS = {"api_version": str, "insecure_http": bool}
 
 
@@ -76,10 +73,7 @@ class Intercom(AsyncBlock):
         insecure_http: bool = False,
     ) -> None:
         check_kinds({"api_version": api_version, "insecure_http": insecure_http}, _KINDS)
-        if api_version not in API_VERSIONS:
-            raise ConfigError(
-                f"api_version must be one of 1.0-1.4, 2.0-2.17, Preview, Unstable, not {api_version!r}", "api_version"
-            )
+        check_api_version(api_version)
         if type(per_page) is not int or not 1 <= per_page <= MAX_PER_PAGE:
             raise ConfigError(f"per_page must be a whole number from 1 to {MAX_PER_PAGE}, not {per_page!r}", "per_page")
         if not is_within(reserve_percent, 0, MAX_RESERVE_PERCENT):
@@ -161,6 +155,50 @@ class Intercom(AsyncBlock):
         check_kinds({"allow_shortfall": allow_shortfall}, {"allow_shortfall": bool})
         point = ResumePoint(_checked_cursor(start))
         return Pages(self._client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
+
+    def search(
+        self,
+        query: Mapping[str, Any],
+        *,
+        sort: Sort = ("created_at", "ascending"),
+        observer: Observer = null_observer,
+        allow_shortfall: bool = False,
+    ) -> Pages:
+        """List the contacts that match a query, one page at a time, as the exact bytes of the API.
+
+        New and updated contacts appear in searches only minutes later. Up to version 2.16, dates match by
+        whole days in the workspace's time zone.
+
+        Args:
+            query: filters as ``POST /contacts/search`` takes them, such as
+                ``{"field": "role", "operator": "=", "value": "user"}``; at most two levels of
+                ``AND`` and ``OR``, with 15 filters each.
+            sort: a field, and ``"ascending"`` or ``"descending"``.
+            observer: same as for `pages`.
+            allow_shortfall: same as for `pages`; the API's count is that of the contacts that match.
+
+        Returns:
+            An asynchronous iterator of `Page`, as for `pages`; `Page.total_count` is the number of contacts
+            that match.
+
+        Raises:
+            ConfigError: an argument is invalid, or the version is 1.x, which cannot search.
+            SourceError: from its steps; the next step requests the same page again.
+        """
+        check_callable("observer", observer)
+        check_kinds({"allow_shortfall": allow_shortfall}, {"allow_shortfall": bool})
+        self.check_can_search()
+        listing = search_for(query, sort)
+        return Pages(self._client, self.per_page, observer=observer, listing=listing, allow_shortfall=allow_shortfall)
+
+    def check_can_search(self) -> None:
+        """Check that the API version can search contacts.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if self.api_version.startswith("1."):
+            raise ConfigError(f"API version {self.api_version} cannot search contacts: use 2.0 or later", "api_version")
 
     def resumed_pages(
         self, position: Position, guard: str, counted_first: int | None, observer: Observer, *, allow_shortfall: bool

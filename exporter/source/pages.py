@@ -16,8 +16,10 @@ from exporter.observe.logging import logged
 from exporter.rawjson.contact_keys import content_keys, page_keys
 from exporter.source.client import Client
 from exporter.source.envelope import Envelope, MalformedBody, parse, peek_next_cursor
+from exporter.source.listings import ContactList, Listing
 from exporter.source.loop_guard import LoopGuard, fingerprint_of
 from exporter.source.rate_limit import PageSize
+from exporter.source.request import Request
 from exporter.source.retry import RequestStats
 from exporter.source.shortfall import ShortList
 from exporter.state import shortfall
@@ -27,13 +29,11 @@ from exporter.validation import AsyncItems
 if TYPE_CHECKING:
     from exporter.source.session import Response
 
-ENDPOINT = "/contacts"
 NEW_LISTING = LoopGuard(None).dump()
 """The state of a loop guard before the first page."""
 
-_BAD_REQUEST = 400
-_GONE = (404, 410)
 _SIZE = re.compile(r"[0-9]{1,9}")
+_LIST = ContactList()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +82,19 @@ class Pages(AsyncItems):
         Cancels the request in flight; the next step requests the same page.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword per setting reads better here than an object of settings
         self,
         client: Client,
         per_page: int,
         start: ResumePoint = ResumePoint(),
         observer: Observer = null_observer,
         *,
+        listing: Listing = _LIST,
+        traffic: RequestStats | None = None,
         allow_shortfall: bool = False,
     ) -> None:
-        self.traffic = RequestStats(logged(observer))
+        self.traffic = RequestStats(logged(observer)) if traffic is None else traffic
+        self._listing = listing
         self._guard = start.guard or LoopGuard(start.cursor)
         self._contacts_seen = 0 if start.cursor is None else start.contacts_seen
         self._counted_first = start.counted_first
@@ -99,7 +102,7 @@ class Pages(AsyncItems):
         self._allow_shortfall = allow_shortfall
         self.redaction = client.redaction
         self._client = client
-        self._url = client.base_url + ENDPOINT
+        self._url = client.base_url + listing.path
         self._size = PageSize(per_page)
         self._cursor = start.cursor
         self._number = 0
@@ -160,12 +163,11 @@ class Pages(AsyncItems):
         try:
             async for attempt in self._client.attempts(self.traffic, prefetched.request if prefetched else None):
                 with attempt:
-                    query = {} if attempt.sent else self._query(attempt.halved)
-                    body = await self._client.get(ENDPOINT, query, attempt)
+                    body = await self._client.receive(self._request(attempt.halved, attempt.sent), attempt)
                     await self._prefetch(body)
                     return self._read(body)
         except ApiError as refusal:
-            if self._cursor is not None and _is_cursor_error(refusal):
+            if self._cursor is not None and self._listing.refuses_cursor(refusal):
                 raise CursorError(
                     str(refusal), status=refusal.status, code=refusal.code, request_id=refusal.request_id
                 ) from None
@@ -197,7 +199,7 @@ class Pages(AsyncItems):
         if cursor is None or self._guard.has_seen(cursor):
             return
         per_page = self._size.for_next()
-        request = self._client.prefetch(ENDPOINT, _query(cursor, per_page), self.traffic)
+        request = self._client.prefetch(self._listing.request(cursor, per_page), self.traffic)
         self._prefetched = _Prefetch(cursor, per_page, request)
         await asyncio.sleep(0)  # the request leaves now: parsing this page blocks the event loop
 
@@ -223,11 +225,14 @@ class Pages(AsyncItems):
         if counted is not None and (is_nothing or shortfall(counted, self._counted_first, listed, per_page)):
             raise ShortList(listed, counted, self._counted_first)
 
-    def _query(self, halved: int) -> dict[str, str]:
+    def _request(self, halved: int, sent: object) -> Request:
+        """Return the request for the current page, unless it was sent already."""
+        if sent:
+            return Request(self._listing.path)
         if numbered := self._page_by_number():
             self._size.sent = int(numbered["per_page"])
-            return numbered
-        return _query(self._cursor, self._size.for_attempt(halved))
+            return Request(self._listing.path, numbered)
+        return self._listing.request(self._cursor, self._size.for_attempt(halved))
 
     def _with_page_size(self, cursor: str | None) -> str | None:
         """Return a cursor; add the page size if it is a page number (1.x), which depends on the page size."""
@@ -242,13 +247,3 @@ class Pages(AsyncItems):
         query = dict(parse_qsl(self._cursor.removeprefix(f"{self._url}?")))
         size = query.get("per_page", "")
         return {"per_page": size if _SIZE.fullmatch(size) else str(self._size.requested), "page": query.get("page", "")}
-
-
-def _query(cursor: str | None, per_page: int) -> dict[str, str]:
-    # The cursor does not hold the page size, and the API's default differs: send it each time.
-    return {"per_page": str(per_page)} | ({} if cursor is None else {"starting_after": cursor})
-
-
-def _is_cursor_error(refusal: ApiError) -> bool:
-    """Return whether a refusal is about the cursor: 400 names the parameter; 404 and 410 were observed too."""
-    return refusal.status in _GONE or (refusal.status == _BAD_REQUEST and "starting_after" in str(refusal))

@@ -32,6 +32,7 @@ _decoder = msgspec.json.Decoder(_ErrorList)
 _CONTACTS, _ONE_CONTACT, _TAGS = "Read and list users and companies", "Read one user and one company", "Read tags"
 _PERMISSIONS = {
     "/contacts": _CONTACTS,
+    "/contacts/search": _CONTACTS,
     "/contacts/{id}/companies": _CONTACTS,
     "/contacts/{id}/notes": _ONE_CONTACT,
     "/contacts/{id}/segments": _CONTACTS,
@@ -116,7 +117,7 @@ def _advice_on_access(status: int, request: RequestContext, code: str | None, *,
         )
     if code == "api_plan_restricted":
         return f"the workspace's plan does not include {request.path}"
-    what = "contacts" if request.path == "/contacts" else request.path
+    what = "contacts" if request.path in ("/contacts", "/contacts/search") else request.path
     permission = _PERMISSIONS.get(request.path)
     needed = f"the permission {permission!r}" if permission else "that permission"
     return f"the token may not read {what}: give its app {needed}"

@@ -106,11 +106,12 @@ class Connection:
         """Close the connections; requests in flight fail."""
         await self._session.close()
 
-    async def exchange(self, url: URL, limit_s: float | None = None) -> Response:
+    async def exchange(self, url: URL, json: bytes | None = None, limit_s: float | None = None) -> Response:
         """Send a request and read its response.
 
         Args:
             url: below the base URL.
+            json: body of a POST; None for a GET.
             limit_s: seconds that it may take; None for the time-out of all requests.
 
         Raises:
@@ -120,9 +121,11 @@ class Connection:
         limits, head_at_s = None, self._clock()
         self._rate_limiter.on_request()
         try:
-            async with self._session.get(
+            async with self._session.request(
+                "GET" if json is None else "POST",
                 url,
-                headers=self._headers,
+                data=json,
+                headers=self._headers if json is None else {**self._headers, "Content-Type": "application/json"},
                 allow_redirects=False,
                 timeout=_timeout(self._retry_policy, limit_s or self._retry_policy.request_timeout_s),
                 proxy=proxy.url if proxy else None,

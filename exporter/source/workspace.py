@@ -7,6 +7,7 @@ import msgspec
 from exporter.errors import ApiError, CredentialsError
 from exporter.source.client import Client
 from exporter.source.envelope import MalformedBody
+from exporter.source.request import Request
 from exporter.source.retry import RequestStats
 
 _PATH = "/me"
@@ -48,7 +49,7 @@ async def fetch_workspace(client: Client, traffic: RequestStats) -> WorkspaceNam
         SourceError: transient failures used up the retry budget.
     """
     try:
-        app = await client.fetch(_PATH, {}, _read, traffic)
+        app = await client.fetch(Request(_PATH), _read, traffic)
     except (ApiError, CredentialsError) as refusal:
         if refusal.status is None:  # the connection failed: nothing was refused
             raise
