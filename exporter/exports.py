@@ -18,8 +18,8 @@ from exporter.model import Summary
 from exporter.observe.events import Observer, null_observer
 from exporter.observe.logging import logged
 from exporter.options import ExportKeywords, ExportOptions
-from exporter.pipeline import run_in_task
 from exporter.source.intercom import Intercom, check_open
+from exporter.tasks import run_in_task
 from exporter.validation import check_path
 
 _STDOUT = "-"

@@ -24,11 +24,12 @@ from exporter.observe.events import (
     Resumed,
 )
 from exporter.options import ExportOptions, ListExpansion
-from exporter.pipeline import PageWriter, collapse_exception_groups, run_pipeline
+from exporter.pipeline import PageWriter, run_pipeline
 from exporter.source.intercom import Intercom
 from exporter.source.pages import NEW_LISTING, Pages
 from exporter.source.retry import RequestStats
 from exporter.state import JobState, utc_now
+from exporter.tasks import collapse_exception_groups
 from exporter.validation import check_callable
 
 _DEFAULT_PART_BYTES = 1_000_000_000

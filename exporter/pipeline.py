@@ -5,11 +5,10 @@ workspace: a slow destination fills the queue, and a full queue stops the
 requests.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Self, TypeVar
+from typing import Self
 
 import anyio
 from anyio import to_thread
@@ -26,8 +25,8 @@ from exporter.rawjson.contact_keys import page_keys
 from exporter.source.expansion import ExpandedPage
 from exporter.source.pages import Pages
 from exporter.state import JobState
+from exporter.tasks import collapse_exception_groups
 
-T = TypeVar("T")
 Append = Callable[[Frame, Page], Awaitable[None]]
 Expand = Callable[[Page], Awaitable[ExpandedPage]]
 Encode = Callable[[Page, ExpandedPage | None], Awaitable[Frame]]
@@ -193,32 +192,3 @@ class _LimitedPages:
                 page = replace(page, records=records, keys=page_keys(records), is_truncated=True)
             self._contacts_left -= len(page.records)
         return page
-
-
-async def run_in_task(job: Callable[[], Awaitable[T]]) -> T:
-    """Run a job in a separate task, and wait for it.
-
-    In a separate task, a shield protects the job from every cancellation: from
-    anyio's, and from a plain ``task.cancel()``.
-    """
-    results: list[T] = []
-
-    async def run() -> None:
-        results.append(await job())
-
-    with collapse_exception_groups():
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-    return results[0]
-
-
-@contextmanager
-def collapse_exception_groups() -> Iterator[None]:
-    """Raise the first error of a task group itself instead of an exception group."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        failure: BaseException = group
-        while isinstance(failure, BaseExceptionGroup):
-            failure = failure.exceptions[0]
-        raise failure from failure.__cause__

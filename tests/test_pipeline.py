@@ -18,7 +18,8 @@ from exporter.formats.facts import FormatFacts
 from exporter.formats.registry import NDJSON, NDJSON_GZIP, Format
 from exporter.model import Frame
 from exporter.options import ExportOptions
-from exporter.pipeline import run_in_task, run_pipeline
+from exporter.pipeline import run_pipeline
+from exporter.tasks import run_in_task
 
 
 class WatchedPage(Page):

@@ -148,8 +148,62 @@ class FieldsNotFound:
     fields: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The ranges of an export with several cursors are planned, and the plan is on disk.
+
+    Attributes:
+        by: ``second`` or ``day``, by what a date means to the API; ``+id`` where days or seconds were cut by ids.
+        timezone: the workspace's time zone; None if the token cannot read it.
+        ranges: number of ranges.
+        contacts: number of contacts that the list counted.
+        requests: requests that were sent to make the plan.
+        cursors: maximum cursors at once.
+        whole_days: number of days or seconds that could not be cut by ids although they hold many contacts.
+    """
+
+    by: str
+    timezone: str | None
+    ranges: int
+    contacts: int
+    requests: int
+    cursors: int
+    whole_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RangeFinished:
+    """All contacts of a range are written.
+
+    Attributes:
+        number: number of the range, from 1, in order of time.
+        contacts: contacts in it.
+        finished: number of ranges that are finished.
+        ranges: number of all ranges.
+    """
+
+    number: int
+    contacts: int
+    finished: int
+    ranges: int
+
+
+@dataclass(frozen=True, slots=True)
+class CursorsChanged:
+    """The export adapts how many cursors request pages at once.
+
+    Attributes:
+        cursors: cursors at once from now on.
+        maximum: most cursors at once.
+    """
+
+    cursors: int
+    maximum: int
+
+
 Event: TypeAlias = (
     AttributeNamesUnavailable
+    | CursorsChanged
     | DiskLimited
     | FieldsNotFound
     | LegacyApiVersion
@@ -157,6 +211,8 @@ Event: TypeAlias = (
     | RetryScheduled
     | RateLimited
     | PageWritten
+    | Planned
+    | RangeFinished
     | Resumed
     | Committed
     | VersionMismatch
@@ -165,9 +221,12 @@ Observer: TypeAlias = Callable[[Event], None]
 
 EVENT_NAMES: dict[type, str] = {
     AttributeNamesUnavailable: "attribute_names_unavailable",
+    CursorsChanged: "cursors_changed",
     DiskLimited: "disk_limited",
     FieldsNotFound: "fields_not_found",
     PageWritten: "page",
+    Planned: "planned",
+    RangeFinished: "range_finished",
     RequestFinished: "request",
     Resumed: "resumed",
     Committed: "checkpoint",

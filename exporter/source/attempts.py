@@ -32,11 +32,13 @@ class Received:
         status: HTTP status.
         request_id: the API's id of the request, safe to print; None if the response has none.
         api_version: the API version that the response names, safe to print; None if it names none.
+        server_s: when the server answered, in UNIX seconds of its clock; None if the response has no date.
     """
 
     status: int
     request_id: str | None
     api_version: str | None
+    server_s: float | None = None
 
 
 class Attempts:

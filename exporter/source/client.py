@@ -21,7 +21,7 @@ from exporter.source.base_url import path_template
 from exporter.source.body import MAX_MESSAGE_BYTES, inflate, without_byte_order_mark
 from exporter.source.connection_errors import Route, proxy_refusal, speaks_tls
 from exporter.source.envelope import MalformedBody
-from exporter.source.rate_limit import RateLimiter
+from exporter.source.rate_limit import RateLimiter, http_date_s
 from exporter.source.redaction import Redaction
 from exporter.source.request import Request
 from exporter.source.responses import RequestContext, error_from_response
@@ -181,7 +181,8 @@ class Client:
             response = await self._wait_for(attempt.sent)
         else:
             response = await self.send(request, attempt.traffic, attempt.start, attempt.limit_s)
-        attempt.received = Received(response.status, response.request_id, self._version_of(response))
+        server_s = http_date_s(response.headers.get("Date", ""))
+        attempt.received = Received(response.status, response.request_id, self._version_of(response), server_s)
         if response.status not in _PAGES:
             raise self._error_of(response, request.path)
         return without_byte_order_mark(inflate(response.body, response.encoding))

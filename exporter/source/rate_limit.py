@@ -45,7 +45,7 @@ def parse_rate_limit(headers: Mapping[str, str], now_utc: Callable[[], float] = 
     if limit < 1 or max(limit, abs(remaining), abs(reset)) > _MAX_PLAUSIBLE:
         return None
     # Date is in whole seconds, rounded down, of the same clock as Reset: the local clock may be wrong.
-    server_s = _http_date_s(headers.get("Date", "")) or now_utc()
+    server_s = http_date_s(headers.get("Date", "")) or now_utc()
     reset_in_s = min(max(reset - server_s, 0.0), MAX_WINDOW_S)
     return RateLimitHeaders(limit, max(remaining, 0), reset, reset_in_s)
 
@@ -59,8 +59,8 @@ def retry_after_s(headers: Mapping[str, str], now_utc: Callable[[], float] = tim
     retry_after = headers.get("Retry-After", "").strip()
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:9])
-    if (until_s := _http_date_s(retry_after)) is not None:
-        return max(0.0, until_s - (_http_date_s(headers.get("Date", "")) or now_utc()))
+    if (until_s := http_date_s(retry_after)) is not None:
+        return max(0.0, until_s - (http_date_s(headers.get("Date", "")) or now_utc()))
     reported = parse_rate_limit(headers, now_utc)
     if reported and not reported.remaining and reported.reset_in_s > 0:
         return reported.reset_in_s
@@ -196,7 +196,7 @@ class RateLimiter:
 
 
 @lru_cache(4)  # the same text for a whole second
-def _http_date_s(text: str) -> float | None:
+def http_date_s(text: str) -> float | None:
     """Parse an HTTP date; return UNIX seconds."""
     try:
         moment = parsedate_to_datetime(text)

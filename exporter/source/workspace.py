@@ -1,4 +1,4 @@
-"""The name of the workspace: ``GET /me`` returns the admin of the token, and the workspace as ``app``."""
+"""The name and time zone of the workspace: ``GET /me`` returns the admin of the token, and the workspace as ``app``."""
 
 from dataclasses import dataclass
 
@@ -33,6 +33,7 @@ class _App(msgspec.Struct):
     id_code: str | None = None
     name: str | None = None
     region: str | None = None
+    timezone: str | None = None
 
 
 class _Me(msgspec.Struct):
@@ -48,12 +49,7 @@ async def fetch_workspace(client: Client, traffic: RequestStats) -> WorkspaceNam
     Raises:
         SourceError: transient failures used up the retry budget.
     """
-    try:
-        app = await client.fetch(Request(_PATH), _read, traffic)
-    except (ApiError, CredentialsError) as refusal:
-        if refusal.status is None:  # the connection failed: nothing was refused
-            raise
-        return None  # the contacts were readable, so the token lacks only this permission
+    app = await _fetch_app(client, traffic)
     named = app and (app.name or app.id_code)
     if not app or not named:
         return None
@@ -61,6 +57,28 @@ async def fetch_workspace(client: Client, traffic: RequestStats) -> WorkspaceNam
         client.redaction.redacted(named)[:_MAX_NAME_CHARACTERS],
         client.redaction.redacted(app.region or "")[:_MAX_NAME_CHARACTERS] or None,
     )
+
+
+async def fetch_timezone(client: Client, traffic: RequestStats) -> str | None:
+    """Fetch the name of the workspace's time zone.
+
+    Returns:
+        The name, as Intercom shows it; None if the token has no permission to read it, or the response has none.
+
+    Raises:
+        SourceError: transient failures used up the retry budget.
+    """
+    app = await _fetch_app(client, traffic)
+    return client.redaction.redacted(app.timezone or "")[:_MAX_NAME_CHARACTERS] or None if app else None
+
+
+async def _fetch_app(client: Client, traffic: RequestStats) -> _App | None:
+    try:
+        return await client.fetch(Request(_PATH), _read, traffic)
+    except (ApiError, CredentialsError) as refusal:
+        if refusal.status is None:  # the connection failed: nothing was refused
+            raise
+        return None  # contacts may be readable all the same: then the token lacks only this permission
 
 
 def _read(body: bytes) -> _App | None:

@@ -1,7 +1,6 @@
 """`POST /contacts/search`: compared with a slow search that looks at every contact."""
 
 import json
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,8 +13,8 @@ from exporter.sandbox import Workspace
 from exporter.sandbox.calendar import EPOCH, YEAR_S, Calendar
 from exporter.sandbox.protocol import Refusal
 from exporter.sandbox.search_endpoint import SearchEndpoint, SearchSettings
+from tests.support.searches import ZONES, is_match
 
-ZONES = ("UTC", "America/Los_Angeles", "Europe/Dublin", "Pacific/Apia", "America/Sao_Paulo", "Australia/Lord_Howe")
 CONTACTS = 300
 WORKSPACE = Workspace(CONTACTS, hostile=True, calendar=Calendar(CONTACTS, years=2, hot_day=0.3))
 ROWS = [json.loads(record) for record in WORKSPACE.records(0, CONTACTS)]
@@ -56,34 +55,6 @@ def pages_of(endpoint: SearchEndpoint, query: Query | None, per_page: int = 150,
 def ids_of(pages: list[dict[str, Any]]) -> list[str]:
     """Return the ids of the contacts of all pages, in order."""
     return [contact["id"] for page in pages for contact in page["data"]]
-
-
-def is_match(row: dict[str, Any], query: Query, zone: ZoneInfo, precision: str) -> bool:
-    """Return whether a contact matches a query; dates are compared as calendar days or as seconds."""
-    operator, value = query["operator"], query["value"]
-    if operator in ("AND", "OR"):
-        results = [is_match(row, one, zone, precision) for one in value]
-        return all(results) if operator == "AND" else any(results)
-    found = row[query["field"]]
-    if query["field"].endswith("_at"):
-        if found is None:
-            return False
-        if precision == "day":
-            found, value = (datetime.fromtimestamp(stamp, zone).date() for stamp in (found, int(value)))
-    checks: dict[str, Any] = {
-        "=": lambda: found == value,
-        ">": lambda: found > value,
-        "<": lambda: found < value,
-        ">=": lambda: found >= value,
-        "<=": lambda: found <= value,
-        "!=": lambda: found != value,
-        "IN": lambda: found in value,
-        "NIN": lambda: found not in value,
-        "^": lambda: found is not None and found.lower().startswith(value.lower()),
-        "$": lambda: found is not None and found.lower().endswith(value.lower()),
-        "~": lambda: found is not None and value.lower() in found.lower(),
-    }
-    return bool(checks[operator]())
 
 
 def condition(field: str, operators: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[Query]:

@@ -1,0 +1,237 @@
+"""How a workspace is cut into ranges of creation dates, by counting contacts."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TypeAlias
+
+from exporter.layout.plan import PlanUnit, Range
+from exporter.tasks import for_each
+
+CountRange: TypeAlias = Callable[[Range], Awaitable[int | None]]
+"""Counts the contacts of a range; None if the API refuses its query."""
+
+_RANGES_PER_CURSOR = 8
+_MIN_CONTACTS, _MAX_CONTACTS = 1_500, 30_000
+_WAYS = 16
+_FILL = 0.8
+"""A range is cut so that its parts have about this share of the wanted size, if its contacts are evenly distributed."""
+
+_SHARE, _MIN_COUNTS = 1 / 16, 100
+"""The planner sends at most this share of the requests for all pages, but at least this many."""
+
+_DAY_S = 86_400
+_HOT = 4
+"""A day is cut by ids if it has this many times the wanted contacts: each part costs a page that is not full."""
+
+_DIGITS = "0123456789abcdef"
+_MIN_HOT = 5
+"""So many days are cut by ids even if the counts are used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """All contacts of a workspace.
+
+    Attributes:
+        contacts: their number.
+        oldest: when the first one was created, in UNIX seconds.
+        newest: when the latest one was created.
+    """
+
+    contacts: int
+    oldest: int
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The result of planning.
+
+    Attributes:
+        by: how the ranges are cut.
+        ranges: in order of time.
+        uncut: number of ranges that could not be cut although they have many contacts.
+    """
+
+    by: PlanUnit
+    ranges: tuple[Range, ...]
+    uncut: int
+
+
+def wanted_contacts(contacts: int, cursors: int) -> int:
+    """Return the number of contacts above which a range is cut."""
+    return int(min(max(contacts / (_RANGES_PER_CURSOR * cursors), _MIN_CONTACTS), _MAX_CONTACTS))
+
+
+def affordable_counts(contacts: int, per_page: int) -> int:
+    """Return how many counts a plan may need."""
+    return max(int(contacts / per_page * _SHARE), _MIN_COUNTS)
+
+
+class Planner:
+    """Cuts a workspace into ranges, which depend on the counts and on the arguments, and on nothing else.
+
+    Args:
+        count: counts the contacts of a range; called for many ranges at once.
+        extent: all contacts.
+        wanted: number of contacts above which a range is cut; see `wanted_contacts`.
+        counts: how many counts it may need; see `affordable_counts`.
+    """
+
+    def __init__(self, count: CountRange, extent: Extent, wanted: int, counts: int) -> None:
+        self._count = count
+        self._extent = extent
+        self._wanted = wanted
+        self._counts_left = counts
+        self._has_days = False
+        self._uncut = 0
+
+    async def cut(self) -> Cut:
+        """Cut the workspace by creation dates, then days with many contacts by ids.
+
+        Raises:
+            SourceError: a count failed.
+        """
+        ranges = [Range(None, None, "", self._extent.contacts)]
+        if self._extent.contacts > self._wanted:
+            self._has_days = await self._dates_are_days()
+            ranges = await self._cut_by_dates(ranges)
+            ranges = await self._cut_by_ids(ranges)
+        ranges = list(self._merged(ranges))
+        unit: PlanUnit = "day" if self._has_days else "second"
+        by_id: PlanUnit = "day+id" if self._has_days else "second+id"
+        return Cut(by_id if any(one.id_suffix for one in ranges) else unit, tuple(ranges), self._uncut)
+
+    async def _dates_are_days(self) -> bool:
+        """Return whether a date stands for a whole day.
+
+        The second around a contact's creation holds that contact, unless dates are days: then ``>`` begins after
+        that day, and nothing matches. Two contacts are asked for, since one may be deleted at this moment.
+        """
+        stamps = (self._extent.oldest, self._extent.newest)
+        probes = [Range(stamp, stamp + 1, "", 0) for stamp in stamps]
+        return not any(await self._counted(probes))
+
+    async def _cut_by_dates(self, ranges: list[Range]) -> list[Range]:
+        """Cut each range with too many contacts, again and again, while the counts last."""
+        finished: list[Range] = []
+        while ranges:
+            cuttable: list[tuple[Range, list[int]]] = []
+            for one in sorted(ranges, key=lambda one: -one.expected):
+                boundaries = self._boundaries(one) if one.expected > self._wanted else []
+                boundaries = boundaries[: max(self._counts_left, 0)]
+                self._counts_left -= len(boundaries)
+                if boundaries:
+                    cuttable.append((one, boundaries))
+                else:
+                    finished.append(one)
+            ranges = await self._cut_at(cuttable)
+        return sorted(finished, key=_in_time)
+
+    def _boundaries(self, one: Range) -> list[int]:
+        """Return the dates at which to cut a range, evenly spaced; none if it is a single day or second."""
+        step = _DAY_S if self._has_days else 1
+        low = self._extent.oldest if one.start is None else one.start
+        high = self._extent.newest + 1 if one.end is None else one.end
+        first, last = low // step + 1, (high - 1) // step
+        parts = min(max(round(one.expected / (self._wanted * _FILL)), 2), _WAYS, last - first + 2)
+        steps = sorted({first - 1 + (last - first + 2) * part // parts for part in range(1, parts)})
+        return [number * step for number in steps if low < number * step < high]
+
+    async def _cut_at(self, cuts: Sequence[tuple[Range, list[int]]]) -> list[Range]:
+        """Return the parts of ranges, counted. The last part is the rest of its range."""
+        parts = [
+            [replace(one, start=start, end=end) for start, end in pairwise([one.start, *boundaries, one.end])]
+            for one, boundaries in cuts
+        ]
+        counts = iter(await self._counted([part for group in parts for part in group[:-1]]))
+        result: list[Range] = []
+        uncertain: list[Range] = []
+        for (one, _), group in zip(cuts, parts, strict=True):
+            counted = [replace(part, expected=next(counts) or 0) for part in group[:-1]]
+            rest = one.expected - sum(part.expected for part in counted)
+            result += counted
+            (result if rest >= 0 else uncertain).append(replace(group[-1], expected=max(rest, 0)))
+        # Contacts were created or deleted between two counts: then the last part is counted itself.
+        recounted = await self._counted(uncertain)
+        return result + [replace(one, expected=number or 0) for one, number in zip(uncertain, recounted, strict=True)]
+
+    async def _cut_by_ids(self, ranges: list[Range]) -> list[Range]:
+        """Cut days, or seconds, with many contacts by the last digits of the ids."""
+        result: list[Range] = []
+        hot = [one for one in ranges if self._is_hot(one) and not self._boundaries(one)]
+        affordable = max(self._counts_left // len(_DIGITS), _MIN_HOT)
+        parts = await self._parts_by_id(sorted(hot, key=lambda one: -one.expected)[:affordable])
+        for one in ranges:
+            result += parts.get((one.start, one.end), [one])
+        return result
+
+    async def _parts_by_id(self, hot: Sequence[Range]) -> dict[tuple[int | None, int | None], list[Range]]:
+        """Return the parts of each range whose parts add up to all of its contacts."""
+        found: dict[tuple[int | None, int | None], list[Range]] = {}
+
+        async def cut(one: Range) -> None:
+            parts = await self._by_next_digit(one)
+            if len(parts) > 1:
+                smaller = [await self._by_next_digit(part) if self._is_hot(part) else [part] for part in parts]
+                parts = [part for group in smaller for part in group]
+            found[one.start, one.end] = parts
+
+        await for_each(hot, cut)
+        self._uncut = sum(len(parts) == 1 for parts in found.values())
+        return found
+
+    def _is_hot(self, one: Range) -> bool:
+        return one.expected > _HOT * self._wanted
+
+    async def _by_next_digit(self, one: Range) -> list[Range]:
+        """Return 16 parts of a range by one more digit; the range itself if they do not add up to it.
+
+        Contacts may be created meanwhile: the range is counted before and after its parts.
+        """
+        parts = [replace(one, id_suffix=digit + one.id_suffix) for digit in _DIGITS]
+        before = await self._count(one)
+        counts = await self._counted(parts)
+        after = await self._count(one)
+        if before is None or after is None or None in counts:
+            return [one]
+        counted = [replace(part, expected=number or 0) for part, number in zip(parts, counts, strict=True)]
+        total = sum(part.expected for part in counted)
+        adds_up = min(before, after) <= total <= max(before, after)
+        # The ids may be of another kind: then all or nothing matches a digit.
+        is_useful = max(part.expected for part in counted) < total
+        return counted if adds_up and is_useful else [one]
+
+    async def _counted(self, ranges: Sequence[Range]) -> list[int | None]:
+        """Count many ranges at once."""
+        counts: list[int | None] = [None] * len(ranges)
+
+        async def count(place: int) -> None:
+            counts[place] = await self._count(ranges[place])
+
+        await for_each(range(len(ranges)), count)
+        return counts
+
+    def _merged(self, ranges: Sequence[Range]) -> Iterator[Range]:
+        """Yield the ranges; neighbours become one while it has no more contacts than wanted."""
+        last: Range | None = None
+        for one in ranges:
+            if last is not None and self._belong_together(last, one):
+                last = replace(last, end=one.end, expected=last.expected + one.expected)
+                continue
+            if last is not None:
+                yield last
+            last = one
+        if last is not None:
+            yield last
+
+    def _belong_together(self, first: Range, second: Range) -> bool:
+        if first.id_suffix or second.id_suffix:
+            return False
+        is_empty = not first.expected or not second.expected
+        return is_empty or first.expected + second.expected <= self._wanted
+
+
+def _in_time(one: Range) -> int:
+    return -1 if one.start is None else one.start
