@@ -49,7 +49,7 @@ def make_export(path: Path, contacts: int) -> int:
     # Imported here, so that the measured process does not import them.
     from exporter.compression import gzip_member  # noqa: PLC0415
     from exporter.layout.manifest import encode_manifest  # noqa: PLC0415
-    from exporter.model import FileSummary, SourceSummary, Summary  # noqa: PLC0415
+    from exporter.layout.summary import FileSummary, SourceSummary, Summary  # noqa: PLC0415
 
     sha256, plain_bytes = hashlib.sha256(), 0
     with path.open("wb") as file:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     )
     from exporter.exports import export
     from exporter.formats.selection import FieldSelection
-    from exporter.model import FileSummary, Page, Position, SourceSummary, Summary, Timeline
+    from exporter.layout.summary import FileSummary, SourceSummary, Summary
+    from exporter.model import Page, Position, Timeline
     from exporter.observe.events import (
         AttributeNamesUnavailable,
         Committed,
@@ -160,7 +161,8 @@ _LAZY |= dict.fromkeys(
     ),
     "exporter.observe.events",
 )
-_LAZY |= dict.fromkeys(("FileSummary", "Page", "Position", "SourceSummary", "Summary", "Timeline"), "exporter.model")
+_LAZY |= dict.fromkeys(("Page", "Position", "Timeline"), "exporter.model")
+_LAZY |= dict.fromkeys(("FileSummary", "SourceSummary", "Summary"), "exporter.layout.summary")
 
 
 def __getattr__(name: str) -> "Any":

@@ -14,7 +14,7 @@ from exporter.formats.facts import PARTS_FORMAT
 from exporter.formats.registry import Format, format_for_name, format_for_stream, format_for_suffix
 from exporter.job import Job, encoder_of, settings_of
 from exporter.layout.paths import OutputPaths, is_folder_output
-from exporter.model import Summary
+from exporter.layout.summary import Summary
 from exporter.observe.events import Observer, null_observer
 from exporter.observe.logging import logged
 from exporter.options import ExportKeywords, ExportOptions

@@ -15,8 +15,9 @@ from exporter.errors import CheckpointError, ConfigError, CursorError
 from exporter.formats.columns import CUSTOM, RAW, columns_of
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import Format
-from exporter.layout.checkpoint import LIST_ENDPOINT, JobProgress, OutputSettings, csv_settings
-from exporter.model import Summary
+from exporter.layout.checkpoint import JobProgress
+from exporter.layout.settings import LIST_ENDPOINT, OutputSettings, csv_settings
+from exporter.layout.summary import Summary
 from exporter.observe.events import (
     AttributeNamesUnavailable,
     Event,

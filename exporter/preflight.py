@@ -16,9 +16,10 @@ from exporter.exports import resolve_output
 from exporter.formats.registry import format_for_stream
 from exporter.formats.selection_checks import missing_fields
 from exporter.job import encoder_of, settings_of, with_columns
-from exporter.layout.checkpoint import OutputSettings
 from exporter.layout.paths import OutputPaths
-from exporter.model import Page, Position, Summary
+from exporter.layout.settings import OutputSettings
+from exporter.layout.summary import Summary
+from exporter.model import Page, Position
 from exporter.observe.events import null_observer
 from exporter.options import ExportKeywords, ExportOptions
 from exporter.source.intercom import Intercom, check_open

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from exporter._version import __version__
-from exporter.layout.checkpoint import JobProgress, OutputSettings, summary_settings
-from exporter.model import FileSummary, Frame, Page, Position, ResumeToken, SourceSummary, Summary
+from exporter.layout.checkpoint import JobProgress
+from exporter.layout.settings import OutputSettings, summary_settings
+from exporter.layout.summary import FileSummary, SourceSummary, Summary
+from exporter.model import Frame, Page, Position, ResumeToken
 from exporter.observe.timeline import TimelineRecorder
 
 _MAX_DRIFTING_FIELDS = 100

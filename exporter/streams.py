@@ -14,7 +14,8 @@ from exporter.errors import ConfigError
 from exporter.formats.encoder import Encoder
 from exporter.formats.registry import format_for_stream
 from exporter.job import Job, encoder_of
-from exporter.model import Frame, Summary, prepend_header
+from exporter.layout.summary import Summary
+from exporter.model import Frame, prepend_header
 from exporter.observe.events import Observer, null_observer
 from exporter.options import ExportOptions, StreamKeywords
 from exporter.source.intercom import Intercom, check_open

@@ -15,7 +15,8 @@ import exporter
 from exporter.destination.base import Destination
 from exporter.formats.registry import NDJSON, NDJSON_GZIP, Format
 from exporter.job import Job, encoder_of, settings_of
-from exporter.layout.checkpoint import JobProgress, OutputSettings
+from exporter.layout.checkpoint import JobProgress
+from exporter.layout.settings import OutputSettings
 from exporter.model import Frame
 from exporter.options import ExportOptions
 from exporter.source.loop_guard import LoopGuard

@@ -15,7 +15,7 @@ from exporter.layout.data_file import DataFile, describe_os_error, is_unreadable
 from exporter.layout.foreign_files import COMPLETION_MARKERS, is_ignored_name
 from exporter.layout.manifest import decode_manifest
 from exporter.layout.paths import MANIFEST, OutputPaths, old_name, standing
-from exporter.model import FileSummary, Summary
+from exporter.layout.summary import FileSummary, Summary
 from exporter.validation import check_path
 
 MANIFEST_OF_FILE = ".manifest.json"

@@ -22,7 +22,7 @@ from exporter.errors import ConfigError
 from exporter.formats.facts import facts_of_file
 from exporter.layout.data_file import DataFile, describe_os_error, is_unreadable
 from exporter.layout.paths import OutputPaths
-from exporter.model import FileSummary, Summary
+from exporter.layout.summary import FileSummary, Summary
 from exporter.text import count, one_line
 from exporter.validation import check_callable, check_path
 

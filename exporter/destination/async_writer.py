@@ -21,7 +21,8 @@ from exporter.layout.atomic import os_errors_as_sink_errors
 from exporter.layout.checkpoint import JobProgress
 from exporter.layout.disk_limits import record_in
 from exporter.layout.read_back import read_back
-from exporter.model import Frame, Summary, prepend_header
+from exporter.layout.summary import Summary
+from exporter.model import Frame, prepend_header
 from exporter.observe.events import Committed, DiskLimited, Observer
 
 T = TypeVar("T")

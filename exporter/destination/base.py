@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from exporter.formats.encoder import Encoder
-from exporter.layout.checkpoint import JobProgress, OutputSettings
-from exporter.model import FileSummary, Frame, Summary
+from exporter.layout.checkpoint import JobProgress
+from exporter.layout.settings import OutputSettings
+from exporter.layout.summary import FileSummary, Summary
+from exporter.model import Frame
 
 ExistingExport = Summary | JobProgress | None
 """The export that a destination already holds: the summary of a finished one, the progress of an unfinished one, or

@@ -19,7 +19,7 @@ from exporter.errors import SinkError
 from exporter.formats.facts import GZIP_SUFFIX
 from exporter.layout.atomic import open_private, remove, sync, sync_folder
 from exporter.layout.data_file import DataFile
-from exporter.model import FileSummary
+from exporter.layout.summary import FileSummary
 
 _STEP_BYTES = 1 << 20
 _BUFFER_BYTES = 1 << 20

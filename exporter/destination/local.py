@@ -28,10 +28,12 @@ from exporter.destination.preconditions import find_existing, make_folder
 from exporter.destination.publishing import adopt_old_names, publish, remove_old_export
 from exporter.errors import CheckpointError, ConfigError, SinkError
 from exporter.layout.atomic import open_private, remove, replace_durably, sync_folder, write_temporary
-from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, save_checkpoint
+from exporter.layout.checkpoint import Checkpoint, JobProgress, save_checkpoint
 from exporter.layout.manifest import encode_manifest
 from exporter.layout.paths import OutputPaths
-from exporter.model import FileSummary, Frame, Summary
+from exporter.layout.settings import OutputSettings
+from exporter.layout.summary import FileSummary, Summary
+from exporter.model import Frame
 from exporter.options import ExportOptions
 
 MAX_PARTS = 100_000

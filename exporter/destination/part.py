@@ -10,7 +10,8 @@ from typing import Any
 from exporter.destination.free_space import FreeSpace
 from exporter.errors import CheckpointError, SinkError
 from exporter.layout.atomic import sync, write_all
-from exporter.model import FileSummary, Frame
+from exporter.layout.summary import FileSummary
+from exporter.model import Frame
 
 _READ_BYTES = 1 << 20
 _STEP_BYTES = 1 << 24

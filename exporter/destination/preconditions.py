@@ -8,12 +8,13 @@ from pathlib import Path
 
 from exporter.errors import CheckpointError, ConfigError
 from exporter.layout.atomic import os_errors_as_sink_errors, sync_folder
-from exporter.layout.checkpoint import Checkpoint, OutputSettings, load_checkpoint, settings_of
+from exporter.layout.checkpoint import Checkpoint, load_checkpoint
 from exporter.layout.disk_limits import recording
 from exporter.layout.foreign_files import COMPLETION_MARKERS, is_ignored_name
 from exporter.layout.manifest import decode_manifest
 from exporter.layout.paths import OutputPaths, old_name, standing, temporary_path
-from exporter.model import Summary
+from exporter.layout.settings import OutputSettings, settings_of
+from exporter.layout.summary import Summary
 
 _MAX_NAME_BYTES = 255
 _MAX_MANIFEST_BYTES = 1 << 26
@@ -72,8 +73,8 @@ def make_folder(paths: OutputPaths) -> None:
 
 def stale_files(paths: OutputPaths) -> list[Path]:
     """Return the data files in a folder of parts, finished or not, the highest number first."""
-    numbered = [(paths.part_number(path.name), path) for path in paths.path.iterdir()]
-    return [path for _, path in sorted(((n, path) for n, path in numbered if n is not None), reverse=True)]
+    placed = [(paths.data_file_order(path.name), path) for path in paths.path.iterdir()]
+    return [path for _, path in sorted(((place, path) for place, path in placed if place is not None), reverse=True)]
 
 
 def _load(paths: OutputPaths, *, discard: bool) -> Checkpoint | None:
@@ -231,7 +232,7 @@ def list_entries(paths: OutputPaths) -> Iterator[Path]:
     """
     ours = paths.services
     for path in paths.path.iterdir() if paths.path.is_dir() else ():
-        if paths.part_number(path.name) is not None or path in ours:
+        if paths.data_file_order(path.name) is not None or path in ours:
             yield path
         elif not is_ignored_name(path.name) and path.name not in COMPLETION_MARKERS:
             raise ConfigError(

@@ -5,8 +5,9 @@ import anyio.to_thread
 from exporter.destination.base import Destination
 from exporter.formats.encoder import Encoder
 from exporter.layout.atomic import os_errors_as_sink_errors, write_all
-from exporter.layout.checkpoint import OutputSettings
-from exporter.model import Frame, Summary, prepend_header
+from exporter.layout.settings import OutputSettings
+from exporter.layout.summary import Summary
+from exporter.model import Frame, prepend_header
 
 
 class StdoutDestination(Destination):

@@ -11,122 +11,17 @@ import msgspec
 import orjson
 
 from exporter.errors import CheckpointError
-from exporter.formats.facts import BY_NAME, CONVERTED
+from exporter.formats.facts import CONVERTED
 from exporter.layout.atomic import remove, replace_durably, write_temporary
 from exporter.layout.paths import temporary_path
-from exporter.model import FileSummary, Position, Summary, Timeline
+from exporter.layout.plan_progress import PlanProgress, TrackFiles
+from exporter.layout.settings import OutputSettings
+from exporter.layout.summary import FileSummary
+from exporter.model import Position, Timeline
 
-CHECKPOINT_VERSION = 1
-LIST_ENDPOINT, SEARCH_ENDPOINT = "/contacts", "/contacts/search"
+CHECKPOINT_VERSION, RANGES_VERSION = 1, 2
 _MAX_BYTES = 1 << 26
 _MAX_NUMBER = 2**53
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputSettings:
-    """The settings that determine an output's bytes. Only a run with the same settings can resume.
-
-    Attributes:
-        base_url: the API's base URL, or the name that stands for it in the output.
-        endpoint: path of the listing endpoint.
-        api_version: the requested API version.
-        per_page: the requested number of contacts per page.
-        format: the data files' suffix without its dot.
-        max_contacts: the maximum number of contacts, None for no limit.
-        part_contacts: the maximum number of contacts in a part, None for no limit.
-        part_bytes: the maximum number of bytes in a part, None for a single file.
-        fields: the selected fields, empty for all.
-        dropped: the fields that are removed.
-        pseudonymised: the fields whose values are replaced by pseudonyms.
-        pseudonym_key: hexadecimal digits that identify the key of the pseudonyms; None without pseudonyms.
-        expanded: the lists that are expanded.
-        tag_names: whether names are added to tags.
-        csv_raw: for CSV, whether formulas stay unescaped; None for other formats.
-        csv_bom: for CSV, whether each file starts with a UTF-8 byte-order mark.
-        csv_phones: for CSV that is not raw, whether phone numbers stay unescaped. Early versions prefixed them with
-            an apostrophe.
-        records: how contacts are written, "exact" or "normalized".
-    """
-
-    base_url: str
-    endpoint: str
-    api_version: str
-    per_page: int
-    format: str
-    max_contacts: int | None = None
-    part_contacts: int | None = None
-    part_bytes: int | None = None
-    fields: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    pseudonymised: tuple[str, ...] = ()
-    pseudonym_key: str | None = None
-    expanded: tuple[str, ...] = ()
-    tag_names: bool = False
-    csv_raw: bool | None = None
-    csv_bom: bool = False
-    csv_phones: bool = False
-    records: str = "exact"
-
-    def differences(self, other: "OutputSettings") -> str:
-        """Return the names of the settings that differ, for a message; empty if none differs.
-
-        The page size counts only if the bytes depend on it.
-        """
-        names = [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
-        if names == ["per_page"] and not self.why_pages_matter:
-            return ""
-        return ", ".join(name.replace("_", " ") for name in names)
-
-    @property
-    def named_paths(self) -> tuple[str, ...]:
-        """Every field path in the settings: selected, dropped and pseudonymised."""
-        return (*self.fields, *self.dropped, *self.pseudonymised)
-
-    @property
-    def why_pages_matter(self) -> str:
-        """The reason why the bytes depend on the page size; empty if they do not."""
-        if self.part_bytes is not None:
-            return "a part holds whole pages, so the bytes depend on --per-page"
-        if self.format in BY_NAME and BY_NAME[self.format].compression:
-            return "each page is compressed by itself, so the bytes depend on --per-page"
-        return ""
-
-
-_SUMMARY_NAMES = {"max_contacts": "limited_to_contacts"}
-"""Settings that have another name in a summary."""
-
-_NOT_IN_SUMMARY = ("base_url", "endpoint", "api_version", "per_page", "format")
-"""Settings that are in the summary's `source` or in its files' names, not in fields of the summary."""
-
-
-def summary_settings(settings: OutputSettings) -> dict[str, Any]:
-    """Return the settings by their names in a summary and in a manifest."""
-    names = (field.name for field in dataclasses.fields(OutputSettings) if field.name not in _NOT_IN_SUMMARY)
-    return {_SUMMARY_NAMES.get(name, name): getattr(settings, name) for name in names}
-
-
-def settings_of(summary: Summary, file_format: str) -> OutputSettings:
-    """Return the settings of a finished export.
-
-    Args:
-        summary: the summary in its manifest.
-        file_format: the suffix of its files without the dot.
-    """
-    source = summary.source
-    names = (field.name for field in dataclasses.fields(OutputSettings) if field.name not in _NOT_IN_SUMMARY)
-    return OutputSettings(
-        base_url=source.base_url,
-        endpoint=source.endpoint,
-        api_version=source.api_version,
-        per_page=source.per_page,
-        format=file_format,
-        **{name: getattr(summary, _SUMMARY_NAMES.get(name, name)) for name in names},
-    )
-
-
-def csv_settings(raw: bool | None, *, bom: bool) -> dict[str, Any]:
-    """Return the CSV settings by name; `raw` is None for other formats."""
-    return {"csv_raw": raw, "csv_bom": bom, "csv_phones": raw is False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +49,7 @@ class JobProgress:
         corrections: number of corrections that normalized the contacts, by kind.
         irregular_contacts: number of checked contacts that strict JSON readers reject or change.
         timeline: contacts, retries and waits over time.
+        plan: for an export with several cursors, the progress of its ranges; `position` is then their sum.
     """
 
     position: Position = field(default_factory=Position)
@@ -176,6 +72,7 @@ class JobProgress:
     corrections: Mapping[str, int] = field(default_factory=dict)
     irregular_contacts: int = 0
     timeline: Timeline = Timeline()  # noqa: RUF009 - a Timeline is immutable
+    plan: PlanProgress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,18 +85,29 @@ class Checkpoint:
         files: the finished data files; the last one may still have the name of a part.
         part: the unfinished part, with its committed length and the SHA-256 of
             those bytes; None before its first byte.
+        tracks: for an export with several cursors, the files of each track by its name, instead of
+            `files` and `part`.
+        keys: for such an export, the committed length and the SHA-256 of the keys' file.
     """
 
     settings: OutputSettings
     figures: JobProgress
     files: tuple[FileSummary, ...] = ()
     part: FileSummary | None = None
+    tracks: Mapping[str, TrackFiles] = field(default_factory=dict)
+    keys: FileSummary | None = None
 
     @property
     def all_data_written(self) -> bool:
         """Whether every contact is written, so that only the final names and the manifest are missing."""
         position, limit = self.figures.position, self.settings.max_contacts
         return position.reached_end or (limit is not None and position.contacts >= limit)
+
+    @property
+    def all_files(self) -> tuple[FileSummary, ...]:
+        """Every file, finished or not, that the checkpoint covers."""
+        lists = (*self.tracks.values(), TrackFiles(files=self.files, part=self.part))
+        return tuple(file for one in lists for file in (*one.files, *((one.part,) if one.part else ())))
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
@@ -209,8 +117,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
         The new checkpoint is on disk when this returns. After a crash before
         that, the old one is still there.
     """
-    fields: dict[str, Any] = {"checkpoint_version": CHECKPOINT_VERSION, **dataclasses.asdict(checkpoint)}
-    fields["figures"]["timeline"] = orjson.Fragment(orjson.dumps(fields["figures"]["timeline"]))  # on one line
+    fields = _fields_of_ranges(checkpoint) if checkpoint.figures.plan else _fields_of_list(checkpoint)
     content = orjson.dumps(fields, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
         replace_durably(write_temporary(path, content), path)
@@ -218,6 +125,40 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> int:
         remove(temporary_path(path))
         raise
     return len(content)
+
+
+def _fields_of_list(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the members of version 1, which the list has."""
+    fields: dict[str, Any] = {"checkpoint_version": CHECKPOINT_VERSION, **dataclasses.asdict(checkpoint)}
+    del fields["tracks"], fields["keys"], fields["figures"]["plan"]
+    fields["figures"]["timeline"] = orjson.Fragment(orjson.dumps(fields["figures"]["timeline"]))  # on one line
+    return fields
+
+
+def _fields_of_ranges(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the members of version 2, which exports with several cursors have. Each range is on one line."""
+    totals = dataclasses.asdict(checkpoint.figures)
+    plan = totals.pop("plan")
+    del totals["trail"]  # each range has its own
+    totals["matched_fields"] = totals.pop("found")
+    totals["timeline"] = orjson.Fragment(orjson.dumps(totals["timeline"]))
+    opened, finished = plan.pop("open"), plan.pop("finished")
+    files = {name: dataclasses.asdict(files) for name, files in checkpoint.tracks.items()}
+    nothing = dataclasses.asdict(TrackFiles())
+    return {
+        "checkpoint_version": RANGES_VERSION,
+        "settings": dataclasses.asdict(checkpoint.settings),
+        "plan_sha256": plan.pop("plan_sha256"),
+        "totals": totals,
+        "plan": plan,
+        "keys": checkpoint.keys and dataclasses.asdict(checkpoint.keys),
+        "finished": {
+            name: orjson.Fragment(orjson.dumps(files.get(name, nothing)["files"])) for name in sorted(finished)
+        },
+        "open": {
+            name: orjson.Fragment(orjson.dumps({**opened[name], **files.get(name, nothing)})) for name in sorted(opened)
+        },
+    }
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
@@ -232,11 +173,10 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     try:
-        version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("checkpoint_version")
-        if version is not None and bytes(version) == b"%d" % CHECKPOINT_VERSION:
-            checkpoint = msgspec.json.decode(content, type=Checkpoint)
-            if _is_consistent(checkpoint):
-                return checkpoint
+        version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("checkpoint_version", b"")
+        read = _READERS.get(bytes(version))
+        if read is not None and is_consistent(checkpoint := read(content)):
+            return checkpoint
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     raise CheckpointError(
@@ -244,22 +184,75 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     )
 
 
-def _is_consistent(checkpoint: Checkpoint) -> bool:
+def _read_list(content: bytes) -> Checkpoint:
+    return msgspec.json.decode(content, type=Checkpoint)
+
+
+class _Ranges(msgspec.Struct):
+    """The members of version 2."""
+
+    settings: OutputSettings
+    plan_sha256: str
+    totals: dict[str, Any]
+    plan: dict[str, Any]
+    finished: dict[str, tuple[FileSummary, ...]]
+    open: dict[str, dict[str, Any]]
+    keys: FileSummary | None = None
+
+
+def _read_ranges(content: bytes) -> Checkpoint:
+    stored = msgspec.json.decode(content, type=_Ranges)
+    files = {name: TrackFiles(files=finished) for name, finished in stored.finished.items()}
+    files |= {name: msgspec.convert(one, TrackFiles) for name, one in stored.open.items()}
+    plan = {**stored.plan, "plan_sha256": stored.plan_sha256, "finished": [*stored.finished], "open": stored.open}
+    totals = {**stored.totals, "found": stored.totals.get("matched_fields", ()), "plan": plan}
+    return Checkpoint(
+        settings=stored.settings, figures=msgspec.convert(totals, JobProgress), tracks=files, keys=stored.keys
+    )
+
+
+_READERS = {b"%d" % CHECKPOINT_VERSION: _read_list, b"%d" % RANGES_VERSION: _read_ranges}
+
+
+def is_consistent(checkpoint: Checkpoint) -> bool:
     """Return whether the files' totals match the position, and the position tells where to resume."""
-    figures, position = checkpoint.figures, checkpoint.figures.position
-    files = (*checkpoint.files, *((checkpoint.part,) if checkpoint.part else ()))
+    figures, position, files = checkpoint.figures, checkpoint.figures.position, checkpoint.all_files
     totals = [("contacts", "contacts"), ("uncompressed_bytes", "uncompressed_bytes")]
     if f".{checkpoint.settings.format}" != CONVERTED:  # for a converted format, `written_bytes` counts journal bytes
         totals.append(("bytes", "written_bytes"))
-    has_cursor = position.next_cursor is not None
     return (
-        all(map(_in_range, (figures, position, *files)))
+        _in_range(figures)
+        and _in_range(position)
+        and all(map(_in_range, files))
         and all(sum(getattr(file, name) for file in files) == getattr(position, total) for name, total in totals)
-        and not (position.reached_end and has_cursor)
-        and ((position.pages > 0 and checkpoint.all_data_written) or has_cursor == (position.pages > 0))
+        and not (position.reached_end and position.next_cursor is not None)
+        and (_are_consistent_tracks(checkpoint) if figures.plan else _tells_where_to_resume(checkpoint))
         and figures.runs >= 1
         and figures.timeline.is_valid
     )
+
+
+def _tells_where_to_resume(checkpoint: Checkpoint) -> bool:
+    position = checkpoint.figures.position
+    has_cursor = position.next_cursor is not None
+    return (position.pages > 0 and checkpoint.all_data_written) or has_cursor == (position.pages > 0)
+
+
+def _are_consistent_tracks(checkpoint: Checkpoint) -> bool:
+    """Return whether the files of each open track match its position, and no track is both finished and open."""
+    plan = checkpoint.figures.plan
+    if (
+        plan is None
+        or set(plan.open) & set(plan.finished)
+        or not set(checkpoint.tracks) <= {*plan.open, *plan.finished}
+    ):
+        return False
+    for name, one in plan.open.items():
+        track = checkpoint.tracks.get(name, TrackFiles())
+        written = sum(file.contacts for file in (*track.files, *((track.part,) if track.part else ())))
+        if written != one.position.contacts or not _in_range(one.position):
+            return False
+    return True
 
 
 def _in_range(record: JobProgress | Position | FileSummary) -> bool:

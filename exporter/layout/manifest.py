@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from exporter.model import FileSummary, SourceSummary, Summary
+from exporter.layout.summary import FileSummary, SourceSummary, Summary
 
 MANIFEST_VERSION = 1
 _MAX_NUMBER = 2**53
@@ -17,6 +17,7 @@ _OMITTED_WHEN_DEFAULT = (
     *("fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"),
     *("expanded", "tag_names", "lists_expanded", "lists_missing", "lists_missing_causes"),
     *("columns", "csv_raw", "csv_bom", "csv_phones", "records", "corrections", "irregular_contacts", "duplicates"),
+    *("plan", "proof"),
 )
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Summary)} | {
     "corrections": {},

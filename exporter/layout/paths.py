@@ -24,11 +24,13 @@ class OutputPaths:
         path: the file or the folder, as the user named it.
         suffix: suffix of the data files, such as ``.ndjson.gz``.
         is_folder: whether `path` is a folder of numbered parts.
+        track: the range whose files these are, such as ``00007``, or ``late`` or ``listed``; empty for the list.
     """
 
     path: Path
     suffix: str
     is_folder: bool = False
+    track: str = ""
 
     @property
     def folder(self) -> Path:
@@ -36,8 +38,9 @@ class OutputPaths:
         return self.path if self.is_folder else self.path.parent
 
     def file(self, number: int) -> Path:
-        """Return the path of a finished data file, counted from 1; a single file is number 1."""
-        return self.path / f"{_PARTS_STEM}-{number:05}{self.suffix}" if self.is_folder else self.path
+        """Return the path of a finished data file, counted from 1 in its track; a single file is number 1."""
+        name = f"{self.track}-{number:02}" if self.track else f"{number:05}"
+        return self.path / f"{_PARTS_STEM}-{name}{self.suffix}" if self.is_folder else self.path
 
     def part(self, number: int) -> Path:
         """Return the path of a data file while it is being written."""
@@ -66,28 +69,51 @@ class OutputPaths:
         """The file that describes a finished export."""
         return self.path / MANIFEST if self.is_folder else manifest_path(self.path)
 
+    @property
+    def plan(self) -> Path:
+        """The plan of an export with several cursors."""
+        return self.path / PLAN
+
+    @property
+    def keys(self) -> Path:
+        """The keys of the contacts that an export with several cursors has written so far."""
+        return self.path / KEYS
+
     def names_of(self, path: Path) -> tuple[Path, ...]:
         """Return the paths of the manifest or the checkpoint in all versions of this program, the oldest first."""
         return (old_name(path), path) if self.is_folder else (path,)
 
     @property
     def services(self) -> set[Path]:
-        """The paths of manifest and checkpoint and of their temporary files, in all versions of this program."""
+        """The paths of all files that are no data, in all versions of this program, and of their temporary files."""
         names = {*self.names_of(self.manifest), *self.names_of(self.checkpoint)}
+        if self.is_folder:
+            names |= {self.plan, self.keys}
         return names | set(map(temporary_path, names))
 
-    def part_number(self, name: str) -> int | None:
-        """Return the number in the name of a data file or part, None if the name is neither."""
+    def data_file_order(self, name: str) -> tuple[int, int] | None:
+        """Return the place of a data file or part among all, None if the name is neither: first its track."""
         match = _DATA_FILE.fullmatch(name)
-        return int(match[1]) if match else None
+        if not match:
+            return None
+        if match["track"]:
+            return _MAX_NUMBER + TRACKS_AFTER_RANGES.index(match["track"]), int(match["part"])
+        return int(match["number"]), int(match["part"] or 0)
 
 
-MANIFEST, CHECKPOINT = "_manifest.json", "_checkpoint.json"
-"""Names of manifest and checkpoint in a folder of parts."""
+MANIFEST, CHECKPOINT, PLAN, KEYS = "_manifest.json", "_checkpoint.json", "_plan.json", "_keys.part"
+"""Names of the files in a folder that are no data."""
 
+LATE, LISTED = "late", "listed"
+TRACKS_AFTER_RANGES = (LATE, LISTED)
+"""Contacts that a second search, and then the list, found after all ranges."""
+
+_MAX_NUMBER = 10**18
 _DATA_FILE = re.compile(
     r"(?:_(?=.*\.(?:part|tmp)$))?"
-    rf"{_PARTS_STEM}-([0-9]{{5}}|[1-9][0-9]{{5,}})\.(?:{'|'.join(map(re.escape, BY_NAME))})(?:\.part|\.tmp)?"
+    rf"{_PARTS_STEM}-(?:(?P<number>[0-9]{{5}}|[1-9][0-9]{{5,}})|(?P<track>{LATE}|{LISTED})(?=-))"
+    rf"(?:-(?P<part>[0-9]{{2}}|[1-9][0-9]{{2,}}))?"
+    rf"\.(?:{'|'.join(map(re.escape, BY_NAME))})(?:\.part|\.tmp)?"
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast
 import orjson
 
 from exporter.errors import ApiError, ConfigError
-from exporter.layout.checkpoint import LIST_ENDPOINT, SEARCH_ENDPOINT
+from exporter.layout.settings import LIST_ENDPOINT, SEARCH_ENDPOINT
 from exporter.source.request import Request
 
 SortOrder: TypeAlias = Literal["ascending", "descending"]

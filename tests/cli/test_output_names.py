@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from exporter.cli.output_names import fill_in_date, resolve_output_name
-from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, save_checkpoint
+from exporter.layout.checkpoint import Checkpoint, JobProgress, save_checkpoint
 from exporter.layout.manifest import encode_manifest
-from exporter.model import FileSummary, Position
+from exporter.layout.settings import OutputSettings
+from exporter.layout.summary import FileSummary
+from exporter.model import Position
 from tests.fixtures.summaries import SUMMARY
 
 Serve = Callable[..., AbstractContextManager[Any]]

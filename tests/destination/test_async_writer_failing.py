@@ -171,7 +171,7 @@ LIMITED_PROGRAM = textwrap.dedent("""
     import exporter
     from exporter.observe.events import null_observer
     from exporter.model import Frame
-    from exporter.layout.checkpoint import OutputSettings
+    from exporter.layout.settings import OutputSettings
     from exporter.source.retry import RequestStats
     from exporter.state import JobState
     from exporter.destination.async_writer import FileDestination

@@ -13,9 +13,10 @@ import pytest
 from exporter import ConfigError, FileSummary, SinkError
 from exporter.destination.local import Output
 from exporter.destination.part import Part
-from exporter.layout.checkpoint import Checkpoint, OutputSettings, load_checkpoint
+from exporter.layout.checkpoint import Checkpoint, load_checkpoint
 from exporter.layout.manifest import decode_manifest
 from exporter.layout.paths import OutputPaths
+from exporter.layout.settings import OutputSettings
 from exporter.options import ExportOptions
 
 Opened = Callable[..., AbstractContextManager[Any]]

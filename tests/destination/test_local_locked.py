@@ -16,8 +16,8 @@ from exporter import CheckpointError, ConfigError, SinkError
 from exporter.destination import lock as module
 from exporter.destination.lock import lock_output, open_locked
 from exporter.layout.atomic import write_temporary
-from exporter.layout.checkpoint import OutputSettings
 from exporter.layout.paths import OutputPaths
+from exporter.layout.settings import OutputSettings
 
 Opened = Callable[..., AbstractContextManager[Any]]
 Read = Callable[[OutputPaths], bytes]
@@ -104,7 +104,7 @@ def test_open_while_another_export_finishes_names_the_cause(
 
 LOCK_HOLDER_PROGRAM = textwrap.dedent("""
     import pathlib, sys
-    from exporter.layout.checkpoint import OutputSettings
+    from exporter.layout.settings import OutputSettings
     from exporter.options import ExportOptions
     from exporter.destination.local import Output
     from exporter.layout.paths import OutputPaths

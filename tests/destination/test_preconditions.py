@@ -9,9 +9,10 @@ import pytest
 from exporter import CheckpointError, ConfigError, FileSummary, Position, SourceSummary, Summary
 from exporter.destination.preconditions import find_existing, make_folder
 from exporter.layout.atomic import replace_durably, write_temporary
-from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, save_checkpoint
+from exporter.layout.checkpoint import Checkpoint, JobProgress, save_checkpoint
 from exporter.layout.manifest import encode_manifest
 from exporter.layout.paths import OutputPaths
+from exporter.layout.settings import OutputSettings
 from tests.fixtures.summaries import SUMMARY
 
 CONTENT = b'{"id":"1"}\n'

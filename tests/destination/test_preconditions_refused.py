@@ -10,8 +10,8 @@ import pytest
 
 from exporter import ConfigError, SinkError
 from exporter.destination.preconditions import find_existing, make_folder, stale_files
-from exporter.layout.checkpoint import OutputSettings
 from exporter.layout.paths import OutputPaths, temporary_path
+from exporter.layout.settings import OutputSettings
 
 Find = Callable[..., Any]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from exporter import CheckpointError, FileSummary, Position, SinkError
 from exporter.layout import checkpoint as module
-from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, load_checkpoint, save_checkpoint
+from exporter.layout.checkpoint import Checkpoint, JobProgress, load_checkpoint, save_checkpoint
+from exporter.layout.settings import OutputSettings
 from tests.support.properties import examples
 
 SETTINGS = OutputSettings(

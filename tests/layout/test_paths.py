@@ -30,7 +30,7 @@ def test_output_paths_of_folder_are_inside_it() -> None:
     assert PARTS.manifest == Path("out/_manifest.json")
 
 
-def test_output_paths_of_large_part_numbers_have_more_digits() -> None:
+def test_output_paths_of_large_data_file_orders_have_more_digits() -> None:
     """No number is truncated or repeated."""
     assert PARTS.file(99_999).name == "contacts-99999.ndjson.gz"
     assert PARTS.file(100_000).name == "contacts-100000.ndjson.gz"
@@ -38,11 +38,11 @@ def test_output_paths_of_large_part_numbers_have_more_digits() -> None:
 
 
 @given(number=st.integers(1, 10**12), suffix=st.sampled_from([".ndjson", ".ndjson.gz"]))
-def test_part_number_of_finished_or_unfinished_file_is_its_number(number: int, suffix: str) -> None:
+def test_order_of_finished_or_unfinished_file_is_its_number(number: int, suffix: str) -> None:
     """A data file is recognised in any format."""
     paths = OutputPaths(Path("out"), suffix, is_folder=True)
-    assert PARTS.part_number(paths.file(number).name) == number
-    assert PARTS.part_number(paths.part(number).name) == number
+    assert PARTS.data_file_order(paths.file(number).name) == (number, 0)
+    assert PARTS.data_file_order(paths.part(number).name) == (number, 0)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_part_number_of_finished_or_unfinished_file_is_its_number(number: int, s
         ),
     ],
 )
-def test_part_number_of_foreign_name_is_none(name: str) -> None:
+def test_order_of_foreign_name_is_none(name: str) -> None:
     """A name that an export does not write is not recognised."""
-    assert PARTS.part_number(name) is None
+    assert PARTS.data_file_order(name) is None
 
 
 def test_companion_paths_append_to_the_name() -> None:

@@ -13,8 +13,9 @@ import pytest
 from exporter import FileSummary, Observer, Position, SourceSummary, Summary
 from exporter.destination.async_writer import FileDestination
 from exporter.destination.local import Output
-from exporter.layout.checkpoint import Checkpoint, JobProgress, OutputSettings, load_checkpoint
+from exporter.layout.checkpoint import Checkpoint, JobProgress, load_checkpoint
 from exporter.layout.paths import OutputPaths
+from exporter.layout.settings import OutputSettings
 from exporter.model import Frame
 from exporter.observe.events import null_observer
 from exporter.options import ExportOptions

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.layout.manifest import encode_manifest
-from exporter.model import FileSummary
+from exporter.layout.summary import FileSummary
 from tests.fixtures.summaries import SUMMARY
 
 

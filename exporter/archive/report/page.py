@@ -13,7 +13,8 @@ from exporter.archive.report.plotting import plotting
 from exporter.archive.report.statistics import MAX_DISTINCT, OTHERS, UNKNOWN, FieldStatistics, Statistics
 from exporter.extras import needing
 from exporter.formats.columns import CUSTOM
-from exporter.model import Summary, Timeline
+from exporter.layout.summary import Summary
+from exporter.model import Timeline
 from exporter.text import duration, one_line, size
 
 REPORT_MARKER = "<!-- a report of intercom-exporter -->"

@@ -13,7 +13,7 @@ from exporter.errors import ConfigError, SinkError
 from exporter.formats.columns import CUSTOM
 from exporter.formats.schema import BY_PATH
 from exporter.layout.data_file import DataFile
-from exporter.model import FileSummary
+from exporter.layout.summary import FileSummary
 
 _MAX_DIGITS = 4_000
 _JSON_PREFIXES = ("{", "[")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from exporter.archive.verify import VerifyProgress, VerifyResult
     from exporter.cli.progress.printer import Printer
     from exporter.cli.progress.status import ReadStatus
-    from exporter.model import Summary
+    from exporter.layout.summary import Summary
 
 _CONSOLE = ConsoleOptions()
 

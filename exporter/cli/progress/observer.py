@@ -13,7 +13,7 @@ from exporter.cli.progress.status import ExportStatus
 from exporter.cli.progress.summary import retry_summary, shortfall_warning, warnings
 from exporter.cli.stderr import log_line
 from exporter.errors import ExporterError
-from exporter.model import Summary
+from exporter.layout.summary import Summary
 from exporter.observe.events import Committed, Event, PageWritten, RateLimited, Resumed, RetryScheduled
 from exporter.text import count, duration, one_line, size
 

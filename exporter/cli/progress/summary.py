@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from exporter.model import Summary
+from exporter.layout.summary import Summary
 from exporter.rawjson.normalization import NAMES
 from exporter.state import counts
 from exporter.text import count, duration
