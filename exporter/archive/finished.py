@@ -14,7 +14,7 @@ from exporter.formats.facts import CONVERTED, ZSTD_SUFFIX
 from exporter.layout.data_file import DataFile, describe_os_error, is_unreadable, open_regular
 from exporter.layout.foreign_files import COMPLETION_MARKERS, is_ignored_name
 from exporter.layout.manifest import decode_manifest
-from exporter.layout.paths import MANIFEST, OutputPaths, old_name, standing
+from exporter.layout.paths import MANIFEST, PLAN, OutputPaths, old_name, standing
 from exporter.layout.summary import FileSummary, Summary
 from exporter.validation import check_path
 
@@ -262,7 +262,8 @@ def _check_folder(paths: OutputPaths, summary: Summary, findings: Findings) -> l
         findings.unreadable += is_unreadable(exc)
         present = []
     for name in present:
-        if not (is_ignored_name(name) or name in COMPLETION_MARKERS or name in files or name == manifest):
+        is_ours = name in files or name == manifest or (name == PLAN and summary.plan is not None)
+        if not (is_ours or is_ignored_name(name) or name in COMPLETION_MARKERS):
             findings.add(
                 f"{quote_name(name)} is in the folder, but not in the manifest", "that are not in the manifest"
             )

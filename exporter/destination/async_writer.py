@@ -12,8 +12,10 @@ import anyio.lowlevel
 
 from exporter.destination.base import Capabilities, Destination, ExistingExport, State
 from exporter.destination.disk_thread import DiskThread
+from exporter.destination.folder import FolderOutput
 from exporter.destination.free_space import NoSpaceError
 from exporter.destination.local import Output
+from exporter.destination.range_files import RangeFiles
 from exporter.errors import CheckpointError, SinkError
 from exporter.formats.encoder import Encoder
 from exporter.formats.facts import BY_NAME
@@ -109,14 +111,22 @@ class FileDestination(Destination):
         Cancellation:
             Waits for a write that has started. Aborts the conversion of a full journal; a later run repeats it.
         """
+        return await self.append_to("", frame, b"")
+
+    async def append_to(self, track: str, frame: Frame, keys: bytes) -> Frame:
+        """Write a frame at the end of a track, in a new part if it does not fit into the current one.
+
+        Returns, Cancellation:
+            As for `append`.
+        """
         if not frame.content:
             return frame
         async with self._thread_lock:
-            if not self._output.has_room(frame):
-                await self._rotate()
-            if frame.contacts and self._output.at_file_start:
+            if not self._output.has_room(frame, track):
+                await self._rotate(track)
+            if frame.contacts and self._output.at_file_start(track):
                 frame = prepend_header(self._header, frame)
-            await self._run_in_thread(partial(self._output.append, frame))
+            await self._run_in_thread(partial(self._output.append, frame, track, keys))
             self._uncommitted_bytes += len(frame.content)
             self._dirty.set()
         # There is no await from here until the caller has counted the frame, so no other task can commit before that.
@@ -171,11 +181,57 @@ class FileDestination(Destination):
             lambda: self._output.finish(progress, lambda files: state.summary(settings, files))
         )
 
-    async def _rotate(self) -> None:
+    async def start_plan(self, content: bytes | None) -> None:
+        """Write the plan of a new export, and prepare for several tracks."""
+        if content is not None:
+            await self._run_in_thread(lambda: self._folder.save_plan(content))
+
+    def read_plan(self) -> bytes:
+        """Return the plan of the export in the folder. Blocks."""
+        return self._output.paths.plan.read_bytes()
+
+    async def finish_track(self, track: str) -> None:
+        """Finish the last file of a track. The next commit covers it.
+
+        Cancellation:
+            As for `append`.
+        """
+        async with self._thread_lock:
+            await self._run_steps(self._ranges.finish_part(track))
+
+    async def discard_track(self, track: str) -> None:
+        """Discard everything that a track has written.
+
+        Cancellation:
+            Waits for the work that has started.
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._thread_lock:
+                await self._commit_with(lambda progress: self._folder.discard_track(track, progress))
+
+    def key_chunks(self) -> Iterator[bytes]:
+        """Yield the blocks of keys that were appended in all runs, in chunks. Blocks."""
+        return self._ranges.key_chunks()
+
+    @property
+    def _folder(self) -> FolderOutput:
+        if not isinstance(self._output, FolderOutput):
+            raise TypeError("several cursors need a folder")
+        return self._output
+
+    @property
+    def _ranges(self) -> RangeFiles:
+        ranges = self._folder.ranges
+        if ranges is None:
+            raise RuntimeError("call start_plan() first")
+        return ranges
+
+    async def _rotate(self, track: str) -> None:
         """Finish a part. A cancellation during its conversion leaves the journal and the checkpoint unchanged."""
         progress = self.state.progress()
-        await self._run_steps(self._output.rotate(progress))
-        await self._after_commit(progress)
+        await self._run_steps(self._output.rotate(progress, track))
+        if not track:  # the parts of ranges are committed together
+            await self._after_commit(progress)
 
     async def _commit_with(self, work: Callable[[JobProgress], None]) -> None:
         """Commit with `work`, then notify the observer."""

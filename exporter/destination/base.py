@@ -9,7 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import anyio
+
+from exporter.destination.key_spool import KeySpool
 from exporter.formats.encoder import Encoder
+from exporter.layout.atomic import os_errors_as_sink_errors
 from exporter.layout.checkpoint import JobProgress
 from exporter.layout.settings import OutputSettings
 from exporter.layout.summary import FileSummary, Summary
@@ -60,6 +64,8 @@ class Destination(ABC):
 
     capabilities = Capabilities()
     _state: State | None = None
+    _append_lock: anyio.Lock | None = None
+    _keys = KeySpool()
     checkpoint: Path | None = None
     scratch_folder: Path | None = None
 
@@ -70,6 +76,7 @@ class Destination(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the destination."""
+        self._keys.close()
 
     async def open(self) -> ExistingExport:
         """Lock the destination for this process and return the export that it already holds.
@@ -126,6 +133,61 @@ class Destination(ABC):
         Durability:
             If the destination `resumes`, the complete output is on disk when this returns.
         """
+
+    async def append_to(self, track: str, frame: Frame, keys: bytes) -> Frame:  # noqa: ARG002 - for those with files
+        """Write a frame at the end of a track; tasks may call it at the same time for different tracks.
+
+        A destination without files writes the frames one after another, in the order of the calls.
+
+        Args:
+            track: the range, or other track, that the frame belongs to.
+            frame: the frame.
+            keys: block of the keys of its contacts, for `key_chunks`.
+
+        Returns:
+            The frame as it was written.
+
+        Raises:
+            SinkError: the frame cannot be written.
+        """
+        if self._append_lock is None:
+            self._append_lock, self._keys = anyio.Lock(), KeySpool()
+        async with self._append_lock:
+            with os_errors_as_sink_errors(None):
+                await self._keys.add(keys)
+            return await self.append(frame)
+
+    async def start_plan(self, content: bytes | None) -> None:
+        """Prepare for several tracks, before `start`.
+
+        Args:
+            content: the plan of a new export; None if the destination holds it already.
+
+        Durability:
+            If the destination `resumes`, the plan is on disk when this returns.
+        """
+
+    def read_plan(self) -> bytes:
+        """Return the plan of the export that the destination holds. Blocks.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        raise NotImplementedError
+
+    async def finish_track(self, track: str) -> None:
+        """Finish the last file of a track. The next commit covers it."""
+
+    async def discard_track(self, track: str) -> None:
+        """Discard everything that a track has written; only if the destination `resumes`.
+
+        The state of the job does not contain the track any more when this is called.
+        """
+        raise NotImplementedError
+
+    def key_chunks(self) -> Iterator[bytes]:
+        """Yield the blocks of keys that were appended in all runs, in chunks. Blocks."""
+        yield from self._keys.chunks()
 
     def check_free_space(self, needed: int = 0) -> None:
         """Check that a temporary file in `scratch_folder` leaves enough free space.

@@ -190,18 +190,17 @@ class Output:
             sync_folder(self.paths.folder)  # the name is durable before a checkpoint refers to it
         return self.part
 
-    def append(self, frame: Frame) -> None:
+    def append(self, frame: Frame, _track: str = "", _keys: bytes = b"") -> None:
         """Write a frame at the end of the part."""
         part = self._current_part()
         part.write(frame.content)
         part.count(frame)
 
-    def has_room(self, frame: Frame) -> bool:
+    def has_room(self, frame: Frame, _track: str = "") -> bool:
         """Return whether the frame fits into the current part. The first frame of a part always fits."""
         return self.part is None or self.part.has_room(frame, self.settings.part_contacts, self.settings.part_bytes)
 
-    @property
-    def at_file_start(self) -> bool:
+    def at_file_start(self, _track: str = "") -> bool:
         """Whether the next frame is the first of its file."""
         return self.part is None or self.part.is_empty
 
@@ -218,7 +217,7 @@ class Output:
             committed = self.part.summary(self.paths.file(len(self._files) + 1).name)
         self._save(progress, committed)
 
-    def rotate(self, progress: JobProgress) -> Generator[None]:
+    def rotate(self, progress: JobProgress, _track: str = "") -> Generator[None]:
         """Finish the part and rename it to its final name, in steps. The next frame starts another part."""
         part = self._current_part()
         part.sync_and_check()
@@ -260,19 +259,25 @@ class Output:
             progress: the progress of the complete export.
             summarise: returns the summary for the manifest, given the files.
         """
-        for _ in self.rotate(progress) if self.has_open_part else ():
-            pass
-        for number, file in enumerate(self._files, 1):
-            check_length(self.paths.file(number), file.bytes)
-        summary = summarise(self._files)
+        summary = summarise(self._finish_files(progress))
         manifest = self.paths.manifest
         replace_durably(write_temporary(manifest, encode_manifest(summary)), manifest)
         remove(self.paths.checkpoint)
         sync_folder(self.paths.folder)
         return summary
 
+    def _finish_files(self, progress: JobProgress) -> tuple[FileSummary, ...]:
+        """Finish the last part; return all files."""
+        for _ in self.rotate(progress) if self.has_open_part else ():
+            pass
+        for number, file in enumerate(self._files, 1):
+            check_length(self.paths.file(number), file.bytes)
+        return self._files
+
     def _save(self, progress: JobProgress, part: FileSummary | None) -> None:
-        checkpoint = Checkpoint(settings=self.settings, figures=progress, files=self._files, part=part)
+        self._save_checkpoint(Checkpoint(settings=self.settings, figures=progress, files=self._files, part=part))
+
+    def _save_checkpoint(self, checkpoint: Checkpoint) -> None:
         checkpoint_bytes = save_checkpoint(self.paths.checkpoint, checkpoint)
         self.free_space.reserved_bytes = 2 * checkpoint_bytes + _SMALL_FILES_BYTES  # the next one, and a manifest
         self._empty_part = None

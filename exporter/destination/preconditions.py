@@ -13,6 +13,7 @@ from exporter.layout.disk_limits import recording
 from exporter.layout.foreign_files import COMPLETION_MARKERS, is_ignored_name
 from exporter.layout.manifest import decode_manifest
 from exporter.layout.paths import OutputPaths, old_name, standing, temporary_path
+from exporter.layout.plan import decode_plan
 from exporter.layout.settings import OutputSettings, settings_of
 from exporter.layout.summary import Summary
 
@@ -59,6 +60,8 @@ def find_existing(
 
 
 def _is_published(paths: OutputPaths, checkpoint: Checkpoint) -> bool:
+    if checkpoint.figures.plan:
+        return True
     last = len(checkpoint.files)
     return last > 0 and paths.file(last).exists() and not paths.staging(last).exists()
 
@@ -124,19 +127,25 @@ def finished_summary(paths: OutputPaths) -> Summary | None:
         return None
     if summary is None:
         return None
-    paths = _with_actual_suffix(paths, summary)
-    files = [paths.file(number) for number in range(1, len(summary.files) + 1)]
+    files = _files_of(_with_actual_suffix(paths, summary), summary)
     actual = [(path.name, path.stat().st_size if path.exists() else None) for path in files]
     adds_up = sum(file.contacts for file in summary.files) == summary.contacts
     return summary if adds_up and actual == [(file.name, file.bytes) for file in summary.files] and actual else None
+
+
+def _files_of(paths: OutputPaths, summary: Summary) -> list[Path]:
+    """Return the paths of the files that a summary must list; those of ranges can have any names of data files."""
+    names = [file.name for file in summary.files]
+    if summary.plan and paths.is_folder:
+        return [paths.path / name for name in names if paths.data_file_order(name) and not is_temporary(Path(name))]
+    return [paths.file(number) for number in range(1, len(names) + 1)]
 
 
 def _with_actual_suffix(paths: OutputPaths, summary: Summary) -> OutputPaths:
     """Return the paths with the suffix of the summary's parts, which may have another format than `paths`."""
     if not paths.is_folder or not summary.files:
         return paths
-    stem = replace(paths, suffix="").file(1).name
-    return replace(paths, suffix=summary.files[0].name.removeprefix(stem))
+    return replace(paths, suffix=f".{summary.files[0].name.partition('.')[2]}")
 
 
 def _require_same_settings(paths: OutputPaths, settings: OutputSettings, summary: Summary) -> None:
@@ -160,7 +169,7 @@ def _require_ours(paths: OutputPaths, checkpoint: Checkpoint | None) -> None:
         # A damaged checkpoint: the caller discards it together with its parts.
         if checkpoint is None and standing(paths, paths.checkpoint).exists():
             return
-        ours = _listed_files(paths, checkpoint) if checkpoint else set()
+        ours = _listed_files(paths, checkpoint) if checkpoint else _plan_without_checkpoint(paths)
         foreign = [path for path in list_entries(paths) if not is_temporary(path) and path not in ours]
     if any(path.exists() for path in foreign):
         raise ConfigError(f"{str(paths.path)!r} exists and is not a finished export: move it, or use --overwrite")
@@ -169,8 +178,18 @@ def _require_ours(paths: OutputPaths, checkpoint: Checkpoint | None) -> None:
 def _listed_files(paths: OutputPaths, checkpoint: Checkpoint) -> set[Path]:
     """Return the paths of a folder's checkpoint and of the finished files that it lists."""
     written = replace(paths, suffix=f".{checkpoint.settings.format}")
-    files = (written.file(number) for number in range(1, len(checkpoint.files) + 1))
+    files = [written.file(number) for number in range(1, len(checkpoint.files) + 1)]
+    if checkpoint.figures.plan:
+        files = [paths.plan, *(paths.path / file.name for one in checkpoint.tracks.values() for file in one.files)]
     return {paths.checkpoint, old_name(paths.checkpoint), *files}
+
+
+def _plan_without_checkpoint(paths: OutputPaths) -> set[Path]:
+    """Return the plan that a run left behind which ended before its first page; empty if there is none."""
+    try:
+        return {paths.plan} if decode_plan(paths.plan.read_bytes()) else set()
+    except FileNotFoundError:
+        return set()
 
 
 def is_temporary(path: Path) -> bool:

@@ -18,6 +18,9 @@ def remove_old_export(paths: OutputPaths) -> None:
             remove(path)
     for path in paths.names_of(paths.checkpoint):
         remove(path)
+    if paths.is_folder:
+        remove(paths.plan)
+        remove(paths.keys)
     sync_folder(paths.folder)  # the checkpoint is gone before the part that it covers is truncated
 
 

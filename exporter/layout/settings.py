@@ -58,9 +58,12 @@ class OutputSettings:
     def differences(self, other: "OutputSettings") -> str:
         """Return the names of the settings that differ, for a message; empty if none differs.
 
-        The page size counts only if the bytes depend on it.
+        The page size counts only if the bytes depend on it. List or search does not count: an export is resumed
+        as what it was started as.
         """
         names = [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
+        if {self.endpoint, other.endpoint} == {LIST_ENDPOINT, SEARCH_ENDPOINT}:
+            names.remove("endpoint")
         if names == ["per_page"] and not self.why_pages_matter:
             return ""
         return ", ".join(name.replace("_", " ") for name in names)
