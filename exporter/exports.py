@@ -7,6 +7,8 @@ from typing import Unpack
 import anyio.to_thread
 
 from exporter.destination.async_writer import FileDestination
+from exporter.destination.base import Destination
+from exporter.destination.folder import FolderOutput
 from exporter.destination.local import Output
 from exporter.destination.stdout import StdoutDestination
 from exporter.errors import ConfigError
@@ -18,6 +20,7 @@ from exporter.layout.summary import Summary
 from exporter.observe.events import Observer, null_observer
 from exporter.observe.logging import logged
 from exporter.options import ExportKeywords, ExportOptions
+from exporter.ranges.job import RangesJob
 from exporter.source.intercom import Intercom, check_open
 from exporter.tasks import run_in_task
 from exporter.validation import check_path
@@ -79,14 +82,35 @@ async def export_with(
         if options.has_parts:
             raise ConfigError("parts are for files: name a folder, such as 'contacts/'")
         output_format = format_for_stream(options.compression, options.file_format)
-        job = Job(intercom, options, encoder_of(options, output_format), observer)
-        return await job.run(StdoutDestination(settings_of(intercom, options, output_format)))
+        stdout = StdoutDestination(settings_of(intercom, options, output_format))
+        return await _run(intercom, options, output_format, observer, stdout)
     if options.compression is not None:
         raise ConfigError("compression is for standard output; a file's suffix selects its format", "compression")
     paths, output_format = await anyio.to_thread.run_sync(resolve_output, path, options)
-    job = Job(intercom, options, encoder_of(options, output_format), observer)
-    output = Output(paths, settings_of(intercom, options, output_format, has_parts=paths.is_folder), options)
-    return await run_in_task(lambda: job.run(FileDestination(output, logged(observer))))
+    settings = settings_of(intercom, options, output_format, has_parts=paths.is_folder)
+    output = (FolderOutput if paths.is_folder else Output)(paths, settings, options)
+    files = FileDestination(output, logged(observer))
+    return await run_in_task(lambda: _run(intercom, options, output_format, observer, files))
+
+
+async def _run(
+    intercom: Intercom, options: ExportOptions, output_format: Format, observer: Observer, destination: Destination
+) -> Summary:
+    """Run an export with one cursor or with several. An unfinished export is resumed as what it is."""
+    encoder = encoder_of(options, output_format)
+    several = RangesJob(intercom, options, encoder, observer) if options.max_cursors > 1 else None
+    single = Job(intercom, options, encoder, observer)
+    async with destination:
+        existing = await destination.open()
+        if isinstance(existing, Summary):
+            return existing
+        has_pages = existing is not None and existing.position.pages > 0
+        if existing is not None and existing.plan is not None:
+            several = several or RangesJob(intercom, options, encoder, observer)
+            return await several.run(destination, existing)
+        if several is not None and not has_pages:
+            return await several.run(destination, existing)
+        return await single.run_opened(destination, existing)
 
 
 def resolve_output(path: str | os.PathLike[str], options: ExportOptions) -> tuple[OutputPaths, Format]:
@@ -101,6 +125,12 @@ def resolve_output(path: str | os.PathLike[str], options: ExportOptions) -> tupl
         output_format = format_for_suffix(f".{options.file_format or PARTS_FORMAT}")
         return OutputPaths(Path(path), output_format.suffix, is_folder=True), output_format
     path = Path(path)
+    if options.max_cursors > 1:
+        raise ConfigError(
+            f"several cursors write a folder of parts, not one file: end the output with a slash, as in '{path.name}/' "
+            "(cat joins the parts)",
+            "cursors",
+        )
     if options.has_parts:
         raise ConfigError(f"parts need a folder: end the output with a slash, as in '{path.name}/'")
     output_format = format_for_name(path.name)

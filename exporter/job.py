@@ -184,17 +184,27 @@ class Job:
         """
         async with destination:
             existing = await destination.open()
-            if isinstance(existing, Summary):
-                return existing
-            if existing is not None:
-                self._resume_from(existing, destination)
-            await destination.start(self.state)
-            destination.use_encoder(await self.prepare())
-            with closing(KeyCount(destination.scratch_folder, check_space=destination.check_free_space)) as keys:
-                self._keys = keys if existing is None else None
-                await self._move_while_committing(destination)
-                await self._count_duplicates(destination, keys)
-            return await destination.finish()
+            return existing if isinstance(existing, Summary) else await self.run_opened(destination, existing)
+
+    async def run_opened(self, destination: Destination, existing: JobProgress | None) -> Summary:
+        """Move all remaining pages to a destination that is open, and finish it.
+
+        Args:
+            destination: where the pages go.
+            existing: the progress of the export that it holds; None for a new export.
+
+        Raises:
+            ConfigError, SourceError, SinkError, CheckpointError: as for `export`.
+        """
+        if existing is not None:
+            self._resume_from(existing, destination)
+        await destination.start(self.state)
+        destination.use_encoder(await self.prepare())
+        with closing(KeyCount(destination.scratch_folder, check_space=destination.check_free_space)) as keys:
+            self._keys = keys if existing is None else None
+            await self._move_while_committing(destination)
+            await self._count_duplicates(destination, keys)
+        return await destination.finish()
 
     async def prepare(self) -> Encoder:
         """Return the encoder with the columns of a table, which may need a request.

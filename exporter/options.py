@@ -14,7 +14,9 @@ from exporter.validation import (
     MAX_CONCURRENCY,
     MAX_CONSUMERS,
     MAX_CONTACTS,
+    MAX_CURSORS,
     MAX_QUEUE_PAGES,
+    MAX_SETTLE_S,
     Kinds,
     check_kinds,
     texts_of,
@@ -23,6 +25,12 @@ from exporter.validation import (
 ListName: TypeAlias = Literal["tags", "notes", "companies", "subscriptions", "segments"]
 LISTS: tuple[ListName, ...] = get_args(ListName)
 """The lists that can be expanded."""
+
+Prove: TypeAlias = Literal["counts", "ids"]
+"""How an export with several cursors proves that it is complete."""
+
+AUTO_CURSORS = 32
+"""Most cursors of ``"auto"``."""
 
 _MAX_S = 10**8
 
@@ -106,6 +114,7 @@ class StreamKeywords(TypedDict, total=False):
     csv_bom: bool
     records: Records
     allow_shortfall: bool
+    cursors: int | Literal["auto"]
 
 
 class ExportKeywords(StreamKeywords, total=False):
@@ -118,6 +127,8 @@ class ExportKeywords(StreamKeywords, total=False):
     part_bytes: int | None
     checkpoint_every_s: float
     min_free_bytes: int
+    prove: Prove
+    settle_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +164,12 @@ class ExportOptions:
         checkpoint_every_s: seconds between two checkpoints, 0 for one per page; one is also
             written every 64 MB.
         min_free_bytes: free space on the disk that no write may use, 0 for no check.
+        cursors: how many ranges of creation dates are read at once, 1 to 128; ``"auto"`` for up to 32. 1 is the
+            list, in its order. With more, files need a folder of parts, and the output is in no order.
+        prove: how an export with several cursors proves that nothing is missing: ``"counts"`` compares what list
+            and search count with what was written; ``"ids"`` also reads the list, which takes as long as without
+            cursors, and adds what no range had.
+        settle_s: seconds that such a proof waits at most for contacts that were created just before the export.
 
     Raises:
         ConfigError: a setting has a wrong type or is out of range.
@@ -175,6 +192,9 @@ class ExportOptions:
     allow_shortfall: bool = False
     checkpoint_every_s: float = 1.0
     min_free_bytes: int = 0
+    cursors: int | Literal["auto"] = 1
+    prove: Prove = "counts"
+    settle_s: float = 300.0
 
     def __post_init__(self) -> None:
         check_kinds({name: getattr(self, name) for name in _KINDS}, _KINDS)
@@ -193,6 +213,7 @@ class ExportOptions:
                 f"checkpoint_every_s must be a number from 0 to {_MAX_S:,}, not {self.checkpoint_every_s!r}",
                 "checkpoint_every_s",
             )
+        self._check_cursors()
         if self.records not in RECORDS:
             raise ConfigError(f"records must be 'exact' or 'normalized', not {self.records!r}", "records")
         check_selection(self.selection)
@@ -213,6 +234,26 @@ class ExportOptions:
         if unknown := sorted(keywords.keys() - allowed.__annotations__.keys()):
             raise TypeError(f"{function}() got an unexpected keyword argument {unknown[0]!r}")
         return cls(**keywords)
+
+    def _check_cursors(self) -> None:
+        is_number = type(self.cursors) is int and 1 <= self.cursors <= MAX_CURSORS
+        if not is_number and self.cursors != "auto":
+            raise ConfigError(
+                f"cursors must be a whole number from 1 to {MAX_CURSORS}, or 'auto', not {self.cursors!r}", "cursors"
+            )
+        if self.prove not in get_args(Prove):
+            raise ConfigError(f"prove must be 'counts' or 'ids', not {self.prove!r}", "prove")
+        if type(self.settle_s) not in (int, float) or not 0 <= self.settle_s <= MAX_SETTLE_S:
+            raise ConfigError(
+                f"settle_s must be a number from 0 to {MAX_SETTLE_S:,}, not {self.settle_s!r}", "settle_s"
+            )
+        if self.cursors != 1 and self.max_contacts is not None:
+            raise ConfigError("max_contacts and cursors are mutually exclusive", "max_contacts", "cursors")
+
+    @property
+    def max_cursors(self) -> int:
+        """The maximum number of cursors at once."""
+        return AUTO_CURSORS if self.cursors == "auto" else self.cursors
 
     @property
     def has_parts(self) -> bool:

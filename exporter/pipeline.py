@@ -57,7 +57,7 @@ async def run_pipeline(
     # The prefetched page, behind the page that waits for the queue, counts as one page of the queue.
     send, receive = anyio.create_memory_object_stream[Page](options.queue_pages - 1)
     gate = _OrderGate()
-    encode = partial(_encoded, encoder)
+    encode = partial(encode_page, encoder)
     with collapse_exception_groups():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_produce, limited, send, failures)
@@ -89,8 +89,8 @@ async def _consume(
             del page, frame
 
 
-async def _encoded(encoder: Encoder, page: Page, expanded: ExpandedPage | None) -> Frame:
-    """Encode a page, with its expanded lists if there are any."""
+async def encode_page(encoder: Encoder, page: Page, expanded: ExpandedPage | None) -> Frame:
+    """Encode a page, with its expanded lists if there are any; in a thread if that takes long."""
     takes_long = encoder.takes_long(page)
     # The thread pops the page: an idle thread keeps its last function, which would keep the page in memory.
     handoff = [(page, expanded.records if expanded else None)]

@@ -72,23 +72,17 @@ class JobState:
             ran_s: seconds since this run began to move pages.
         """
         last = self.position
-        self.position = Position(
-            page.next_cursor,
-            last.pages + 1,
-            last.contacts + frame.contacts,
-            last.written_bytes + len(frame.content),
-            last.uncompressed_bytes + frame.uncompressed_bytes,
-            page.next_cursor is None and not page.is_truncated,
-        )
+        self.position = position_after(last, page, frame)
         if page.resume is not None:
             self._resume_token = page.resume
         self._total_count_last = page.total_count
         if not last.pages:
             self._total_count_first = page.total_count
-        self._timeline.add(ran_s, frame.contacts, self._traffic.retries.total(), self._traffic.rate_limit_wait_s)
-        self._add_statistics(frame)
+        self.add_statistics(frame, ran_s)
 
-    def _add_statistics(self, frame: Frame) -> None:
+    def add_statistics(self, frame: Frame, ran_s: float) -> None:
+        """Count what is in a frame that was written, besides its contacts and bytes."""
+        self._timeline.add(ran_s, frame.contacts, self._traffic.retries.total(), self._traffic.rate_limit_wait_s)
         self.matched_fields |= frame.matched_fields
         self._lists_expanded += frame.lists_expanded
         if frame.lists_missing:
@@ -188,6 +182,24 @@ _COPIED_FIELDS = (
     *("corrections", "irregular_contacts", "timeline"),
 )
 """The fields that a summary copies from the progress, under the same names."""
+
+
+def position_after(last: Position, page: Page, frame: Frame) -> Position:
+    """Return the position after one more page.
+
+    Args:
+        last: position before it.
+        page: page as fetched.
+        frame: frame as written.
+    """
+    return Position(
+        page.next_cursor,
+        last.pages + 1,
+        last.contacts + frame.contacts,
+        last.written_bytes + len(frame.content),
+        last.uncompressed_bytes + frame.uncompressed_bytes,
+        page.next_cursor is None and not page.is_truncated,
+    )
 
 
 def utc_now() -> str:

@@ -15,6 +15,8 @@ MAX_CONCURRENCY = 100
 MAX_RESERVE_PERCENT = 90
 MAX_CONTACTS = 10**12
 MAX_BYTES = 10**18
+MAX_CURSORS = 128
+MAX_SETTLE_S = 86_400
 """The largest values of arguments, the same for the library and the command."""
 
 Kinds = type | tuple[type, ...]

@@ -14,7 +14,7 @@ LAYERS = (
     {"layout"},
     {"options", "state"},
     {"archive", "destination", "sandbox", "source"},
-    {"estimate", "exports", "job", "pipeline", "preflight", "streams"},
+    {"estimate", "exports", "job", "pipeline", "preflight", "ranges", "streams"},
     {"__init__", "__main__", "cli"},
 )
 """Modules and packages below `exporter`, from the ground up. A layer imports those below it."""

@@ -53,6 +53,7 @@ class Intercom(AsyncBlock):
         base_url: the API's address.
         api_version: as given.
         per_page: as given.
+        client: what sends the requests of all listings.
         identity: the name of this API in checkpoints and manifests: its address, or a fixed
             name for a sandbox, whose address differs each time.
 
@@ -85,7 +86,7 @@ class Intercom(AsyncBlock):
         self.identity = self.base_url
         self.api_version = api_version
         self.per_page = per_page
-        self._client = Client(
+        self.client = Client(
             self.base_url,
             checked_token(token),
             api_version,
@@ -100,7 +101,7 @@ class Intercom(AsyncBlock):
     @property
     def is_open(self) -> bool:
         """Whether the block has been entered and not left."""
-        return self._client.is_open
+        return self.client.is_open
 
     def check_open(self) -> None:
         """Check that the block is entered, in the event loop that runs now.
@@ -108,7 +109,7 @@ class Intercom(AsyncBlock):
         Raises:
             ConfigError: it is not.
         """
-        self._client.check_open()
+        self.client.check_open()
 
     def track_task(self, task: asyncio.Task[None]) -> None:
         """Cancel a task at the end of the block if it still runs then."""
@@ -116,7 +117,7 @@ class Intercom(AsyncBlock):
         task.add_done_callback(self._tasks.discard)
 
     async def __aenter__(self) -> Self:
-        await self._client.open()
+        await self.client.open()
         return self
 
     async def __aexit__(
@@ -124,7 +125,7 @@ class Intercom(AsyncBlock):
     ) -> None:
         with CancelScope(shield=True):
             await cancel_and_wait(*self._tasks)
-            await self._client.close()
+            await self.client.close()
 
     def pages(
         self, start: str | None = None, *, observer: Observer = null_observer, allow_shortfall: bool = False
@@ -154,7 +155,7 @@ class Intercom(AsyncBlock):
         check_callable("observer", observer)
         check_kinds({"allow_shortfall": allow_shortfall}, {"allow_shortfall": bool})
         point = ResumePoint(_checked_cursor(start))
-        return Pages(self._client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
+        return Pages(self.client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
 
     def search(
         self,
@@ -189,7 +190,7 @@ class Intercom(AsyncBlock):
         check_kinds({"allow_shortfall": allow_shortfall}, {"allow_shortfall": bool})
         self.check_can_search()
         listing = search_for(query, sort)
-        return Pages(self._client, self.per_page, observer=observer, listing=listing, allow_shortfall=allow_shortfall)
+        return Pages(self.client, self.per_page, observer=observer, listing=listing, allow_shortfall=allow_shortfall)
 
     def check_can_search(self) -> None:
         """Check that the API version can search contacts.
@@ -220,7 +221,7 @@ class Intercom(AsyncBlock):
         except ConfigError as exc:
             raise ValueError(str(exc)) from None
         point = ResumePoint(cursor, LoopGuard.load(guard), position.contacts, counted_first)
-        return Pages(self._client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
+        return Pages(self.client, self.per_page, point, observer, allow_shortfall=allow_shortfall)
 
     def expander(self, expansion: ListExpansion, traffic: RequestStats) -> Expander:
         """Return an `Expander`, which completes the lists of contacts.
@@ -229,12 +230,12 @@ class Intercom(AsyncBlock):
             expansion: which lists.
             traffic: counts requests, retries and waits.
         """
-        return Expander(self._client, expansion, traffic)
+        return Expander(self.client, expansion, traffic)
 
     @property
     def rate_limit(self) -> RateLimiter:
         """The rate limit that the API has reported, and the share of it that these requests may use."""
-        return self._client.rate_limiter
+        return self.client.rate_limiter
 
     async def workspace(self, traffic: RequestStats) -> WorkspaceName | None:
         """Fetch the workspace's name; None if the token has no permission to read it.
@@ -245,7 +246,7 @@ class Intercom(AsyncBlock):
         Raises:
             SourceError: transient failures used up the retry budget.
         """
-        return await fetch_workspace(self._client, traffic)
+        return await fetch_workspace(self.client, traffic)
 
     async def attributes(self, traffic: RequestStats) -> tuple[str, ...] | None:
         """Fetch the names of the custom attributes that contacts can have; None if the API does not give them.
@@ -258,7 +259,7 @@ class Intercom(AsyncBlock):
         """
         if self.api_version.startswith("1."):
             return None
-        return await fetch_attributes(self._client, traffic)
+        return await fetch_attributes(self.client, traffic)
 
     def contacts(self, *, allow_shortfall: bool = False) -> Contacts:
         """List the workspace's contacts as dicts, in API order.

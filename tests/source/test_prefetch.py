@@ -192,10 +192,10 @@ async def test_listing_left_early_leaves_no_request(ending: str) -> None:
             await until(lambda: len(server.requests) == 2)
             if ending == "aclose":
                 await pages.aclose()
-                assert not intercom._client._prefetched
+                assert not intercom.client._prefetched
             else:
                 del pages
-        assert not intercom._client._prefetched
+        assert not intercom.client._prefetched
         never.set()  # only now the server notices that the connection is closed
         with anyio.fail_after(10):
             await server.all_closed.wait()

@@ -1,0 +1,193 @@
+"""The lanes of an export with several cursors: each reads one range after another, page by page."""
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from exporter.destination.base import Destination
+from exporter.errors import CursorError
+from exporter.formats.encoder import Encoder
+from exporter.formats.selection_checks import missing_fields
+from exporter.layout.key_journal import encode_block
+from exporter.layout.plan import Range
+from exporter.model import Page
+from exporter.observe.events import Event, FieldsNotFound, PageWritten, RangeFinished
+from exporter.pipeline import encode_page
+from exporter.ranges.state import RangesState
+from exporter.rawjson.creation_dates import creation_dates
+from exporter.source.concurrency import AdaptiveConcurrency
+from exporter.source.expansion import Expander
+from exporter.source.intercom import Intercom
+from exporter.source.listings import Listing
+from exporter.source.loop_guard import LoopGuard
+from exporter.source.pages import Pages, ResumePoint
+from exporter.source.range_query import search_of
+from exporter.source.retry import RequestStats
+from exporter.tasks import for_each
+
+_MAX_AGAIN = 3
+"""A range whose cursor the API refuses is read again so many times in a run; then the refusal ends the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangesRun:
+    """What one run of an export with several cursors works with.
+
+    Attributes:
+        intercom: the workspace.
+        destination: takes the frames.
+        state: the progress of all ranges.
+        encoder: encoder of pages as frames.
+        expander: completes the lists of contacts; None if none are.
+        traffic: counts requests, retries and waits.
+        concurrency: limits the requests at once.
+        notify: function that is called with each event.
+        began_at_s: when the run began to move pages, by the event loop's clock.
+    """
+
+    intercom: Intercom
+    destination: Destination
+    state: RangesState
+    encoder: Encoder
+    expander: Expander | None
+    traffic: RequestStats
+    concurrency: AdaptiveConcurrency
+    notify: Callable[[Event], None]
+    began_at_s: float
+
+    def pages(self, track: str, listing: Listing, *, allow_shortfall: bool = True) -> Pages:
+        """Return the pages of a track that are not written yet.
+
+        Raises:
+            ValueError: the checkpoint's position is damaged.
+        """
+        progress = self.state.begin(track).stored()
+        cursor = progress.position.next_cursor
+        guard = LoopGuard.load(progress.resume_token) if cursor is not None and progress.resume_token else None
+        point = ResumePoint(cursor, guard, progress.position.contacts, progress.count_first)
+        return Pages(
+            self.intercom.client,
+            self.intercom.per_page,
+            point,
+            listing=listing,
+            traffic=self.traffic,
+            allow_shortfall=allow_shortfall,
+        )
+
+    async def write(self, track: str, page: Page, *, with_dates: bool) -> None:
+        """Encode a page, write it to a track, and count it.
+
+        Args:
+            track: name of the track.
+            page: the page.
+            with_dates: whether the creation dates of its contacts matter for the proof.
+
+        Cancellation:
+            A write that has begun is finished, and then its page is counted.
+        """
+        expanded = await self.expander.expand(page) if self.expander else None
+        frame = await encode_page(self.encoder, page, expanded)
+        keys = encode_block(track, self.state.again.get(track, 0), page.keys)
+        dates = creation_dates(page.records) if with_dates else ()
+        written = await self.destination.append_to(track, frame, keys)
+        self.state.add_to(track, page, written, dates, anyio.current_time() - self.began_at_s)
+        self._report(page)
+        await self.destination.commit_if_due()
+
+    def _report(self, page: Page) -> None:
+        state = self.state
+        is_first = state.position.pages == 1 and page.records
+        if is_first and (missing := tuple(missing_fields(self.encoder.selection, state.matched_fields))):
+            self.notify(FieldsNotFound(missing))
+        self.notify(PageWritten(state.position, state.plan.list_count, self.intercom.rate_limit.remaining))
+
+
+class Lanes:
+    """Reads all ranges of a plan that are not finished, those with most contacts first.
+
+    Args:
+        run: what the lanes work with.
+    """
+
+    def __init__(self, run: RangesRun) -> None:
+        self._run = run
+        self._state = run.state
+        finished, opened = self._state.finished, self._state.tracks
+        waiting = [
+            (one.expected - (opened[name].progress.position.contacts if name in opened else 0), number)
+            for number, one in enumerate(self._state.plan.ranges, 1)
+            if (name := track_of(number)) not in finished
+        ]
+        self._waiting = [(-contacts, number) for contacts, number in waiting]
+        heapq.heapify(self._waiting)
+
+    async def run(self) -> None:
+        """Read all ranges. The first error ends all lanes.
+
+        Raises:
+            SourceError, SinkError: see `export`.
+
+        Cancellation:
+            Writes that have begun are finished and counted; requests are cancelled.
+        """
+        await for_each(range(min(self._run.concurrency.maximum, len(self._waiting))), self._lane)
+
+    async def _lane(self, _number: int) -> None:
+        while self._waiting:
+            _, number = heapq.heappop(self._waiting)
+            await self._read(number, self._state.plan.ranges[number - 1])
+
+    async def _read(self, number: int, one: Range) -> None:
+        """Read a range to its end; read it once more if its contacts do not fit its counts."""
+        track, discarded = track_of(number), 0
+        while True:
+            try:
+                await self._read_pages(track, one)
+                difference = self._difference(track)
+                if not difference or discarded or not self._run.destination.capabilities.resumes:
+                    break
+            except CursorError:
+                if discarded == _MAX_AGAIN or not self._run.destination.capabilities.resumes:
+                    raise
+            discarded += 1
+            self._state.discard(track)
+            await self._run.destination.discard_track(track)
+        self._state.unexplained += difference
+        await self._run.destination.finish_track(track)
+        contacts = self._state.tracks[track].progress.position.contacts
+        self._state.finish(track)
+        finished, ranges = len(self._state.finished), len(self._state.plan.ranges)
+        self._run.notify(RangeFinished(number, contacts, finished, ranges))
+
+    async def _read_pages(self, track: str, one: Range) -> None:
+        state, with_dates = self._state, self._state.plan.is_recent(one)
+        state.latest_start_s = int(time.time())
+        if state.begin(track).progress.position.reached_end:
+            return
+        pages = self._run.pages(track, search_of(one))
+        while True:
+            async with self._run.concurrency.slot():
+                page = await anext(pages, None)
+                if page is None:
+                    return
+                await self._run.write(track, page, with_dates=with_dates)
+                del page  # so that the next request does not keep it in memory
+
+    def _difference(self, track: str) -> int:
+        """Return how many contacts more or fewer than the API counted were written.
+
+        The API's count decreases while contacts are deleted, and increases while contacts are created.
+        """
+        progress = self._state.tracks[track].progress
+        first, last, written = progress.count_first, progress.count_last, progress.position.contacts
+        if first is None or last is None:
+            return 1  # a range without a count proves nothing
+        return max(min(first, last) - written, written - max(first, last), 0)
+
+
+def track_of(number: int) -> str:
+    """Return the name of the track of a range, from 1."""
+    return f"{number:05}"

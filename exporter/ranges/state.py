@@ -1,0 +1,184 @@
+"""The state of an export with several cursors: a position for each range that is being read, and their sum."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from exporter.layout.checkpoint import JobProgress
+from exporter.layout.plan import Plan
+from exporter.layout.plan_progress import PlanProgress, RangeProgress
+from exporter.layout.settings import OutputSettings
+from exporter.layout.summary import FileSummary, PlanSummary, ProofSummary, Summary
+from exporter.model import Frame, Page, Position, ResumeToken
+from exporter.state import JobState, Traffic, position_after
+
+
+@dataclass
+class TrackState:
+    """The progress of one range, or of another track, in this run.
+
+    Attributes:
+        progress: as a checkpoint stores it, except for the resume token of the latest page.
+        token: the resume token of the latest page of this run.
+    """
+
+    progress: RangeProgress
+    token: ResumeToken | None = None
+
+    def stored(self) -> RangeProgress:
+        """Return the progress for a checkpoint."""
+        return self.progress if self.token is None else replace(self.progress, resume_token=self.token.dump())
+
+
+class RangesState(JobState):
+    """The state of a job with several cursors.
+
+    Args:
+        traffic: request statistics of this run.
+        plan: the ranges.
+        digest: SHA-256 of the plan's file.
+        before: progress of the earlier runs; None for a new export.
+        holds_token: same as for `JobState`.
+
+    Attributes:
+        plan: as given.
+        cursors: maximum cursors of this run.
+        tracks: the tracks that are begun and not finished, by their names.
+        finished: names of the finished tracks.
+        again: how many times each track was discarded.
+        unexplained: contacts by which finished ranges differ from what the API counted.
+        latest_start_s: when the latest range was begun, in UNIX seconds.
+        zone_changed: whether the workspace's time zone changed since the plan was made.
+        proof: the result of the proof, None before it.
+    """
+
+    def __init__(
+        self,
+        traffic: Traffic,
+        plan: Plan,
+        digest: str,
+        before: JobProgress | None = None,
+        holds_token: Callable[[str], bool] = lambda _name: False,
+    ) -> None:
+        super().__init__(traffic, before, holds_token=holds_token)
+        stored = (before and before.plan) or PlanProgress(plan_sha256=digest)
+        self.plan = plan
+        self._digest = digest
+        self.cursors = 1
+        self.tracks = {name: TrackState(progress) for name, progress in stored.open.items()}
+        self.finished = dict.fromkeys(stored.finished)
+        self.again = dict(stored.again)
+        self._finished_recent, self._finished_created = stored.recent, stored.created
+        self.unexplained = stored.unexplained
+        self.latest_start_s = stored.latest_start_s
+        self.zone_changed = stored.zone_changed
+        self.proof = stored.proof
+        self._total_count_first = plan.list_count
+        self._total_count_last = plan.list_count if before is None else before.total_count_last
+
+    def begin(self, track: str) -> TrackState:
+        """Return the progress of a track; begin it if it is new."""
+        return self.tracks.setdefault(track, TrackState(RangeProgress()))
+
+    def add_to(self, track: str, page: Page, frame: Frame, dates: Sequence[int | None], ran_s: float) -> None:
+        """Count a page that was written to a track.
+
+        Args:
+            track: name of the track.
+            page: page as fetched.
+            frame: frame as written.
+            dates: when the contacts of the page were created, as far as that matters for the proof.
+            ran_s: seconds since this run began to move pages.
+        """
+        one = self.tracks[track]
+        before = one.progress.position
+        position = position_after(before, page, frame)
+        created = [date for date in dates if date is not None]
+        one.progress = replace(
+            one.progress,
+            position=position,
+            count_first=one.progress.count_first if before.pages else page.total_count,
+            count_last=page.total_count,
+            recent=one.progress.recent + sum(self.plan.recent_since <= date < self.plan.started_at for date in created),
+            created=one.progress.created + sum(date >= self.plan.started_at for date in created),
+        )
+        if page.resume is not None:
+            one.token = page.resume
+        self.position = _sum(self.position, position, before)
+        self.add_statistics(frame, ran_s)
+
+    def add_empty_file(self, frame: Frame) -> None:
+        """Count the bytes written to an export without contacts, in the first range."""
+        super().add_empty_file(frame)
+        one = self.begin("00001")
+        one.progress = replace(one.progress, position=replace(self.position, reached_end=True))
+
+    def finish(self, track: str) -> None:
+        """Record that everything of a track is written."""
+        one = self.tracks.pop(track).progress
+        self._finished_recent += one.recent
+        self._finished_created += one.created
+        self.finished[track] = None
+
+    def discard(self, track: str) -> None:
+        """Forget an unfinished track: it is read again from its beginning."""
+        one = self.tracks.pop(track).progress
+        self.position = _sum(self.position, Position(), one.position)
+        self.again[track] = self.again.get(track, 0) + 1
+
+    @property
+    def recent(self) -> int:
+        """Contacts written so far that were created in the 15 minutes before the start."""
+        return self._finished_recent + sum(one.progress.recent for one in self.tracks.values())
+
+    @property
+    def created(self) -> int:
+        """Contacts written so far that were created after the start."""
+        return self._finished_created + sum(one.progress.created for one in self.tracks.values())
+
+    def set_last_count(self, total_count: int) -> None:
+        """Record how many contacts the list counted at the end."""
+        self._total_count_last = total_count
+
+    def set_proof(self, proof: ProofSummary) -> None:
+        """Record that the export is complete."""
+        self.proof = proof
+        for track in tuple(self.tracks):
+            self.finish(track)
+        self.position = replace(self.position, reached_end=True)
+
+    def progress(self) -> JobProgress:
+        """Return the position and the statistics of all runs, for a checkpoint."""
+        plan = PlanProgress(
+            plan_sha256=self._digest,
+            finished=tuple(sorted(self.finished)),
+            open={name: one.stored() for name, one in sorted(self.tracks.items())},
+            again=dict(sorted(self.again.items())),
+            recent=self._finished_recent,
+            created=self._finished_created,
+            unexplained=self.unexplained,
+            latest_start_s=self.latest_start_s,
+            zone_changed=self.zone_changed,
+            proof=self.proof,
+        )
+        return replace(super().progress(), plan=plan)
+
+    def summary(self, settings: OutputSettings, files: tuple[FileSummary, ...] = ()) -> Summary:
+        """Return the summary of a finished export."""
+        plan = self.plan
+        return replace(
+            super().summary(settings, files),
+            shortfall=None,  # the proof says more
+            plan=PlanSummary(plan.by, plan.timezone, len(plan.ranges), plan.requests, self.cursors, plan.field),
+            proof=self.proof,
+        )
+
+
+def _sum(total: Position, more: Position, less: Position) -> Position:
+    """Return a total with one position replaced by another."""
+    return Position(
+        None,
+        total.pages + more.pages - less.pages,
+        total.contacts + more.contacts - less.contacts,
+        total.written_bytes + more.written_bytes - less.written_bytes,
+        total.uncompressed_bytes + more.uncompressed_bytes - less.uncompressed_bytes,
+    )
