@@ -7,6 +7,7 @@ from exporter.destination.local import Output
 from exporter.destination.range_files import RangeFiles
 from exporter.layout.atomic import remove, replace_durably, write_temporary
 from exporter.layout.checkpoint import Checkpoint, JobProgress
+from exporter.layout.paths import FIRST_RANGE
 from exporter.layout.settings import SEARCH_ENDPOINT
 from exporter.layout.summary import FileSummary
 from exporter.model import Frame
@@ -94,6 +95,7 @@ class FolderOutput(Output):
     def _finish_files(self, progress: JobProgress) -> tuple[FileSummary, ...]:
         if self.ranges is None:
             return super()._finish_files(progress)
+        self.ranges.ensure_file(FIRST_RANGE)
         self.commit(progress)
         return self.ranges.finish()
 

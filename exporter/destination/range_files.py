@@ -184,6 +184,13 @@ class RangeFiles:
             self._keys = self._open(self._paths.keys)
             yield from self._keys.resume(checkpoint.keys)
 
+    def ensure_file(self, track: str) -> None:
+        """Create an empty file if no track has a file: an export without contacts has one."""
+        if not any(one.files or one.part for one in self._tracks.values()):
+            self._current_part(self._track(track))
+            for _ in self.finish_part(track):
+                pass
+
     def finish(self) -> tuple[FileSummary, ...]:
         """Remove everything that belongs to no finished file; return the finished files in order."""
         names = sorted(self._tracks, key=_order)

@@ -104,7 +104,7 @@ class OutputPaths:
 MANIFEST, CHECKPOINT, PLAN, KEYS = "_manifest.json", "_checkpoint.json", "_plan.json", "_keys.part"
 """Names of the files in a folder that are no data."""
 
-LATE, LISTED = "late", "listed"
+FIRST_RANGE, LATE, LISTED = "00001", "late", "listed"
 TRACKS_AFTER_RANGES = (LATE, LISTED)
 """Contacts that a second search, and then the list, found after all ranges."""
 

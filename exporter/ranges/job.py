@@ -10,12 +10,13 @@ from exporter.errors import CheckpointError, ContractError, CursorError
 from exporter.formats.encoder import Encoder
 from exporter.job import with_columns
 from exporter.layout.checkpoint import JobProgress
+from exporter.layout.paths import FIRST_RANGE
 from exporter.layout.plan import Plan, decode_plan, encode_plan, plan_digest
 from exporter.layout.summary import Summary
 from exporter.observe.events import Event, Observer, Planned, Resumed
 from exporter.observe.logging import logged
 from exporter.options import ExportOptions
-from exporter.ranges.lanes import Lanes, RangesRun, track_of
+from exporter.ranges.lanes import Lanes, RangesRun
 from exporter.ranges.proof import COUNTS, Proof, zone_message
 from exporter.ranges.state import RangesState
 from exporter.source.concurrency import AdaptiveConcurrency
@@ -136,9 +137,9 @@ class RangesJob:
                 path=destination.checkpoint,
             ) from exc
         if not state.position.written_bytes:
-            written = await destination.append_to(track_of(1), run.encoder.empty_file, b"")
+            written = await destination.append_to(FIRST_RANGE, run.encoder.empty_file, b"")
             state.add_empty_file(written)
-            await destination.finish_track(track_of(1))
+            await destination.finish_track(FIRST_RANGE)
         state.set_proof(proof)
 
     async def _new_plan(self) -> Plan:

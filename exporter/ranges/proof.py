@@ -21,6 +21,7 @@ from exporter.rawjson.creation_dates import creation_dates
 from exporter.source.listings import ContactList
 from exporter.source.range_query import EVERY_CONTACT, count_contacts, search_of
 from exporter.source.workspace import fetch_timezone
+from exporter.text import count
 
 COUNTS, IDS = "counts", "ids"
 
@@ -161,7 +162,7 @@ class Proof:
         """Count the contacts that were written more than once."""
         destination = self._run.destination
 
-        def count() -> int | None:
+        def count_keys() -> int | None:
             with closing(KeyCount(destination.scratch_folder, check_space=destination.check_free_space)) as keys:
                 for block in self._keys():
                     keys.add(block)
@@ -170,7 +171,7 @@ class Proof:
                         keys.spill()
                 return keys.count(from_thread.check_cancelled)
 
-        duplicates = await to_thread.run_sync(count)
+        duplicates = await to_thread.run_sync(count_keys)
         if duplicates is None:
             raise SinkError("cannot count duplicates: no temporary file can be written; set TMPDIR to another folder")
         self._state.duplicates = duplicates
@@ -205,11 +206,10 @@ class Proof:
             return None
         advice = "the same command with --prove ids reads the list and adds what is missing"
         if proof.unexplained:
-            return (
-                f"{proof.unexplained:,} contacts may be missing: the counts of list and search do not match; {advice}"
-            )
+            missing = count(proof.unexplained, "contact")
+            return f"the export is not proven complete: the counts of list and search differ by {missing}; {advice}"
         if proof.duplicates:
-            return f"{proof.duplicates:,} contacts were written twice: the search repeated them; use --restart"
+            return f"the search listed {count(proof.duplicates, 'contact')} twice: use --restart to start over"
         return None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.layout.checkpoint import JobProgress
+from exporter.layout.paths import FIRST_RANGE
 from exporter.layout.plan import Plan
 from exporter.layout.plan_progress import PlanProgress, RangeProgress
 from exporter.layout.settings import OutputSettings
@@ -109,7 +110,7 @@ class RangesState(JobState):
     def add_empty_file(self, frame: Frame) -> None:
         """Count the bytes written to an export without contacts, in the first range."""
         super().add_empty_file(frame)
-        one = self.begin("00001")
+        one = self.begin(FIRST_RANGE)
         one.progress = replace(one.progress, position=replace(self.position, reached_end=True))
 
     def finish(self, track: str) -> None:
