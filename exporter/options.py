@@ -115,6 +115,8 @@ class StreamKeywords(TypedDict, total=False):
     records: Records
     allow_shortfall: bool
     cursors: int | Literal["auto"]
+    prove: Prove
+    settle_s: float
 
 
 class ExportKeywords(StreamKeywords, total=False):
@@ -127,8 +129,6 @@ class ExportKeywords(StreamKeywords, total=False):
     part_bytes: int | None
     checkpoint_every_s: float
     min_free_bytes: int
-    prove: Prove
-    settle_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

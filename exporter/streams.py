@@ -1,10 +1,11 @@
 """`stream`: a workspace as chunks of NDJSON or CSV, for a web response or another process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, TypeAlias, Unpack
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -18,6 +19,7 @@ from exporter.layout.summary import Summary
 from exporter.model import Frame, prepend_header
 from exporter.observe.events import Observer, null_observer
 from exporter.options import ExportOptions, StreamKeywords
+from exporter.ranges.job import RangesJob
 from exporter.source.intercom import Intercom, check_open
 from exporter.tasks import cancel_and_wait
 from exporter.validation import AsyncBlock
@@ -86,7 +88,9 @@ def stream(
         observer: function that is called with each `Event`, in the event loop; its errors end the stream.
         **options: the fields of `ExportOptions` that matter without files, each as a keyword: ``compression``,
             ``file_format``, ``consumers``, ``queue_pages``, ``selection``, ``expansion``, ``csv_raw``, ``csv_bom``,
-            ``records`` and ``allow_shortfall``.
+            ``records``, ``allow_shortfall``, ``cursors``, ``prove`` and ``settle_s``. With several ``cursors`` the
+            pages of all ranges come as they arrive, in no order; then the proof, which the last step of the
+            iterator waits for and which can raise a `ContractError`.
 
     Yields:
         An asynchronous iterator of bytes, in API order. All chunks together are
@@ -101,12 +105,27 @@ def stream(
     """
     settings = ExportOptions.of("stream", StreamKeywords, options)
 
-    def create_job() -> Job:
+    def create_job() -> _MoveTo:
         check_open(intercom)
         output_format = format_for_stream(settings.compression, settings.file_format)
-        return Job(intercom, settings, encoder_of(settings, output_format), observer)
+        encoder = encoder_of(settings, output_format)
+        if settings.max_cursors > 1:
+            return partial(_move_ranges, RangesJob(intercom, settings, encoder, observer))
+        return partial(_move_list, Job(intercom, settings, encoder, observer))
 
     return _Stream(_open_stream(intercom, create_job))
+
+
+_MoveTo: TypeAlias = Callable[[Destination], Awaitable[None]]
+
+
+async def _move_list(job: Job, destination: Destination) -> None:
+    destination.use_encoder(await job.prepare())
+    await job.move(destination)
+
+
+async def _move_ranges(job: RangesJob, destination: Destination) -> None:
+    await job.move(destination, await job.prepare(destination, None))
 
 
 class _Stream(AsyncBlock):
@@ -139,17 +158,16 @@ class _Stream(AsyncBlock):
 
 
 @asynccontextmanager
-async def _open_stream(intercom: Intercom, create_job: Callable[[], Job]) -> AsyncIterator[Chunks]:
-    job = create_job()
+async def _open_stream(intercom: Intercom, create_job: Callable[[], _MoveTo]) -> AsyncIterator[Chunks]:
+    move_to = create_job()
     send, receive = anyio.create_memory_object_stream[bytes](0)
     chunks = Chunks(receive)
 
     async def fill() -> None:
         async with send:
             try:
-                destination = _ChunkDestination(send)
-                destination.use_encoder(await job.prepare())
-                await job.move(destination)
+                async with _ChunkDestination(send) as destination:
+                    await move_to(destination)
                 chunks.ending = StopAsyncIteration()
             except Exception as failure:  # noqa: BLE001 - the iterator raises it, for the caller
                 chunks.ending = failure
