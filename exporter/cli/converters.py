@@ -25,6 +25,16 @@ def integer(minimum: int, maximum: int, metavar: str = "N") -> Parameter:
     return Parameter(converter=partial(_convert_within, _integer, (minimum, maximum), "{:,}".format), metavar=metavar)
 
 
+def integer_or(word: str, minimum: int, maximum: int, metavar: str = "N") -> Parameter:
+    """Return the converter of an integer within a range, or of one word."""
+    convert = partial(_convert_within, _integer, (minimum, maximum), "{:,}".format)
+
+    def convert_or(kind: type, tokens: Sequence[Token]) -> Any:
+        return word if tokens[0].value.strip() == word else convert(kind, tokens)
+
+    return Parameter(converter=convert_or, metavar=f"{metavar}|{word}")
+
+
 def duration(minimum_s: float, maximum_s: float) -> Parameter:
     """Return the converter of a duration within a range, in seconds."""
     convert = partial(_convert_within, _seconds, (minimum_s, maximum_s), duration_text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import stamina.instrumentation
 
+from exporter.cli.cursor_options import CursorOptions
 from exporter.cli.error_report import report_error
 from exporter.cli.exit_codes import COMPLETE
 from exporter.cli.file_reading import read_in_thread
@@ -41,6 +42,7 @@ class ExportCommand:
         source: where the contacts come from.
         output: where they go.
         records: what is written of each.
+        cursors: how many pages are requested at once.
         console: what is printed while it runs.
         metrics: what is measured while it runs.
     """
@@ -50,6 +52,7 @@ class ExportCommand:
     source: SourceOptions
     output: OutputOptions
     records: RecordOptions
+    cursors: CursorOptions
     console: ConsoleOptions
     metrics: MetricsOptions
 
@@ -91,7 +94,7 @@ async def _export(command: ExportCommand, reporter: ProgressReporter, metrics: R
     reporter.on_start(command.name)
     # In a thread that can be left behind: a key that is read from a pipe may never arrive.
     select = partial(command.records.selection, allow_readable_secrets=command.source.allow_readable_secrets)
-    options = command.records.export_options(command.output, await read_in_thread(select))
+    options = command.cursors.apply(command.records.export_options(command.output, await read_in_thread(select)))
     async with command.open_workspace() as intercom:
         summary = await export_with(intercom, command.output.output, options, observe)
     reporter.on_finish(summary)

@@ -11,11 +11,14 @@ from typing import Any
 
 from exporter.observe.events import (
     AttributeNamesUnavailable,
+    CursorsChanged,
     DiskLimited,
     Event,
     FieldsNotFound,
     LegacyApiVersion,
     Observer,
+    Planned,
+    RangeFinished,
     RateLimited,
     RequestFinished,
     Resumed,
@@ -50,6 +53,8 @@ def logged(observer: Observer) -> Observer:
         formatter = _FORMATTERS.get(type(event))
         if formatter and logger.isEnabledFor(formatter[0]) and (line := formatter[1](event)):
             logger.log(formatter[0], "%s", line, extra={"event": _without_cursor(event)})
+        if isinstance(event, Planned) and event.whole_days:
+            logger.warning("%s", _uncut(event), extra={"event": event})
         observer(event)
 
     return observe
@@ -92,6 +97,24 @@ def _other_version(event: VersionMismatch) -> str:
     return f"requested API version {event.requested}, but the API responded with version {event.reported}"
 
 
+def _planned(event: Planned) -> str:
+    ranges = f"{count(event.ranges, 'range')} by {event.by.replace('+', ' and ')}"
+    return f"planned {ranges} with {count(event.requests, 'request')}: up to {count(event.cursors, 'cursor')} at once"
+
+
+def _uncut(event: Planned) -> str:
+    spans = count(event.whole_days, "second" if event.by.startswith("second") else "day")
+    return f"{spans} with many contacts could not be cut by ids, and each takes one cursor for long"
+
+
+def _range_finished(event: RangeFinished) -> str:
+    return f"range {event.number} is finished with {count(event.contacts, 'contact')}"
+
+
+def _cursors(event: CursorsChanged) -> str:
+    return f"{count(event.cursors, 'cursor')} at once"
+
+
 def _limited(event: DiskLimited) -> str:
     return f"the file system of the output {'; it '.join(_LIMITS[limit] for limit in event.limits)}"
 
@@ -100,6 +123,9 @@ _FORMATTERS: dict[type, tuple[int, Callable[[Any], str | None]]] = {  # level, a
     RequestFinished: (logging.DEBUG, _request),
     RateLimited: (logging.INFO, _wait),
     Resumed: (logging.INFO, _resumed),
+    Planned: (logging.INFO, _planned),
+    RangeFinished: (logging.DEBUG, _range_finished),
+    CursorsChanged: (logging.DEBUG, _cursors),
     RetryScheduled: (logging.WARNING, _retry),
     LegacyApiVersion: (logging.WARNING, _old_version),
     FieldsNotFound: (logging.WARNING, _not_found),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.cli.converters import Flag
+from exporter.cli.cursor_options import CursorOptions
 from exporter.cli.exit_codes import COMPLETE, USAGE
 from exporter.cli.options import ConsoleOptions, OutputOptions, SourceOptions
 from exporter.cli.record_options import RecordOptions
@@ -20,12 +21,14 @@ _SOURCE = SourceOptions()
 _OUTPUT = OutputOptions()
 _RECORDS = RecordOptions()
 _CONSOLE = ConsoleOptions()
+_CURSORS = CursorOptions()
 
 
 async def check(  # noqa: PLR0913 - one group of options each
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
     records: RecordOptions = _RECORDS,
+    cursors: CursorOptions = _CURSORS,
     console: ConsoleOptions = _CONSOLE,
     *,
     json: Flag = False,
@@ -49,7 +52,7 @@ async def check(  # noqa: PLR0913 - one group of options each
     from exporter.cli.signals import run_job
 
     async def job() -> int:
-        result = await _check(source, output, records)
+        result = await _check(source, output, records, cursors)
         print(_json(result) if json else _text(result, output.output))  # noqa: T201
         return USAGE if strict and result.warnings else COMPLETE
 
@@ -68,12 +71,14 @@ async def _with_resolved_name(output: OutputOptions) -> OutputOptions:
     return replace(output, output=await anyio.to_thread.run_sync(resolve))
 
 
-async def _check(source: SourceOptions, output: OutputOptions, records: RecordOptions) -> "CheckResult":
+async def _check(
+    source: SourceOptions, output: OutputOptions, records: RecordOptions, cursors: CursorOptions
+) -> "CheckResult":
     from exporter.cli.file_reading import read_in_thread
     from exporter.preflight import check_with
 
     select = partial(records.selection, allow_readable_secrets=source.allow_readable_secrets)
-    options = records.export_options(output, await read_in_thread(select))
+    options = cursors.apply(records.export_options(output, await read_in_thread(select)))
     async with source.open_workspace() as intercom:
         return await check_with(intercom, output.output, options)
 

@@ -1,5 +1,6 @@
 """The command `contacts`: exports a workspace."""
 
+from exporter.cli.cursor_options import CursorOptions
 from exporter.cli.options import ConsoleOptions, MetricsOptions, OutputOptions, SourceOptions
 from exporter.cli.record_options import RecordOptions
 
@@ -8,13 +9,16 @@ _OUTPUT = OutputOptions()
 _RECORDS = RecordOptions()
 _CONSOLE = ConsoleOptions()
 _METRICS = MetricsOptions()
+_CURSORS = CursorOptions()
 
 
-async def contacts(
+async def contacts(  # noqa: PLR0913 - one group of options each
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
     records: RecordOptions = _RECORDS,
+    cursors: CursorOptions = _CURSORS,
     console: ConsoleOptions = _CONSOLE,
+    *,
     metrics: MetricsOptions = _METRICS,
 ) -> int:
     """Export every contact of a workspace.
@@ -25,4 +29,6 @@ async def contacts(
     output.check()
     from exporter.cli.export_run import ExportCommand, run_export
 
-    return await run_export(ExportCommand("contacts", source.open_workspace, source, output, records, console, metrics))
+    return await run_export(
+        ExportCommand("contacts", source.open_workspace, source, output, records, cursors, console, metrics)
+    )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from exporter.cli.converters import Flag, integer
+from exporter.cli.cursor_options import CursorOptions
 from exporter.cli.options import ConsoleOptions, MetricsOptions, OutputOptions, SourceOptions
 from exporter.cli.record_options import RecordOptions
 
@@ -17,15 +18,17 @@ _OUTPUT = OutputOptions()
 _RECORDS = RecordOptions()
 _CONSOLE = ConsoleOptions()
 _METRICS = MetricsOptions()
+_CURSORS = CursorOptions()
 
 
 async def demo(  # noqa: PLR0913 - one group of options each
     source: SourceOptions = _SOURCE,
     output: OutputOptions = _OUTPUT,
     records: RecordOptions = _RECORDS,
+    cursors: CursorOptions = _CURSORS,
     console: ConsoleOptions = _CONSOLE,
-    metrics: MetricsOptions = _METRICS,
     *,
+    metrics: MetricsOptions = _METRICS,
     contacts: Annotated[int, integer(0, 10**9)] = 10_000,
     hostile: Flag = False,
 ) -> int:
@@ -44,7 +47,7 @@ async def demo(  # noqa: PLR0913 - one group of options each
     from exporter.cli.export_run import ExportCommand, run_export
 
     open_workspace = partial(_demo_workspace, source, contacts, hostile=hostile)
-    return await run_export(ExportCommand("demo", open_workspace, source, output, records, console, metrics))
+    return await run_export(ExportCommand("demo", open_workspace, source, output, records, cursors, console, metrics))
 
 
 @asynccontextmanager

@@ -10,11 +10,21 @@ from exporter.cli.exit_codes import READER_CLOSED, exit_code
 from exporter.cli.options import ConsoleOptions
 from exporter.cli.progress.printer import Clock, make_printer
 from exporter.cli.progress.status import ExportStatus
-from exporter.cli.progress.summary import retry_summary, shortfall_warning, warnings
+from exporter.cli.progress.summary import proof_line, retry_summary, shortfall_warning, warnings
 from exporter.cli.stderr import log_line
 from exporter.errors import ExporterError
 from exporter.layout.summary import Summary
-from exporter.observe.events import Committed, Event, PageWritten, RateLimited, Resumed, RetryScheduled
+from exporter.observe.events import (
+    Committed,
+    CursorsChanged,
+    Event,
+    PageWritten,
+    Planned,
+    RangeFinished,
+    RateLimited,
+    Resumed,
+    RetryScheduled,
+)
 from exporter.text import count, duration, one_line, size
 
 _RESUME = "run the same command again to resume"
@@ -77,6 +87,19 @@ class ProgressReporter:
             self._pause("next attempt", event.wait_s)
         elif isinstance(event, RateLimited):
             self._pause("rate limit resets", event.wait_s)
+        elif isinstance(event, Planned | RangeFinished | CursorsChanged):
+            self._update_ranges(event)
+
+    def _update_ranges(self, event: Planned | RangeFinished | CursorsChanged) -> None:
+        """Update what only exports with several cursors have."""
+        status = self._status
+        if isinstance(event, Planned):
+            status.ranges, status.total = (0, event.ranges), event.contacts
+        elif isinstance(event, RangeFinished):
+            status.ranges = event.finished, event.ranges
+        else:
+            status.cursors = event.cursors, event.maximum
+        self.printer.update()
 
     def _pause(self, reason: str, wait_s: float) -> None:
         """Show how long requests wait; of several waits the one that ends last."""
@@ -97,7 +120,7 @@ class ProgressReporter:
         self.printer.print_line(self._result(summary))
         for line in warnings(summary):
             self.printer.print_line(line, "warning")
-        if line := retry_summary(summary):
+        for line in filter(None, (proof_line(summary), retry_summary(summary))):
             self.printer.print_line(line)
         if summary.files:
             self.printer.print_line(f"verify it any time with: intercom-exporter verify {shlex.quote(self._name)}")

@@ -26,6 +26,8 @@ class ExportStatus:
         retries: requests repeated in this run.
         saved_at_s: when the latest checkpoint was written, None before that.
         pause: what requests wait for, and until when.
+        ranges: with several cursors, how many ranges are finished, and of how many; None for the list.
+        cursors: requests at once, and at most; None for the list.
     """
 
     started_at_s: float
@@ -38,6 +40,8 @@ class ExportStatus:
     retries: int = 0
     saved_at_s: float | None = None
     pause: tuple[str, float] = ("", 0.0)
+    ranges: tuple[int, int] | None = None
+    cursors: tuple[int, int] | None = None
 
     def rate(self, now_s: float) -> float:
         """Return the contacts per second of this run."""
@@ -59,7 +63,8 @@ class ExportStatus:
             contacts = f"{self.contacts:,} of {count(self.total, 'contact')}"
         remaining_s = self.remaining_s(now_s)
         rest = "" if remaining_s is None else f", {duration(round(remaining_s))} left"
-        return f"{contacts}, {self.rate(now_s):,.0f}/s{rest}"
+        ranges = "" if self.ranges is None else f", {self.ranges[0]:,} of {count(self.ranges[1], 'range')}"
+        return f"{contacts}, {self.rate(now_s):,.0f}/s{rest}{ranges}"
 
     def _facts(self, now_s: float) -> Iterable[str]:
         """Yield the facts beside the contacts, the most important first."""
@@ -70,6 +75,10 @@ class ExportStatus:
         remaining_s = self.remaining_s(now_s)
         if remaining_s is not None:
             yield f"{duration(round(remaining_s))} left"
+        if self.ranges is not None:
+            yield f"{self.ranges[0]:,}/{self.ranges[1]:,} ranges"
+        if self.cursors is not None:
+            yield f"{self.cursors[0]:,}/{self.cursors[1]:,} cursors"
         yield size(self.bytes)
         if self.retries:
             yield count(self.retries, "retry")

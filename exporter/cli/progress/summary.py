@@ -29,11 +29,23 @@ def warnings(summary: Summary) -> Iterator[str]:
     counted = summary.total_count_last
     if sentence := shortfall_warning(summary):
         yield sentence
-    elif summary.complete and counted not in (None, summary.contacts):
+    elif summary.complete and summary.proof is None and counted not in (None, summary.contacts):
         yield (
             f"the API reports {count(counted, 'contact')} but listed {summary.contacts:,}: contacts created, updated "
             "or deleted during the export may be missing or duplicated"
         )
+
+
+def proof_line(summary: Summary) -> str | None:
+    """Return what proves that an export with several cursors is complete; None for the list."""
+    proof = summary.proof
+    if proof is None:
+        return None
+    existed = count(proof.distinct, "contact")
+    added = f", {count(proof.late, 'contact')} found late" if proof.late else ""
+    if proof.by == "ids":
+        return f"complete: every id of the list is written{added}, {proof.listed:,} found only in the list"
+    return f"complete by counts: {existed} of {proof.list_first:,} at the start, none twice{added}"
 
 
 def shortfall_warning(summary: Summary) -> str | None:
