@@ -13,17 +13,12 @@ _CACHE_KB = 4_096
 
 
 class KeySet:
-    """A set of keys in a temporary database, which disappears with its block. Every method blocks."""
+    """A set of keys in a temporary database, which disappears with the block. Every method blocks."""
 
     def __init__(self) -> None:
         self._database: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # a temporary file
-        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute("CREATE TABLE written (key BLOB PRIMARY KEY) WITHOUT ROWID")
         return self
 
     def __exit__(
@@ -62,15 +57,25 @@ class KeySet:
             self._execute("COMMIT")
 
     def _execute(self, statement: str, values: tuple[bytes, ...] = ()) -> sqlite3.Cursor:
-        if self._database is None:
-            raise RuntimeError("enter the block of the set first")
         try:
+            if self._database is None:
+                self._database = _open_temporary()
             return self._database.execute(statement, values)
         except sqlite3.Error as exc:
             raise SinkError(
                 f"cannot store the keys of contacts in a temporary file: {exc}; free disk space there (about 30 bytes "
                 "per contact), or set TMPDIR to another folder"
             ) from exc
+
+
+def _open_temporary() -> sqlite3.Connection:
+    """Open a database in a temporary file, for use in any thread, one at a time."""
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+    database.execute("PRAGMA journal_mode = OFF")
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute("CREATE TABLE written (key BLOB PRIMARY KEY) WITHOUT ROWID")
+    return database
 
 
 def split_keys(keys: bytes) -> list[bytes]:
