@@ -71,6 +71,13 @@ class Plan:
         """Whether a date stands for a whole day, whose limits depend on the workspace's time zone."""
         return self.by.startswith("day")
 
+    def is_recent_date(self, date: int) -> bool:
+        """Return whether a contact was created in the 15 minutes before the start, or in the same second.
+
+        The list's count at the start may contain it, although the search did not find it yet.
+        """
+        return self.recent_since <= date <= self.started_at
+
     def is_recent(self, one: Range) -> bool:
         """Return whether a range can hold contacts that were created shortly before the start, or after it."""
         slack_s = _DAY_S if self.has_days else 0

@@ -18,6 +18,7 @@ class RangeProgress:
         count_last: the same on the latest page.
         recent: contacts in it that were created in the 15 minutes before the export was started.
         created: contacts in it that were created after the start.
+        read: contacts on its pages, also those that were written to another track before.
     """
 
     position: Position = field(default_factory=Position)
@@ -26,6 +27,7 @@ class RangeProgress:
     count_last: int | None = None
     recent: int = 0
     created: int = 0
+    read: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

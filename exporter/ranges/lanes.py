@@ -67,7 +67,7 @@ class RangesRun:
         progress = self.state.begin(track).stored()
         cursor = progress.position.next_cursor
         guard = LoopGuard.load(progress.resume_token) if cursor is not None and progress.resume_token else None
-        point = ResumePoint(cursor, guard, progress.position.contacts, progress.count_first)
+        point = ResumePoint(cursor, guard, progress.read, progress.count_first)
         return Pages(
             self.intercom.client,
             self.intercom.per_page,
@@ -93,7 +93,7 @@ class RangesRun:
         keys = encode_block(track, self.state.again.get(track, 0), page.keys)
         dates = creation_dates(page.records) if with_dates else ()
         written = await self.destination.append_to(track, frame, keys)
-        self.state.add_to(track, page, written, dates, anyio.current_time() - self.began_at_s)
+        self.state.add_to(track, page, written, dates, ran_s=anyio.current_time() - self.began_at_s)
         self._report(page)
         await self.destination.commit_if_due()
 

@@ -102,7 +102,7 @@ class Proof:
                 recent = [
                     record
                     for record, date in zip(page.records, dates, strict=True)
-                    if date is not None and self._plan.recent_since <= date < self._plan.started_at
+                    if date is not None and self._plan.is_recent_date(date)
                 ]
                 if recent and not filled:
                     await to_thread.run_sync(written.add, self._keys(only_recent=True))
@@ -141,6 +141,7 @@ class Proof:
         records = tuple(record for record in page.records if not missing.isdisjoint(split_keys(page_keys((record,)))))
         found = replace(page, records=records, keys=page_keys(records))
         await self._run.write(track, found, with_dates=True)
+        self._state.add_skipped(track, len(page.records) - len(records))
 
     async def _discard(self, track: str) -> None:
         """Discard what an earlier run wrote to a track, which is repeated as a whole."""

@@ -80,7 +80,7 @@ class RangesState(JobState):
         """Return the progress of a track; begin it if it is new."""
         return self.tracks.setdefault(track, TrackState(RangeProgress()))
 
-    def add_to(self, track: str, page: Page, frame: Frame, dates: Sequence[int | None], ran_s: float) -> None:
+    def add_to(self, track: str, page: Page, frame: Frame, dates: Sequence[int | None], *, ran_s: float) -> None:
         """Count a page that was written to a track.
 
         Args:
@@ -99,13 +99,19 @@ class RangesState(JobState):
             position=position,
             count_first=one.progress.count_first if before.pages else page.total_count,
             count_last=page.total_count,
-            recent=one.progress.recent + sum(self.plan.recent_since <= date < self.plan.started_at for date in created),
+            recent=one.progress.recent + sum(map(self.plan.is_recent_date, created)),
             created=one.progress.created + sum(date >= self.plan.started_at for date in created),
+            read=one.progress.read + len(page.records),
         )
         if page.resume is not None:
             one.token = page.resume
         self.position = _sum(self.position, position, before)
         self.add_statistics(frame, ran_s)
+
+    def add_skipped(self, track: str, contacts: int) -> None:
+        """Count contacts that were on the page just counted, and were written to another track before."""
+        one = self.tracks[track]
+        one.progress = replace(one.progress, read=one.progress.read + contacts)
 
     def add_empty_file(self, frame: Frame) -> None:
         """Count the bytes written to an export without contacts, in the first range."""

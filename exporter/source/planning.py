@@ -206,7 +206,7 @@ async def dates_since(client: Client, per_page: int, traffic: RequestStats, sinc
     )
     async for page in pages:
         found = [date for date in creation_dates(page.records) if date is not None]
-        dates += [date for date in found if since_s <= date < until_s]
+        dates += [date for date in found if since_s <= date <= until_s]
         if any(date < since_s for date in found):
             break
     await pages.aclose()

@@ -1,6 +1,5 @@
 """Exports with several cursors: every contact once, in files that depend on the plan alone."""
 
-import gzip
 import json
 from collections import Counter
 from dataclasses import replace
@@ -13,45 +12,11 @@ import pytest
 import exporter
 from exporter.layout.plan import decode_plan
 from exporter.observe.events import CursorsChanged, Event, PageWritten, Planned, RangeFinished
-from exporter.sandbox import SearchSettings
 from tests.support.clients import QUICK
 from tests.support.exports import files_in, interrupted_after, verified
+from tests.support.ranges import client_of, data_files, lines_in, records_of, sandbox_of
 
 CONTACTS = 4_000
-
-
-def sandbox_of(contacts: int = CONTACTS, precision: Any = None, **settings: Any) -> exporter.Sandbox:
-    """Return a sandbox whose contacts are created over three years."""
-    return exporter.Sandbox(contacts, years=3, search=SearchSettings(precision=precision), **settings)
-
-
-def client_of(sandbox: exporter.Sandbox, **settings: Any) -> exporter.Intercom:
-    """Return a client of a sandbox, with pages of 50."""
-    return exporter.Intercom(
-        sandbox.token, base_url=sandbox.base_url, **{"per_page": 50, "retry_policy": QUICK, **settings}
-    )
-
-
-async def records_of(intercom: exporter.Intercom) -> list[bytes]:
-    """Return all contacts of the list."""
-    return [record async for page in intercom.pages() for record in page.records]
-
-
-def lines_in(folder: Path) -> list[bytes]:
-    """Return all lines of the data files of a folder, in the order of their names."""
-    contents = [path.read_bytes() for path in sorted(folder.glob("contacts-*"))]
-    return b"".join(gzip.decompress(one) if one[:2] == b"\x1f\x8b" else one for one in contents).splitlines()
-
-
-def data_files(folder: Path) -> dict[str, bytes]:
-    """Return the content of the data files of a folder."""
-    return {path.name: path.read_bytes() for path in folder.glob("contacts-*")}
-
-
-@pytest.fixture(autouse=True)
-def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut small workspaces into many ranges."""
-    monkeypatch.setattr("exporter.source.planner._MIN_CONTACTS", 150)
 
 
 @pytest.mark.parametrize("precision", ["day", "second"])
@@ -61,7 +26,7 @@ async def test_folder_has_every_contact_once_with_the_bytes_of_the_list(
 ) -> None:
     """Also with most contacts on one day, and whatever a date means; `verify` finds nothing."""
     events: list[Event] = []
-    async with sandbox_of(precision=precision, hot_day=hot_day) as sandbox, client_of(sandbox) as intercom:
+    async with sandbox_of(CONTACTS, precision, hot_day=hot_day) as sandbox, client_of(sandbox) as intercom:
         summary = await exporter.export(intercom, f"{tmp_path}/out/", cursors=8, observer=events.append)
         listed = await records_of(intercom)
     assert Counter(await anyio.to_thread.run_sync(lines_in, tmp_path / "out")) == Counter(listed)
@@ -108,7 +73,7 @@ async def test_empty_workspace_is_one_empty_file(tmp_path: Path, kind: str) -> N
 async def test_bytes_depend_on_the_plan_alone(tmp_path: Path) -> None:
     """One lane at a time, 8 and 32 lanes, and interrupted: the same files from the same plan."""
     contents = []
-    async with sandbox_of() as sandbox, client_of(sandbox) as intercom:
+    async with sandbox_of(CONTACTS) as sandbox, client_of(sandbox) as intercom:
         await exporter.export(intercom, f"{tmp_path}/plan/", cursors=8)
         plan = await anyio.to_thread.run_sync((tmp_path / "plan" / "_plan.json").read_bytes)
         for name, cursors in (("one", 1), ("eight", 8), ("many", 32)):
@@ -124,7 +89,7 @@ async def test_bytes_depend_on_the_plan_alone(tmp_path: Path) -> None:
 
 async def test_interrupted_export_resumes_with_any_number_of_cursors(tmp_path: Path) -> None:
     """Also with none: an unfinished folder of ranges stays what it is. Each run continues where the last one ended."""
-    async with sandbox_of() as sandbox, client_of(sandbox) as intercom:
+    async with sandbox_of(CONTACTS) as sandbox, client_of(sandbox) as intercom:
         complete = await exporter.export(intercom, f"{tmp_path}/complete/", cursors=5)
         runs = 0
         for cursors, pages in ((5, 3), (32, 10), (1, 15), (2, 26), (128, 39)):
@@ -207,7 +172,7 @@ async def test_replay_serves_the_contacts_in_the_order_of_the_files(tmp_path: Pa
 
 async def test_stream_has_every_contact_once() -> None:
     """In no order; it ends when the proof has succeeded."""
-    async with sandbox_of() as sandbox, client_of(sandbox) as intercom:
+    async with sandbox_of(CONTACTS) as sandbox, client_of(sandbox) as intercom:
         async with exporter.stream(intercom, cursors=8) as chunks:
             streamed = b"".join([chunk async for chunk in chunks]).splitlines()
         listed = await records_of(intercom)
