@@ -97,7 +97,10 @@ class FolderOutput(Output):
             return super()._finish_files(progress)
         self.ranges.ensure_file(FIRST_RANGE)
         self.commit(progress)
-        return self.ranges.finish()
+        files = self.ranges.finish()
+        if (contacts := sum(file.contacts for file in files)) != progress.position.contacts:
+            raise RuntimeError(f"the files have {contacts} contacts, and the export {progress.position.contacts}")
+        return files
 
     def _save_ranges(self, ranges: RangeFiles, progress: JobProgress) -> None:
         tracks, keys = ranges.sync()

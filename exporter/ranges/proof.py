@@ -131,7 +131,7 @@ class Proof:
                 async for page in pages:
                     await self._write_missing(LISTED, page, written)
             await pages.aclose()
-            await self._run.destination.finish_track(LISTED)
+        await self._run.destination.finish_track(LISTED)
         return self._state.tracks[LISTED].progress.position.contacts
 
     async def _write_missing(self, track: str, page: Page, written: KeySet) -> None:

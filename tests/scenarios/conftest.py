@@ -11,6 +11,7 @@ SLOW = {
     "test_changing_workspaces",
     "test_containers",
     "test_crashes",
+    "test_crashes_ranges",
     "test_exact_bytes",
     "test_failing_disk",
     "test_fault_matrix",
