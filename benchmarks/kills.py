@@ -59,6 +59,7 @@ KINDS = (
     Kind("plain", "contacts.ndjson"),
     Kind("gzip", "contacts.ndjson.gz"),
     Kind("parts", "parts/", ("--format", "ndjson.gz", "--part-contacts", "3000")),
+    Kind("ranges", "ranges/", ("--format", "ndjson.gz", "--cursors", "3", "--settle", "0")),
 )
 
 
@@ -176,7 +177,9 @@ class Killer:
         now = self._checkpoint()
         if now is None:
             return PHASES[4] if self.kind.side_file("manifest", self._folder).exists() else PHASES[0]
-        if json.loads(now)["figures"]["position"]["reached_end"]:
+        checkpoint = json.loads(now)
+        totals = checkpoint.get("figures") or checkpoint["totals"]  # of the list, or of ranges
+        if totals["position"]["reached_end"]:
             return PHASES[3]
         return PHASES[1] if now == before else PHASES[2]
 
@@ -195,6 +198,7 @@ class Killer:
         for name in files_in(self._folder):
             (self._folder / name).unlink()
         self.kind.side_file("manifest", self._folder).unlink()
+        self.kind.side_file("plan", self._folder).unlink(missing_ok=True)
         for path in self._folder.rglob("*"):
             if not path.is_dir():
                 raise Unusable(f"{self.kind.name} left {path.name} behind")
@@ -262,13 +266,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--contacts", type=int, default=20_000)
+    parser.add_argument("--only", choices=[kind.name for kind in KINDS], help="one kind of output")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     moments = random.Random(options.seed)
     began_at = time.perf_counter()
     try:
         with serve(options.contacts) as served, scratch() as folder:
-            killers = [Killer(kind, served, folder / kind.name, moments) for kind in KINDS]
+            killers = [
+                Killer(kind, served, folder / kind.name, moments) for kind in KINDS if options.only in (None, kind.name)
+            ]
             torment(killers, options.kills)
     except Unusable as error:
         sys.exit(f"benchmarks.kills: {error}")

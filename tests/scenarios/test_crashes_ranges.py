@@ -19,19 +19,19 @@ from tests.support.ranges import Clock, client_of, sandbox_of
 
 KINDS: dict[str, dict[str, Any]] = {
     "ranges": {"file_format": "ndjson"},
-    "parts of ranges": {"file_format": "ndjson", "part_contacts": 3},
+    "parts of ranges": {"file_format": "ndjson", "part_contacts": 2},
     "tables": {"file_format": "parquet", "selection": FEW_COLUMNS},
 }
-CONTACTS, PER_PAGE = 14, 3
+CONTACTS, PER_PAGE = 12, 2
 
 
 @asynccontextmanager
 async def case_of(folder: Path, contacts: int = CONTACTS, **options: Any) -> AsyncIterator[Case]:
     """Return the case of an export with three cursors, and check its undisturbed output."""
     options = {"cursors": 3, "checkpoint_every_s": 0, "settle_s": 0, **options}
-    missing = options.pop("missing", 0)
+    missing, wanted = options.pop("missing", 0), options.pop("wanted", 5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exporter.source.planner._MIN_CONTACTS", 4)
+        patch.setattr("exporter.source.planner._MIN_CONTACTS", wanted)
         async with (
             sandbox_of(contacts, "second", missing=missing, clock=Clock()) as sandbox,
             client_of(sandbox, per_page=PER_PAGE) as intercom,
@@ -83,7 +83,7 @@ async def test_export_with_three_cursors_survives_two_deaths(
     memory_path: Path, tell: Callable[[str, str], None]
 ) -> None:
     """The run that resumes dies too."""
-    async with case_of(memory_path / "undisturbed", contacts=9, **KINDS["ranges"]) as case:
+    async with case_of(memory_path / "undisturbed", contacts=9, wanted=3, **KINDS["ranges"]) as case:
         tally = await explore(case, memory_path, deaths=2)
     tell("Moments of death", f"two deaths: {tally}")
 
