@@ -29,17 +29,21 @@ if TYPE_CHECKING:
     )
     from exporter.exports import export
     from exporter.formats.selection import FieldSelection
-    from exporter.layout.summary import FileSummary, SourceSummary, Summary
+    from exporter.layout.plan import Plan, Range
+    from exporter.layout.summary import FileSummary, PlanSummary, ProofSummary, SourceSummary, Summary
     from exporter.model import Page, Position, Timeline
     from exporter.observe.events import (
         AttributeNamesUnavailable,
         Committed,
+        CursorsChanged,
         DiskLimited,
         Event,
         FieldsNotFound,
         LegacyApiVersion,
         Observer,
         PageWritten,
+        Planned,
+        RangeFinished,
         RateLimited,
         RequestFinished,
         Resumed,
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from exporter.observe.prometheus import Metrics
     from exporter.options import ExportOptions, ListExpansion
     from exporter.preflight import CheckResult, check
+    from exporter.ranges.planning import plan
     from exporter.sandbox import Sandbox
     from exporter.source.contacts import Contacts
     from exporter.source.intercom import Intercom
@@ -68,6 +73,7 @@ __all__ = [
     "ContractError",
     "CredentialsError",
     "CursorError",
+    "CursorsChanged",
     "DiskLimited",
     "Event",
     "ExportOptions",
@@ -83,7 +89,13 @@ __all__ = [
     "Page",
     "PageWritten",
     "Pages",
+    "Plan",
+    "PlanSummary",
+    "Planned",
     "Position",
+    "ProofSummary",
+    "Range",
+    "RangeFinished",
     "RateLimited",
     "Replay",
     "RequestFinished",
@@ -103,6 +115,7 @@ __all__ = [
     "__version__",
     "check",
     "export",
+    "plan",
     "stream",
     "verify",
 ]
@@ -118,12 +131,15 @@ _LAZY = {
     "Metrics": "exporter.observe.prometheus",
     "Replay": "exporter.archive.replay",
     "Pages": "exporter.source.pages",
+    "Plan": "exporter.layout.plan",
+    "Range": "exporter.layout.plan",
     "RetryPolicy": "exporter.source.retry",
     "Sandbox": "exporter.sandbox",
     "FieldSelection": "exporter.formats.selection",
     "VerifyResult": "exporter.archive.verify",
     "VerifyProgress": "exporter.archive.verify",
     "export": "exporter.exports",
+    "plan": "exporter.ranges.planning",
     "stream": "exporter.streams",
     "verify": "exporter.archive.verify",
 }
@@ -147,12 +163,15 @@ _LAZY |= dict.fromkeys(
     (
         "AttributeNamesUnavailable",
         "Committed",
+        "CursorsChanged",
         "DiskLimited",
         "Event",
         "FieldsNotFound",
         "Observer",
         "LegacyApiVersion",
         "PageWritten",
+        "Planned",
+        "RangeFinished",
         "RequestFinished",
         "Resumed",
         "RetryScheduled",
@@ -162,7 +181,9 @@ _LAZY |= dict.fromkeys(
     "exporter.observe.events",
 )
 _LAZY |= dict.fromkeys(("Page", "Position", "Timeline"), "exporter.model")
-_LAZY |= dict.fromkeys(("FileSummary", "SourceSummary", "Summary"), "exporter.layout.summary")
+_LAZY |= dict.fromkeys(
+    ("FileSummary", "PlanSummary", "ProofSummary", "SourceSummary", "Summary"), "exporter.layout.summary"
+)
 
 
 def __getattr__(name: str) -> "Any":

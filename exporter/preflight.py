@@ -22,12 +22,30 @@ from exporter.layout.summary import Summary
 from exporter.model import Page, Position
 from exporter.observe.events import null_observer
 from exporter.options import ExportKeywords, ExportOptions
+from exporter.ranges.planning import check_ranges
 from exporter.source.intercom import Intercom, check_open
 from exporter.state import shortfall
 from exporter.text import count, size
 from exporter.validation import MAX_PER_PAGE, check_path
 
 _STDOUT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCheck:
+    """The plan that an export with several cursors would follow now.
+
+    Attributes:
+        by: ``second`` or ``day``, by what a date means to the API; ``+id`` where days or seconds are cut by ids.
+        ranges: number of ranges.
+        requests: requests that were sent to make it.
+        cursors: most cursors at once.
+    """
+
+    by: str
+    ranges: int
+    requests: int
+    cursors: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +68,12 @@ class CheckResult:
         estimated_bytes: estimated bytes that the export still writes to the disk or to stdout.
         free_disk_bytes: free space on the output's disk; None for stdout, or if the disk does not report it.
         warnings: likely problems, as one sentence each.
+        estimated_duration_one_cursor_s: with several cursors, estimated seconds with one; else None.
+        plan: with several cursors, the plan that an export would follow now; else None.
+        search_agrees: whether list and search have the same contacts, as far as that was compared; None if it was not.
+        search_differences: names of fields that differ in 15 compared contacts, ``(missing)`` for contacts that the
+            search does not have, ``(spelling)`` if only bytes differ.
+        saved_by_cursors_s: with one cursor, estimated seconds that 32 would save; 0 if that is unknown.
     """
 
     workspace: str | None
@@ -67,6 +91,11 @@ class CheckResult:
     estimated_bytes: int | None
     free_disk_bytes: int | None
     warnings: tuple[str, ...]
+    estimated_duration_one_cursor_s: float | None = None
+    plan: PlanCheck | None = None
+    search_agrees: bool | None = None
+    search_differences: tuple[str, ...] = ()
+    saved_by_cursors_s: float = 0.0
 
 
 async def check(
@@ -131,6 +160,7 @@ async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: 
         estimated_duration_s=estimate.duration_s,
         estimated_bytes=estimate.bytes_of(output_format, sample, encoder.header),
         free_disk_bytes=output.free_bytes,
+        saved_by_cursors_s=round(estimate.saved_by_cursors_s, 1) if options.max_cursors == 1 else 0.0,
         warnings=(),
     )
     warnings = (
@@ -139,7 +169,32 @@ async def check_with(intercom: Intercom, path: str | os.PathLike[str], options: 
         *_warnings_of_fields(missing_fields(options.selection, sample.matched_fields) if page.records else ()),
         *(() if options.allow_shortfall else _warnings_of_shortfall(page, estimate)),
     )
-    return replace(result, warnings=warnings)
+    result = replace(result, warnings=warnings)
+    return await _with_ranges(intercom, result, options, page) if options.max_cursors > 1 else result
+
+
+async def _with_ranges(intercom: Intercom, result: CheckResult, options: ExportOptions, page: Page) -> CheckResult:
+    """Add what several cursors would do."""
+    intercom.check_can_search()
+    cursors = options.max_cursors
+    found = await check_ranges(intercom, cursors, page)
+    calls_per_s = intercom.rate_limit.calls_per_s
+    several_s = found.duration_s(cursors, intercom.per_page, result.latency_s, calls_per_s)
+    differ = ", ".join(found.differences)
+    what_differs = f"contacts of the search differ from those of the list in: {differ}"
+    return replace(
+        result,
+        estimated_duration_one_cursor_s=result.estimated_duration_s,
+        estimated_duration_s=several_s,
+        plan=PlanCheck(found.plan.by, len(found.plan.ranges), found.plan.requests, cursors),
+        search_agrees=found.agrees,
+        search_differences=found.differences,
+        warnings=(
+            *result.warnings,
+            *((found.problem,) if found.problem else ()),
+            *((what_differs,) if differ else ()),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from exporter.cli.record_options import RecordOptions
 from exporter.errors import ConfigError
 from exporter.text import count, duration, one_line, size
 
+WORTH_SAVING_S = 600.0
+
 if TYPE_CHECKING:
     from exporter.preflight import CheckResult
 
@@ -101,6 +103,21 @@ def _text(result: "CheckResult", output: str) -> str:
     return "\n".join([*facts, *(f"warning:    {one_line(warning)}" for warning in result.warnings)])
 
 
+def _facts_of_cursors(result: "CheckResult") -> Iterator[tuple[str, str]]:
+    """Yield what several cursors would do, or would save."""
+    if result.saved_by_cursors_s > WORTH_SAVING_S:
+        yield "faster:", f"--cursors 32 would save about {duration(result.saved_by_cursors_s)} (to a folder or stdout)"
+    plan = result.plan
+    if plan is None:
+        return
+    one_s = result.estimated_duration_one_cursor_s
+    alone = "" if one_s is None else f"; with one cursor about {duration(one_s)}"
+    by = plan.by.replace("+", " and ")
+    ranges, requests = count(plan.ranges, "range"), count(plan.requests, "request")
+    yield "plan:", f"{ranges} by {by} for {plan.cursors} cursors, made with {requests}{alone}"
+    yield "search:", "agrees with the list" if result.search_agrees else "does not agree with the list"
+
+
 def _facts(result: "CheckResult", output: str) -> Iterator[tuple[str, str]]:
     region = f", region {result.workspace_region}" if result.workspace_region else ""
     yield "workspace:", f"{result.workspace}{region}" if result.workspace else "not readable with this token"
@@ -117,6 +134,7 @@ def _facts(result: "CheckResult", output: str) -> Iterator[tuple[str, str]]:
     yield "rate limit:", "not announced" if limit is None else f"{limit:,} calls in 10 s, shared with all other users"
     if result.estimated_duration_s is not None:
         yield "duration:", f"about {duration(result.estimated_duration_s)}, with {result.latency_s:.2f} s a page"
+    yield from _facts_of_cursors(result)
     if result.estimated_bytes is not None:
         free = "" if result.free_disk_bytes is None else f"; {size(result.free_disk_bytes)} are free"
         yield "size:", f"about {size(result.estimated_bytes)} for {'stdout' if output == '-' else output}{free}"

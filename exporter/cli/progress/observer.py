@@ -13,6 +13,8 @@ from exporter.cli.progress.status import ExportStatus
 from exporter.cli.progress.summary import proof_line, retry_summary, shortfall_warning, warnings
 from exporter.cli.stderr import log_line
 from exporter.errors import ExporterError
+from exporter.estimate import WORTH_SAVING_S, saved_by_cursors_s
+from exporter.layout.settings import LIST_ENDPOINT
 from exporter.layout.summary import Summary
 from exporter.observe.events import (
     Committed,
@@ -22,9 +24,11 @@ from exporter.observe.events import (
     Planned,
     RangeFinished,
     RateLimited,
+    RequestFinished,
     Resumed,
     RetryScheduled,
 )
+from exporter.source.rate_limit import WINDOW_S
 from exporter.text import count, duration, one_line, size
 
 _RESUME = "run the same command again to resume"
@@ -37,15 +41,20 @@ class ProgressReporter:
         options: what the user wants to see.
         name: of the output, as the user gave it.
         clock: returns seconds.
+        names_cursors: whether the option for several cursors is named where it would save much time.
 
     Attributes:
         printer: prints it.
     """
 
-    def __init__(self, options: ConsoleOptions, name: str, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, options: ConsoleOptions, name: str, clock: Clock = time.monotonic, *, names_cursors: bool = False
+    ) -> None:
         self._name = "stdout" if name == "-" else name
         self._clock = clock
         self._status = ExportStatus(clock())
+        self._names_cursors = names_cursors
+        self._latency_s: float | None = None  # of the first page
         self._contacts_saved: int | None = None  # on disk, covered by a checkpoint; None before that is known
         self.printer = make_printer(options, self._status, clock)
 
@@ -67,6 +76,7 @@ class ProgressReporter:
     def __call__(self, event: Event) -> None:
         """Show an event of the export; lines about it are the log's."""
         self._update(event)
+        self._name_cursors(event)
         self.printer.on_event(event)
 
     def _update(self, event: Event) -> None:
@@ -100,6 +110,24 @@ class ProgressReporter:
         else:
             status.cursors = event.cursors, event.maximum
         self.printer.update()
+
+    def _name_cursors(self, event: Event) -> None:
+        """Name the option for several cursors, after the first page, if they would save much time."""
+        if isinstance(event, RequestFinished) and self._latency_s is None and event.path == LIST_ENDPOINT:
+            self._latency_s = event.duration_s
+        if not isinstance(event, PageWritten) or event.position.pages != 1 or not self._names_cursors:
+            return
+        if self._status.ranges is not None or self._latency_s is None:
+            return
+        pages = (event.total_count or 0) // max(event.position.contacts, 1)
+        calls_per_s = event.window[1] / WINDOW_S if event.window else None
+        saved_s = saved_by_cursors_s(pages, self._latency_s, calls_per_s)
+        if saved_s > WORTH_SAVING_S:
+            alone, saved = duration(round(pages * self._latency_s)), duration(round(saved_s))
+            self.printer.print_line(
+                f"about {alone} with one cursor: --cursors 32 would save about {saved} "
+                "(to a folder, such as -o contacts/, or to stdout)"
+            )
 
     def _pause(self, reason: str, wait_s: float) -> None:
         """Show how long requests wait; of several waits the one that ends last."""
