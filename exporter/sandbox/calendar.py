@@ -1,6 +1,6 @@
 """When the contacts of a synthetic workspace are created."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
 from functools import cached_property
@@ -13,8 +13,10 @@ EPOCH = 1_420_070_400
 YEAR_S = 365 * 86_400
 _SHORTEST_DAY_S = 23 * 3600 - STEP_S  # the clocks may go forward
 _MASK = 2**64 - 1
-# Odd numbers near 2^64 divided by the golden ratio and by similar numbers: multiples are evenly distributed.
+# Odd numbers near 2^64 divided by the golden ratio and by similar numbers. The low 64 bits of a serial number times
+# such a number, divided by 2^64, look random from 0 to 1, and are evenly distributed over serial numbers.
 _SPREAD, _CHOICE, _WITHIN_DAY = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93
+_SHARE = 2.0**-64
 
 
 @dataclass
@@ -40,13 +42,27 @@ class Calendar:
 
     def created_at(self, serial: int) -> int:
         """Return when a contact is created; a template adds less than 30 seconds."""
-        if serial >= self.contacts:
-            return self.changed_at(serial)
-        if self.hot_day and _share(serial, _CHOICE) < self.hot_day:
-            return self._hot_day_start + int(_share(serial, _WITHIN_DAY) * _SHORTEST_DAY_S)
-        if self.years is None:
-            return EPOCH + serial * STEP_S
-        return EPOCH + int(_share(serial, _SPREAD) * self.years * YEAR_S)
+        return self.created_at_all((serial,))[0]
+
+    def created_at_all(self, serials: Sequence[int]) -> list[int]:
+        """Return when many contacts are created: much faster than one at a time."""
+        end, years = self.contacts, self.years
+        if years is None:
+            stamps = [EPOCH + one * STEP_S if one < end else self.changed_at(one) for one in serials]
+        else:
+            stamps = [
+                EPOCH + int((one * _SPREAD & _MASK) * _SHARE * years * YEAR_S) if one < end else self.changed_at(one)
+                for one in serials
+            ]
+        if not self.hot_day:
+            return stamps
+        start, hot_day = self._hot_day_start, self.hot_day
+        return [
+            start + int((one * _WITHIN_DAY & _MASK) * _SHARE * _SHORTEST_DAY_S)
+            if one < end and (one * _CHOICE & _MASK) * _SHARE < hot_day
+            else stamp
+            for one, stamp in zip(serials, stamps, strict=True)
+        ]
 
     def changed_at(self, change: int) -> int:
         """Return when a contact is inserted or updated, by the serial number of the change."""
@@ -64,7 +80,3 @@ class Calendar:
     def _span_s(self) -> int:
         return 0 if self.years is None else int(self.years * YEAR_S)
 
-
-def _share(serial: int, factor: int) -> float:
-    """Return a number from 0 to 1 that looks random, and is evenly distributed over serial numbers."""
-    return (serial * factor & _MASK) / 2**64

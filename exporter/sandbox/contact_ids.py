@@ -1,6 +1,9 @@
 """Ids of synthetic contacts: each belongs to one serial number, and looks random."""
 
 import hashlib
+import struct
+from binascii import hexlify
+from collections.abc import Sequence
 
 _STEP = 0xD1342543DE82EF95
 _INVERSE = pow(_STEP, -1, 2**64)
@@ -28,6 +31,13 @@ class ContactIds:
         """Return the id of a serial number."""
         # Multiplying by an odd number and applying the mask both permute the 64-bit integers.
         return b"%b%016x" % (self._prefix, (serial * _STEP & _MASK) ^ self._mask)
+
+    def of_all(self, serials: Sequence[int]) -> list[bytes]:
+        """Return the ids of many serial numbers: much faster than `of` for each."""
+        prefix, mask = self._prefix, self._mask
+        numbers = [(serial * _STEP & _MASK) ^ mask for serial in serials]
+        digits = hexlify(struct.pack(f">{len(numbers)}Q", *numbers), b" ", 8).split()
+        return [prefix + one for one in digits]
 
     def serial_of(self, contact_id: str) -> int | None:
         """Return the serial number of an id; None for any other text."""

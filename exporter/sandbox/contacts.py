@@ -82,7 +82,7 @@ class Workspace:
         Raises:
             IndexError: no contact has that index.
         """
-        return self._render(self._serial(index))
+        return self._render((self._serial(index),))[0]
 
     def records(self, start: int, stop: int, *, text_owners: bool = False) -> list[bytes]:
         """Return the contacts from ``start`` up to ``stop``; fewer at the end of the workspace.
@@ -92,10 +92,10 @@ class Workspace:
             stop: index after the last contact.
             text_owners: return the owners' ids as strings, same as the API from version 2.16 on.
         """
-        return [self._render(serial, text_owners) for serial in self._serials[max(start, 0) : max(stop, 0)]]
+        return self._render(self._serials[max(start, 0) : max(stop, 0)], text_owners)
 
-    def _render(self, serial: int, text_owners: bool = False) -> bytes:
-        return self._contacts.render(serial, self._revisions.get(serial), text_owners=text_owners)
+    def _render(self, serials: Sequence[int], text_owners: bool = False) -> list[bytes]:
+        return self._contacts.render(serials, self._revisions, text_owners=text_owners)
 
     def id_of(self, index: int) -> str:
         """Return the id of one contact: 24 hex digits.
@@ -147,7 +147,7 @@ class Workspace:
 
     def records_at(self, serials: Sequence[int], version: str) -> list[bytes]:
         """Return contacts by serial number, in the form of an API version."""
-        return [self._render(serial, version in SINCE_2_16) for serial in serials]
+        return self._render(serials, version in SINCE_2_16)
 
     def nested(self, index: int, name: nested.Nested) -> list[dict[str, Any]]:
         """Return one of a contact's nested lists, complete.

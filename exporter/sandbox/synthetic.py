@@ -1,5 +1,7 @@
 """Synthetic contacts by their serial numbers, generated on demand."""
 
+from collections.abc import Mapping, Sequence
+
 from exporter.sandbox import hostile as hostility
 from exporter.sandbox.calendar import YEAR_S, Calendar
 from exporter.sandbox.contact_ids import ContactIds
@@ -32,7 +34,7 @@ class SyntheticContacts:
         return self._calendar.created_at(serial) + self._template(serial).delays[0]
 
     def updated_at(self, serial: int, revision: int | None) -> int:
-        """Return when a contact was updated, in UNIX seconds; see `render`."""
+        """Return when a contact was updated, in UNIX seconds."""
         if revision is None:
             return self._calendar.created_at(serial) + max(self._template(serial).delays)
         # Without a clock, an update is later than any time in a template.
@@ -42,24 +44,30 @@ class SyntheticContacts:
         """Return the references to the items of a contact's nested lists."""
         return self._template(serial).references
 
-    def render(self, serial: int, revision: int | None, *, text_owners: bool) -> bytes:
-        """Return the JSON of a contact.
+    def render(self, serials: Sequence[int], revisions: Mapping[int, int], *, text_owners: bool) -> list[bytes]:
+        """Return the JSON of contacts.
 
         Args:
-            serial: number of the contact.
-            revision: number of its latest update; None if it was never updated.
+            serials: numbers of the contacts.
+            revisions: number of a contact's latest update, by the number of the contact.
             text_owners: whether the owner's id is a string.
         """
-        template = self._template(serial)
-        slot = self._calendar.created_at(serial)
-        fillers: tuple[bytes | int, ...] = (
-            self._ids.of(serial),
-            b"%d" % (serial + 1),
-            b"%016x" % ((serial + 1) * _HEX_STEP & _MASK),
-            *[slot + delay for delay in template.delays],
-        )
-        text = template.text_owners if text_owners else template.text
-        record = text % template.pick(fillers)
+        records = []
+        slots, ids = self._calendar.created_at_all(serials), self._ids.of_all(serials)
+        for serial, slot, contact_id in zip(serials, slots, ids, strict=True):
+            template = self._templates[(serial * _STRIDE + _OFFSET) % TEMPLATES] or self._template(serial)
+            number = serial + 1
+            digits = b"%016x" % (number * _HEX_STEP & _MASK) if template.has_hex else b""
+            stamps = [slot + delay for delay in template.delays]
+            text = template.text_owners if text_owners else template.text
+            records.append(text % template.pick((contact_id, b"%d" % number, digits, *stamps)))
+        if self._hostile or revisions:
+            changed = zip(serials, records, strict=True)
+            return [self._changed(record, serial, revisions.get(serial), text_owners) for serial, record in changed]
+        return records
+
+    def _changed(self, record: bytes, serial: int, revision: int | None, text_owners: bool) -> bytes:
+        """Return a contact in its hostile form, if it has one, and after its latest update."""
         if self._hostile and hostility.is_hostile(serial):
             record = hostility.make_hostile(record, serial)
         if revision is None:

@@ -18,7 +18,7 @@ STEP_S = 30
 """Seconds between the ``created_at`` of two contacts; a template adds less than this."""
 
 ID, NUMBER, HEX = "<<0>>", "<<1>>", "<<2>>"
-_FIRST_STAMP = 3
+_HEX, _FIRST_STAMP = 2, 3
 _PLACEHOLDER = re.compile(r'"<<@(\d+)>>"|<<(\d)>>')
 # All of them are before the custom attributes, which may contain any text.
 _OWNER = re.compile(rb'("owner_id":)(\d+)')
@@ -34,6 +34,7 @@ class Template:
         text_owners: same as ``text``, with the owner's id as a string.
         pick: function that returns the values of the placeholders, given
             ``(id, number, hex, *stamps)``.
+        has_hex: whether ``hex`` is one of them.
         delays: seconds from the contact's slot in time to each of its
             timestamps; that of ``created_at`` is the first.
         references: references to the items of the nested lists.
@@ -42,6 +43,7 @@ class Template:
     text: bytes
     text_owners: bytes
     pick: Callable[[Sequence[bytes | int]], tuple[bytes | int, ...]]
+    has_hex: bool
     delays: tuple[int, ...]
     references: nested.References
 
@@ -65,7 +67,7 @@ def build(seed: int, number: int, workspace_id: str) -> Template:
     text = _PLACEHOLDER.sub(lambda match: "%d" if match[1] else "%b", text.replace("%", "%%"))
     encoded = text.encode()
     text_owners = _OWNER.sub(rb'\1"\2"', encoded, count=1)
-    return Template(encoded, text_owners, itemgetter(*indexes), tuple(stamps.delays), references)
+    return Template(encoded, text_owners, itemgetter(*indexes), _HEX in indexes, tuple(stamps.delays), references)
 
 
 def updated(record: bytes, owner_id: bytes, updated_at: int) -> bytes:
