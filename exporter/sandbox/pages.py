@@ -15,6 +15,7 @@ from exporter.sandbox.protocol import (
     Refusal,
     compact,
     count_of,
+    page_body,
     page_size,
 )
 
@@ -65,11 +66,7 @@ class Listing:
             target = min(position, per_page) if loop else next_position
             pages["next"] = {"page": page + 1, "starting_after": self.cursors.write(target)}
         pages |= {"per_page": per_page, "total_pages": -(-total // per_page)}
-        return b'{"type":"list","data":[%b],"total_count":%d,"pages":%b}' % (
-            b",".join(records(self.workspace, position, next_position, self._version)),
-            total,
-            compact(pages),
-        )
+        return page_body(records(self.workspace, position, next_position, self._version), total, pages)
 
 
 class OldListing:

@@ -29,6 +29,7 @@ WINDOW_S = 10
 UNLIMITED = 1_000_000
 """The reported calls per window of a sandbox without a rate limit."""
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _COUNT = re.compile(r"[0-9]{1,9}")
 _GZIP = re.compile(r"\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q\s*=\s*(?P<q>[0-9.]+)\s*)?", re.IGNORECASE)
 
@@ -184,7 +185,15 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 def compact(value: object) -> bytes:
     """Return a value as JSON without spaces, UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _compact(value).encode()
+
+
+def page_body(records: list[bytes], total: int, pages: Mapping[str, object]) -> bytes:
+    """Return a page of contacts: ``{"type":"list","data":[…],"total_count":…,"pages":…}``."""
+    first, *others = records or [b""]
+    parts = [b'{"type":"list","data":[' + first, *others]
+    parts[-1] += b'],"total_count":%d,"pages":%b}' % (total, compact(pages))
+    return b",".join(parts)  # the only copy of a page, which has hundreds of kilobytes
 
 
 def invalid_cursor() -> Refusal:

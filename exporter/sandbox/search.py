@@ -8,7 +8,6 @@ import base64
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from exporter.sandbox.protocol import DEFAULT_VERSION, compact, invalid_cursor
@@ -93,9 +92,9 @@ class ContactSearch:
         self._apply_changes()
         index = self._index(search.sort)
         matched = self._matched(search.filter, search.sort, index, rules)
-        following = _descending(matched, index, after) if search.descending else _ascending(matched, index, after)
-        found = list(islice(following, search.per_page + 1))
-        references = [index.reference(position) for position in found[: search.per_page]]
+        following = _descending if search.descending else _ascending
+        found = following(matched, index, after, search.per_page + 1)
+        references = index.references(found[: search.per_page])
         last = None
         if len(found) > len(references):
             number = after.page + 1 if after else 2
@@ -164,7 +163,7 @@ class ContactSearch:
         found = []
         for start in range(positions.start, positions.stop, _SCANNED):
             part = positions[start - positions.start : start - positions.start + _SCANNED]
-            records = self._source.records_at([index.reference(position) for position in part], DEFAULT_VERSION)
+            records = self._source.records_at(index.references(part), DEFAULT_VERSION)
             for position, record in zip(part, records, strict=True):
                 contact = json.loads(record)
                 if all(matches(one, contact, rules) for one in rest):
@@ -172,18 +171,24 @@ class ContactSearch:
         return found
 
 
-def _ascending(matched: tuple[Positions, ...], index: DateIndex, after: Place | None) -> Iterator[int]:
+def _ascending(matched: tuple[Positions, ...], index: DateIndex, after: Place | None, wanted: int) -> list[int]:
+    """Return up to ``wanted`` positions after a place, in order."""
     first = 0 if after is None else index.position_after(after.stamp, after.contact_id)
+    found: list[int] = []
     for positions in matched:
-        for place in range(bisect_left(positions, first), len(positions)):
-            yield positions[place]
+        start = bisect_left(positions, first)
+        found += positions[start : start + wanted - len(found)]
+    return found
 
 
-def _descending(matched: tuple[Positions, ...], index: DateIndex, after: Place | None) -> Iterator[int]:
-    end = len(index) if after is None else index.position_of(after.stamp, after.contact_id)
+def _descending(matched: tuple[Positions, ...], index: DateIndex, after: Place | None, wanted: int) -> list[int]:
+    """Return up to ``wanted`` positions before a place, the last one first."""
+    first = len(index) if after is None else index.position_of(after.stamp, after.contact_id)
+    found: list[int] = []
     for positions in reversed(matched):
-        for place in range(bisect_left(positions, end) - 1, -1, -1):
-            yield positions[place]
+        end = bisect_left(positions, first)
+        found += positions[max(end - wanted + len(found), 0) : end][::-1]
+    return found
 
 
 def write_cursor(place: Place) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from exporter.errors import ConfigError
-from exporter.sandbox.protocol import SINCE_2_17, compact
+from exporter.sandbox.protocol import SINCE_2_17, page_body
 from exporter.sandbox.search import ContactSearch, Place, Searchable, read_cursor, write_cursor
 from exporter.sandbox.search_match import DateRules
 from exporter.sandbox.search_query import Precision, Rules, Search, parse_search
@@ -118,11 +118,7 @@ class SearchEndpoint:
         if following is not None:
             pages["next"] = {"page": request.page + 1, "starting_after": write_cursor(following)}
         pages |= {"per_page": per_page, "total_pages": -(-total // per_page)}
-        return b'{"type":"list","data":[%b],"total_count":%d,"pages":%b}' % (
-            b",".join(page.records),
-            total if self._settings.cap is None else min(total, self._settings.cap),
-            compact(pages),
-        )
+        return page_body(page.records, total if self._settings.cap is None else min(total, self._settings.cap), pages)
 
     def _precision(self, version: str) -> Precision:
         return self._settings.precision or ("second" if version in SINCE_2_17 else "day")

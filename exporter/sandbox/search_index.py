@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import le
 
@@ -71,9 +71,9 @@ class DateIndex:
         first, end = bisect_left(self._stamps, stamp), bisect_right(self._stamps, stamp)
         return bisect_right(self._references, contact_id, first, end, key=self._id_of)
 
-    def reference(self, position: int) -> int:
-        """Return the number of the contact at a position."""
-        return self._references[position]
+    def references(self, positions: Iterable[int]) -> list[int]:
+        """Return the numbers of the contacts at some positions."""
+        return list(map(self._references.__getitem__, positions))
 
     def stamp(self, position: int) -> int:
         """Return the date of the contact at a position."""

@@ -36,6 +36,7 @@ STRINGS = frozenset(
     }
 )
 CUSTOM = "custom_attributes."
+_FIELDS = STRINGS | DATES | NUMBERS | FLAGS
 _EQUALITY, _LISTS, _ORDER, _ORDER_OR_EQUAL = ("=", "!="), ("IN", "NIN"), (">", "<"), (">=", "<=")
 _STRING_OPERATORS = (*_EQUALITY, *_LISTS, "~", "!~", "^", "$")
 _NUMBER_OPERATORS = (*_EQUALITY, *_LISTS, *_ORDER)
@@ -174,7 +175,7 @@ def _condition(field: object, operator: object, value: object, rules: Rules) -> 
 
 
 def _is_field(field: str) -> bool:
-    return field in STRINGS | DATES | NUMBERS | FLAGS or (field.startswith(CUSTOM) and field != CUSTOM)
+    return field in _FIELDS or (field.startswith(CUSTOM) and field != CUSTOM)
 
 
 def _operators(field: str, rules: Rules) -> tuple[str, ...]:
@@ -194,7 +195,7 @@ def _value(field: str, value: object) -> int | bool | str | None:
     """Return a value in the type of its field; the API accepts numbers and flags as text, too."""
     if value is None and field not in DATES:
         return None
-    if field in DATES | NUMBERS:
+    if field in DATES or field in NUMBERS:
         return _number(field, value)
     if field in FLAGS:
         if value not in (True, False, "true", "false"):
