@@ -79,4 +79,3 @@ class Calendar:
     @property
     def _span_s(self) -> int:
         return 0 if self.years is None else int(self.years * YEAR_S)
-

@@ -22,19 +22,18 @@ def complete(status: int, body: bytes, content_type: str, headers: Mapping[str, 
     return web.Response(status=status, body=body, headers={**headers, "Content-Type": content_type})
 
 
-async def truncated(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
-    """Send the length of a body, then half of the body, and close the connection."""
+async def truncated(
+    request: web.Request, body: bytes, headers: Mapping[str, str], *, has_full_length: bool
+) -> web.StreamResponse:
+    """Send half of a body. With the length of the complete body, close the connection after it."""
+    if not has_full_length:
+        return complete(HTTPStatus.OK, _half(body), JSON, headers)
     response = web.StreamResponse(headers={**headers, "Content-Type": JSON})
     response.content_length = len(body)
     response.force_close()
     await response.prepare(request)
-    await response.write(half(body))
+    await response.write(_half(body))
     return response
-
-
-def half(body: bytes) -> bytes:
-    """Return the first half of a body."""
-    return body[: len(body) // 2]
 
 
 def reset(request: web.Request) -> web.Response:
@@ -95,3 +94,7 @@ def rate_limited(limit: int, headers: Mapping[str, str] | None = None) -> Refusa
 def _html(title: str) -> bytes:
     page = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return page.encode()
+
+
+def _half(body: bytes) -> bytes:
+    return body[: len(body) // 2]

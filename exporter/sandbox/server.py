@@ -22,7 +22,8 @@ from exporter.sandbox.backend import SandboxBackend
 from exporter.sandbox.calendar import Calendar
 from exporter.sandbox.changes import ChangeName, Mutations
 from exporter.sandbox.contacts import Workspace
-from exporter.sandbox.faults import Fault, FaultPlan
+from exporter.sandbox.faults import FaultPlan
+from exporter.sandbox.latency import Latency
 from exporter.sandbox.local_server import LocalServer
 from exporter.sandbox.protocol import UNLIMITED, RateWindow, Refusal, accepts_gzip, token_of, version_of
 from exporter.sandbox.schedule import ScheduleSpec
@@ -169,6 +170,7 @@ class Sandbox(AsyncBlock):
             application.router.add_get(path, self._unpaged, allow_head=False)
         application.router.add_route("*", "/{rest:.*}", self._unknown)
         await anyio.to_thread.run_sync(zone_of, self.timezone)  # it reads a file
+        self._latency = Latency()  # each run of the sandbox may have an event loop of its own
         self._server = await LocalServer.start(application, self.port)
         return self
 
@@ -214,7 +216,7 @@ class Sandbox(AsyncBlock):
             self.rate_limited_requests += 1
             raise responses.rate_limited(call.limit)
         if self.latency_ms:
-            await asyncio.sleep(self.latency_ms / 1000)
+            await self._latency.wait(self.latency_ms / 1000)
 
     async def _contacts(self, request: web.Request) -> web.StreamResponse:
         listing, url = self._listing(request[_HEADERS]["Intercom-Version"]), f"{self.base_url}/contacts"
@@ -242,7 +244,9 @@ class Sandbox(AsyncBlock):
         fault = self.faults.next_fault(number)
         name = fault.name if fault else None
         if fault and name == "truncate":
-            return await self._truncate(request, await self._build_body(body), fault)
+            has_full_length = self.faults.injected_count(fault) % 2 == 1  # in turn with the length of the half
+            encoded = self._encoded(request, await self._build_body(body))
+            return await responses.truncated(request, encoded, request[_HEADERS], has_full_length=has_full_length)
         if fault and name not in {"slow", "cursor_loop"}:
             return responses.of_fault(request, fault, request[_HEADERS], self._window)
         if name == "slow":
@@ -250,13 +254,6 @@ class Sandbox(AsyncBlock):
         content = await self._build_body(partial(body, loop=name == "cursor_loop"))
         self.changes.apply_after_page(number)
         return self._json(request, content)
-
-    async def _truncate(self, request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
-        """Return half of a page: in turn with the length of the complete page, and with the length of the half."""
-        encoded, headers = self._encoded(request, body), request[_HEADERS]
-        if self.faults.injected_count(fault) % 2:
-            return await responses.truncated(request, encoded, headers)
-        return responses.complete(HTTPStatus.OK, responses.half(encoded), responses.JSON, headers)
 
     async def _contact(self, request: web.Request) -> web.Response:
         """Return one contact, or one of its lists."""
