@@ -4,11 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 from exporter.sandbox.templates import STEP_S
 
 EPOCH = 1_420_070_400
 """Approximate ``created_at`` of the first contact: 2015-01-01T00:00:00Z."""
+
+DateField: TypeAlias = Literal["created_at", "updated_at"]
+"""The dates of a contact by which a search can sort."""
 
 YEAR_S = 365 * 86_400
 _SHORTEST_DAY_S = 23 * 3600 - STEP_S  # the clocks may go forward

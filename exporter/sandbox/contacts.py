@@ -1,14 +1,14 @@
 """A synthetic workspace: a sandbox serves it, and tests compare exports with it."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from exporter.errors import ConfigError
 from exporter.sandbox import nested
 from exporter.sandbox.attributes import definitions
-from exporter.sandbox.calendar import Calendar
+from exporter.sandbox.calendar import Calendar, DateField
 from exporter.sandbox.contact_ids import ContactIds
 from exporter.sandbox.protocol import SINCE_2_16
 from exporter.sandbox.synthetic import SyntheticContacts
@@ -126,24 +126,27 @@ class Workspace:
         """Return when a contact was created, in UNIX seconds. It rises with the index until the first change."""
         return self._contacts.created_at(self._serial(index))
 
-    def dates(self, field: str) -> tuple[list[int], Sequence[int]]:
-        """Return ``created_at`` or ``updated_at`` of every contact, and the contacts' serial numbers."""
-        return [self._date(serial, field) for serial in self._serials], self._serials
+    def references(self) -> Sequence[int]:
+        """Return the serial numbers of all contacts that exist now."""
+        return self._serials[:]
 
-    def date_of(self, serial: int, field: str) -> int | None:
-        """Return ``created_at`` or ``updated_at`` of a contact; None if it does not exist."""
+    def dates(self, field: DateField) -> Callable[[], tuple[list[int], Sequence[int]]]:
+        """Return a function that returns one date of every contact, and the contacts' serial numbers.
+
+        They are the contacts and the dates of now, whenever and in whichever thread the function is called.
+        """
+        serials, revisions = self._serials[:], dict(self._revisions)
+        return lambda: (self._contacts.dates(field, serials, revisions), serials)
+
+    def date_of(self, serial: int, field: DateField) -> int | None:
+        """Return one date of a contact; None if it does not exist."""
         if serial in self._removed or not (serial < self._count or serial in self._inserted):
             return None
-        return self._date(serial, field)
+        return self._contacts.dates(field, (serial,), self._revisions)[0]
 
-    def _date(self, serial: int, field: str) -> int:
-        if field == "created_at":
-            return self._contacts.created_at(serial)
-        return self._contacts.updated_at(serial, self._revisions.get(serial))
-
-    def id_at(self, serial: int) -> str:
-        """Return the id of a serial number."""
-        return self._ids.of(serial).decode()
+    def ids_at(self, serials: Sequence[int]) -> list[str]:
+        """Return the ids of serial numbers."""
+        return [one.decode() for one in self._ids.of_all(serials)]
 
     def records_at(self, serials: Sequence[int], version: str) -> list[bytes]:
         """Return contacts by serial number, in the form of an API version."""

@@ -8,33 +8,24 @@ import base64
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from heapq import heappop, heappush
+from typing import Any, NamedTuple, TypeAlias
 
+import anyio.to_thread
+
+from exporter.sandbox.calendar import DateField
+from exporter.sandbox.lagged_index import Change, LaggedIndex, Searchable
 from exporter.sandbox.protocol import DEFAULT_VERSION, compact, invalid_cursor
 from exporter.sandbox.search_index import DateIndex
 from exporter.sandbox.search_match import DateRules, candidates, matches
 from exporter.sandbox.search_query import Condition, Filter, Search
 
 Positions: TypeAlias = Sequence[int]
+Matched: TypeAlias = tuple[Positions, ...]
+"""The positions of the contacts that a filter matches, in an index: by spans of time, all in order."""
+
 _MAX_CACHED = 256
 _SCANNED = 500  # contacts decoded at once
-
-
-@runtime_checkable
-class Searchable(Protocol):
-    """Contacts that a search can find. Each has a number, its reference, that never changes."""
-
-    def dates(self, field: str, /) -> tuple[Sequence[int], Sequence[int]]:
-        """Return one date of each contact that has it, in UNIX seconds, and the contacts' references."""
-
-    def date_of(self, reference: int, field: str, /) -> int | None:
-        """Return one date of a contact; None if the contact does not exist."""
-
-    def id_at(self, reference: int, /) -> str:
-        """Return the id of a contact, also of one that was removed."""
-
-    def records_at(self, references: Sequence[int], version: str, /) -> list[bytes]:
-        """Return the JSON of contacts, in the form of an API version."""
 
 
 class Place(NamedTuple):
@@ -64,80 +55,76 @@ class ContactSearch:
 
     Args:
         source: its contacts.
+        clock: function that returns UNIX time in seconds.
         lag_s: seconds until an inserted or updated contact appears.
         missing: number of contacts that never appear; they are evenly distributed.
-        clock: function that returns UNIX time in seconds.
     """
 
     def __init__(self, source: Searchable, clock: Callable[[], float], *, lag_s: float = 0, missing: int = 0) -> None:
         self._source, self._clock, self._lag_s, self._missing = source, clock, lag_s, missing
-        self._indexes: dict[str, DateIndex] = {}
-        self._indexed: dict[str, dict[int, int | None]] = {}  # dates in the index, of contacts that changed
-        self._pending: list[tuple[float, int]] = []  # when a change appears, and the contact's reference
+        self._indexes: dict[DateField, LaggedIndex] = {}
+        self._pending: list[Change] = []
         self._hidden: frozenset[int] = frozenset()
-        self._cache: dict[tuple[Any, ...], tuple[Positions, ...]] = {}
+        self._cache: dict[tuple[Any, ...], Matched] = {}
+        self._preparing = anyio.Lock()
 
     def before_change(self, reference: int) -> None:
         """Record the dates of a contact that is about to be inserted, updated or removed."""
-        for field in self._indexes:
-            self._indexed[field].setdefault(reference, self._source.date_of(reference, field))
+        for index in self._indexes.values():
+            index.before_change(reference)
 
     def after_change(self, reference: int) -> None:
         """Record that a contact was inserted, updated or removed. A removed contact disappears at once."""
-        is_removed = self._source.date_of(reference, "created_at") is None
-        self._pending.append((self._clock() + (0 if is_removed else self._lag_s), reference))
+        now, is_removed = self._clock(), self._source.date_of(reference, "created_at") is None
+        change = (now + (0 if is_removed else self._lag_s), reference)
+        while self._pending and self._pending[0][0] <= now:
+            heappop(self._pending)
+        heappush(self._pending, change)
+        for index in self._indexes.values():
+            index.after_change(change)
+
+    async def prepare(self, search: Search) -> None:
+        """Make the index that a search needs, if it does not exist, in a thread. Searches at the same time wait for it.
+
+        Cancellation:
+            The thread finishes the index for the next search.
+        """
+        index = self._index(search.sort)
+        if not index.is_made:
+            async with self._preparing:
+                await anyio.to_thread.run_sync(index.index, abandon_on_cancel=True)
 
     def page(self, search: Search, after: Place | None, rules: DateRules, version: str) -> Page:
-        """Return one page of a search."""
+        """Return one page of a search. Without `prepare`, the first one makes the index."""
+        index = self._index(search.sort).index()
         self._apply_changes()
-        index = self._index(search.sort)
         matched = self._matched(search.filter, search.sort, index, rules)
         following = _descending if search.descending else _ascending
         found = following(matched, index, after, search.per_page + 1)
         references = index.references(found[: search.per_page])
         last = None
         if len(found) > len(references):
-            number = after.page + 1 if after else 2
-            last = Place(index.stamp(found[-2]), self._source.id_at(references[-1]), number)
+            last_id = self._source.ids_at(references[-1:])[0]
+            last = Place(index.stamp(found[-2]), last_id, after.page + 1 if after else 2)
         return Page(self._source.records_at(references, version), sum(map(len, matched)), last)
 
-    def _index(self, field: str) -> DateIndex:
-        """Return the index of a date. The first search that needs it creates it."""
+    def _index(self, field: DateField) -> LaggedIndex:
+        """Return the index of a date, which follows all changes from the first call on."""
         if field not in self._indexes:
-            stamps, references = self._source.dates(field)
-            late = {reference for _, reference in self._pending}
-            if self._missing and not self._hidden:
-                step = max(len(references) // self._missing, 1)
-                self._hidden = frozenset(references[step // 2 :: step][: self._missing])
-            if left_out := self._hidden | late:
-                kept = [place for place, reference in enumerate(references) if reference not in left_out]
-                stamps, references = [stamps[place] for place in kept], [references[place] for place in kept]
-            self._indexes[field] = DateIndex(stamps, references, self._source.id_at)
-            self._indexed[field] = dict.fromkeys(late)
+            if self._missing and not self._indexes:
+                self._hidden = frozenset(_distributed(self._source.references(), self._missing))
+            late = [change for change in self._pending if change[0] > self._clock()]
+            self._indexes[field] = LaggedIndex(self._source, field, self._hidden, late)
         return self._indexes[field]
 
     def _apply_changes(self) -> None:
-        """Move the contacts in the indexes whose changes appear now."""
+        """Move the contacts whose changes appear now."""
         now = self._clock()
-        due = [reference for at, reference in self._pending if at <= now]
-        if not due:
-            return
-        self._pending = [one for one in self._pending if one[0] > now]
-        self._cache.clear()
-        for reference in due:
-            for field, index in self._indexes.items():
-                if reference not in self._hidden:
-                    self._move(index, field, reference)
+        for index in self._indexes.values():
+            if index.is_made and index.apply_changes(now):
+                self._cache.clear()
 
-    def _move(self, index: DateIndex, field: str, reference: int) -> None:
-        before, stamp = self._indexed[field].get(reference), self._source.date_of(reference, field)
-        if before is not None:
-            index.remove(before, reference)
-        if stamp is not None:
-            index.add(stamp, reference)
-        self._indexed[field][reference] = stamp
-
-    def _matched(self, query: Filter | None, field: str, index: DateIndex, rules: DateRules) -> tuple[Positions, ...]:
+    def _matched(self, query: Filter | None, field: DateField, index: DateIndex, rules: DateRules) -> Matched:
         """Return the positions of the contacts that a filter matches, in order."""
         key = (query, field, rules)
         if (found := self._cache.get(key)) is None:
@@ -146,7 +133,7 @@ class ContactSearch:
             self._cache[key] = found = tuple(self._find(query, field, index, rules))
         return found
 
-    def _find(self, query: Filter | None, field: str, index: DateIndex, rules: DateRules) -> Iterator[Positions]:
+    def _find(self, query: Filter | None, field: DateField, index: DateIndex, rules: DateRules) -> Iterator[Positions]:
         wanted = candidates(query, field, rules)
         for span in wanted.spans:
             positions = index.positions(span)
@@ -171,7 +158,13 @@ class ContactSearch:
         return found
 
 
-def _ascending(matched: tuple[Positions, ...], index: DateIndex, after: Place | None, wanted: int) -> list[int]:
+def _distributed(references: Sequence[int], count: int) -> Sequence[int]:
+    """Return some contacts, evenly distributed: a single one is in the middle."""
+    step = max(len(references) // count, 1)
+    return references[step // 2 :: step][:count]
+
+
+def _ascending(matched: Matched, index: DateIndex, after: Place | None, wanted: int) -> list[int]:
     """Return up to ``wanted`` positions after a place, in order."""
     first = 0 if after is None else index.position_after(after.stamp, after.contact_id)
     found: list[int] = []
@@ -181,7 +174,7 @@ def _ascending(matched: tuple[Positions, ...], index: DateIndex, after: Place | 
     return found
 
 
-def _descending(matched: tuple[Positions, ...], index: DateIndex, after: Place | None, wanted: int) -> list[int]:
+def _descending(matched: Matched, index: DateIndex, after: Place | None, wanted: int) -> list[int]:
     """Return up to ``wanted`` positions before a place, the last one first."""
     first = len(index) if after is None else index.position_of(after.stamp, after.contact_id)
     found: list[int] = []

@@ -6,8 +6,9 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from exporter.errors import ConfigError
+from exporter.sandbox.lagged_index import Searchable
 from exporter.sandbox.protocol import SINCE_2_17, page_body
-from exporter.sandbox.search import ContactSearch, Place, Searchable, read_cursor, write_cursor
+from exporter.sandbox.search import ContactSearch, Place, read_cursor, write_cursor
 from exporter.sandbox.search_match import DateRules
 from exporter.sandbox.search_query import Precision, Rules, Search, parse_search
 

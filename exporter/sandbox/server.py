@@ -228,6 +228,7 @@ class Sandbox(AsyncBlock):
         if version.startswith("1.") or self._backend is not self.workspace:
             return await self._unknown(request)
         search = self._search.parse(await request.read(), version)
+        await self._search.search.prepare(search.search)
         return await self._page(request, search.page, partial(self._search.body, search, version))
 
     async def _me(self, request: web.Request) -> web.Response:

@@ -1,9 +1,10 @@
 """Synthetic contacts by their serial numbers, generated on demand."""
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from exporter.sandbox import hostile as hostility
-from exporter.sandbox.calendar import YEAR_S, Calendar
+from exporter.sandbox.calendar import YEAR_S, Calendar, DateField
 from exporter.sandbox.contact_ids import ContactIds
 from exporter.sandbox.nested import References
 from exporter.sandbox.templates import Template, build, updated
@@ -31,13 +32,31 @@ class SyntheticContacts:
 
     def created_at(self, serial: int) -> int:
         """Return when a contact was created, in UNIX seconds."""
-        return self._calendar.created_at(serial) + self._template(serial).delays[0]
+        return self.dates("created_at", (serial,), {})[0]
 
-    def updated_at(self, serial: int, revision: int | None) -> int:
-        """Return when a contact was updated, in UNIX seconds."""
-        if revision is None:
-            return self._calendar.created_at(serial) + max(self._template(serial).delays)
-        # Without a clock, an update is later than any time in a template.
+    def dates(self, field: DateField, serials: Sequence[int], revisions: Mapping[int, int]) -> list[int]:
+        """Return one date of contacts, in UNIX seconds.
+
+        Args:
+            field: name of the date.
+            serials: numbers of the contacts.
+            revisions: number of a contact's latest update, by the number of the contact.
+        """
+        delay_of = attrgetter("created_s" if field == "created_at" else "updated_s")
+        slots, templates = self._calendar.created_at_all(serials), self._templates
+        stamps = [
+            slot + delay_of(templates[(serial * _STRIDE + _OFFSET) % TEMPLATES] or self._template(serial))
+            for serial, slot in zip(serials, slots, strict=True)
+        ]
+        if field == "created_at" or not revisions:
+            return stamps
+        return [
+            self._updated_at(revisions[serial]) if serial in revisions else stamp
+            for serial, stamp in zip(serials, stamps, strict=True)
+        ]
+
+    def _updated_at(self, revision: int) -> int:
+        """Return the time of an update. Without a clock, it is later than any time in a template."""
         return self._calendar.changed_at(revision) + (YEAR_S if self._calendar.now is None else 0)
 
     def references(self, serial: int) -> References:
@@ -73,7 +92,7 @@ class SyntheticContacts:
         if revision is None:
             return record
         owner = (b'"%d"' if text_owners else b"%d") % (_FIRST_NEW_OWNER + revision)
-        return updated(record, owner, self.updated_at(serial, revision))
+        return updated(record, owner, self._updated_at(revision))
 
     def _template(self, serial: int) -> Template:
         number = (serial * _STRIDE + _OFFSET) % TEMPLATES

@@ -36,7 +36,9 @@ class Template:
             ``(id, number, hex, *stamps)``.
         has_hex: whether ``hex`` is one of them.
         delays: seconds from the contact's slot in time to each of its
-            timestamps; that of ``created_at`` is the first.
+            timestamps.
+        created_s: the delay of ``created_at``.
+        updated_s: the delay of ``updated_at``.
         references: references to the items of the nested lists.
     """
 
@@ -45,6 +47,8 @@ class Template:
     pick: Callable[[Sequence[bytes | int]], tuple[bytes | int, ...]]
     has_hex: bool
     delays: tuple[int, ...]
+    created_s: int
+    updated_s: int
     references: nested.References
 
 
@@ -67,7 +71,17 @@ def build(seed: int, number: int, workspace_id: str) -> Template:
     text = _PLACEHOLDER.sub(lambda match: "%d" if match[1] else "%b", text.replace("%", "%%"))
     encoded = text.encode()
     text_owners = _OWNER.sub(rb'\1"\2"', encoded, count=1)
-    return Template(encoded, text_owners, itemgetter(*indexes), _HEX in indexes, tuple(stamps.delays), references)
+    delays = tuple(stamps.delays)
+    return Template(
+        encoded,
+        text_owners,
+        itemgetter(*indexes),
+        _HEX in indexes,
+        delays,
+        created_s=delays[0],
+        updated_s=max(delays),
+        references=references,
+    )
 
 
 def updated(record: bytes, owner_id: bytes, updated_at: int) -> bytes:
