@@ -9,8 +9,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
+from exporter.sandbox.calendar import DateField
 from exporter.sandbox.protocol import DEFAULT_PER_PAGE, MAX_PER_PAGE, Refusal
 
 Precision: TypeAlias = Literal["day", "second"]
@@ -24,6 +25,7 @@ DATES = frozenset(
         *("last_email_clicked", "ios_last_seen", "android_last_seen"),
     )
 )
+SORTABLE: tuple[DateField, ...] = get_args(DateField)
 NUMBERS = frozenset({"owner_id"})
 FLAGS = frozenset({"unsubscribed_from_emails", "marked_email_as_spam", "has_hard_bounced"})
 STRINGS = frozenset(
@@ -78,7 +80,7 @@ class Search:
     """
 
     filter: Filter | None
-    sort: str
+    sort: DateField
     descending: bool
     per_page: int
     starting_after: str | None
@@ -115,18 +117,18 @@ def parse_search(body: bytes, rules: Rules) -> Search:
     return Search(None if query is None else _filter(query, rules, 1), sort, descending, per_page, cursor)
 
 
-def _sort(sort: object) -> tuple[str, bool]:
+def _sort(sort: object) -> tuple[DateField, bool]:
     """Return the field and the direction; without a sort, the latest contact is first."""
     if sort is None:
         return "created_at", True
     if not isinstance(sort, Mapping):
         _refuse("parameter_invalid", "sort must be an object")
     field, order = sort.get("field", "created_at"), sort.get("order", "descending")
-    if field not in DATES:
-        _refuse("invalid_sort_field", f"{field} is not a field to sort by")
+    if field not in SORTABLE:
+        _refuse("invalid_sort_field", f"{field} is not a field to sort by: use {' or '.join(SORTABLE)}")
     if order not in ("ascending", "descending"):
         _refuse("invalid_sort_order", "sort order must be ascending or descending")
-    return str(field), order == "descending"
+    return field, order == "descending"
 
 
 def _pagination(pagination: object) -> tuple[int, str | None]:

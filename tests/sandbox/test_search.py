@@ -162,6 +162,9 @@ def test_search_with_invalid_query_is_refused_with_its_code(query: Any, code: st
     [
         ({"sort": {"field": "created_at", "order": "asc"}}, "invalid_sort_order"),
         ({"sort": {"field": "name", "order": "ascending"}}, "invalid_sort_field"),
+        ({"sort": {"field": "last_seen_at", "order": "ascending"}}, "invalid_sort_field"),
+        ({"sort": {"field": [], "order": "ascending"}}, "invalid_sort_field"),
+        ({"sort": {"field": None, "order": "ascending"}}, "invalid_sort_field"),
         ({"pagination": {"per_page": 151}}, "parameter_invalid"),
         ({"pagination": {"per_page": 0}}, "parameter_invalid"),
         ({"pagination": {"starting_after": "forged"}}, "client_error"),
@@ -173,6 +176,14 @@ def test_search_with_invalid_sort_or_page_is_refused_with_its_code(more: dict[st
     with pytest.raises(Refusal) as caught:
         endpoint_of().parse(json.dumps(more).encode(), "2.14")
     assert (caught.value.status, caught.value.code) == (400, code)
+
+
+@pytest.mark.parametrize("field", ["created_at", "updated_at"])
+def test_search_sorts_by_the_dates_that_have_an_index(field: str) -> None:
+    """Contacts of the same second are in the order of their ids."""
+    expected = [row["id"] for row in sorted(ROWS, key=lambda row: (row[field], row["id"]))]
+    assert ids_of(pages_of(endpoint_of(), None, field=field, order="ascending")) == expected
+    assert ids_of(pages_of(endpoint_of(), None, field=field, order="descending")) == expected[::-1]
 
 
 def test_search_can_refuse_the_suffix_operator_on_ids() -> None:
