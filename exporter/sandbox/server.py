@@ -43,8 +43,9 @@ class Sandbox(AsyncBlock):
             ...  # GET {sandbox.base_url}/contacts with the bearer token sandbox.token
 
     The arguments are also attributes. Further attributes are ``base_url`` (while it runs), ``workspace`` (the
-    current contacts), ``requests`` (number of requests for ``GET /contacts``, successful or not) and
-    ``rate_limited_requests`` (number of responses 429, without those of the fault ``http_429``).
+    current contacts), ``requests`` (number of requests for ``GET /contacts``, successful or not),
+    ``search_requests`` (the same for ``POST /contacts/search``) and ``rate_limited_requests`` (number of responses
+    429, without those of the fault ``http_429``).
 
     Args:
         contacts: number of contacts in the workspace.
@@ -106,7 +107,7 @@ class Sandbox(AsyncBlock):
         self.token = token_of(seed if replay is None else None) if token is None else token
         self.faults = FaultPlan.of(faults)
         self.changes = Mutations(self.workspace, changes)
-        self.requests = self.rate_limited_requests = 0
+        self.requests = self.search_requests = self.rate_limited_requests = 0
         self._clock = clock
         arguments.check(self, replayed=replay is not None)
         self._window = RateWindow(UNLIMITED if rate_limit is None else rate_limit, clock)
@@ -184,8 +185,11 @@ class Sandbox(AsyncBlock):
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Handle what all requests have in common: count, authorise, wait, and set the common headers."""
-        if request.method == "GET" and request.path == "/contacts":
-            self.requests += 1
+        match request.method, request.path:
+            case "GET", "/contacts":
+                self.requests += 1
+            case "POST", "/contacts/search":
+                self.search_requests += 1
         number = next(self._request_ids)
         headers = {
             "Date": formatdate(self._clock(), usegmt=True),

@@ -42,12 +42,14 @@ async def test_search_has_the_contacts_of_the_list_with_the_same_bytes(sandbox: 
 
 
 async def test_search_needs_a_token_and_counts_against_the_rate_limit() -> None:
-    """As any other endpoint."""
+    """As any other endpoint. The sandbox counts successful and refused requests."""
     async with exporter.Sandbox(10, rate_limit=2, clock=lambda: 1_000_000.0) as sandbox, client(sandbox) as http:
         statuses = [(await search(http, ALL)).status_code for _ in range(3)]
         http.headers["Authorization"] = "Bearer wrong"
         assert (await search(http, ALL)).status_code == 401
+        await http.get("/contacts/search")
     assert statuses == [200, 200, 429]
+    assert (sandbox.search_requests, sandbox.requests, sandbox.rate_limited_requests) == (4, 0, 1)
 
 
 @pytest.mark.parametrize(("fault", "status"), [("http_503", 503), ("http_429", 429), ("empty_200", 200)])
