@@ -21,9 +21,6 @@ from exporter.sandbox.search_match import DateRules, candidates, matches
 from exporter.sandbox.search_query import Condition, Filter, Search
 
 Positions: TypeAlias = Sequence[int]
-Matched: TypeAlias = tuple[Positions, ...]
-"""The positions of the contacts that a filter matches, in an index: by spans of time, all in order."""
-
 _MAX_CACHED = 256
 _SCANNED = 500  # contacts decoded at once
 
@@ -36,12 +33,26 @@ class Place(NamedTuple):
     page: int
 
 
+class Matched(NamedTuple):
+    """The contacts that a filter matches.
+
+    Attributes:
+        spans: their positions in an index, by spans of time, all in order.
+        total: their number.
+        unsettled: number of those that searches count twice.
+    """
+
+    spans: tuple[Positions, ...]
+    total: int
+    unsettled: int
+
+
 class Page(NamedTuple):
     """A page of a search.
 
     Attributes:
         records: JSON of its contacts.
-        total_count: number of all contacts that match.
+        total_count: reported number of all contacts that match.
         following: the content of the next page's cursor; None for the last page.
     """
 
@@ -57,14 +68,26 @@ class ContactSearch:
         source: its contacts.
         clock: function that returns UNIX time in seconds.
         lag_s: seconds until an inserted or updated contact appears.
-        missing: number of contacts that never appear; they are evenly distributed.
+        missing: number of contacts that never appear; they are evenly distributed over the list.
+        unsettled: number of further contacts, evenly distributed, that searches of more than one contact per page
+            count twice.
     """
 
-    def __init__(self, source: Searchable, clock: Callable[[], float], *, lag_s: float = 0, missing: int = 0) -> None:
-        self._source, self._clock, self._lag_s, self._missing = source, clock, lag_s, missing
+    def __init__(
+        self,
+        source: Searchable,
+        clock: Callable[[], float],
+        *,
+        lag_s: float = 0,
+        missing: int = 0,
+        unsettled: int = 0,
+    ) -> None:
+        self._source, self._clock, self._lag_s = source, clock, lag_s
+        self._missing_count, self._unsettled_count = missing, unsettled
         self._indexes: dict[DateField, LaggedIndex] = {}
         self._pending: list[Change] = []
-        self._hidden: frozenset[int] = frozenset()
+        self._missing: frozenset[int] = frozenset()
+        self._unsettled: Sequence[int] = ()
         self._cache: dict[tuple[Any, ...], Matched] = {}
         self._preparing = anyio.Lock()
 
@@ -106,16 +129,25 @@ class ContactSearch:
         if len(found) > len(references):
             last_id = self._source.ids_at(references[-1:])[0]
             last = Place(index.stamp(found[-2]), last_id, after.page + 1 if after else 2)
-        return Page(self._source.records_at(references, version), sum(map(len, matched)), last)
+        total = matched.total + (matched.unsettled if search.per_page > 1 else 0)
+        return Page(self._source.records_at(references, version), total, last)
 
     def _index(self, field: DateField) -> LaggedIndex:
         """Return the index of a date, which follows all changes from the first call on."""
         if field not in self._indexes:
-            if self._missing and not self._indexes:
-                self._hidden = frozenset(_distributed(self._source.references(), self._missing))
+            if not self._indexes:
+                self._choose_doubtful()
             late = [change for change in self._pending if change[0] > self._clock()]
-            self._indexes[field] = LaggedIndex(self._source, field, self._hidden, late)
+            self._indexes[field] = LaggedIndex(self._source, field, self._missing, late)
         return self._indexes[field]
+
+    def _choose_doubtful(self) -> None:
+        """Choose the contacts that are missing, and those that are counted twice."""
+        references = self._source.references()
+        self._missing = frozenset(_distributed(references, self._missing_count))
+        if self._unsettled_count:
+            visible = [reference for reference in references if reference not in self._missing]
+            self._unsettled = _distributed(visible, self._unsettled_count)
 
     def _apply_changes(self) -> None:
         """Move the contacts whose changes appear now."""
@@ -125,12 +157,15 @@ class ContactSearch:
                 self._cache.clear()
 
     def _matched(self, query: Filter | None, field: DateField, index: DateIndex, rules: DateRules) -> Matched:
-        """Return the positions of the contacts that a filter matches, in order."""
+        """Return the contacts that a filter matches."""
         key = (query, field, rules)
         if (found := self._cache.get(key)) is None:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
-            self._cache[key] = found = tuple(self._find(query, field, index, rules))
+            spans = tuple(self._find(query, field, index, rules))
+            doubtful = [self._indexes[field].position_of(reference) for reference in self._unsettled]
+            unsettled = sum(_contains(span, position) for span in spans for position in doubtful)
+            self._cache[key] = found = Matched(spans, sum(map(len, spans)), unsettled)
         return found
 
     def _find(self, query: Filter | None, field: DateField, index: DateIndex, rules: DateRules) -> Iterator[Positions]:
@@ -160,15 +195,23 @@ class ContactSearch:
 
 def _distributed(references: Sequence[int], count: int) -> Sequence[int]:
     """Return some contacts, evenly distributed: a single one is in the middle."""
-    step = max(len(references) // count, 1)
+    step = max(len(references) // max(count, 1), 1)
     return references[step // 2 :: step][:count]
+
+
+def _contains(positions: Positions, position: int | None) -> bool:
+    """Return whether a position is among others, which are in order."""
+    if position is None:
+        return False
+    place = bisect_left(positions, position)
+    return position in positions[place : place + 1]
 
 
 def _ascending(matched: Matched, index: DateIndex, after: Place | None, wanted: int) -> list[int]:
     """Return up to ``wanted`` positions after a place, in order."""
     first = 0 if after is None else index.position_after(after.stamp, after.contact_id)
     found: list[int] = []
-    for positions in matched:
+    for positions in matched.spans:
         start = bisect_left(positions, first)
         found += positions[start : start + wanted - len(found)]
     return found
@@ -178,7 +221,7 @@ def _descending(matched: Matched, index: DateIndex, after: Place | None, wanted:
     """Return up to ``wanted`` positions before a place, the last one first."""
     first = len(index) if after is None else index.position_of(after.stamp, after.contact_id)
     found: list[int] = []
-    for positions in reversed(matched):
+    for positions in reversed(matched.spans):
         end = bisect_left(positions, first)
         found += positions[max(end - wanted + len(found), 0) : end][::-1]
     return found

@@ -33,7 +33,9 @@ class SearchSettings:
         precision: whether dates match by day or by second; None for what the API version does.
         lag_s: seconds until an inserted or updated contact appears.
         cap: maximum of the reported count; None for the exact count.
-        missing: number of contacts that never appear.
+        missing: number of contacts that never appear, evenly distributed over the list.
+        unsettled: number of further contacts, evenly distributed, that are counted twice: each search that finds one
+            reports one contact more than it returns. Searches with one contact per page count correctly.
         has_id_suffix: whether the operator ``$`` is accepted for ``id``.
 
     Raises:
@@ -44,6 +46,7 @@ class SearchSettings:
     lag_s: float = 0
     cap: int | None = None
     missing: int = 0
+    unsettled: int = 0
     has_id_suffix: bool = True
 
     def __post_init__(self) -> None:
@@ -53,8 +56,9 @@ class SearchSettings:
             raise ConfigError(f"search_lag_s {self.lag_s} is not a number of seconds from 0", "search_lag_s")
         if self.cap is not None and self.cap < 1:
             raise ConfigError(f"search_cap {self.cap} is not a number from 1", "search_cap")
-        if self.missing < 0:
-            raise ConfigError(f"search_missing {self.missing} is not a number from 0", "search_missing")
+        for name, count in (("missing", self.missing), ("unsettled", self.unsettled)):
+            if count < 0:
+                raise ConfigError(f"search_{name} {count} is not a number from 0", f"search_{name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,9 @@ class SearchEndpoint:
 
     def __init__(self, source: Searchable, settings: SearchSettings, timezone: str, clock: Callable[[], float]) -> None:
         self._settings = settings
-        self.search = ContactSearch(source, clock, lag_s=settings.lag_s, missing=settings.missing)
+        self.search = ContactSearch(
+            source, clock, lag_s=settings.lag_s, missing=settings.missing, unsettled=settings.unsettled
+        )
         self.timezone = timezone
 
     def parse(self, body: bytes, version: str) -> Request:

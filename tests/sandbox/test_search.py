@@ -262,7 +262,9 @@ def test_search_with_a_cap_limits_only_the_count() -> None:
     assert len(ids_of(pages)) == CONTACTS
 
 
-@pytest.mark.parametrize("settings", [{"precision": "hour"}, {"lag_s": -1}, {"cap": 0}, {"missing": -1}])
+@pytest.mark.parametrize(
+    "settings", [{"precision": "hour"}, {"lag_s": -1}, {"cap": 0}, {"missing": -1}, {"unsettled": -1}]
+)
 def test_search_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     """The error names the argument."""
     with pytest.raises(ConfigError):

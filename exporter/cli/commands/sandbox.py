@@ -38,6 +38,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
     search_lag: Annotated[float, duration(0, 86_400)] = 0,
     search_cap: Annotated[int | None, integer(1, 10**9)] = None,
     search_missing: Annotated[int, integer(0, 10**9)] = 0,
+    search_unsettled: Annotated[int, integer(0, 10**9)] = 0,
     search_id_suffix: bool = True,
     print_env: Flag = False,
     config: File = None,
@@ -89,6 +90,8 @@ async def sandbox(  # noqa: PLR0913 - one option each
         Maximum of the count that a search reports; default: the exact count.
     search_missing
         Number of contacts that no search finds.
+    search_unsettled
+        Number of contacts that searches count twice, but not those with one contact per page.
     search_id_suffix
         Accept the operator `$` (ends with) for ids in a search.
     print_env
@@ -117,6 +120,7 @@ async def sandbox(  # noqa: PLR0913 - one option each
         "lag_s": search_lag,
         "cap": search_cap,
         "missing": search_missing,
+        "unsettled": search_unsettled,
         "has_id_suffix": search_id_suffix,
     }
     return await _serve(contacts, from_, settings, searching, print_env=print_env)

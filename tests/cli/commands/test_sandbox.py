@@ -66,6 +66,14 @@ def test_sandbox_prints_its_address_and_stops_gracefully(serve: Serve) -> None:
         assert served.base_url.startswith("http://127.0.0.1:")
 
 
+def test_search_unsettled_reaches_the_search(serve: Serve) -> None:
+    """Each page of more than one contact counts two of them twice."""
+    with serve("--contacts=10", "--search-unsettled=2") as served, httpx.Client(base_url=served.base_url) as http:
+        http.headers["Authorization"] = f"Bearer {served.token}"
+        assert http.post("/contacts/search", json={}).json()["total_count"] == 12
+        assert http.post("/contacts/search", json={"pagination": {"per_page": 1}}).json()["total_count"] == 10
+
+
 def test_search_options_reach_the_search(serve: Serve) -> None:
     """Each option of searches and times has its effect."""
     options = (
