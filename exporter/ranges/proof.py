@@ -185,8 +185,8 @@ class Proof:
         existed = max(plan.list_count, plan.search_count)
         # What the list counted and the search did not has to appear among the contacts of the last minutes.
         never_found = max(plan.list_count - plan.search_count - max(state.recent - plan.recent, 0), 0)
-        unexplained = state.unexplained + never_found
-        unexplained += max(self._search_last - distinct, 0) + max(distinct - existed, 0)
+        # These overlap: a contact that is missing can show in several of them.
+        unexplained = max(state.unexplained, never_found, self._search_last - distinct, distinct - existed)
         return ProofSummary(
             by=self._by,
             list_first=plan.list_count,
