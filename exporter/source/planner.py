@@ -17,8 +17,13 @@ _WAYS = 16
 _FILL = 0.8
 """A range is cut so that its parts have about this share of the wanted size, if its contacts are evenly distributed."""
 
-_SHARE, _MIN_COUNTS = 1 / 16, 100
-"""The planner sends at most this share of the requests for all pages, but at least this many."""
+_SHARE, _MIN_COUNTS = 1 / 16, 16
+"""At most this share of the requests for all pages is spent on cutting to the wanted size (twice as many where there
+would be fewer ranges than cursors); as many again on ranges that are still much larger, and on days with many
+contacts."""
+
+_OUTLIER = 3
+"""A range with so many times the wanted contacts would keep one cursor busy while the others have ended."""
 
 _DAY_S = 86_400
 _HOT = 4
@@ -64,9 +69,10 @@ def wanted_contacts(contacts: int, cursors: int) -> int:
     return int(min(max(contacts / (_RANGES_PER_CURSOR * cursors), _MIN_CONTACTS), _MAX_CONTACTS))
 
 
-def affordable_counts(contacts: int, per_page: int) -> int:
-    """Return how many counts a plan may need."""
-    return max(int(contacts / per_page * _SHARE), _MIN_COUNTS)
+def affordable_counts(contacts: int, per_page: int, cursors: int) -> int:
+    """Return how many counts each step of a plan may need."""
+    pages = contacts / per_page
+    return max(int(pages * _SHARE), min(cursors, int(pages * 2 * _SHARE)), _MIN_COUNTS)
 
 
 class Planner:
@@ -76,14 +82,14 @@ class Planner:
         count: counts the contacts of a range; called for many ranges at once.
         extent: all contacts.
         wanted: number of contacts above which a range is cut; see `wanted_contacts`.
-        counts: how many counts it may need; see `affordable_counts`.
+        counts: how many counts each step may need; see `affordable_counts`.
     """
 
     def __init__(self, count: CountRange, extent: Extent, wanted: int, counts: int) -> None:
         self._count = count
         self._extent = extent
         self._wanted = wanted
-        self._counts_left = counts
+        self._counts = counts
         self._has_days = False
         self._uncut = 0
 
@@ -96,7 +102,8 @@ class Planner:
         ranges = [Range(None, None, "", self._extent.contacts)]
         if self._extent.contacts > self._wanted:
             self._has_days = await self._dates_are_days()
-            ranges = await self._cut_by_dates(ranges)
+            for limit in (self._wanted, _OUTLIER * self._wanted):
+                ranges = await self._cut_by_dates(ranges, limit)
             ranges = await self._cut_by_ids(ranges)
         ranges = list(self._merged(ranges))
         unit: PlanUnit = "day" if self._has_days else "second"
@@ -113,29 +120,38 @@ class Planner:
         probes = [Range(stamp, stamp + 1, "", 0) for stamp in stamps]
         return not any(await self._counted(probes))
 
-    async def _cut_by_dates(self, ranges: list[Range]) -> list[Range]:
-        """Cut each range with too many contacts, again and again, while the counts last."""
+    async def _cut_by_dates(self, ranges: list[Range], limit: int) -> list[Range]:
+        """Cut each range with more contacts than a limit, again and again, with the counts that one limit may need."""
         finished: list[Range] = []
+        left = self._counts
         while ranges:
+            ranges.sort(key=lambda one: -one.expected)
+            parts = [self._parts_of(one) if one.expected > limit else 1 for one in ranges]
+            wanted = sum(parts) - len(parts)
+            share = min(left / wanted, 1.0) if wanted else 0.0
             cuttable: list[tuple[Range, list[int]]] = []
-            for one in sorted(ranges, key=lambda one: -one.expected):
-                boundaries = self._boundaries(one) if one.expected > self._wanted else []
-                boundaries = boundaries[: max(self._counts_left, 0)]
-                self._counts_left -= len(boundaries)
-                if boundaries:
+            for one, number in zip(ranges, parts, strict=True):
+                # Where the counts do not suffice, each range gets its share of them, and the largest ones at least one.
+                cuts = min(max(int((number - 1) * share), 1), number - 1, left)
+                if boundaries := self._boundaries(one, cuts + 1):
+                    left -= len(boundaries)
                     cuttable.append((one, boundaries))
                 else:
                     finished.append(one)
             ranges = await self._cut_at(cuttable)
         return sorted(finished, key=_in_time)
 
-    def _boundaries(self, one: Range) -> list[int]:
+    def _parts_of(self, one: Range) -> int:
+        """Return into how many parts to cut a range, so that they have the wanted size if they are equal."""
+        return min(max(round(one.expected / (self._wanted * _FILL)), 2), _WAYS)
+
+    def _boundaries(self, one: Range, parts: int = 2) -> list[int]:
         """Return the dates at which to cut a range, evenly spaced; none if it is a single day or second."""
         step = _DAY_S if self._has_days else 1
         low = self._extent.oldest if one.start is None else one.start
         high = self._extent.newest + 1 if one.end is None else one.end
         first, last = low // step + 1, (high - 1) // step
-        parts = min(max(round(one.expected / (self._wanted * _FILL)), 2), _WAYS, last - first + 2)
+        parts = min(parts, last - first + 2)
         steps = sorted({first - 1 + (last - first + 2) * part // parts for part in range(1, parts)})
         return [number * step for number in steps if low < number * step < high]
 
@@ -161,7 +177,7 @@ class Planner:
         """Cut days, or seconds, with many contacts by the last digits of the ids."""
         result: list[Range] = []
         hot = [one for one in ranges if self._is_hot(one) and not self._boundaries(one)]
-        affordable = max(self._counts_left // len(_DIGITS), _MIN_HOT)
+        affordable = max(self._counts // len(_DIGITS), _MIN_HOT)
         parts = await self._parts_by_id(sorted(hot, key=lambda one: -one.expected)[:affordable])
         for one in ranges:
             result += parts.get((one.start, one.end), [one])

@@ -173,7 +173,7 @@ class Planning:
             return Cut("second", (Range(None, None, "", found.searched),), 0)
         extent = Extent(found.searched, found.oldest, found.newest)
         wanted = wanted_contacts(found.searched, self._cursors)
-        counts = affordable_counts(found.searched, self._per_page)
+        counts = affordable_counts(found.searched, self._per_page, self._cursors)
         return await Planner(self._count_range, extent, wanted, counts).cut()
 
     async def _count_range(self, one: Range) -> int | None:

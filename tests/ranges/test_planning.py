@@ -23,7 +23,7 @@ async def test_plan_covers_the_workspace_and_writes_nothing() -> None:
 
 async def test_more_cursors_need_smaller_ranges() -> None:
     """A plan is a function of the counts and of the number of cursors."""
-    async with sandbox_of(6_000) as sandbox, client_of(sandbox) as intercom:
+    async with sandbox_of(12_000) as sandbox, client_of(sandbox) as intercom:
         few, many = await exporter.plan(intercom, 2), await exporter.plan(intercom, "auto")
         again = await exporter.plan(intercom, 32)
     assert len(few.ranges) < len(many.ranges)

@@ -82,3 +82,15 @@ def test_memory_of_any_output_does_not_grow(
         many = peak_bytes(command, served, program, *arguments)
     assert many < most
     assert many - few < growth, (few, many)
+
+
+@pytest.mark.parametrize("cursors", [1, 8, 32, 128])
+def test_memory_of_many_cursors_is_bounded_by_their_number(
+    serve: Callable[..., AbstractContextManager[Any]], command: Any, cursors: int
+) -> None:
+    """Two pages a cursor: 1.5 MB each, on top of what an export takes."""
+    contacts = 6_000 if cursors == 1 else 40_000  # at 50 ms a page
+    with serve(f"--contacts={contacts}", "--years=3", "--latency-ms=50", "--no-gzip") as served:
+        program = [sys.executable, "-c", FEW_KEYS]
+        peak = peak_bytes(command, served, program, "-o", f"{command.folder}/out/", f"--cursors={cursors}")
+    assert peak <= LINES + 1.5 * MB * cursors

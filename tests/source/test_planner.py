@@ -190,7 +190,9 @@ def test_wanted_size_gives_each_cursor_several_ranges(contacts: int, cursors: in
     assert wanted_contacts(contacts, cursors) == wanted
 
 
-def test_plan_needs_few_requests() -> None:
-    """At most a sixteenth of the requests for all pages, and at least a hundred."""
-    assert affordable_counts(3_000_000, 150) == 1_250
-    assert affordable_counts(1_000, 150) == 100
+@pytest.mark.parametrize(
+    ("contacts", "cursors", "counts"), [(3_000_000, 32, 1_250), (1_000, 8, 16), (150_000, 128, 125), (60_000, 32, 32)]
+)
+def test_plan_needs_few_requests(contacts: int, cursors: int, counts: int) -> None:
+    """A sixteenth of the requests for all pages; an eighth where there would be fewer ranges than cursors."""
+    assert affordable_counts(contacts, 150, cursors) == counts
