@@ -106,6 +106,7 @@ EXAMPLES = {
         "search-lag": "intercom-exporter sandbox --live --search-lag 2m",
         "search-cap": "intercom-exporter sandbox --search-cap 10000",
         "search-missing": "intercom-exporter sandbox --search-missing 1",
+        "search-unsettled": "intercom-exporter sandbox --search-unsettled 1",
         "search-id-suffix": "intercom-exporter sandbox --no-search-id-suffix",
         "print-env": 'eval "$(intercom-exporter sandbox --print-env &)"; kill "$SANDBOX_PID"',
         "config": "intercom-exporter sandbox --config settings.toml",
