@@ -143,6 +143,7 @@ def _fields_of_ranges(checkpoint: Checkpoint) -> dict[str, Any]:
     totals["matched_fields"] = totals.pop("found")
     totals["timeline"] = orjson.Fragment(orjson.dumps(totals["timeline"]))
     opened, finished = plan.pop("open"), plan.pop("finished")
+    plan["ranges"] = [orjson.Fragment(orjson.dumps(one)) for one in plan["ranges"]]
     files = {name: dataclasses.asdict(files) for name, files in checkpoint.tracks.items()}
     nothing = dataclasses.asdict(TrackFiles())
     return {

@@ -7,17 +7,19 @@ from typing import Any
 import msgspec
 import orjson
 
-from exporter.layout.summary import FileSummary, SourceSummary, Summary
+from exporter.layout.summary import RangeSummary, Summary
+from exporter.validation import MAX_CURSORS
 
 MANIFEST_VERSION = 1
 _MAX_NUMBER = 2**53
 _MAX_NAME_BYTES = 255
+_MAX_SECONDS = 2**31
 _OMITTED_WHEN_DEFAULT = (
     *("limited_to_contacts", "shortfall", "part_contacts", "part_bytes"),
     *("fields", "dropped", "pseudonymised", "pseudonym_key", "unknown_fields"),
     *("expanded", "tag_names", "lists_expanded", "lists_missing", "lists_missing_causes"),
     *("columns", "csv_raw", "csv_bom", "csv_phones", "records", "corrections", "irregular_contacts", "duplicates"),
-    *("plan", "proof"),
+    *("plan", "proof", "ranges"),
 )
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Summary)} | {
     "corrections": {},
@@ -34,6 +36,8 @@ def encode_manifest(summary: Summary) -> bytes:
             del fields[name]
     fields["retries"] = dict(sorted(summary.retries.items()))
     fields["timeline"] = orjson.Fragment(orjson.dumps(fields["timeline"]))  # on one line
+    if "ranges" in fields:
+        fields["ranges"] = [orjson.Fragment(orjson.dumps(one)) for one in fields["ranges"]]
     return orjson.dumps(
         {"manifest_version": MANIFEST_VERSION, **fields, "not_listed": NOT_LISTED},
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
@@ -55,7 +59,8 @@ def decode_manifest(content: bytes) -> Summary | None:
 
 def _is_valid(summary: Summary) -> bool:
     """Return whether all numbers are between 0 and 2**53, and all file names short enough for a file."""
-    records: list[SourceSummary | Summary | FileSummary] = [summary.source, summary, *summary.files]
+    records: list[Any] = [summary.source, summary, *summary.files, *summary.ranges]
+    records += [one for one in (summary.plan, summary.proof) if one is not None]
     numbers = [
         value
         for record in records
@@ -67,6 +72,12 @@ def _is_valid(summary: Summary) -> bool:
     names = [file.name for file in summary.files]
     return (
         summary.timeline.is_valid
+        and all(map(_is_valid_range, summary.ranges))
         and all(0 <= number < _MAX_NUMBER for number in numbers)
         and all(len(name.encode(errors="surrogatepass")) <= _MAX_NAME_BYTES for name in names)
     )
+
+
+def _is_valid_range(one: RangeSummary) -> bool:
+    """Return whether a range can be shown: the manifest may come from another program."""
+    return 1 <= one.lane <= MAX_CURSORS and one.began_s <= one.ended_s < _MAX_SECONDS

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.layout.summary import FileSummary, ProofSummary
+from exporter.layout.summary import FileSummary, ProofSummary, RangeSummary
 from exporter.model import Position
 
 
@@ -19,6 +19,7 @@ class RangeProgress:
         recent: contacts in it that were created in the 15 minutes before the export was started.
         created: contacts in it that were created after the start.
         read: contacts on its pages, also those that were written to another track before.
+        began_s: when it was begun, in seconds of all runs.
     """
 
     position: Position = field(default_factory=Position)
@@ -28,6 +29,7 @@ class RangeProgress:
     recent: int = 0
     created: int = 0
     read: int = 0
+    began_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class PlanProgress:
         latest_start_s: when the latest range was begun, in UNIX seconds; None before the first.
         zone_changed: whether the workspace's time zone changed since the plan was made.
         proof: the result of the proof, None before it.
+        ranges: the finished ranges, in the order in which they were finished.
     """
 
     plan_sha256: str
@@ -57,6 +60,7 @@ class PlanProgress:
     latest_start_s: int | None = None
     zone_changed: bool = False
     proof: ProofSummary | None = None
+    ranges: tuple[RangeSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

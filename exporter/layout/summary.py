@@ -65,6 +65,25 @@ class PlanSummary:
     field: str = "created_at"
 
 
+@dataclass(frozen=True, slots=True)
+class RangeSummary:
+    """One range of an export with several cursors, and when it was read.
+
+    Attributes:
+        number: its number, from 1, in order of time.
+        contacts: contacts in it.
+        lane: the lane that finished it, from 1: of N cursors each reads one range after another.
+        began_s: when it was begun, in seconds of all runs, each from its first request to its last page.
+        ended_s: when it was finished.
+    """
+
+    number: int
+    contacts: int
+    lane: int
+    began_s: float
+    ended_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofSummary:
     """The counts that show that an export with several cursors is complete. See ``docs/cursors.md``.
@@ -152,6 +171,7 @@ class Summary:
         timeline: its progress over time.
         plan: for an export with several cursors, its plan; else None.
         proof: for an export with several cursors, what shows that it is complete; else None.
+        ranges: for an export with several cursors, its ranges in the order in which they were finished.
         files: the files written, in the order of their contacts.
     """
 
@@ -196,6 +216,7 @@ class Summary:
     timeline: Timeline = Timeline()  # noqa: RUF009 - a Timeline is immutable
     plan: PlanSummary | None = None
     proof: ProofSummary | None = None
+    ranges: tuple[RangeSummary, ...] = ()
     files: tuple[FileSummary, ...]
 
     @property

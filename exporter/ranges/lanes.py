@@ -16,7 +16,7 @@ from exporter.layout.plan import Range
 from exporter.model import Page
 from exporter.observe.events import Event, FieldsNotFound, PageWritten, RangeFinished
 from exporter.pipeline import encode_page
-from exporter.ranges.state import RangesState
+from exporter.ranges.state import RangesState, track_of
 from exporter.rawjson.creation_dates import creation_dates
 from exporter.source.concurrency import AdaptiveConcurrency
 from exporter.source.expansion import Expander
@@ -58,6 +58,11 @@ class RangesRun:
     notify: Callable[[Event], None]
     began_at_s: float
 
+    @property
+    def ran_s(self) -> float:
+        """Seconds since this run began to move pages."""
+        return anyio.current_time() - self.began_at_s
+
     def pages(self, track: str, listing: Listing, *, allow_shortfall: bool = True) -> Pages:
         """Return the pages of a track that are not written yet.
 
@@ -93,7 +98,7 @@ class RangesRun:
         keys = encode_block(track, self.state.again.get(track, 0), page.keys)
         dates = creation_dates(page.records) if with_dates else ()
         written = await self.destination.append_to(track, frame, keys)
-        self.state.add_to(track, page, written, dates, ran_s=anyio.current_time() - self.began_at_s)
+        self.state.add_to(track, page, written, dates, ran_s=self.ran_s)
         self._report(page)
         await self.destination.commit_if_due()
 
@@ -133,14 +138,14 @@ class Lanes:
         Cancellation:
             Writes that have begun are finished and counted; requests are cancelled.
         """
-        await for_each(range(min(self._run.concurrency.maximum, len(self._waiting))), self._lane)
+        await for_each(range(1, min(self._run.concurrency.maximum, len(self._waiting)) + 1), self._lane)
 
-    async def _lane(self, _number: int) -> None:
+    async def _lane(self, lane: int) -> None:
         while self._waiting:
             _, number = heapq.heappop(self._waiting)
-            await self._read(number, self._state.plan.ranges[number - 1])
+            await self._read(number, self._state.plan.ranges[number - 1], lane)
 
-    async def _read(self, number: int, one: Range) -> None:
+    async def _read(self, number: int, one: Range, lane: int) -> None:
         """Read a range to its end; read it once more if its contacts do not fit its counts."""
         track, discarded = track_of(number), 0
         while True:
@@ -157,15 +162,14 @@ class Lanes:
             await self._run.destination.discard_track(track)
         self._state.unexplained += difference
         await self._run.destination.finish_track(track)
-        contacts = self._state.tracks[track].progress.position.contacts
-        self._state.finish(track)
+        contacts = self._state.finish_range(number, lane, self._run.ran_s)
         finished, ranges = len(self._state.finished), len(self._state.plan.ranges)
         self._run.notify(RangeFinished(number, contacts, finished, ranges))
 
     async def _read_pages(self, track: str, one: Range) -> None:
         state, with_dates = self._state, self._state.plan.is_recent(one)
         state.latest_start_s = int(time.time())
-        if state.begin(track).progress.position.reached_end:
+        if state.begin(track, self._run.ran_s).progress.position.reached_end:
             return
         pages = self._run.pages(track, search_of(one))
         while True:
@@ -186,8 +190,3 @@ class Lanes:
         if first is None or last is None:
             return 1  # a range without a count proves nothing
         return max(min(first, last) - written, written - max(first, last), 0)
-
-
-def track_of(number: int) -> str:
-    """Return the name of the track of a range, from 1."""
-    return f"{number:05}"

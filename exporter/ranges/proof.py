@@ -15,7 +15,8 @@ from exporter.layout.paths import LATE, LISTED
 from exporter.layout.summary import ProofSummary
 from exporter.model import Page
 from exporter.ranges.key_set import KeySet, split_keys
-from exporter.ranges.lanes import RangesRun, track_of
+from exporter.ranges.lanes import RangesRun
+from exporter.ranges.state import track_of
 from exporter.rawjson.contact_keys import page_keys
 from exporter.rawjson.creation_dates import creation_dates
 from exporter.source.listings import ContactList

@@ -8,7 +8,7 @@ from exporter.layout.paths import FIRST_RANGE
 from exporter.layout.plan import Plan
 from exporter.layout.plan_progress import PlanProgress, RangeProgress
 from exporter.layout.settings import OutputSettings
-from exporter.layout.summary import FileSummary, PlanSummary, ProofSummary, Summary
+from exporter.layout.summary import FileSummary, PlanSummary, ProofSummary, RangeSummary, Summary
 from exporter.model import Frame, Page, Position, ResumeToken
 from exporter.state import JobState, Traffic, position_after
 
@@ -73,12 +73,19 @@ class RangesState(JobState):
         self.latest_start_s = stored.latest_start_s
         self.zone_changed = stored.zone_changed
         self.proof = stored.proof
+        self._ranges = list(stored.ranges)
+        self._ran_before_s = before.timeline.ran_s if before else 0.0
         self._total_count_first = plan.list_count
         self._total_count_last = plan.list_count if before is None else before.total_count_last
 
-    def begin(self, track: str) -> TrackState:
-        """Return the progress of a track; begin it if it is new."""
-        return self.tracks.setdefault(track, TrackState(RangeProgress()))
+    def begin(self, track: str, at_s: float = 0.0) -> TrackState:
+        """Return the progress of a track; begin it if it is new.
+
+        Args:
+            track: name of the track.
+            at_s: seconds since this run began to move pages.
+        """
+        return self.tracks.setdefault(track, TrackState(RangeProgress(began_s=round(self._ran_before_s + at_s, 1))))
 
     def add_to(self, track: str, page: Page, frame: Frame, dates: Sequence[int | None], *, ran_s: float) -> None:
         """Count a page that was written to a track.
@@ -126,6 +133,21 @@ class RangesState(JobState):
         self._finished_created += one.created
         self.finished[track] = None
 
+    def finish_range(self, number: int, lane: int, at_s: float) -> int:
+        """Record that everything of a range is written; return the number of its contacts.
+
+        Args:
+            number: number of the range.
+            lane: the lane that read it.
+            at_s: seconds since this run began to move pages.
+        """
+        track = track_of(number)
+        one = self.tracks[track].progress
+        contacts, ended_s = one.position.contacts, round(self._ran_before_s + at_s, 1)
+        self._ranges.append(RangeSummary(number, contacts, lane, min(one.began_s, ended_s), ended_s))
+        self.finish(track)
+        return contacts
+
     def discard(self, track: str) -> None:
         """Forget an unfinished track: it is read again from its beginning."""
         one = self.tracks.pop(track).progress
@@ -166,6 +188,7 @@ class RangesState(JobState):
             latest_start_s=self.latest_start_s,
             zone_changed=self.zone_changed,
             proof=self.proof,
+            ranges=tuple(self._ranges),
         )
         return replace(super().progress(), plan=plan)
 
@@ -177,7 +200,13 @@ class RangesState(JobState):
             shortfall=None,  # the proof says more
             plan=PlanSummary(plan.by, plan.timezone, len(plan.ranges), plan.requests, self.cursors, plan.field),
             proof=self.proof,
+            ranges=tuple(self._ranges),
         )
+
+
+def track_of(number: int) -> str:
+    """Return the name of the track of a range, from 1."""
+    return f"{number:05}"
 
 
 def _sum(total: Position, more: Position, less: Position) -> Position:

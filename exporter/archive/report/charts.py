@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exporter.archive.report.plotting import default_style, plotting
+from exporter.layout.summary import RangeSummary
 from exporter.model import Timeline
 
 if TYPE_CHECKING:
@@ -156,6 +157,33 @@ def rate(name: str, caption: str, timeline: Timeline) -> Chart:
         axes.grid(visible=False, axis="x")
 
     return _chart(name, caption, draw, _HEIGHT_PX)
+
+
+def lanes(name: str, caption: str, ranges: Sequence[RangeSummary]) -> Chart:
+    """Draw a bar for each range, from its beginning to its end, in the row of the lane that read it.
+
+    Args:
+        name: name of the chart.
+        caption: description of the chart.
+        ranges: the ranges.
+    """
+    longest_s = max(one.ended_s for one in ranges)
+    unit_s, unit = next((one for one in _UNITS if longest_s >= one[0] * 2), _UNITS[-1])
+    rows = max(one.lane for one in ranges)
+
+    def draw(axes: "Axes") -> None:
+        for number, one in enumerate(sorted(ranges, key=lambda one: (one.lane, one.began_s))):
+            bar = (one.began_s / unit_s, max(one.ended_s - one.began_s, longest_s / 500) / unit_s)
+            axes.broken_barh([bar], (one.lane - 0.4, 0.8), color=_MARK if number % 2 else _BAR)
+        axes.set_xlabel(unit)
+        axes.set_xlim(0, max(longest_s, 1) / unit_s)
+        axes.set_ylim(rows + 0.5, 0.5)
+        axes.set_ylabel("lane")
+        axes.yaxis.set_major_locator(_integer_ticks(4))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False)
+
+    return _chart(name, caption, draw, min(max(rows * 8, 120), 480))
 
 
 _MAX_SLICE_ROWS = 3

@@ -13,7 +13,7 @@ from exporter.archive.report.plotting import plotting
 from exporter.archive.report.statistics import MAX_DISTINCT, OTHERS, UNKNOWN, FieldStatistics, Statistics
 from exporter.extras import needing
 from exporter.formats.columns import CUSTOM
-from exporter.layout.summary import Summary
+from exporter.layout.summary import RangeSummary, Summary
 from exporter.model import Timeline
 from exporter.text import duration, one_line, size
 
@@ -21,6 +21,7 @@ REPORT_MARKER = "<!-- a report of intercom-exporter -->"
 """A comment in the first lines of each report; it tells a report from other files."""
 
 _MAX_BARS = 15
+_MAX_RANGES = 1_000
 _MAX_NAME_CHARACTERS, _MAX_UNBROKEN_CHARACTERS = 80, 24
 _PARTS = re.compile(r"[0-9a-f]{16}(?=(?:[0-9a-f]{16})*$)|[^._/:@-]*[._/:@-]+|[^._/:@-]+")
 """The parts of a name, each with its separator; the parts of a digest have sixteen digits each."""
@@ -148,6 +149,17 @@ def _charts(statistics: Statistics, summary: Summary) -> Iterator[Figure]:
         marked = any(timeline.retries) or any(timeline.waited_s)
         note = "▼ marks where requests were retried or waited for the rate limit." if marked else ""
         yield Figure("Contacts per second", chart, ("from", "contacts"), rows, note)
+    if summary.ranges:
+        yield _lanes(summary.ranges)
+
+
+def _lanes(ranges: Sequence[RangeSummary]) -> Figure:
+    """Return the chart of an export with several cursors."""
+    lanes = max(one.lane for one in ranges)
+    caption = f"{len(ranges):,} ranges of creation dates, read by {lanes:,} lanes side by side"
+    rows = [(f"{one.number}", one.contacts) for one in sorted(ranges, key=lambda one: one.number)][:_MAX_RANGES]
+    note = "Each bar is a range, from its first page to its last; each row is a lane, which reads one after another."
+    return Figure("Ranges by lane", charts.lanes("lanes", caption, ranges), ("range", "contacts"), rows, note)
 
 
 def _peak_rate(timeline: Timeline) -> str:
