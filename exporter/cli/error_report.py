@@ -26,7 +26,8 @@ def report_error(error: ExporterError, *, saved_hint: str = "", verbose: bool = 
     code = exit_code(error)
     if code != READER_CLOSED:
         details = f" [{_details(error)}]" if verbose else ""
-        hint = saved_hint if code in RESUMABLE_CODES and _output_is_intact(error) else ""
+        is_resumable = code in RESUMABLE_CODES and _output_is_intact(error) and "--restart" not in str(error)
+        hint = saved_hint if is_resumable else ""
         log_line(f"{message_of(error)}{hint}{details}")
     return code
 

@@ -199,7 +199,7 @@ class FileDestination(Destination):
         async with self._thread_lock:
             await self._run_steps(self._ranges.finish_part(track))
 
-    async def discard_track(self, track: str) -> None:
+    async def discard_track(self, track: str, forget: Callable[[], None]) -> None:
         """Discard everything that a track has written.
 
         Cancellation:
@@ -207,6 +207,7 @@ class FileDestination(Destination):
         """
         with anyio.CancelScope(shield=True):
             async with self._thread_lock:
+                forget()
                 await self._commit_with(lambda progress: self._folder.discard_track(track, progress))
 
     def key_chunks(self) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 # ruff: noqa: B027 - the optional methods do nothing by default
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -178,10 +178,13 @@ class Destination(ABC):
     async def finish_track(self, track: str) -> None:
         """Finish the last file of a track. The next commit covers it."""
 
-    async def discard_track(self, track: str) -> None:
+    async def discard_track(self, track: str, forget: Callable[[], None]) -> None:
         """Discard everything that a track has written; only if the destination `resumes`.
 
-        The state of the job does not contain the track any more when this is called.
+        Args:
+            track: name of the track.
+            forget: removes the track from the state of the job. It is called when no commit is running: a commit
+                between the two would not list files that are still there.
         """
         raise NotImplementedError
 

@@ -96,11 +96,10 @@ class FolderOutput(Output):
         if self.ranges is None:
             return super()._finish_files(progress)
         self.ranges.ensure_file(FIRST_RANGE)
-        self.commit(progress)
-        files = self.ranges.finish()
-        if (contacts := sum(file.contacts for file in files)) != progress.position.contacts:
+        if (contacts := self.ranges.finished_contacts) != progress.position.contacts:  # before anything is removed
             raise RuntimeError(f"the files have {contacts} contacts, and the export {progress.position.contacts}")
-        return files
+        self.commit(progress)
+        return self.ranges.finish()
 
     def _save_ranges(self, ranges: RangeFiles, progress: JobProgress) -> None:
         tracks, keys = ranges.sync()

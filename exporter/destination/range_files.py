@@ -191,6 +191,11 @@ class RangeFiles:
             for _ in self.finish_part(track):
                 pass
 
+    @property
+    def finished_contacts(self) -> int:
+        """The contacts in all finished files."""
+        return sum(file.contacts for one in self._tracks.values() for file in one.files)
+
     def finish(self) -> tuple[FileSummary, ...]:
         """Remove everything that belongs to no finished file; return the finished files in order."""
         names = sorted(self._tracks, key=_order)

@@ -2,6 +2,7 @@
 
 import codecs
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import orjson
 from exporter.errors import CheckpointError
 from exporter.formats.facts import CONVERTED
 from exporter.layout.atomic import remove, replace_durably, write_temporary
-from exporter.layout.paths import temporary_path
+from exporter.layout.paths import LATE, LISTED, temporary_path
 from exporter.layout.plan_progress import PlanProgress, TrackFiles
 from exporter.layout.settings import OutputSettings
 from exporter.layout.summary import FileSummary
@@ -21,7 +22,8 @@ from exporter.model import Position, Timeline
 
 CHECKPOINT_VERSION, RANGES_VERSION = 1, 2
 _MAX_BYTES = 1 << 26
-_MAX_NUMBER = 2**53
+_MAX_NUMBER, _MAX_AGAIN = 2**53, 2**16
+_TRACK = re.compile(rf"[0-9]{{5,6}}|{LATE}|{LISTED}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,21 +244,33 @@ def _tells_where_to_resume(checkpoint: Checkpoint) -> bool:
 def _are_consistent_tracks(checkpoint: Checkpoint) -> bool:
     """Return whether the files of each open track match its position, and no track is both finished and open."""
     plan = checkpoint.figures.plan
-    if (
-        plan is None
-        or set(plan.open) & set(plan.finished)
-        or not set(checkpoint.tracks) <= {*plan.open, *plan.finished}
-    ):
+    if plan is None or not _is_plausible(plan) or (plan.proof is not None and plan.open):
+        return False
+    if checkpoint.figures.position.contacts and checkpoint.keys is None and plan.proof is None:
+        return False
+    if set(plan.open) & set(plan.finished) or not set(checkpoint.tracks) <= {*plan.open, *plan.finished}:
         return False
     for name, one in plan.open.items():
         track = checkpoint.tracks.get(name, TrackFiles())
         written = sum(file.contacts for file in (*track.files, *((track.part,) if track.part else ())))
-        if written != one.position.contacts or not _in_range(one.position):
+        if written != one.position.contacts or not _in_range(one.position) or not _in_range(one):
             return False
     return True
 
 
-def _in_range(record: JobProgress | Position | FileSummary) -> bool:
+def _is_plausible(plan: PlanProgress) -> bool:
+    """Return whether names and numbers are such as this program writes."""
+    names = {*plan.open, *plan.finished, *plan.again}
+    return (
+        all(map(_TRACK.fullmatch, names))
+        and _in_range(plan)
+        and all(0 <= times < _MAX_AGAIN for times in plan.again.values())
+        and all(map(_in_range, plan.ranges))
+        and (plan.proof is None or _in_range(plan.proof))
+    )
+
+
+def _in_range(record: Any) -> bool:
     """Return whether every number is between 0 and 2**53: other numbers come from a damaged file."""
     values = [getattr(record, name) for name in record.__slots__]
     if isinstance(record, JobProgress):

@@ -45,7 +45,7 @@ class PlanProgress:
         created: contacts of the finished tracks that were created after the start.
         unexplained: contacts by which finished ranges differ from what the API counted.
         latest_start_s: when the latest range was begun, in UNIX seconds; None before the first.
-        zone_changed: whether the workspace's time zone changed since the plan was made.
+        other_zone: the time zone that the workspace had after the plan was made, if it is another one; else empty.
         proof: the result of the proof, None before it.
         ranges: the finished ranges, in the order in which they were finished.
     """
@@ -58,7 +58,7 @@ class PlanProgress:
     created: int = 0
     unexplained: int = 0
     latest_start_s: int | None = None
-    zone_changed: bool = False
+    other_zone: str = ""
     proof: ProofSummary | None = None
     ranges: tuple[RangeSummary, ...] = ()
 

@@ -6,24 +6,24 @@ import anyio
 from anyio import to_thread
 
 from exporter.destination.base import Destination
-from exporter.errors import CheckpointError, ContractError, CursorError
+from exporter.errors import CheckpointError, CursorError
 from exporter.formats.encoder import Encoder
 from exporter.job import with_columns
 from exporter.layout.checkpoint import JobProgress
-from exporter.layout.paths import FIRST_RANGE
+from exporter.layout.paths import FIRST_RANGE, TRACKS_AFTER_RANGES
 from exporter.layout.plan import Plan, decode_plan, encode_plan, plan_digest
+from exporter.layout.plan_progress import PlanProgress
 from exporter.layout.summary import Summary
 from exporter.observe.events import Event, Observer, Planned, Resumed
 from exporter.observe.logging import logged
 from exporter.options import ExportOptions
-from exporter.ranges.lanes import Lanes, RangesRun
-from exporter.ranges.proof import COUNTS, Proof, zone_message
-from exporter.ranges.state import RangesState
+from exporter.ranges.lanes import DamagedTokenError, Lanes, RangesRun
+from exporter.ranges.proof import COUNTS, Proof, check_zone
+from exporter.ranges.state import RangesState, track_of
 from exporter.source.concurrency import AdaptiveConcurrency
 from exporter.source.intercom import Intercom
 from exporter.source.planning import Planning
 from exporter.source.retry import RequestStats
-from exporter.source.workspace import fetch_timezone
 from exporter.tasks import collapse_exception_groups
 from exporter.validation import check_callable
 
@@ -83,7 +83,7 @@ class RangesJob:
             SourceError: a request failed.
         """
         if existing is not None and existing.plan is not None:
-            plan, content = await self._stored_plan(destination, existing.plan.plan_sha256)
+            plan, content = await self._stored_plan(destination, existing.plan)
             await destination.start_plan(None)
         else:
             plan = await self._new_plan()
@@ -100,7 +100,6 @@ class RangesJob:
         """Move all remaining contacts, and prove that none is missing."""
         if state.proof is not None:
             return
-        await self._check_zone(state)
         encoder = replace(self._encoder, columns=state.columns, pages_written_before=state.position.pages)
         encoder = await with_columns(encoder, self._intercom, self._options.expansion, self._traffic, self._notify)
         state.columns = encoder.columns
@@ -120,6 +119,8 @@ class RangesJob:
         with collapse_exception_groups():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(destination.commit_periodically)
+                if state.position.pages:
+                    await check_zone(run)
                 await self._move_all(run)
                 tasks.cancel_scope.cancel()
 
@@ -129,6 +130,11 @@ class RangesJob:
         try:
             await Lanes(run).run()
             proof = await Proof(run, self._options.prove, self._options.settle_s).prove()
+        except DamagedTokenError as exc:
+            raise CheckpointError(
+                f"the checkpoint {str(destination.checkpoint)!r} is damaged: use --restart to start over",
+                path=destination.checkpoint,
+            ) from exc
         except CursorError as exc:
             if not destination.capabilities.resumes:
                 raise
@@ -139,7 +145,8 @@ class RangesJob:
         if not state.position.written_bytes:
             written = await destination.append_to(FIRST_RANGE, run.encoder.empty_file, b"")
             state.add_empty_file(written)
-            await destination.finish_track(FIRST_RANGE)
+        for track in tuple(state.tracks):
+            await destination.finish_track(track)
         state.set_proof(proof)
 
     async def _new_plan(self) -> Plan:
@@ -161,13 +168,13 @@ class RangesJob:
         )
         return plan
 
-    async def _stored_plan(self, destination: Destination, digest: str) -> tuple[Plan, bytes]:
+    async def _stored_plan(self, destination: Destination, progress: PlanProgress) -> tuple[Plan, bytes]:
         try:
             content = await to_thread.run_sync(destination.read_plan)
         except OSError:
             content = b""
-        plan = decode_plan(content) if plan_digest(content) == digest else None
-        if plan is None:
+        plan = decode_plan(content) if plan_digest(content) == progress.plan_sha256 else None
+        if plan is None or not _knows_tracks(plan, progress):
             raise CheckpointError(
                 f"the plan of {str(destination.scratch_folder)!r} is missing, or was changed since the export was "
                 "started: use --restart to start over",
@@ -175,11 +182,9 @@ class RangesJob:
             )
         return plan, content
 
-    async def _check_zone(self, state: RangesState) -> None:
-        """Check that days have the same limits as when the plan was made."""
-        if not state.plan.has_days or not state.position.pages:
-            return
-        zone = await fetch_timezone(self._intercom.client, self._traffic)
-        state.zone_changed |= zone != state.plan.timezone
-        if state.zone_changed:
-            raise ContractError(zone_message(state.plan.timezone, zone))
+
+def _knows_tracks(plan: Plan, progress: PlanProgress) -> bool:
+    """Return whether a plan has all ranges that a checkpoint names, and all are finished where it holds a proof."""
+    ranges = {track_of(number) for number in range(1, len(plan.ranges) + 1)}
+    names = {*progress.open, *progress.finished, *progress.again} - {*TRACKS_AFTER_RANGES}
+    return names <= ranges and (progress.proof is None or ranges <= {*progress.finished})

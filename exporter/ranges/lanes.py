@@ -4,11 +4,12 @@ import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
 from exporter.destination.base import Destination
-from exporter.errors import CursorError
+from exporter.errors import ContractError, CursorError
 from exporter.formats.encoder import Encoder
 from exporter.formats.selection_checks import missing_fields
 from exporter.layout.key_journal import encode_block
@@ -17,6 +18,7 @@ from exporter.model import Page
 from exporter.observe.events import Event, FieldsNotFound, PageWritten, RangeFinished
 from exporter.pipeline import encode_page
 from exporter.ranges.state import RangesState, track_of
+from exporter.rawjson.contact_keys import any_keys
 from exporter.rawjson.creation_dates import creation_dates
 from exporter.source.concurrency import AdaptiveConcurrency
 from exporter.source.expansion import Expander
@@ -28,8 +30,15 @@ from exporter.source.range_query import search_of
 from exporter.source.retry import RequestStats
 from exporter.tasks import for_each
 
-_MAX_AGAIN = 3
+MAX_AGAIN = 3
 """A range whose cursor the API refuses is read again so many times in a run; then the refusal ends the run."""
+
+
+class DamagedTokenError(Exception):
+    """A checkpoint holds a resume token that no run can have written."""
+
+
+_MANY_TIMES, _MANY_MORE = 2, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +76,14 @@ class RangesRun:
         """Return the pages of a track that are not written yet.
 
         Raises:
-            ValueError: the checkpoint's position is damaged.
+            DamagedTokenError: the checkpoint's position is damaged.
         """
         progress = self.state.begin(track).stored()
         cursor = progress.position.next_cursor
-        guard = LoopGuard.load(progress.resume_token) if cursor is not None and progress.resume_token else None
+        try:
+            guard = LoopGuard.load(progress.resume_token) if cursor is not None and progress.resume_token else None
+        except ValueError as exc:
+            raise DamagedTokenError from exc
         point = ResumePoint(cursor, guard, progress.read, progress.count_first)
         return Pages(
             self.intercom.client,
@@ -95,7 +107,7 @@ class RangesRun:
         """
         expanded = await self.expander.expand(page) if self.expander else None
         frame = await encode_page(self.encoder, page, expanded)
-        keys = encode_block(track, self.state.again.get(track, 0), page.keys)
+        keys = encode_block(track, self.state.again.get(track, 0), any_keys(page.records))
         dates = creation_dates(page.records) if with_dates else ()
         written = await self.destination.append_to(track, frame, keys)
         self.state.add_to(track, page, written, dates, ran_s=self.ran_s)
@@ -147,19 +159,20 @@ class Lanes:
 
     async def _read(self, number: int, one: Range, lane: int) -> None:
         """Read a range to its end; read it once more if its contacts do not fit its counts."""
-        track, discarded = track_of(number), 0
+        track, refused, compared = track_of(number), 0, 0
+        can_discard = self._run.destination.capabilities.resumes
         while True:
             try:
                 await self._read_pages(track, one)
                 difference = self._difference(track)
-                if not difference or discarded or not self._run.destination.capabilities.resumes:
+                compared += 1
+                if not difference or compared > 1 or not can_discard:
                     break
             except CursorError:
-                if discarded == _MAX_AGAIN or not self._run.destination.capabilities.resumes:
+                refused += 1
+                if refused > MAX_AGAIN or not can_discard:
                     raise
-            discarded += 1
-            self._state.discard(track)
-            await self._run.destination.discard_track(track)
+            await self._run.destination.discard_track(track, partial(self._state.discard, track))
         self._state.unexplained += difference
         await self._run.destination.finish_track(track)
         contacts = self._state.finish_range(number, lane, self._run.ran_s)
@@ -177,6 +190,7 @@ class Lanes:
                 page = await anext(pages, None)
                 if page is None:
                     return
+                _check_first_page(one, page)
                 await self._run.write(track, page, with_dates=with_dates)
                 del page  # so that the next request does not keep it in memory
 
@@ -189,4 +203,18 @@ class Lanes:
         first, last, written = progress.count_first, progress.count_last, progress.position.contacts
         if first is None or last is None:
             return 1  # a range without a count proves nothing
-        return max(min(first, last) - written, written - max(first, last), 0)
+        return max(min(first, last) - written, written - progress.created - max(first, last), 0)
+
+
+def _check_first_page(one: Range, page: Page) -> None:
+    """Check that the search returns a range, and not all contacts: then it would write each of them many times.
+
+    Raises:
+        ContractError: it counts far more contacts than when the plan was made.
+    """
+    counted = page.total_count or 0
+    if page.number == 1 and one.end is not None and counted > _MANY_TIMES * one.expected + _MANY_MORE:
+        raise ContractError(
+            f"the search returns {counted:,} contacts for a range of {one.expected:,}: it does not select by creation "
+            "date; export without --cursors"
+        )

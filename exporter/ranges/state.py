@@ -48,7 +48,7 @@ class RangesState(JobState):
         again: how many times each track was discarded.
         unexplained: contacts by which finished ranges differ from what the API counted.
         latest_start_s: when the latest range was begun, in UNIX seconds.
-        zone_changed: whether the workspace's time zone changed since the plan was made.
+        other_zone: the time zone that the workspace had after the plan was made, if it is another one; else empty.
         proof: the result of the proof, None before it.
     """
 
@@ -71,7 +71,7 @@ class RangesState(JobState):
         self._finished_recent, self._finished_created = stored.recent, stored.created
         self.unexplained = stored.unexplained
         self.latest_start_s = stored.latest_start_s
-        self.zone_changed = stored.zone_changed
+        self.other_zone = stored.other_zone
         self.proof = stored.proof
         self._ranges = list(stored.ranges)
         self._ran_before_s = before.timeline.ran_s if before else 0.0
@@ -115,6 +115,13 @@ class RangesState(JobState):
         self.position = _sum(self.position, position, before)
         self.add_statistics(frame, ran_s)
 
+    def restart_cursor(self, track: str) -> None:
+        """Read a track from its beginning again; what was written to it stays."""
+        one = self.tracks[track]
+        position = replace(one.progress.position, next_cursor=None, reached_end=False)
+        one.progress = replace(one.progress, position=position, resume_token="", count_first=None, read=0)
+        one.token = None
+
     def add_skipped(self, track: str, contacts: int) -> None:
         """Count contacts that were on the page just counted, and were written to another track before."""
         one = self.tracks[track]
@@ -123,6 +130,7 @@ class RangesState(JobState):
     def add_empty_file(self, frame: Frame) -> None:
         """Count the bytes written to an export without contacts, in the first range."""
         super().add_empty_file(frame)
+        self.finished.pop(FIRST_RANGE, None)
         one = self.begin(FIRST_RANGE)
         one.progress = replace(one.progress, position=replace(self.position, reached_end=True))
 
@@ -186,7 +194,7 @@ class RangesState(JobState):
             created=self._finished_created,
             unexplained=self.unexplained,
             latest_start_s=self.latest_start_s,
-            zone_changed=self.zone_changed,
+            other_zone=self.other_zone,
             proof=self.proof,
             ranges=tuple(self._ranges),
         )

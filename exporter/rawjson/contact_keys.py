@@ -46,6 +46,14 @@ def content_keys(records: Sequence[bytes]) -> bytes:
     return b"".join(blake2b(record, digest_size=KEY_BYTES).digest() for record in records)
 
 
+def any_keys(records: Sequence[bytes]) -> bytes:
+    """Return one key for each contact of a page: that of its id, or of all its bytes if it has none."""
+    keys = page_keys(records)
+    if len(keys) == len(records) * KEY_BYTES:
+        return keys
+    return b"".join(_key(record) or content_keys((record,)) for record in records)
+
+
 def _usual_keys(records: Sequence[bytes]) -> bytes | None:
     """Return the keys of contacts that all begin as Intercom writes them; None if one does not."""
     count = len(records)

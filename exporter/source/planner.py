@@ -8,6 +8,9 @@ from typing import TypeAlias
 from exporter.layout.plan import PlanUnit, Range
 from exporter.tasks import for_each
 
+CountSecond: TypeAlias = Callable[[int], Awaitable[int]]
+"""Counts the contacts after the second before a time and before the second after it."""
+
 CountRange: TypeAlias = Callable[[Range], Awaitable[int | None]]
 """Counts the contacts of a range; None if the API refuses its query."""
 
@@ -80,13 +83,15 @@ class Planner:
 
     Args:
         count: counts the contacts of a range; called for many ranges at once.
+        count_second: counts the contacts at a time.
         extent: all contacts.
         wanted: number of contacts above which a range is cut; see `wanted_contacts`.
         counts: how many counts each step may need; see `affordable_counts`.
     """
 
-    def __init__(self, count: CountRange, extent: Extent, wanted: int, counts: int) -> None:
+    def __init__(self, count: CountRange, count_second: CountSecond, extent: Extent, wanted: int, counts: int) -> None:
         self._count = count
+        self._count_second = count_second
         self._extent = extent
         self._wanted = wanted
         self._counts = counts
@@ -113,12 +118,11 @@ class Planner:
     async def _dates_are_days(self) -> bool:
         """Return whether a date stands for a whole day.
 
-        The second around a contact's creation holds that contact, unless dates are days: then ``>`` begins after
-        that day, and nothing matches. Two contacts are asked for, since one may be deleted at this moment.
+        Later than the second before a contact's creation and earlier than the second after it is that contact,
+        unless dates are days: then ``>`` begins after that day and ``<`` ends before it, and nothing matches. Two
+        contacts are asked for, since one may be deleted at this moment.
         """
-        stamps = (self._extent.oldest, self._extent.newest)
-        probes = [Range(stamp, stamp + 1, "", 0) for stamp in stamps]
-        return not any(await self._counted(probes))
+        return not await self._count_second(self._extent.oldest) and not await self._count_second(self._extent.newest)
 
     async def _cut_by_dates(self, ranges: list[Range], limit: int) -> list[Range]:
         """Cut each range with more contacts than a limit, again and again, with the counts that one limit may need."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import anyio
 
-from exporter.errors import ApiError, ContractError
+from exporter.errors import ApiError, ContractError, RetriesExhausted
 from exporter.layout.plan import Plan, Range
 from exporter.rawjson.creation_dates import creation_dates
 from exporter.source.client import Client
@@ -14,7 +14,7 @@ from exporter.source.concurrency import AdaptiveConcurrency
 from exporter.source.listings import ContactList, Listing
 from exporter.source.pages import Pages
 from exporter.source.planner import Cut, Extent, Planner, affordable_counts, wanted_contacts
-from exporter.source.range_query import EVERY_CONTACT, Counted, count_contacts, search_of
+from exporter.source.range_query import EVERY_CONTACT, Counted, count_contacts, search_between, search_of
 from exporter.source.retry import RequestStats
 from exporter.source.workspace import fetch_timezone
 from exporter.tasks import for_each
@@ -26,7 +26,7 @@ _CAP = 10_000
 _COUNTS, _COUNT_AGAIN_S = 3, 2.0
 _WAIT_STEP_S = 15.0
 _MANY = 100
-_BAD_REQUEST = 400
+_MAX_CLOCK_DIFFERENCE_S = 86_400
 T = TypeVar("T")
 
 
@@ -59,13 +59,31 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the search has all contacts, except for some that were created in the last minutes."""
-        return self.missing == 0 or (self.missing > 0 and self.is_active)
+        """Whether the search has all contacts, except for a few that were created in the last minutes."""
+        return self.missing == 0 or (self.missing > 0 and self.may_appear and self.is_active)
+
+    @property
+    def may_appear(self) -> bool:
+        """Whether the difference is so small that creations and deletions of the last minutes can explain it."""
+        return abs(self.missing) <= max(_MANY, self.listed // _MANY)
 
     @property
     def is_capped(self) -> bool:
         """Whether the search's count looks like a maximum."""
         return self.searched == _CAP < self.listed
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """What the search has at the start.
+
+    Attributes:
+        existed: all contacts, without those that were created after the start.
+        recent: those that were created in the last 15 minutes.
+    """
+
+    existed: int
+    recent: int
 
 
 class Planning:
@@ -102,10 +120,11 @@ class Planning:
         """
         before = self._traffic.requests
         timezone = await fetch_timezone(self._client, self._traffic)
-        found = await self._compared(settle_s if compare else 0)
+        found = await self.compare_until_equal(settle_s if compare else 0)
         await self._refuse_cap(found)
-        if compare and not found.agrees:
-            raise ContractError(disagreement(found))
+        if compare:
+            _check_agreement(found)
+        newest = await self._newest(found)
         cut = await self._cut(found)
         self.uncut = cut.uncut
         recent_since = found.server_s - RECENT_S
@@ -116,8 +135,8 @@ class Planning:
             started_at=found.server_s,
             recent_since=recent_since,
             list_count=found.listed,
-            search_count=found.searched,
-            recent=await self._recent(recent_since, found.server_s) if found.is_active else 0,
+            search_count=newest.existed,
+            recent=newest.recent,
             requests=self._traffic.requests - before,
         )
 
@@ -142,15 +161,19 @@ class Planning:
             counts["list"].server_s,
         )
 
-    async def _compared(self, settle_s: float) -> Comparison:
+    async def compare_until_equal(self, settle_s: float) -> Comparison:
         """Compare until list and search agree: contacts may be created or deleted between the requests.
 
-        Few contacts that the search does not find may have been created just now: then wait for them.
+        A few contacts that the search does not find may have been created just now, and a few that only the search
+        has may have been deleted: then wait until the search shows that.
+
+        Args:
+            settle_s: seconds to wait at most.
         """
         found = await self.compare()
         waited_s, counted = 0.0, 1
         while not found.agrees:
-            may_appear = 0 < found.missing <= max(_MANY, found.listed // _MANY) and waited_s < settle_s
+            may_appear = found.may_appear and waited_s < settle_s
             if counted >= _COUNTS and not may_appear:
                 break
             wait_s = _COUNT_AGAIN_S if counted < _COUNTS else _WAIT_STEP_S
@@ -174,43 +197,62 @@ class Planning:
         extent = Extent(found.searched, found.oldest, found.newest)
         wanted = wanted_contacts(found.searched, self._cursors)
         counts = affordable_counts(found.searched, self._per_page, self._cursors)
-        return await Planner(self._count_range, extent, wanted, counts).cut()
+        return await Planner(self._count_range, self._count_second, extent, wanted, counts).cut()
 
     async def _count_range(self, one: Range) -> int | None:
         """Count the contacts of a range; None if the API refuses the operator for ids."""
         try:
             counted = await self._in_slot(lambda: count_contacts(self._client, search_of(one), self._traffic))
-        except ApiError as refusal:
-            if one.id_suffix and refusal.status == _BAD_REQUEST:
+        except (ApiError, RetriesExhausted):
+            if one.id_suffix:  # the plan is also complete without that cut
                 return None
             raise
         return counted.count
 
-    async def _recent(self, since_s: int, until_s: int) -> int:
-        """Count the contacts that were created in a span up to now and that the search has."""
-        return len(await dates_since(self._client, self._per_page, self._traffic, since_s, until_s))
+    async def _count_second(self, stamp: int) -> int:
+        """Count the contacts created at a second, with the operators that exclude it where dates are days."""
+        search = search_between(stamp - 1, stamp + 1)
+        return (await self._in_slot(lambda: count_contacts(self._client, search, self._traffic))).count
+
+    async def _newest(self, found: Comparison) -> "_Newest":
+        """Count the newest contacts that the search has, and all of them, by the same responses.
+
+        Between two counts the search may find further contacts: then their difference would say nothing.
+        """
+        if not found.is_active:
+            return _Newest(found.searched, 0)
+        recent, later, total = 0, 0, None
+        since_s = found.server_s - RECENT_S
+        listing = search_of(EVERY_CONTACT, "descending")
+        pages = Pages(self._client, self._per_page, listing=listing, traffic=self._traffic, allow_shortfall=True)
+        async for page in pages:
+            total = page.total_count if total is None else total
+            dates = [date for date in creation_dates(page.records) if date is not None]
+            recent += sum(since_s <= date <= found.server_s for date in dates)
+            later += sum(date > found.server_s for date in dates)
+            if any(date < since_s for date in dates):
+                break
+        await pages.aclose()
+        return _Newest(max((total or 0) - later, 0), recent)
 
     async def _in_slot(self, send: Callable[[], Awaitable[T]]) -> T:
         async with self._concurrency.slot():
             return await send()
 
 
-async def dates_since(client: Client, per_page: int, traffic: RequestStats, since_s: int, until_s: int) -> list[int]:
-    """Return the creation dates of the contacts that the search finds in a span of the last minutes.
+def _check_agreement(found: Comparison) -> None:
+    """Check that the search has all contacts of the list, and that the server's clock can be believed.
 
-    It reads the newest contacts first, so it works whether dates are days or seconds.
+    Raises:
+        ContractError: one of them is not so.
     """
-    dates: list[int] = []
-    pages = Pages(
-        client, per_page, listing=search_of(EVERY_CONTACT, "descending"), traffic=traffic, allow_shortfall=True
-    )
-    async for page in pages:
-        found = [date for date in creation_dates(page.records) if date is not None]
-        dates += [date for date in found if since_s <= date <= until_s]
-        if any(date < since_s for date in found):
-            break
-    await pages.aclose()
-    return dates
+    if not found.agrees:
+        raise ContractError(disagreement(found))
+    if found.newest is not None and found.newest > found.server_s + _MAX_CLOCK_DIFFERENCE_S:
+        raise ContractError(
+            "the newest contact was created after the time of the API's responses (header Date), so it is unknown "
+            "which contacts existed at the start: export without --cursors"
+        )
 
 
 def disagreement(found: Comparison) -> str:

@@ -33,7 +33,7 @@ class _App(msgspec.Struct):
     id_code: str | None = None
     name: str | None = None
     region: str | None = None
-    timezone: str | None = None
+    timezone: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Me(msgspec.Struct):
@@ -69,7 +69,11 @@ async def fetch_timezone(client: Client, traffic: RequestStats) -> str | None:
         SourceError: transient failures used up the retry budget.
     """
     app = await _fetch_app(client, traffic)
-    return client.redaction.redacted(app.timezone or "")[:_MAX_NAME_CHARACTERS] or None if app else None
+    try:
+        name = msgspec.json.decode(app.timezone if app else b"null", type=str | None)
+    except msgspec.DecodeError:  # a value of another kind is no name
+        name = None
+    return client.redaction.redacted(name or "")[:_MAX_NAME_CHARACTERS] or None
 
 
 async def _fetch_app(client: Client, traffic: RequestStats) -> _App | None:

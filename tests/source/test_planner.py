@@ -1,5 +1,6 @@
 """The ranges that a workspace is cut into: each contact is in exactly one."""
 
+import json
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.layout.plan import Plan, Range, decode_plan, encode_plan
 from exporter.source.planner import Cut, Extent, Planner, affordable_counts, wanted_contacts
-from exporter.source.range_query import filter_of
+from exporter.source.range_query import filter_of, search_between
 from tests.support.properties import examples
 from tests.support.searches import ZONES, is_match
 
@@ -54,10 +55,17 @@ class Contacts:
         self.counted.append(one)
         return None if one.id_suffix and not self.has_suffix else len(self.in_range(one))
 
+    async def count_second(self, stamp: int) -> int:
+        """Count the contacts at a time."""
+        query = json.loads(search_between(stamp - 1, stamp + 1).query)
+        return sum(is_match(row, query, self.zone, self.precision) for row in self.rows)
+
     async def cut(self, wanted: int = WANTED, counts: int = 10_000) -> Cut:
         """Cut all contacts into ranges."""
         stamps = [row["created_at"] for row in self.rows]
-        return await Planner(self.count, Extent(len(stamps), min(stamps), max(stamps)), wanted, counts).cut()
+        return await Planner(
+            self.count, self.count_second, Extent(len(stamps), min(stamps), max(stamps)), wanted, counts
+        ).cut()
 
     def assert_complete(self, cut: Cut) -> None:
         """Check that each contact is in exactly one range, as counted, and that the plan can be stored."""
@@ -168,10 +176,19 @@ async def test_counts_that_contradict_one_another_are_repeated() -> None:
         return None if number is None else number + (150 if is_first_round else 0)
 
     stamps = [row["created_at"] for row in contacts.rows]
-    cut = await Planner(count, Extent(200, min(stamps), max(stamps)), 50, 1_000).cut()
+    cut = await Planner(count, contacts.count_second, Extent(200, min(stamps), max(stamps)), 50, 1_000).cut()
     found = Counter(row["id"] for one in cut.ranges for row in contacts.in_range(one))
     assert found == Counter(row["id"] for row in contacts.rows)
     assert all(one.expected >= 0 for one in cut.ranges)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+async def test_days_are_recognised_by_contacts_of_the_last_second_of_a_day(zone: str) -> None:
+    """The next second is another day."""
+    midnight = datetime(2023, 6, 2, tzinfo=LOADED_ZONES[zone])
+    last = int(midnight.timestamp()) - 1
+    contacts = Contacts([last - 200 * 86_400, *spread(300, 150, last - 199 * 86_400), last], zone, "day")
+    assert (await contacts.cut()).by == "day"
 
 
 async def test_small_workspace_is_one_range_without_any_count() -> None:

@@ -1,0 +1,136 @@
+"""What no range had: found by a second search of the last minutes, and in the list."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from anyio import to_thread
+
+from exporter.errors import ContractError, CursorError
+from exporter.layout.key_journal import decode_blocks
+from exporter.layout.paths import LATE, LISTED
+from exporter.model import Page
+from exporter.ranges.key_set import KeySet
+from exporter.ranges.lanes import MAX_AGAIN, RangesRun
+from exporter.ranges.state import track_of
+from exporter.rawjson.contact_keys import KEY_BYTES, any_keys
+from exporter.rawjson.creation_dates import creation_dates
+from exporter.source.listings import ContactList
+from exporter.source.pages import Pages
+from exporter.source.range_query import EVERY_CONTACT, search_of
+
+
+@dataclass(frozen=True, slots=True)
+class SecondSearch:
+    """The result of the second search.
+
+    Attributes:
+        late: contacts that it found and no range had, in all runs.
+        existed: of the contacts that existed at the start, those that the search counts now.
+        created: contacts that the search has and that were created after the start.
+    """
+
+    late: int
+    existed: int
+    created: int
+
+
+class MissingContacts:
+    """Finds and writes the contacts that no range had.
+
+    Args:
+        run: what the lanes worked with.
+    """
+
+    def __init__(self, run: RangesRun) -> None:
+        self._run = run
+        self._state = run.state
+        self._plan = run.state.plan
+
+    async def search_again(self) -> SecondSearch:
+        """Write the contacts of the last minutes before the start that are not written yet.
+
+        The newest contacts come first, so this works whether dates are days or seconds.
+
+        Raises:
+            ContractError: the search does not count its contacts.
+            SourceError, SinkError: see `export`.
+        """
+        self._state.begin(LATE)
+        self._state.restart_cursor(LATE)  # what earlier runs found stays
+        pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
+        created, total = 0, None
+        with KeySet() as written:
+            is_filled = False
+            async for page in pages:
+                total = page.total_count if total is None else total
+                dates = creation_dates(page.records)
+                created += sum(date is not None and date >= self._plan.started_at for date in dates)
+                dated = zip(page.records, dates, strict=True)
+                recent = tuple(one for one, date in dated if date is not None and self._plan.is_recent_date(date))
+                if recent and not is_filled:
+                    await to_thread.run_sync(written.add, self.written_keys(only_recent=True))
+                    is_filled = True
+                if recent:
+                    await self._write_missing(LATE, replace(page, records=recent), written)
+                if any(date is not None and date < self._plan.recent_since for date in dates):
+                    break
+        await pages.aclose()
+        if total is None:
+            raise ContractError(
+                "the search does not count its contacts, so it proves nothing: export without --cursors"
+            )
+        await self._run.destination.finish_track(LATE)
+        late = self._state.begin(LATE).progress.position.contacts
+        return SecondSearch(late, max(total - created, 0), created)
+
+    async def read_list(self) -> int:
+        """Read the list, and write the contacts that are not written yet; continue where an earlier run stopped.
+
+        A list whose cursor is refused is read again from its beginning; what it had is not written twice.
+
+        Returns:
+            The number of those contacts, in all runs.
+        """
+        with KeySet() as written:
+            await to_thread.run_sync(written.add, self.written_keys())
+            for attempt in range(MAX_AGAIN + 1):
+                if self._state.begin(LISTED).progress.position.reached_end:
+                    break
+                pages = self._run.pages(LISTED, ContactList(), allow_shortfall=False)
+                try:
+                    await self._write_all(pages, written)
+                except CursorError:
+                    if attempt == MAX_AGAIN:
+                        raise
+                    self._state.restart_cursor(LISTED)
+        await self._run.destination.finish_track(LISTED)
+        return self._state.begin(LISTED).progress.position.contacts
+
+    async def _write_all(self, pages: Pages, written: KeySet) -> None:
+        async for page in pages:
+            await self._write_missing(LISTED, page, written)
+        await pages.aclose()
+
+    async def _write_missing(self, track: str, page: Page, written: KeySet) -> None:
+        """Write those contacts of a page that are not in a set, each once, and count the page in any case."""
+        keys = any_keys(page.records)
+        missing = await to_thread.run_sync(written.missing, keys)
+        records = []
+        for place, record in enumerate(page.records):
+            key = keys[place * KEY_BYTES : (place + 1) * KEY_BYTES]
+            if key in missing:
+                missing.discard(key)
+                records.append(record)
+        await self._run.write(track, replace(page, records=tuple(records)), with_dates=True)
+        self._state.add_skipped(track, len(page.records) - len(records))
+
+    def written_keys(self, *, only_recent: bool = False) -> Iterator[bytes]:
+        """Yield the keys of everything that is written. Blocks.
+
+        Args:
+            only_recent: without ranges in which no contact was created in the last minutes before the start.
+        """
+        recent = {track_of(number) for number, one in enumerate(self._plan.ranges, 1) if self._plan.is_recent(one)}
+        recent |= {LATE, LISTED}
+        chunks = self._run.destination.key_chunks()
+        yield from decode_blocks(chunks, self._state.again, lambda track: not only_recent or track in recent)
