@@ -16,6 +16,7 @@ from benchmarks.resuming import measure_resume
 from benchmarks.rows import Row
 from benchmarks.served import replay
 from benchmarks.workspaces import Workspace, Workspaces
+from exporter.source.rate_limit import WINDOW_S
 
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
 Counts = Annotated[tuple[Count, ...], Parameter(consume_multiple=True, negative="")]
@@ -29,6 +30,9 @@ _EXPANDING = (rows.NDJSON, rows.EXPAND)
 _EXPANDING_LATENCY_MS = 50.0
 _LATENCY = (rows.RAW_WRITE, rows.NDJSON, rows.REQUESTS)
 _COMPARED_SIZES = 2
+_MANY_CURSORS_CONTACTS = 84  # times the contacts for one cursor: a million
+DEFAULT_RESERVE = 0.2
+"""The share of the rate limit that the command leaves to others."""
 
 
 @Parameter(name="*")
@@ -43,6 +47,10 @@ class Scale:
         latency_ms: milliseconds of latency for the latency jobs.
         latency_pages: pages of the workspaces for the latency jobs.
         gap_pages: pages of the workspace for the gap job, at least two.
+        cursors: numbers of cursors for the cursors jobs.
+        cursor_contacts: contacts of their workspaces for each cursor.
+        cursor_latency_ms: milliseconds of latency for the cursors jobs.
+        window_limit: calls in ten seconds for the cursors jobs.
         rounds: number of rounds; each round runs every job once.
         gzip: whether the servers compress their responses.
         hostile: whether one contact in a thousand has values that break careless parsers; not for the slow programs.
@@ -54,6 +62,10 @@ class Scale:
     latency_ms: Annotated[float, Parameter(validator=Number(gte=0))] = 100.0
     latency_pages: Counts = (20, 200)
     gap_pages: Annotated[int, Parameter(validator=Number(gte=2))] = 200
+    cursors: Counts = (1, 2, 4, 8, 16, 32, 64, 128)
+    cursor_contacts: Count = 12_000
+    cursor_latency_ms: Annotated[float, Parameter(validator=Number(gte=0))] = 1_000.0
+    window_limit: Count = 1_667
     rounds: Count = 5
     gzip: Flag = False
     hostile: Flag = False
@@ -61,6 +73,7 @@ class Scale:
     @classmethod
     def load(cls, members: dict[str, Any]) -> Self:
         """Return the scale that `dataclasses.asdict` converted, read from JSON."""
+        members = {"cursors": [], **members}  # early runs had no such jobs
         sequences = {name: tuple(value) for name, value in members.items() if isinstance(value, list)}
         return cls(**(members | sequences))
 
@@ -95,6 +108,7 @@ def jobs_for(scale: Scale) -> tuple[Job, ...]:
         *_latency_jobs(scale),
         Job("gap", "gap", "ours, from a page's end to the next request", _gap(gap)),
         *_memory_jobs(scale),
+        *_cursors_jobs(scale),
         Job("resume", "resume", "ours, resuming an export: hash, then request", partial(measure_resume, large)),
     )
 
@@ -119,7 +133,10 @@ def _row_job(section: str, row: Row, workspace: Workspace, place: str = "") -> J
 def _measure_row(row: Row, workspace: Workspace, workspaces: Workspaces) -> Measurement:
     served = workspaces.served(workspace)
     measurement = measure(row, served)
-    figures = {"contacts_per_s": round(measurement.contacts / measurement.wall_s, 1)}
+    figures = {**measurement.figures, "contacts_per_s": round(measurement.contacts / measurement.wall_s, 1)}
+    if workspace.rate_limit is not None and "requests" in figures:
+        allowed_s = figures["requests"] / (workspace.rate_limit / WINDOW_S * (1 - DEFAULT_RESERVE))
+        figures["of_allowed_time"] = round(measurement.wall_s / allowed_s, 3)
     if workspace.replayed:
         json_mb = workspaces.recording(workspace).json_bytes / _MB
         figures["json_mb_per_s"] = round(json_mb / measurement.wall_s, 2)
@@ -130,6 +147,21 @@ def _latency_jobs(scale: Scale) -> Iterable[Job]:
     for pages in scale.latency_pages:
         far = Workspace(pages * PER_PAGE, gzip=True, hostile=scale.hostile, latency_ms=scale.latency_ms)
         yield from (_row_job("latency", row, far, f"@{pages}-pages") for row in _LATENCY)
+
+
+def _cursors_jobs(scale: Scale) -> Iterable[Job]:
+    """As many contacts for each cursor, at the speed and the rate limit of the real API; a million for 128 cursors."""
+    for cursors in scale.cursors:
+        most = scale.cursor_contacts * _MANY_CURSORS_CONTACTS
+        contacts = min(scale.cursor_contacts * cursors, most)
+        far = Workspace(
+            contacts,
+            latency_ms=scale.cursor_latency_ms,
+            replayed=False,
+            rate_limit=scale.window_limit,
+            years=8,
+        )
+        yield _row_job("cursors", rows.cursors_row(cursors), far)
 
 
 def _expanding_jobs(scale: Scale) -> Iterable[Job]:

@@ -79,9 +79,10 @@ def measure(row: Row, served: Served) -> Measurement:
         usage = run_timed(command, served, folder, row.reader)
         if usage is None or usage.exit_code:
             raise Unusable(f"{row.name} failed: {said(folder)}")
-        contacts = row.count(Outcome(output, folder / "stdout"))
+        outcome = Outcome(output, folder / "stdout")
+        contacts, figures = row.count(outcome), row.figures(outcome)
     check_contacts(row.name, contacts, served)
-    return Measurement(contacts, usage.wall_s, usage.cpu_s, usage.peak_rss_bytes)
+    return Measurement(contacts, usage.wall_s, usage.cpu_s, usage.peak_rss_bytes, figures)
 
 
 def run_timed(command: Sequence[str], served: Served, folder: Path, reader: Sequence[str] = ()) -> Usage | None:

@@ -15,8 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from benchmarks import rows
-from benchmarks.jobs import jobs_for
+from benchmarks.jobs import DEFAULT_RESERVE, jobs_for
+from benchmarks.raw_socket import PER_PAGE
 from benchmarks.results import Results
+from exporter.source.rate_limit import WINDOW_S
 
 _MB = 1_000_000
 _GREY = "#777777"  # the same contrast to white and to black
@@ -79,6 +81,29 @@ def draw_memory(results: Results, path: Path) -> None:
         axes.set_xlabel("contacts")
         axes.set_ylabel("peak MB")
         axes.legend(loc="lower right", ncols=3)
+
+
+def draw_cursors(results: Results, path: Path) -> None:
+    """Draw the contacts per second by the number of cursors, beside the rate limit and tools with one cursor."""
+    scale = results.scale
+    speeds = {cursors: results.figure(f"cursors-{cursors}", "contacts_per_s") for cursors in scale.cursors}
+    points = sorted((cursors, speed) for cursors, speed in speeds.items() if speed is not None)
+    if not points:
+        return
+    limit = scale.window_limit / WINDOW_S * PER_PAGE
+    one = PER_PAGE / (scale.cursor_latency_ms / 1_000)
+    with _axes(path, height=3.6) as axes:
+        axes.plot(*zip(*points, strict=True), color=_OURS, marker="o", label="ours, by cursors")
+        lines = ((limit, "--", "rate limit"), (limit * (1 - DEFAULT_RESERVE), ":", "rate limit less the reserve"))
+        for speed, style, label in lines:
+            axes.axhline(speed, color=_LIMITS, linestyle=style, label=label)
+        axes.axhline(one, color=_OTHERS, label="any tool with one cursor")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(scale.cursors, [f"{cursors}" for cursors in scale.cursors])
+        axes.set_xlabel("cursors")
+        axes.set_ylabel("contacts a second")
+        axes.legend(loc="upper left")
 
 
 @contextmanager

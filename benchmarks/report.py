@@ -118,6 +118,7 @@ def page(results: Results, missed: str) -> str:
                 "Made by `python -m benchmarks report`. What each job is, and how to read it: [README.md](README.md).",
                 "![contacts a second of each tool](speed.svg)",
                 "![peak memory by the workspace's size](memory.svg)",
+                *(["![contacts a second by the number of cursors](cursors.svg)"] if results.scale.cursors else []),
                 _caption(results) + ":",
                 _markdown(results),
                 *_about_missed(results, missed),
@@ -177,3 +178,4 @@ def write_page(results: Results, folder: Path) -> None:
     (folder / "RESULTS.md").write_text(text, encoding="utf-8")
     plots.draw_speed(results, folder / "speed.svg")
     plots.draw_memory(results, folder / "memory.svg")
+    plots.draw_cursors(results, folder / "cursors.svg")

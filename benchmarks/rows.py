@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import IO
 from benchmarks.peers.counting import contacts_in
 from benchmarks.raw_socket import CONTACT
 from exporter.extras import arrow, zstd
+from exporter.text import count
 
 _CHUNK_BYTES = 1 << 20
 _PYTHON = (sys.executable, "-m")
@@ -46,6 +48,7 @@ class Row:
         count: function that counts the delivered contacts, after the time was measured.
         output: name of the file that it writes, if it writes one.
         reader: command that reads its stdout through a pipe, if any.
+        figures: function that returns further figures of what it wrote.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Row:
     count: Callable[[Outcome], int]
     output: str = "contacts.ndjson"
     reader: tuple[str, ...] = ()
+    figures: Callable[[Outcome], dict[str, float]] = lambda _outcome: {}
 
 
 def _lines(outcome: Outcome) -> int:
@@ -91,6 +95,18 @@ def _delivered_by_peer(outcome: Outcome) -> int:
     return contacts_in(outcome.output)
 
 
+def _folder_lines(outcome: Outcome) -> int:
+    """Count the lines of all parts in a folder."""
+    return sum(_gzip_lines(Outcome(part, outcome.stdout)) for part in outcome.output.glob("contacts-*"))
+
+
+def _manifest_figures(outcome: Outcome) -> dict[str, float]:
+    """Return the requests of an export with several cursors, and the seconds that the rate limit allows for them."""
+    manifest = json.loads((outcome.output / "_manifest.json").read_text(encoding="utf-8"))
+    timeline = manifest["timeline"]
+    return {"requests": manifest["requests"], "ran_s": timeline["ran_s"]}
+
+
 def _printed(outcome: Outcome) -> int:
     return int(outcome.stdout.read_text(encoding="ascii"))
 
@@ -112,6 +128,13 @@ def _occurrences_in(wanted: bytes, file: IO[bytes] | gzip.GzipFile) -> int:
 
 def _peer(name: str, does: str, module: str, output: str = "contacts.ndjson") -> Row:
     return Row(name, does, tuple(part.format(module) for part in _PEERS), _delivered_by_peer, output)
+
+
+def cursors_row(cursors: int) -> Row:
+    """Return the program that exports with so many cursors; one is the list, to a folder as well."""
+    command = (*_TO_STDOUT, "--output", "{output}/", "--settle", "0", "--cursors", str(cursors))
+    does = f"ours, {count(cursors, 'cursor')} at 1 s a page, to a folder"
+    return Row(f"cursors-{cursors}", does, command, _folder_lines, "contacts", figures=_manifest_figures)
 
 
 RAW_DISCARD = Row("raw-discard", "raw socket, bodies thrown away: the limit", _RAW_SOCKET, _printed)

@@ -34,11 +34,30 @@ class Served:
 
 
 @contextmanager
-def serve(contacts: int, *, gzip: bool = False, hostile: bool = False, latency_ms: float = 0.0) -> Iterator[Served]:
-    """Serve a workspace within a block, without a rate limit."""
+def serve(  # noqa: PLR0913 - one keyword per setting
+    contacts: int,
+    *,
+    gzip: bool = False,
+    hostile: bool = False,
+    latency_ms: float = 0.0,
+    rate_limit: int | None = None,
+    years: int | None = None,
+) -> Iterator[Served]:
+    """Serve a workspace within a block.
+
+    Args:
+        contacts: number of its contacts.
+        gzip: whether responses are compressed.
+        hostile: whether one contact in a thousand has values that break careless parsers.
+        latency_ms: milliseconds before each response.
+        rate_limit: calls in ten seconds; None for no limit.
+        years: years over which the creation of the contacts is spread; None for one contact each 30 seconds.
+    """
     command = [sys.executable, "-m", "exporter", "sandbox", "--contacts", str(contacts), "--seed", str(SEED)]
     command += ["--gzip" if gzip else "--no-gzip", "--hostile" if hostile else "--no-hostile"]
     command += ["--latency-ms", str(latency_ms)]
+    command += [] if rate_limit is None else ["--rate-limit", str(rate_limit)]
+    command += [] if years is None else ["--years", str(years)]
     with _running(command, contacts) as served:
         yield served
 

@@ -81,10 +81,12 @@ _SPOKEN = {
     "gap_p50_ms": "p50",
     "gap_p99_ms": "p99",
     "hashed_bytes_per_s": "hashed",
+    "of_allowed_time": "of the time that the rate limit allows",
 }
 _TIMES = "×"  # noqa: RUF001 - it is one
 _SPEED = "contacts_per_s"
 _PEAK = "peak_rss_bytes"
+_MOST_LATENCY_BOUND_CURSORS, _CURSOR_SHARE = 32, 0.85
 _MOST_LATENCY_RATIO = {20: 1.20, 200: 1.03}
 _FIXED = (
     Target("ndjson", _SPEED, 11, times="requests"),
@@ -110,7 +112,15 @@ _FIXED = (
 
 def targets_for(scale: Scale) -> tuple[Target, ...]:
     """Return all targets at a scale."""
-    return (*_FIXED, *_latency_targets(scale), *_memory_targets(scale))
+    return (*_FIXED, *_latency_targets(scale), *_memory_targets(scale), *_cursors_targets(scale))
+
+
+def _cursors_targets(scale: Scale) -> Iterator[Target]:
+    for cursors in scale.cursors:
+        if 1 < cursors <= _MOST_LATENCY_BOUND_CURSORS and 1 in scale.cursors:
+            yield Target(f"cursors-{cursors}", _SPEED, _CURSOR_SHARE * cursors, times="cursors-1")
+    if 128 in scale.cursors:  # noqa: PLR2004 - the most that there can be
+        yield Target("cursors-128", "of_allowed_time", 1.15, at_most=True)
 
 
 def _latency_targets(scale: Scale) -> Iterator[Target]:

@@ -20,6 +20,8 @@ class Workspace:
         hostile: whether one contact in a thousand has values that break careless parsers.
         latency_ms: milliseconds before each response.
         replayed: whether recorded responses are served; otherwise the sandbox generates them.
+        rate_limit: for a sandbox, calls in ten seconds; None for no limit.
+        years: for a sandbox, years over which the creation of the contacts is spread.
     """
 
     contacts: int
@@ -27,6 +29,8 @@ class Workspace:
     hostile: bool = False
     latency_ms: float = 0.0
     replayed: bool = True
+    rate_limit: int | None = None
+    years: int | None = None
 
 
 class Workspaces:
@@ -56,6 +60,8 @@ class Workspaces:
                     gzip=workspace.gzip,
                     hostile=workspace.hostile,
                     latency_ms=workspace.latency_ms,
+                    rate_limit=workspace.rate_limit,
+                    years=workspace.years,
                 )
             self._served[workspace] = self._open.enter_context(server)
         return self._served[workspace]

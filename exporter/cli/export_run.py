@@ -17,7 +17,7 @@ from exporter.cli.log_handlers import console_logging
 from exporter.cli.metrics import RunMetrics, run_metrics
 from exporter.cli.options import ConsoleOptions, MetricsOptions, OutputOptions, SourceOptions
 from exporter.cli.output_names import naming_resumed_export
-from exporter.cli.process_tuning import tune_process
+from exporter.cli.process_tuning import allow_open_files, tune_process
 from exporter.cli.progress.observer import ProgressReporter
 from exporter.cli.record_options import RecordOptions
 from exporter.cli.signals import run_until_signal
@@ -60,6 +60,8 @@ class ExportCommand:
 async def run_export(command: ExportCommand) -> int:
     """Export a workspace; return the exit code."""
     tune_process()
+    if command.cursors.cursors != 1:
+        allow_open_files()
     stamina.instrumentation.set_on_retry_hooks([])  # retries are logged by the library
     pattern = command.output.output  # metrics of each night's export have the same label
     command = replace(command, output=await anyio.to_thread.run_sync(command.output.resolve))

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from contextlib import suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # as malloc.h of glibc numbers them
 _MMAP_THRESHOLD_BYTES = 32 << 20  # older versions refuse more
 _TRIM_THRESHOLD_BYTES = 64 << 20
 _GC_THRESHOLD = 5_000
 _MIN_COLUMNS, _MAX_COLUMNS = 40, 1_000
+_MAX_OPEN_FILES = 4_096
 
 
 def tune_process() -> None:
@@ -26,6 +28,17 @@ def tune_process() -> None:
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
         libc.mallopt(_M_ARENA_MAX, 1)
+
+
+def allow_open_files() -> None:
+    """Allow this process as many open files as the system lets it: each cursor has a connection and a file."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def limit_columns() -> None:

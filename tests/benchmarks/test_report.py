@@ -72,9 +72,9 @@ def test_results_page_of_same_results_is_identical(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         made.append({file.name: file.read_bytes() for file in folder.iterdir()})
     assert made[0] == made[1]
-    assert made[0].keys() == {"RESULTS.md", "speed.svg", "memory.svg"}
+    assert made[0].keys() == {"RESULTS.md", "speed.svg", "memory.svg", "cursors.svg"}
     assert b"150,000" in made[0]["RESULTS.md"]
-    for name in ("speed.svg", "memory.svg"):
+    for name in ("speed.svg", "memory.svg", "cursors.svg"):
         assert b"</svg>" in made[0][name]
         assert b"dc:date" not in made[0][name]
 

@@ -90,3 +90,19 @@ def test_library_changes_no_process_setting() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     assert done.stdout.split(b") (")[0].strip(b"()\n") == done.stdout.split(b") (")[1].strip(b"()\n")
     assert b"50000" not in done.stdout
+
+
+_FILES = """
+import resource
+from exporter.cli.process_tuning import allow_open_files
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+allow_open_files()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def test_many_cursors_may_open_as_many_files_as_the_system_allows() -> None:
+    """Each has a connection and a file; the limit that a shell sets is often lower than the system's."""
+    done = subprocess.run([sys.executable, "-c", _FILES], capture_output=True, check=True, timeout=60)
+    assert int(done.stdout) > 64
