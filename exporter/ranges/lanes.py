@@ -132,6 +132,7 @@ class Lanes:
     def __init__(self, run: RangesRun) -> None:
         self._run = run
         self._state = run.state
+        self._knows_version = False
         finished, opened = self._state.finished, self._state.tracks
         waiting = [
             (one.expected - (opened[name].progress.position.contacts if name in opened else 0), number)
@@ -192,7 +193,15 @@ class Lanes:
                     return
                 _check_first_page(one, page)
                 await self._run.write(track, page, with_dates=with_dates)
+                self._report_version(pages)
                 del page  # so that the next request does not keep it in memory
+
+    def _report_version(self, pages: Pages) -> None:
+        """Notify the observer, once a run, if the API used another version than the requested one."""
+        if not self._knows_version:
+            self._knows_version = True
+            for event in pages.version_events():
+                self._run.notify(event)
 
     def _difference(self, track: str) -> int:
         """Return how many contacts more or fewer than the API counted were written.

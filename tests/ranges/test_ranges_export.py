@@ -11,7 +11,7 @@ import pytest
 
 import exporter
 from exporter.layout.plan import decode_plan
-from exporter.observe.events import CursorsChanged, Event, PageWritten, Planned, RangeFinished
+from exporter.observe.events import CursorsChanged, Event, PageWritten, Planned, RangeFinished, VersionMismatch
 from tests.support.clients import QUICK
 from tests.support.exports import files_in, interrupted_after, verified
 from tests.support.ranges import client_of, data_files, lines_in, records_of, sandbox_of
@@ -219,3 +219,12 @@ async def test_version_without_search_is_refused(tmp_path: Path) -> None:
     async with sandbox_of(10) as sandbox, client_of(sandbox, api_version="1.4") as intercom:
         with pytest.raises(exporter.ConfigError, match="cannot search"):
             await exporter.export(intercom, f"{tmp_path}/out/", cursors=4)
+
+
+async def test_other_version_of_the_api_is_reported_once(tmp_path: Path) -> None:
+    """As for the list."""
+    events: list[Event] = []
+    async with sandbox_of(1_000) as sandbox, client_of(sandbox, api_version="2.13") as intercom:
+        intercom.client.api_version = "2.14"  # what the responses are compared with
+        await exporter.export(intercom, f"{tmp_path}/out/", cursors=4, observer=events.append)
+    assert [event for event in events if isinstance(event, VersionMismatch)] == [VersionMismatch("2.14", "2.13")]
