@@ -189,6 +189,21 @@ class RangeFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class RangeDiscarded:
+    """What was written of a range is discarded, and it is read again from its beginning.
+
+    Attributes:
+        number: number of the range, from 1, in order of time.
+        reason: ``cursor`` if the API refused the range's cursor, ``counts`` if its contacts do not fit its counts.
+        position: position of the output without the range.
+    """
+
+    number: int
+    reason: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
 class CursorsChanged:
     """The export adapts how many cursors request pages at once.
 
@@ -212,6 +227,7 @@ Event: TypeAlias = (
     | RateLimited
     | PageWritten
     | Planned
+    | RangeDiscarded
     | RangeFinished
     | Resumed
     | Committed
@@ -226,6 +242,7 @@ EVENT_NAMES: dict[type, str] = {
     FieldsNotFound: "fields_not_found",
     PageWritten: "page",
     Planned: "planned",
+    RangeDiscarded: "range_discarded",
     RangeFinished: "range_finished",
     RequestFinished: "request",
     Resumed: "resumed",

@@ -18,6 +18,7 @@ from exporter.observe.events import (
     LegacyApiVersion,
     Observer,
     Planned,
+    RangeDiscarded,
     RangeFinished,
     RateLimited,
     RequestFinished,
@@ -111,6 +112,11 @@ def _range_finished(event: RangeFinished) -> str:
     return f"range {event.number} is finished with {count(event.contacts, 'contact')}"
 
 
+def _discarded(event: RangeDiscarded) -> str:
+    reasons = {"cursor": "the API refused its cursor", "counts": "its contacts do not fit the API's counts"}
+    return f"range {event.number} is read again: {reasons[event.reason]}"
+
+
 def _cursors(event: CursorsChanged) -> str:
     return f"{count(event.cursors, 'cursor')} at once"
 
@@ -124,6 +130,7 @@ _FORMATTERS: dict[type, tuple[int, Callable[[Any], str | None]]] = {  # level, a
     RateLimited: (logging.INFO, _wait),
     Resumed: (logging.INFO, _resumed),
     Planned: (logging.INFO, _planned),
+    RangeDiscarded: (logging.WARNING, _discarded),
     RangeFinished: (logging.DEBUG, _range_finished),
     CursorsChanged: (logging.DEBUG, _cursors),
     RetryScheduled: (logging.WARNING, _retry),

@@ -12,6 +12,7 @@ from exporter.observe.events import (
     Event,
     Observer,
     PageWritten,
+    RangeDiscarded,
     RateLimited,
     RequestFinished,
     Resumed,
@@ -113,7 +114,7 @@ class _Observer:
                 metrics.rate_limit_wait.labels(output).inc(event.wait_s)
             case Committed():
                 metrics.checkpoint_at.labels(output).set(metrics.clock())
-            case Resumed():
+            case Resumed() | RangeDiscarded():
                 self._last_position = event.position
                 metrics.contacts.labels(output).set(event.position.contacts)
 

@@ -15,7 +15,7 @@ from exporter.formats.selection_checks import missing_fields
 from exporter.layout.key_journal import encode_block
 from exporter.layout.plan import Range
 from exporter.model import Page
-from exporter.observe.events import Event, FieldsNotFound, PageWritten, RangeFinished
+from exporter.observe.events import Event, FieldsNotFound, PageWritten, RangeDiscarded, RangeFinished
 from exporter.pipeline import encode_page
 from exporter.ranges.state import RangesState, track_of
 from exporter.rawjson.contact_keys import any_keys
@@ -169,11 +169,14 @@ class Lanes:
                 compared += 1
                 if not difference or compared > 1 or not can_discard:
                     break
+                reason = "counts"
             except CursorError:
                 refused += 1
                 if refused > MAX_AGAIN or not can_discard:
                     raise
+                reason = "cursor"
             await self._run.destination.discard_track(track, partial(self._state.discard, track))
+            self._run.notify(RangeDiscarded(number, reason, self._state.position))
         self._state.unexplained += difference
         await self._run.destination.finish_track(track)
         contacts = self._state.finish_range(number, lane, self._run.ran_s)

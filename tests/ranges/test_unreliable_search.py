@@ -8,9 +8,10 @@ from typing import Any
 import anyio.to_thread
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 import exporter
-from exporter.observe.events import Event, PageWritten
+from exporter.observe.events import Event, PageWritten, RangeDiscarded
 from tests.support.ranges import lines_in
 from tests.support.unreliable import STEP_S, Unreliable, refusal
 
@@ -224,8 +225,20 @@ async def test_refused_cursors_of_ranges_cost_their_ranges_alone(tmp_path: Path)
         return None
 
     api.answer = refuse
+    registry = CollectorRegistry()
+    count, events = exporter.Metrics(registry).observer("x"), list[Event]()
+
+    def observe(event: Event) -> None:
+        events.append(event)
+        count(event)
+
     async with api.serving() as intercom:
-        summary = await export(intercom, tmp_path, checkpoint_every_s=0, part_contacts=50)
+        summary = await export(intercom, tmp_path, checkpoint_every_s=0, part_contacts=50, observer=observe)
+    discarded = [event for event in events if isinstance(event, RangeDiscarded)]
+    assert [event.reason for event in discarded] == ["cursor"] * 3
+    assert registry.get_sample_value("intercom_exporter_contacts", {"output": "x"}) == 900
+    written_again = registry.get_sample_value("intercom_exporter_contacts_written_total", {"output": "x"})
+    assert written_again == 900 + 3 * 50
     assert refused == [3]
     assert summary.contacts == 900
     assert await written(tmp_path) == Counter(one["id"] for one in api.contacts)

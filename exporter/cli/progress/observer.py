@@ -22,6 +22,7 @@ from exporter.observe.events import (
     Event,
     PageWritten,
     Planned,
+    RangeDiscarded,
     RangeFinished,
     RateLimited,
     RequestFinished,
@@ -82,7 +83,7 @@ class ProgressReporter:
     def _update(self, event: Event) -> None:
         """Update the status."""
         status = self._status
-        if isinstance(event, PageWritten | Resumed):
+        if isinstance(event, PageWritten | Resumed | RangeDiscarded):
             status.contacts, status.page = event.position.contacts, event.position.pages
             status.bytes = event.position.written_bytes
         if isinstance(event, PageWritten):
