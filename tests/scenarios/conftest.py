@@ -20,6 +20,7 @@ SLOW = {
     "test_kills",
     "test_loaders",
     "test_memory",
+    "test_ranges_stopped",
     "test_thirty_days",
 }
 """Modules that take more than ten seconds of processor time each."""
