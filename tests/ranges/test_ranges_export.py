@@ -228,3 +228,38 @@ async def test_other_version_of_the_api_is_reported_once(tmp_path: Path) -> None
         intercom.client.api_version = "2.14"  # what the responses are compared with
         await exporter.export(intercom, f"{tmp_path}/out/", cursors=4, observer=events.append)
     assert [event for event in events if isinstance(event, VersionMismatch)] == [VersionMismatch("2.14", "2.13")]
+
+
+async def test_lists_are_expanded_in_ranges_as_in_the_list(tmp_path: Path) -> None:
+    """The requests for lists share the client and its rate limit; each contact has the same bytes."""
+    expansion = exporter.ListExpansion(("tags", "companies"), tag_names=True)
+    async with sandbox_of(700) as sandbox, client_of(sandbox) as intercom:
+        several = await exporter.export(intercom, f"{tmp_path}/ranges/", cursors=6, expansion=expansion)
+        single = await exporter.export(intercom, f"{tmp_path}/list/", expansion=expansion)
+    assert several.lists_expanded == single.lists_expanded > 0
+    assert Counter(await anyio.to_thread.run_sync(lines_in, tmp_path / "ranges")) == Counter(
+        await anyio.to_thread.run_sync(lines_in, tmp_path / "list")
+    )
+
+
+@pytest.mark.parametrize(
+    ("file_format", "selection"),
+    [
+        ("ndjson", exporter.FieldSelection(fields=("email", "role"))),
+        ("csv", exporter.FieldSelection(drop=("id",))),
+        ("parquet", exporter.FieldSelection(fields=("id", "role"))),
+    ],
+)
+async def test_ids_are_proven_whatever_is_written_of_a_contact(
+    tmp_path: Path, file_format: str, selection: exporter.FieldSelection
+) -> None:
+    """What tells contacts apart is kept beside the files, also across runs."""
+    async with sandbox_of(900, missing=30) as sandbox, client_of(sandbox) as intercom:
+        settings: dict[str, Any] = {"cursors": 4, "prove": "ids", "settle_s": 0}
+        settings |= {"file_format": file_format, "selection": selection, "checkpoint_every_s": 0}
+        with interrupted_after(9) as observer:
+            await exporter.export(intercom, f"{tmp_path}/out/", observer=observer, **settings)
+        summary = await exporter.export(intercom, f"{tmp_path}/out/", **settings)
+    assert summary.proof is not None
+    assert (summary.contacts, summary.proof.listed, summary.duplicates) == (900, 30, 0)
+    assert (await verified(tmp_path / "out")).differences == ()
