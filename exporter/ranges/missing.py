@@ -26,12 +26,12 @@ class SecondSearch:
     Attributes:
         late: contacts that it found and no range had, in all runs.
         existed: of the contacts that existed at the start, those that the search counts now.
-        created: contacts that the search has and that were created after the start.
+        created_at: the dates of the contacts that the search has and that were created after the start.
     """
 
     late: int
     existed: int
-    created: int
+    created_at: tuple[int, ...]
 
 
 class MissingContacts:
@@ -58,13 +58,13 @@ class MissingContacts:
         self._state.begin(LATE)
         self._state.restart_cursor(LATE)  # what earlier runs found stays
         pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
-        created, total = 0, None
+        created, total = list[int](), None
         with KeySet() as written:
             is_filled = False
             async for page in pages:
                 total = page.total_count if total is None else total
                 dates = creation_dates(page.records)
-                created += sum(date is not None and date >= self._plan.started_at for date in dates)
+                created += [date for date in dates if date is not None and date >= self._plan.started_at]
                 dated = zip(page.records, dates, strict=True)
                 recent = tuple(one for one, date in dated if date is not None and self._plan.is_recent_date(date))
                 if recent and not is_filled:
@@ -81,7 +81,19 @@ class MissingContacts:
             )
         await self._run.destination.finish_track(LATE)
         late = self._state.begin(LATE).progress.position.contacts
-        return SecondSearch(late, max(total - created, 0), created)
+        return SecondSearch(late, max(total - len(created), 0), tuple(created))
+
+    async def created_until(self, until_s: int) -> int:
+        """Count the contacts of the search that were created after the start and up to a time."""
+        pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
+        number = 0
+        async for page in pages:
+            dates = [date for date in creation_dates(page.records) if date is not None]
+            number += sum(self._plan.started_at <= date <= until_s for date in dates)
+            if any(date < self._plan.started_at for date in dates):
+                break
+        await pages.aclose()
+        return number
 
     async def read_list(self) -> int:
         """Read the list, and write the contacts that are not written yet; continue where an earlier run stopped.

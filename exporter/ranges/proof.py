@@ -11,11 +11,14 @@ from exporter.errors import ContractError, SinkError
 from exporter.layout.summary import ProofSummary
 from exporter.ranges.lanes import RangesRun
 from exporter.ranges.missing import MissingContacts, SecondSearch
-from exporter.source.planning import Comparison, Planning
+from exporter.source.listings import ContactList
+from exporter.source.planning import is_explainable
+from exporter.source.range_query import Counted, count_contacts
 from exporter.source.workspace import fetch_timezone
 from exporter.text import count
 
 COUNTS, IDS = "counts", "ids"
+_WAIT_STEP_S = 15.0
 
 
 class Proof:
@@ -48,13 +51,14 @@ class Proof:
         """
         await check_zone(self._run)
         await self._wait()
+        ending = await count_contacts(self._run.intercom.client, ContactList(), self._run.traffic)
+        self._state.set_last_count(ending.count)
         search = await self._missing.search_again()
         listed = await self._missing.read_list() if self._by == IDS else 0
-        ending = await self._compare_again()
-        self._state.set_last_count(ending.listed)
         duplicates = await self._count_duplicates()
+        unwritten = await self._unwritten(search, ending, duplicates) if self._by == COUNTS else 0
         await check_zone(self._run)
-        proof = self._compared(search, listed, duplicates, ending)
+        proof = self._compared(search, listed, duplicates, unwritten)
         if problem := self._problem(proof):
             raise ContractError(problem)
         return proof
@@ -65,11 +69,32 @@ class Proof:
         if began_s is not None and (plan.recent or plan.list_count != plan.search_count):
             await anyio.sleep(min(max(began_s + self._settle_s - time.time(), 0), self._settle_s))
 
-    async def _compare_again(self) -> Comparison:
-        """Compare list and search at the end, as at the start: the index may have lost contacts meanwhile."""
-        run = self._run
-        planning = Planning(run.intercom.client, 1, run.intercom.per_page, run.traffic, run.concurrency)
-        return await planning.compare_until_equal(self._settle_s if self._by == COUNTS else 0)
+    async def _unwritten(self, search: SecondSearch, ending: Counted, duplicates: int) -> int:
+        """Return how many more contacts the list counts at the end than were written or created since the start.
+
+        The index may have lost contacts since the plan was made. What was created last is not in the search yet:
+        then wait until it is.
+
+        Args:
+            search: the second search, which came after `ending`.
+            ending: the count of the list at the end.
+            duplicates: contacts that were written more than once.
+        """
+        created = sum(date <= ending.server_s for date in search.created_at)
+        missing = ending.count - created - self._distinct(duplicates)
+        waited_s = 0.0
+        while missing > 0 and waited_s < self._settle_s and is_explainable(missing, ending.count):
+            wait_s = min(_WAIT_STEP_S, self._settle_s - waited_s)
+            await anyio.sleep(wait_s)
+            waited_s += wait_s
+            created = await self._missing.created_until(ending.server_s)
+            missing = ending.count - created - self._distinct(duplicates)
+        is_active = bool(search.created_at) and not self._settle_s  # without waiting, some may just not be found yet
+        return 0 if is_active and is_explainable(missing, ending.count) else max(missing, 0)
+
+    def _distinct(self, duplicates: int) -> int:
+        """Return how many of the contacts that existed at the start are written, each counted once."""
+        return self._state.position.contacts - self._state.created - duplicates
 
     async def _count_duplicates(self) -> int:
         """Count the contacts that were written more than once."""
@@ -90,10 +115,10 @@ class Proof:
         self._state.duplicates = duplicates
         return duplicates
 
-    def _compared(self, search: SecondSearch, listed: int, duplicates: int, ending: Comparison) -> ProofSummary:
+    def _compared(self, search: SecondSearch, listed: int, duplicates: int, unwritten: int) -> ProofSummary:
         """Return the counts, and by how many contacts they differ without an explanation."""
         plan, state = self._plan, self._state
-        distinct = state.position.contacts - state.created - duplicates
+        distinct = self._distinct(duplicates)
         # What the list counted at the start and the search did not has to be among the contacts of the last minutes.
         never_found = plan.list_count - plan.search_count - max(state.recent - plan.recent, 0)
         # These overlap: a contact that is missing can show in several of them.
@@ -102,7 +127,7 @@ class Proof:
             never_found,
             search.existed - distinct,
             distinct - max(plan.list_count, plan.search_count),
-            0 if ending.agrees else abs(ending.missing),
+            unwritten,
         )
         return ProofSummary(
             by=self._by,

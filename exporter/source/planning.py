@@ -65,7 +65,7 @@ class Comparison:
     @property
     def may_appear(self) -> bool:
         """Whether the difference is so small that creations and deletions of the last minutes can explain it."""
-        return abs(self.missing) <= max(_MANY, self.listed // _MANY)
+        return is_explainable(self.missing, self.listed)
 
     @property
     def is_capped(self) -> bool:
@@ -238,6 +238,11 @@ class Planning:
     async def _in_slot(self, send: Callable[[], Awaitable[T]]) -> T:
         async with self._concurrency.slot():
             return await send()
+
+
+def is_explainable(difference: int, contacts: int) -> bool:
+    """Return whether creations and deletions of the last minutes can explain a difference of counts."""
+    return abs(difference) <= max(_MANY, contacts // _MANY)
 
 
 def _check_agreement(found: Comparison) -> None:

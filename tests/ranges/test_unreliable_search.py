@@ -52,6 +52,47 @@ async def test_index_that_loses_contacts_after_the_plan_is_noticed(tmp_path: Pat
     assert summary.contacts == 1_000
 
 
+@pytest.mark.parametrize("lost", [1, 7])
+async def test_index_that_loses_a_few_contacts_of_an_active_workspace_is_noticed(tmp_path: Path, lost: int) -> None:
+    """A few missing contacts are no proof that they were created just now: it waits, and they stay missing."""
+    api = Unreliable(1_000)
+    add_recent(api, 3)
+    gone = {one["id"] for one in api.contacts[100 : 100 + lost]}
+    reading = [False]
+
+    def observe(event: Event) -> None:
+        reading[0] = reading[0] or type(event).__name__ == "Planned"
+
+    api.searched = lambda one: not reading[0] or one["id"] not in gone
+    async with api.serving() as intercom:
+        with pytest.raises(exporter.ContractError, match=f"differ by {lost} contact"):
+            await export(intercom, tmp_path, observer=observe, settle_s=0.2)
+
+
+async def test_contacts_created_at_the_end_are_waited_for(tmp_path: Path) -> None:
+    """The list counts them at once, the search only later: no difference once it has them."""
+    api = Unreliable(1_000)
+    created: set[str] = set()
+    searches = [0]
+
+    def observe(event: Event) -> None:
+        if type(event).__name__ == "RangeFinished" and event.finished == event.ranges:  # type: ignore[union-attr]
+            api.now_s += 100
+            new = [api.contact(700_000 + number, int(api.now_s) - 20) for number in range(4)]
+            api.contacts += new
+            created.update(one["id"] for one in new)
+
+    def appear(path: str, _parameters: dict[str, Any], _page: Any) -> None:
+        searches[0] += bool(created) and path == "/contacts/search"
+
+    api.searched = lambda one: one["id"] not in created or searches[0] > 0
+    api.answer = appear
+    async with api.serving() as intercom:
+        summary = await export(intercom, tmp_path, observer=observe, settle_s=0.2)
+    assert summary.contacts == 1_000
+    assert summary.total_count_last == 1_004
+
+
 async def fails_in_the_list(api: Unreliable, intercom: exporter.Intercom, folder: Path, **settings: Any) -> None:
     """Run an export with `ids` whose read of the list is refused in its middle."""
 
