@@ -183,7 +183,7 @@ def _names(argument: Argument) -> str:
     value = argument.parameter.metavar
     positives = [name for name in argument.names if name not in argument.negatives]
     names = [f"{name} {value}" if value and name.startswith("--") else name for name in positives]
-    return ", ".join(f"`{name}`" for name in [*names, *argument.negatives])
+    return ", ".join(f"`{name}`" for name in [*names, *argument.negatives]).replace("|", "\\|")
 
 
 def _default(argument: Argument) -> str:
@@ -199,7 +199,7 @@ def _default(argument: Argument) -> str:
 def _meaning(argument: Argument) -> str:
     text = " ".join((argument.parameter.help or "").split())
     choices = argument.get_choices()
-    more = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+    more = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if len(choices or ()) > 1 else ""
     return f"{text}{more}".replace("|", "\\|")
 
 

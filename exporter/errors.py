@@ -75,9 +75,10 @@ class CursorError(ApiError):
 
 
 class ContractError(SourceError):
-    """The API sent an invalid response.
+    """The API sent an invalid response, or an export with several cursors is not proven complete.
 
-    It is not JSON, has another shape, repeats a cursor, or is larger than the limit.
+    Invalid: it is not JSON, has another shape, repeats a cursor, or is larger than the limit.
+    Not proven: the message says what differs, and what to do.
     """
 
 

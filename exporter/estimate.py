@@ -17,16 +17,15 @@ WORTH_SAVING_S = 600.0
 """Several cursors are named where they would save more seconds than that."""
 
 
-def saved_by_cursors_s(pages: int, latency_s: float, calls_per_s: float | None, cursors: int = AUTO_CURSORS) -> float:
+def saved_by_cursors_s(pages: int, latency_s: float, calls_per_s: float | None) -> float:
     """Return the seconds that several cursors would save, with about a tenth more requests.
 
     Args:
         pages: pages of the list that are left.
         latency_s: seconds of one page.
         calls_per_s: requests per second that may leave; None if the API reports no limit.
-        cursors: cursors at once.
     """
-    at_once_s = 1.1 * pages * latency_s / cursors
+    at_once_s = 1.1 * pages * latency_s / AUTO_CURSORS
     limited_s = 1.1 * pages / calls_per_s if calls_per_s else 0.0
     return max(pages * latency_s - max(at_once_s, limited_s), 0.0)
 

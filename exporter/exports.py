@@ -104,11 +104,10 @@ async def _run(
         existing = await destination.open()
         if isinstance(existing, Summary):
             return existing
-        has_pages = existing is not None and existing.position.pages > 0
-        if existing is not None and existing.plan is not None:
+        has_plan = existing is not None and existing.plan is not None
+        is_new = existing is None or not existing.position.pages
+        if has_plan or (several is not None and is_new):
             several = several or RangesJob(intercom, options, encoder, observer)
-            return await several.run(destination, existing)
-        if several is not None and not has_pages:
             return await several.run(destination, existing)
         return await single.run_opened(destination, existing)
 

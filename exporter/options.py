@@ -164,12 +164,13 @@ class ExportOptions:
         checkpoint_every_s: seconds between two checkpoints, 0 for one per page; one is also
             written every 64 MB.
         min_free_bytes: free space on the disk that no write may use, 0 for no check.
-        cursors: how many ranges of creation dates are read at once, 1 to 128; ``"auto"`` for up to 32. 1 is the
-            list, in its order. With more, files need a folder of parts, and the output is in no order.
+        cursors: how many ranges of creation dates are read at once, 1 to 128; ``"auto"`` for up to 32. 1 reads the
+            list, in its order. More need a folder of parts, which is in order of creation, or stdout or a stream,
+            in no order.
         prove: how an export with several cursors proves that nothing is missing: ``"counts"`` compares what list
             and search count with what was written; ``"ids"`` also reads the list, which takes as long as without
             cursors, and adds what no range had.
-        settle_s: seconds that such a proof waits at most for contacts that were created just before the export.
+        settle_s: seconds that such a proof waits at most, each time, for contacts that were just created.
 
     Raises:
         ConfigError: a setting has a wrong type or is out of range.

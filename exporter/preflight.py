@@ -1,4 +1,4 @@
-"""`check`: a preflight check of workspace and output. It writes nothing and sends two or three requests."""
+"""`check`: a preflight check of workspace and output. It writes nothing; with several cursors it also makes a plan."""
 
 import os
 import time

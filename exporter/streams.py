@@ -93,8 +93,9 @@ def stream(
             iterator waits for and which can raise a `ContractError`.
 
     Yields:
-        An asynchronous iterator of bytes, in API order. All chunks together are
-        the same bytes as the output of `export`. A slow consumer slows the requests.
+        An asynchronous iterator of bytes. With one cursor all chunks together are
+        the same bytes as the output of `export`, in API order; with several, the pages
+        of one range are in order, and the ranges are mixed. A slow consumer slows the requests.
 
     Raises:
         ConfigError: an argument is invalid.

@@ -21,15 +21,16 @@ class CursorOptions:
     """How many pages are requested at once, and what proves that nothing is missing."""
 
     cursors: Annotated[int | Literal["auto"], integer_or(_AUTO, 1, MAX_CURSORS)] = 1
-    """Read so many ranges of creation dates at once, 1-128; `auto`: up to 32. For folders and stdout; the contacts
-    come in no order. 1 is the list."""
+    """Number of ranges of creation dates that are read at once, 1-128; `auto`: up to 32. 1 reads the list. More need a
+    folder, which is in order of creation, or stdout, in no order."""
 
     prove: Literal["counts", "ids"] = "counts"
     """What proves that an export with several cursors is complete: counts of list and search, or the ids of the list,
     which takes as long as an export without --cursors."""
 
     settle: Annotated[float, duration(0, DAY_S)] = 300
-    "Time to wait at most, with several cursors, until the search finds contacts that were created just before."
+    """Longest wait, each time, until the search finds contacts that were just created: before the first page, after
+    the last range, and at the end."""
 
     def apply(self, options: "ExportOptions") -> "ExportOptions":
         """Return the settings of an export with these options.

@@ -66,7 +66,7 @@ async def run_export(command: ExportCommand) -> int:
     pattern = command.output.output  # metrics of each night's export have the same label
     command = replace(command, output=await anyio.to_thread.run_sync(command.output.resolve))
     can_use_cursors = command.output.max_contacts is None and not command.source.api_version.startswith("1.")
-    reporter = ProgressReporter(command.console, command.output.output, names_cursors=can_use_cursors)
+    reporter = ProgressReporter(command.console, command.output.output, suggests_cursors=can_use_cursors)
     with (
         console_logging(command.console, reporter.printer.events),
         run_metrics(command.metrics, pattern, quiet=command.console.quiet) as metrics,

@@ -181,10 +181,9 @@ class FileDestination(Destination):
             lambda: self._output.finish(progress, lambda files: state.summary(settings, files))
         )
 
-    async def start_plan(self, content: bytes | None) -> None:
+    async def save_plan(self, content: bytes) -> None:
         """Write the plan of a new export, and prepare for several tracks."""
-        if content is not None:
-            await self._run_in_thread(lambda: self._folder.save_plan(content))
+        await self._run_in_thread(lambda: self._folder.save_plan(content))
 
     def read_plan(self) -> bytes:
         """Return the plan of the export in the folder. Blocks."""

@@ -65,7 +65,7 @@ class Destination(ABC):
     capabilities = Capabilities()
     _state: State | None = None
     _append_lock: anyio.Lock | None = None
-    _keys = KeySpool()
+    _keys: KeySpool | None = None
     checkpoint: Path | None = None
     scratch_folder: Path | None = None
 
@@ -76,7 +76,8 @@ class Destination(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the destination."""
-        self._keys.close()
+        if self._keys is not None:
+            self._keys.close()
 
     async def open(self) -> ExistingExport:
         """Lock the destination for this process and return the export that it already holds.
@@ -150,18 +151,18 @@ class Destination(ABC):
         Raises:
             SinkError: the frame cannot be written.
         """
-        if self._append_lock is None:
+        if self._append_lock is None or self._keys is None:
             self._append_lock, self._keys = anyio.Lock(), KeySpool()
         async with self._append_lock:
             with os_errors_as_sink_errors(None):
                 await self._keys.add(keys)
             return await self.append(frame)
 
-    async def start_plan(self, content: bytes | None) -> None:
-        """Prepare for several tracks, before `start`.
+    async def save_plan(self, content: bytes) -> None:
+        """Keep the plan of a new export, and prepare for several tracks, before `start`.
 
         Args:
-            content: the plan of a new export; None if the destination holds it already.
+            content: the plan.
 
         Durability:
             If the destination `resumes`, the plan is on disk when this returns.
@@ -185,12 +186,16 @@ class Destination(ABC):
             track: name of the track.
             forget: removes the track from the state of the job. It is called when no commit is running: a commit
                 between the two would not list files that are still there.
+
+        Durability:
+            When this returns, the files are removed and the checkpoint does not list them. A run that dies before
+            the checkpoint is saved leaves the track as it was; after that, the track starts over.
         """
         raise NotImplementedError
 
     def key_chunks(self) -> Iterator[bytes]:
         """Yield the blocks of keys that were appended in all runs, in chunks. Blocks."""
-        yield from self._keys.chunks()
+        yield from self._keys.chunks() if self._keys is not None else ()
 
     def check_free_space(self, needed: int = 0) -> None:
         """Check that a temporary file in `scratch_folder` leaves enough free space.

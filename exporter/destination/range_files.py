@@ -141,7 +141,8 @@ class RangeFiles:
             save: saves a checkpoint without the track's files.
 
         Durability:
-            Until the checkpoint is saved, a later run still finds the files and continues after them.
+            When this returns, the files are removed and the checkpoint does not list them. A run that dies before
+            the checkpoint is saved leaves the track as it was; after that, the track starts over.
         """
         one = self._tracks.pop(track, None)
         if one is None:

@@ -15,6 +15,7 @@ PLAN_VERSION = 1
 PlanUnit: TypeAlias = Literal["second", "day", "second+id", "day+id"]
 _MAX_RANGES = 99_999
 _MAX_NUMBER = 2**53
+_MAX_DAY_OFFSET_S = 2 * 86_400  # the day of a boundary, in any time zone, ends at most this long after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class Plan:
         timezone: the workspace's time zone, None if the token cannot read it.
         ranges: in order of time.
         requests: requests that were sent to make the plan.
-        field: the date.
-        started_at: when the plan was started, in UNIX seconds of the server's clock; None if it is unknown.
+        field: name of the date that the ranges are cut by.
+        started_at: time of the list's count before the plan, in UNIX seconds of the server's clock: contacts that
+            were created before it must be in the export.
         recent_since: contacts created since then may not be found by searches yet. UNIX seconds.
         list_count: contacts that the list counted.
         search_count: contacts that the search counted.
@@ -80,14 +82,11 @@ class Plan:
 
     def is_recent(self, one: Range) -> bool:
         """Return whether a range can hold contacts that were created shortly before the start, or after it."""
-        slack_s = _DAY_S if self.has_days else 0
+        slack_s = _MAX_DAY_OFFSET_S if self.has_days else 0
         return one.end is None or one.end + slack_s > self.recent_since
 
     def __str__(self) -> str:
         return f"{count(len(self.ranges), 'range')} by {self.by.replace('+', ' and ')}"
-
-
-_DAY_S = 2 * 86_400  # a day of any time zone that a boundary is in ends at most so much later
 
 
 def encode_plan(plan: Plan) -> bytes:

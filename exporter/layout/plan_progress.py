@@ -19,7 +19,7 @@ class RangeProgress:
         recent: contacts in it that were created in the 15 minutes before the export was started.
         created: contacts in it that were created after the start.
         read: contacts on its pages, also those that were written to another track before.
-        began_s: when it was begun, in seconds of all runs.
+        began_s: when it was begun: seconds that the export had run by then, without the time between runs.
     """
 
     position: Position = field(default_factory=Position)
@@ -40,7 +40,7 @@ class PlanProgress:
         plan_sha256: SHA-256 of the plan's file.
         finished: names of the tracks of which everything is written.
         open: the progress of each track that is begun and not finished, by its name.
-        again: how many times each track was discarded and read again, without those that never were.
+        again: how many times each track was discarded; tracks that never were are left out.
         recent: contacts of the finished tracks that were created in the 15 minutes before the start.
         created: contacts of the finished tracks that were created after the start.
         unexplained: contacts by which finished ranges differ from what the API counted.

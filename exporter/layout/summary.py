@@ -72,9 +72,9 @@ class RangeSummary:
     Attributes:
         number: its number, from 1, in order of time.
         contacts: contacts in it.
-        lane: the lane that finished it, from 1: of N cursors each reads one range after another.
-        began_s: when it was begun, in seconds of all runs, each from its first request to its last page.
-        ended_s: when it was finished.
+        lane: which of the cursors finished it, from 1: each reads one range after another.
+        began_s: when it was begun: seconds that the export had run by then, without the time between runs.
+        ended_s: when it was finished, in the same way.
     """
 
     number: int

@@ -105,7 +105,8 @@ def _planned(event: Planned) -> str:
 
 def _uncut(event: Planned) -> str:
     spans = count(event.whole_days, "second" if event.by.startswith("second") else "day")
-    return f"{spans} with many contacts could not be cut by ids, and each takes one cursor for long"
+    advice = "" if event.by.startswith("second") else "; with --api-version 2.17 a day can be cut by time"
+    return f"{spans} with many contacts could not be cut by ids: one cursor reads each of them{advice}"
 
 
 def _range_finished(event: RangeFinished) -> str:

@@ -81,14 +81,18 @@ class RangesJob:
             CheckpointError: the plan is missing, or is not the one that the checkpoint names.
             ContractError: the search cannot be trusted, or the time zone has changed.
             SourceError: a request failed.
+
+        Durability:
+            If the destination `resumes`, the plan is on disk when this returns.
         """
         if existing is not None and existing.plan is not None:
             plan, content = await self._stored_plan(destination, existing.plan)
-            await destination.start_plan(None)
         else:
-            plan = await self._new_plan()
+            planning = self._planning()
+            plan = await planning.plan(self._options.settle_s, compare=self._options.prove == COUNTS)
             content = encode_plan(plan)
-            await destination.start_plan(content)
+            await destination.save_plan(content)
+            self._notify(_planned(plan, self._cursors, planning.uncut))
         finds_token = self._intercom.client.redaction.finds_token
         state = RangesState(self._traffic, plan, plan_digest(content), existing, finds_token)
         state.cursors = self._cursors
@@ -126,7 +130,7 @@ class RangesJob:
 
     async def _move_all(self, run: RangesRun) -> None:
         state, destination = run.state, run.destination
-        self._concurrency.new_kind()
+        self._concurrency.forget_latencies()
         try:
             await Lanes(run).run()
             proof = await Proof(run, self._options.prove, self._options.settle_s).prove()
@@ -149,24 +153,9 @@ class RangesJob:
             await destination.finish_track(track)
         state.set_proof(proof)
 
-    async def _new_plan(self) -> Plan:
-        options = self._options
-        planning = Planning(
-            self._intercom.client, self._cursors, self._intercom.per_page, self._traffic, self._concurrency
-        )
-        plan = await planning.plan(options.settle_s, compare=options.prove == COUNTS)
-        self._notify(
-            Planned(
-                plan.by,
-                plan.timezone,
-                len(plan.ranges),
-                plan.list_count,
-                plan.requests,
-                self._cursors,
-                planning.uncut,
-            )
-        )
-        return plan
+    def _planning(self) -> Planning:
+        client, per_page = self._intercom.client, self._intercom.per_page
+        return Planning(client, self._cursors, per_page, self._traffic, self._concurrency)
 
     async def _stored_plan(self, destination: Destination, progress: PlanProgress) -> tuple[Plan, bytes]:
         try:
@@ -188,3 +177,8 @@ def _knows_tracks(plan: Plan, progress: PlanProgress) -> bool:
     ranges = {track_of(number) for number in range(1, len(plan.ranges) + 1)}
     names = {*progress.open, *progress.finished, *progress.again} - {*TRACKS_AFTER_RANGES}
     return names <= ranges and (progress.proof is None or ranges <= {*progress.finished})
+
+
+def _planned(plan: Plan, cursors: int, uncut: int) -> Planned:
+    """Return the event about a new plan."""
+    return Planned(plan.by, plan.timezone, len(plan.ranges), plan.list_count, plan.requests, cursors, uncut)

@@ -1,12 +1,14 @@
 """The keys of written contacts as a set on disk, for exports of any size."""
 
-import sqlite3
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from exporter.errors import SinkError
 from exporter.rawjson.contact_keys import KEY_BYTES
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _BATCH = 20_000
 _CACHE_KB = 4_096
@@ -41,8 +43,8 @@ class KeySet:
                 keys = []
         self._insert(keys)
 
-    def missing(self, keys: bytes) -> set[bytes]:
-        """Return those keys that are not in the set, and add them."""
+    def add_new(self, keys: bytes) -> set[bytes]:
+        """Add keys; return those that were not in the set."""
         wanted = dict.fromkeys(split_keys(keys))
         new = {key for key in wanted if not self._execute("SELECT 1 FROM written WHERE key = ?", (key,)).fetchone()}
         self._insert([*new])
@@ -56,7 +58,9 @@ class KeySet:
         finally:
             self._execute("COMMIT")
 
-    def _execute(self, statement: str, values: tuple[bytes, ...] = ()) -> sqlite3.Cursor:
+    def _execute(self, statement: str, values: tuple[bytes, ...] = ()) -> "sqlite3.Cursor":
+        import sqlite3  # noqa: PLC0415 - only exports with several cursors need it
+
         try:
             if self._database is None:
                 self._database = _open_temporary()
@@ -68,8 +72,10 @@ class KeySet:
             ) from exc
 
 
-def _open_temporary() -> sqlite3.Connection:
+def _open_temporary() -> "sqlite3.Connection":
     """Open a database in a temporary file, for use in any thread, one at a time."""
+    import sqlite3  # noqa: PLC0415 - only exports with several cursors need it
+
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
     database.execute("PRAGMA journal_mode = OFF")

@@ -1,6 +1,5 @@
 """The lanes of an export with several cursors: each reads one range after another, page by page."""
 
-import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,14 +30,13 @@ from exporter.source.retry import RequestStats
 from exporter.tasks import for_each
 
 MAX_AGAIN = 3
-"""A range whose cursor the API refuses is read again so many times in a run; then the refusal ends the run."""
+"""How many times a run reads a range again after the API refused its cursor; the next refusal ends the run."""
+
+_MANY_TIMES, _MANY_MORE = 2, 1_000
 
 
 class DamagedTokenError(Exception):
     """A checkpoint holds a resume token that no run can have written."""
-
-
-_MANY_TIMES, _MANY_MORE = 2, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +92,14 @@ class RangesRun:
             allow_shortfall=allow_shortfall,
         )
 
-    async def write(self, track: str, page: Page, *, with_dates: bool) -> None:
+    async def write(self, track: str, page: Page, *, with_dates: bool, skipped: int = 0) -> None:
         """Encode a page, write it to a track, and count it.
 
         Args:
             track: name of the track.
             page: the page.
             with_dates: whether the creation dates of its contacts matter for the proof.
+            skipped: contacts that were on the page too, and were written to another track before.
 
         Cancellation:
             A write that has begun is finished, and then its page is counted.
@@ -110,7 +109,7 @@ class RangesRun:
         keys = encode_block(track, self.state.again.get(track, 0), any_keys(page.records))
         dates = creation_dates(page.records) if with_dates else ()
         written = await self.destination.append_to(track, frame, keys)
-        self.state.add_to(track, page, written, dates, ran_s=self.ran_s)
+        self.state.add_to(track, page, written, dates, ran_s=self.ran_s, skipped=skipped)
         self._report(page)
         await self.destination.commit_if_due()
 
@@ -133,14 +132,13 @@ class Lanes:
         self._run = run
         self._state = run.state
         self._knows_version = False
-        finished, opened = self._state.finished, self._state.tracks
-        waiting = [
-            (one.expected - (opened[name].progress.position.contacts if name in opened else 0), number)
+        written = {name: one.progress.position.contacts for name, one in self._state.tracks.items()}
+        left = [
+            (one.expected - written.get(track_of(number), 0), -number)
             for number, one in enumerate(self._state.plan.ranges, 1)
-            if (name := track_of(number)) not in finished
+            if track_of(number) not in self._state.finished
         ]
-        self._waiting = [(-contacts, number) for contacts, number in waiting]
-        heapq.heapify(self._waiting)
+        self._waiting = [-number for _, number in sorted(left)]  # the one with most contacts last
 
     async def run(self) -> None:
         """Read all ranges. The first error ends all lanes.
@@ -155,7 +153,7 @@ class Lanes:
 
     async def _lane(self, lane: int) -> None:
         while self._waiting:
-            _, number = heapq.heappop(self._waiting)
+            number = self._waiting.pop()
             await self._read(number, self._state.plan.ranges[number - 1], lane)
 
     async def _read(self, number: int, one: Range, lane: int) -> None:

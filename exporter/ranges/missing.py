@@ -58,7 +58,8 @@ class MissingContacts:
         self._state.begin(LATE)
         self._state.restart_cursor(LATE)  # what earlier runs found stays
         pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
-        created, total = list[int](), None
+        created: list[int] = []
+        total = None
         with KeySet() as written:
             is_filled = False
             async for page in pages:
@@ -80,12 +81,14 @@ class MissingContacts:
                 "the search does not count its contacts, so it proves nothing: export without --cursors"
             )
         await self._run.destination.finish_track(LATE)
-        late = self._state.begin(LATE).progress.position.contacts
+        late = self._state.tracks[LATE].progress.position.contacts
         return SecondSearch(late, max(total - len(created), 0), tuple(created))
 
     async def created_until(self, until_s: int) -> int:
         """Count the contacts of the search that were created after the start and up to a time."""
-        pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
+        run, listing = self._run, search_of(EVERY_CONTACT, "descending")
+        client, per_page = run.intercom.client, run.intercom.per_page
+        pages = Pages(client, per_page, listing=listing, traffic=run.traffic, allow_shortfall=True)
         number = 0
         async for page in pages:
             dates = [date for date in creation_dates(page.records) if date is not None]
@@ -116,7 +119,7 @@ class MissingContacts:
                         raise
                     self._state.restart_cursor(LISTED)
         await self._run.destination.finish_track(LISTED)
-        return self._state.begin(LISTED).progress.position.contacts
+        return self._state.tracks[LISTED].progress.position.contacts
 
     async def _write_all(self, pages: Pages, written: KeySet) -> None:
         async for page in pages:
@@ -126,15 +129,15 @@ class MissingContacts:
     async def _write_missing(self, track: str, page: Page, written: KeySet) -> None:
         """Write those contacts of a page that are not in a set, each once, and count the page in any case."""
         keys = any_keys(page.records)
-        missing = await to_thread.run_sync(written.missing, keys)
+        missing = await to_thread.run_sync(written.add_new, keys)
         records = []
         for place, record in enumerate(page.records):
             key = keys[place * KEY_BYTES : (place + 1) * KEY_BYTES]
             if key in missing:
                 missing.discard(key)
                 records.append(record)
-        await self._run.write(track, replace(page, records=tuple(records)), with_dates=True)
-        self._state.add_skipped(track, len(page.records) - len(records))
+        skipped = len(page.records) - len(records)
+        await self._run.write(track, replace(page, records=tuple(records)), with_dates=True, skipped=skipped)
 
     def written_keys(self, *, only_recent: bool = False) -> Iterator[bytes]:
         """Yield the keys of everything that is written. Blocks.

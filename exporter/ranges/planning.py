@@ -5,17 +5,16 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from exporter.errors import ConfigError
 from exporter.layout.plan import Plan
 from exporter.model import Page
-from exporter.observe.events import Observer, null_observer
+from exporter.observe.events import Event, Observer, null_observer
 from exporter.observe.logging import logged
-from exporter.options import AUTO_CURSORS
+from exporter.options import AUTO_CURSORS, ExportOptions
 from exporter.source.concurrency import AdaptiveConcurrency
 from exporter.source.intercom import Intercom, check_open
 from exporter.source.planning import Planning, disagreement
 from exporter.source.retry import RequestStats
-from exporter.validation import MAX_CURSORS, check_callable
+from exporter.validation import check_callable
 
 _COMPARED = 15
 _IDS = {"field": "id", "operator": "IN"}
@@ -46,19 +45,14 @@ async def plan(
     check_open(intercom)
     check_callable("observer", observer)
     intercom.check_can_search()
-    limit = AUTO_CURSORS if cursors == "auto" else cursors
-    if type(limit) is not int or not 1 <= limit <= MAX_CURSORS:
-        raise ConfigError(
-            f"cursors must be a whole number from 1 to {MAX_CURSORS}, or 'auto', not {cursors!r}", "cursors"
-        )
-    return await _planning(intercom, limit, observer).plan(0)
+    return await _planning(intercom, ExportOptions(cursors=cursors).max_cursors, observer).plan(0)
 
 
 def _planning(intercom: Intercom, cursors: int, observer: Observer) -> Planning:
     concurrency = AdaptiveConcurrency(cursors)
     notify = logged(observer)
 
-    def observe(event: Any) -> None:
+    def observe(event: Event) -> None:
         concurrency.observe(event)
         notify(event)
 

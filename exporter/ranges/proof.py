@@ -42,8 +42,8 @@ class Proof:
         """Search the last minutes before the start again, read the list if wanted, and compare the counts.
 
         Raises:
-            ContractError: contacts are missing, or may be. Everything written stays, and the same command repeats
-                the proof.
+            ContractError: contacts are missing, or may be. A destination that `resumes` keeps everything written,
+                and another run repeats the proof; a range that did not fit its counts stays unexplained for counts.
             SourceError, SinkError: see `export`.
 
         Cancellation:
@@ -148,8 +148,8 @@ class Proof:
         if proof.unexplained:
             difference = count(proof.unexplained, "contact")
             return (
-                f"the export is not proven complete: the counts of list and search differ by {difference}; "
-                "the same command with --prove ids reads the list and adds what is missing"
+                f"the export is not proven complete: what was written and the counts of list and search differ by "
+                f"{difference}; --prove ids also reads the list, and adds what is missing"
             )
         if proof.duplicates:
             return (

@@ -45,7 +45,7 @@ class RangesState(JobState):
         cursors: maximum cursors of this run.
         tracks: the tracks that are begun and not finished, by their names.
         finished: names of the finished tracks.
-        again: how many times each track was discarded.
+        again: how many times each track was discarded; tracks that never were are left out.
         unexplained: contacts by which finished ranges differ from what the API counted.
         latest_start_s: when the latest range was begun, in UNIX seconds.
         other_zone: the time zone that the workspace had after the plan was made, if it is another one; else empty.
@@ -87,7 +87,9 @@ class RangesState(JobState):
         """
         return self.tracks.setdefault(track, TrackState(RangeProgress(began_s=round(self._ran_before_s + at_s, 1))))
 
-    def add_to(self, track: str, page: Page, frame: Frame, dates: Sequence[int | None], *, ran_s: float) -> None:
+    def add_to(  # noqa: PLR0913 - each is one independent fact about the page
+        self, track: str, page: Page, frame: Frame, dates: Sequence[int | None], *, ran_s: float, skipped: int = 0
+    ) -> None:
         """Count a page that was written to a track.
 
         Args:
@@ -96,6 +98,7 @@ class RangesState(JobState):
             frame: frame as written.
             dates: when the contacts of the page were created, as far as that matters for the proof.
             ran_s: seconds since this run began to move pages.
+            skipped: contacts that were on the page too, and were written to another track before.
         """
         one = self.tracks[track]
         before = one.progress.position
@@ -108,7 +111,7 @@ class RangesState(JobState):
             count_last=page.total_count,
             recent=one.progress.recent + sum(map(self.plan.is_recent_date, created)),
             created=one.progress.created + sum(date >= self.plan.started_at for date in created),
-            read=one.progress.read + len(page.records),
+            read=one.progress.read + len(page.records) + skipped,
         )
         if page.resume is not None:
             one.token = page.resume
@@ -121,11 +124,6 @@ class RangesState(JobState):
         position = replace(one.progress.position, next_cursor=None, reached_end=False)
         one.progress = replace(one.progress, position=position, resume_token="", count_first=None, read=0)
         one.token = None
-
-    def add_skipped(self, track: str, contacts: int) -> None:
-        """Count contacts that were on the page just counted, and were written to another track before."""
-        one = self.tracks[track]
-        one.progress = replace(one.progress, read=one.progress.read + contacts)
 
     def add_empty_file(self, frame: Frame) -> None:
         """Count the bytes written to an export without contacts, in the first range."""

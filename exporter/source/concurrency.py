@@ -83,7 +83,7 @@ class AdaptiveConcurrency:
             self._waiting.popleft().set()
             self._in_use += 1
 
-    def new_kind(self) -> None:
+    def forget_latencies(self) -> None:
         """Forget the latencies so far: from now on, requests are of another kind, such as pages instead of counts."""
         self._latencies.clear()
         self._best_s = None

@@ -182,6 +182,7 @@ class Planner:
         result: list[Range] = []
         hot = [one for one in ranges if self._is_hot(one) and not self._boundaries(one)]
         affordable = max(self._counts // len(_DIGITS), _MIN_HOT)
+        self._uncut = max(len(hot) - affordable, 0)
         parts = await self._parts_by_id(sorted(hot, key=lambda one: -one.expected)[:affordable])
         for one in ranges:
             result += parts.get((one.start, one.end), [one])
@@ -199,7 +200,7 @@ class Planner:
             found[one.start, one.end] = parts
 
         await for_each(hot, cut)
-        self._uncut = sum(len(parts) == 1 for parts in found.values())
+        self._uncut += sum(len(parts) == 1 for parts in found.values())
         return found
 
     def _is_hot(self, one: Range) -> bool:

@@ -25,7 +25,7 @@ RECENT_S = 900
 _CAP = 10_000
 _COUNTS, _COUNT_AGAIN_S = 3, 2.0
 _WAIT_STEP_S = 15.0
-_MANY = 100
+_TOLERATED, _TOLERATED_SHARE = 100, 0.01
 _MAX_CLOCK_DIFFERENCE_S = 86_400
 T = TypeVar("T")
 
@@ -242,7 +242,7 @@ class Planning:
 
 def is_explainable(difference: int, contacts: int) -> bool:
     """Return whether creations and deletions of the last minutes can explain a difference of counts."""
-    return abs(difference) <= max(_MANY, contacts // _MANY)
+    return abs(difference) <= max(_TOLERATED, contacts * _TOLERATED_SHARE)
 
 
 def _check_agreement(found: Comparison) -> None:

@@ -28,6 +28,6 @@ def test_report_shows_ranges_by_lane_and_the_proof(command: Command) -> None:
     assert command.run("demo", "-q", "--contacts=8000", "--cursors=4", "-o", "out/").returncode == 0
     assert command.run("report", "out/", "-o", "report.html").returncode == 0
     page = (command.folder / "report.html").read_text(encoding="utf-8")
-    assert "Ranges by lane" in page
+    assert "Ranges by cursor" in page
     assert "by counts: 8,000 of 8,000 contacts at the start" in page
     assert "ranges by day, at most 4 cursors at once" in page

@@ -387,3 +387,34 @@ async def test_damaged_checkpoint_of_ranges_is_refused(tmp_path: Path, damage: s
         with pytest.raises(exporter.CheckpointError, match="--restart"):
             await export(intercom, tmp_path)
         assert (await export(intercom, tmp_path, restart=True)).contacts == 900
+
+
+async def test_contacts_created_last_are_counted_from_the_newest_page_on(tmp_path: Path) -> None:
+    """Also if the second search has written something and stopped in the middle of the newest contacts."""
+    api = Unreliable(600)
+    recent = add_recent(api, 120)  # more than a page
+    shown = set(sorted(recent)[:60])
+    created: set[str] = set()
+    searches = [0]
+
+    def observe(event: Event) -> None:
+        if type(event).__name__ == "RangeFinished" and event.finished == event.ranges:  # type: ignore[union-attr]
+            shown.update(recent)  # found by the second search
+            api.now_s += 100
+            new = [api.contact(600_000 + number, int(api.now_s) - 20) for number in range(70)]
+            api.contacts += new
+            created.update(one["id"] for one in new)
+
+    def appear(path: str, parameters: dict[str, Any], _page: Any) -> None:
+        is_last = path == "/contacts/search" and "starting_after" in parameters
+        searches[0] += bool(created) and is_last
+
+    api.searched = lambda one: (
+        (one["id"] not in recent or one["id"] in shown) and (one["id"] not in created or searches[0] > 1)
+    )
+    api.answer = appear
+    async with api.serving() as intercom:
+        summary = await export(intercom, tmp_path, observer=observe, settle_s=0.3)
+    assert summary.contacts == 720
+    assert summary.proof is not None
+    assert summary.proof.late == 60

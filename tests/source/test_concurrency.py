@@ -63,7 +63,7 @@ async def test_latencies_of_counts_say_nothing_about_pages() -> None:
     """A page takes longer than a count: it is no sign of a slower API."""
     concurrency = AdaptiveConcurrency(128, Clock().now)
     assert limits_after(concurrency, [0.2, 0.2]) == [4, 8]
-    concurrency.new_kind()
+    concurrency.forget_latencies()
     assert limits_after(concurrency, [1.0, 1.1]) == [16, 32]
 
 

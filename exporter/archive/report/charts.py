@@ -160,7 +160,7 @@ def rate(name: str, caption: str, timeline: Timeline) -> Chart:
 
 
 def lanes(name: str, caption: str, ranges: Sequence[RangeSummary]) -> Chart:
-    """Draw a bar for each range, from its beginning to its end, in the row of the lane that read it.
+    """Draw a bar for each range, from its beginning to its end, in the row of the cursor that read it.
 
     Args:
         name: name of the chart.
@@ -178,7 +178,7 @@ def lanes(name: str, caption: str, ranges: Sequence[RangeSummary]) -> Chart:
         axes.set_xlabel(unit)
         axes.set_xlim(0, max(longest_s, 1) / unit_s)
         axes.set_ylim(rows + 0.5, 0.5)
-        axes.set_ylabel("lane")
+        axes.set_ylabel("cursor")
         axes.yaxis.set_major_locator(_integer_ticks(4))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)

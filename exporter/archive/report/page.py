@@ -156,10 +156,10 @@ def _charts(statistics: Statistics, summary: Summary) -> Iterator[Figure]:
 def _lanes(ranges: Sequence[RangeSummary]) -> Figure:
     """Return the chart of an export with several cursors."""
     lanes = max(one.lane for one in ranges)
-    caption = f"{len(ranges):,} ranges of creation dates, read by {lanes:,} lanes side by side"
+    caption = f"{len(ranges):,} ranges of creation dates, read by {lanes:,} cursors side by side"
     rows = [(f"{one.number}", one.contacts) for one in sorted(ranges, key=lambda one: one.number)][:_MAX_RANGES]
-    note = "Each bar is a range, from its first page to its last; each row is a lane, which reads one after another."
-    return Figure("Ranges by lane", charts.lanes("lanes", caption, ranges), ("range", "contacts"), rows, note)
+    note = "Each bar is a range, from its first page to its last; each row is a cursor, which reads one after another."
+    return Figure("Ranges by cursor", charts.lanes("lanes", caption, ranges), ("range", "contacts"), rows, note)
 
 
 def _peak_rate(timeline: Timeline) -> str:

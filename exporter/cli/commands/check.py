@@ -14,8 +14,6 @@ from exporter.cli.record_options import RecordOptions
 from exporter.errors import ConfigError
 from exporter.text import count, duration, one_line, size
 
-WORTH_SAVING_S = 600.0
-
 if TYPE_CHECKING:
     from exporter.preflight import CheckResult
 
@@ -36,7 +34,9 @@ async def check(  # noqa: PLR0913 - one group of options each
     json: Flag = False,
     strict: Flag = False,
 ) -> int:
-    """Check a workspace and an output before a long run: two or three requests, nothing is written.
+    """Check a workspace and an output before a long run; nothing is written.
+
+    It sends two or three requests; with --cursors also those that count the ranges.
 
     Takes the options of `contacts`. Likely problems are listed as warnings; estimates are made from the first page.
 
@@ -105,6 +105,8 @@ def _text(result: "CheckResult", output: str) -> str:
 
 def _facts_of_cursors(result: "CheckResult") -> Iterator[tuple[str, str]]:
     """Yield what several cursors would do, or would save."""
+    from exporter.estimate import WORTH_SAVING_S
+
     if result.saved_by_cursors_s > WORTH_SAVING_S:
         yield "faster:", f"--cursors 32 would save about {duration(result.saved_by_cursors_s)} (to a folder or stdout)"
     plan = result.plan

@@ -42,19 +42,19 @@ class ProgressReporter:
         options: what the user wants to see.
         name: of the output, as the user gave it.
         clock: returns seconds.
-        names_cursors: whether the option for several cursors is named where it would save much time.
+        suggests_cursors: whether to suggest ``--cursors`` where it would save much time.
 
     Attributes:
         printer: prints it.
     """
 
     def __init__(
-        self, options: ConsoleOptions, name: str, clock: Clock = time.monotonic, *, names_cursors: bool = False
+        self, options: ConsoleOptions, name: str, clock: Clock = time.monotonic, *, suggests_cursors: bool = False
     ) -> None:
         self._name = "stdout" if name == "-" else name
         self._clock = clock
         self._status = ExportStatus(clock())
-        self._names_cursors = names_cursors
+        self._suggests_cursors = suggests_cursors
         self._latency_s: float | None = None  # of the first page
         self._contacts_saved: int | None = None  # on disk, covered by a checkpoint; None before that is known
         self.printer = make_printer(options, self._status, clock)
@@ -77,7 +77,7 @@ class ProgressReporter:
     def __call__(self, event: Event) -> None:
         """Show an event of the export; lines about it are the log's."""
         self._update(event)
-        self._name_cursors(event)
+        self._suggest_cursors(event)
         self.printer.on_event(event)
 
     def _update(self, event: Event) -> None:
@@ -112,11 +112,11 @@ class ProgressReporter:
             status.cursors = event.cursors, event.maximum
         self.printer.update()
 
-    def _name_cursors(self, event: Event) -> None:
-        """Name the option for several cursors, after the first page, if they would save much time."""
+    def _suggest_cursors(self, event: Event) -> None:
+        """Suggest several cursors after the first page, if they would save much time."""
         if isinstance(event, RequestFinished) and self._latency_s is None and event.path == LIST_ENDPOINT:
             self._latency_s = event.duration_s
-        if not isinstance(event, PageWritten) or event.position.pages != 1 or not self._names_cursors:
+        if not isinstance(event, PageWritten) or event.position.pages != 1 or not self._suggests_cursors:
             return
         if self._status.ranges is not None or self._latency_s is None:
             return
