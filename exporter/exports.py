@@ -18,7 +18,7 @@ from exporter.job import Job, encoder_of, settings_of
 from exporter.layout.paths import OutputPaths, is_folder_output
 from exporter.layout.summary import Summary
 from exporter.observe.events import Observer, null_observer
-from exporter.observe.logging import logged
+from exporter.observe.logging import logged, logger
 from exporter.options import ExportKeywords, ExportOptions
 from exporter.ranges.job import RangesJob
 from exporter.source.intercom import Intercom, check_open
@@ -109,6 +109,8 @@ async def _run(
         if has_plan or (several is not None and is_new):
             several = several or RangesJob(intercom, options, encoder, observer)
             return await several.run(destination, existing)
+        if several is not None:
+            logger.info("an export that was started with one cursor is resumed with one cursor")
         return await single.run_opened(destination, existing)
 
 

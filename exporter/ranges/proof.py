@@ -15,6 +15,7 @@ from exporter.source.listings import ContactList
 from exporter.source.planning import is_explainable
 from exporter.source.range_query import Counted, count_contacts
 from exporter.source.workspace import fetch_timezone
+from exporter.tasks import collapse_exception_groups
 from exporter.text import count
 
 COUNTS, IDS = "counts", "ids"
@@ -49,19 +50,26 @@ class Proof:
         Cancellation:
             Everything written is kept; another run repeats the proof, and continues in the list.
         """
-        await check_zone(self._run)
         await self._wait()
-        ending = await count_contacts(self._run.intercom.client, ContactList(), self._run.traffic)
+        ending = await self._count_list()
         self._state.set_last_count(ending.count)
         search = await self._missing.search_again()
         listed = await self._missing.read_list() if self._by == IDS else 0
         duplicates = await self._count_duplicates()
         unwritten = await self._unwritten(search, ending, duplicates) if self._by == COUNTS else 0
-        await check_zone(self._run)
         proof = self._compared(search, listed, duplicates, unwritten)
         if problem := self._problem(proof):
             raise ContractError(problem)
         return proof
+
+    async def _count_list(self) -> Counted:
+        """Count the list, and check the time zone meanwhile: what follows does not depend on the limits of days."""
+        run = self._run
+        with collapse_exception_groups():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(check_zone, run)
+                counted = await count_contacts(run.intercom.client, ContactList(), run.traffic)
+        return counted
 
     async def _wait(self) -> None:
         """Wait until contacts that were created shortly before the start can be found."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
+import anyio
+
 from exporter.layout.plan import PlanUnit, Range
-from exporter.tasks import for_each
+from exporter.tasks import collapse_exception_groups, for_each
 
 CountSecond: TypeAlias = Callable[[int], Awaitable[int]]
 """Counts the contacts after the second before a time and before the second after it."""
@@ -29,6 +31,7 @@ _OUTLIER = 3
 """A range with so many times the wanted contacts would keep one cursor busy while the others have ended."""
 
 _DAY_S = 86_400
+_LONG_S = 4 * _WAYS * _DAY_S
 _HOT = 4
 """A day is cut by ids if it has this many times the wanted contacts: each part costs a page that is not full."""
 
@@ -96,6 +99,7 @@ class Planner:
         self._wanted = wanted
         self._counts = counts
         self._has_days = False
+        self._knows_unit = anyio.Event()
         self._uncut = 0
 
     async def cut(self) -> Cut:
@@ -106,29 +110,40 @@ class Planner:
         """
         ranges = [Range(None, None, "", self._extent.contacts)]
         if self._extent.contacts > self._wanted:
-            self._has_days = await self._dates_are_days()
-            for limit in (self._wanted, _OUTLIER * self._wanted):
-                ranges = await self._cut_by_dates(ranges, limit)
+            with collapse_exception_groups():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._find_out_unit)
+                    for limit in (self._wanted, _OUTLIER * self._wanted):
+                        ranges = await self._cut_by_dates(ranges, limit)
             ranges = await self._cut_by_ids(ranges)
         ranges = list(self._merged(ranges))
         unit: PlanUnit = "day" if self._has_days else "second"
         by_id: PlanUnit = "day+id" if self._has_days else "second+id"
         return Cut(by_id if any(one.id_suffix for one in ranges) else unit, tuple(ranges), self._uncut)
 
-    async def _dates_are_days(self) -> bool:
-        """Return whether a date stands for a whole day.
+    async def _find_out_unit(self) -> None:
+        """Find out whether a date stands for a whole day, while long ranges are cut already.
 
         Later than the second before a contact's creation and earlier than the second after it is that contact,
         unless dates are days: then ``>`` begins after that day and ``<`` ends before it, and nothing matches. Two
         contacts are asked for, since one may be deleted at this moment.
         """
-        return not await self._count_second(self._extent.oldest) and not await self._count_second(self._extent.newest)
+        found: list[int] = []
+
+        async def count(stamp: int) -> None:
+            found.append(await self._count_second(stamp))
+
+        await for_each({self._extent.oldest, self._extent.newest}, count)
+        self._has_days = not any(found)
+        self._knows_unit.set()
 
     async def _cut_by_dates(self, ranges: list[Range], limit: int) -> list[Range]:
         """Cut each range with more contacts than a limit, again and again, with the counts that one limit may need."""
         finished: list[Range] = []
         left = self._counts
         while ranges:
+            if not all(map(self._is_long, ranges)):
+                await self._knows_unit.wait()
             ranges.sort(key=lambda one: -one.expected)
             parts = [self._parts_of(one) if one.expected > limit else 1 for one in ranges]
             wanted = sum(parts) - len(parts)
@@ -151,13 +166,22 @@ class Planner:
 
     def _boundaries(self, one: Range, parts: int = 2) -> list[int]:
         """Return the dates at which to cut a range, evenly spaced; none if it is a single day or second."""
-        step = _DAY_S if self._has_days else 1
-        low = self._extent.oldest if one.start is None else one.start
-        high = self._extent.newest + 1 if one.end is None else one.end
+        step = _DAY_S if self._has_days or self._is_long(one) else 1
+        low, high = self._limits(one)
         first, last = low // step + 1, (high - 1) // step
         parts = min(parts, last - first + 2)
         steps = sorted({first - 1 + (last - first + 2) * part // parts for part in range(1, parts)})
         return [number * step for number in steps if low < number * step < high]
+
+    def _limits(self, one: Range) -> tuple[int, int]:
+        """Return the first second of a range, and the one after its last."""
+        low = self._extent.oldest if one.start is None else one.start
+        return low, self._extent.newest + 1 if one.end is None else one.end
+
+    def _is_long(self, one: Range) -> bool:
+        """Return whether a range is cut at days in any case."""
+        low, high = self._limits(one)
+        return high - low > _LONG_S
 
     async def _cut_at(self, cuts: Sequence[tuple[Range, list[int]]]) -> list[Range]:
         """Return the parts of ranges, counted. The last part is the rest of its range."""

@@ -150,7 +150,7 @@ class Planning:
         }
 
         async def count(name: str) -> None:
-            counts[name] = await self._in_slot(lambda: count_contacts(self._client, listings[name], self._traffic))
+            counts[name] = await count_contacts(self._client, listings[name], self._traffic)
 
         await for_each(listings, count)
         return Comparison(
