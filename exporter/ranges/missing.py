@@ -26,12 +26,12 @@ class SecondSearch:
     Attributes:
         late: contacts that it found and no range had, in all runs.
         existed: of the contacts that existed at the start, those that the search counts now.
-        created_at: the dates of the contacts that the search has and that were created after the start.
+        created: contacts that the search has and that were created after the start, up to the list's last count.
     """
 
     late: int
     existed: int
-    created_at: tuple[int, ...]
+    created: int
 
 
 class MissingContacts:
@@ -46,10 +46,13 @@ class MissingContacts:
         self._state = run.state
         self._plan = run.state.plan
 
-    async def search_again(self) -> SecondSearch:
+    async def search_again(self, counted_at_s: int) -> SecondSearch:
         """Write the contacts of the last minutes before the start that are not written yet.
 
         The newest contacts come first, so this works whether dates are days or seconds.
+
+        Args:
+            counted_at_s: when the list was counted for the last time, in UNIX seconds of the server's clock.
 
         Raises:
             ContractError: the search does not count its contacts.
@@ -58,14 +61,15 @@ class MissingContacts:
         self._state.begin(LATE)
         self._state.restart_cursor(LATE)  # what earlier runs found stays
         pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
-        created: list[int] = []
-        total = None
+        created, created_later, total = 0, 0, None
         with KeySet() as written:
             is_filled = False
             async for page in pages:
                 total = page.total_count if total is None else total
                 dates = creation_dates(page.records)
-                created += [date for date in dates if date is not None and date >= self._plan.started_at]
+                new = [date for date in dates if date is not None and date >= self._plan.started_at]
+                created += sum(date <= counted_at_s for date in new)
+                created_later += sum(date > counted_at_s for date in new)
                 dated = zip(page.records, dates, strict=True)
                 recent = tuple(one for one, date in dated if date is not None and self._plan.is_recent_date(date))
                 if recent and not is_filled:
@@ -82,7 +86,7 @@ class MissingContacts:
             )
         await self._run.destination.finish_track(LATE)
         late = self._state.tracks[LATE].progress.position.contacts
-        return SecondSearch(late, max(total - len(created), 0), tuple(created))
+        return SecondSearch(late, max(total - created - created_later, 0), created)
 
     async def created_until(self, until_s: int) -> int:
         """Count the contacts of the search that were created after the start and up to a time."""

@@ -53,7 +53,7 @@ class Proof:
         await self._wait()
         ending = await self._count_list()
         self._state.set_last_count(ending.count)
-        search = await self._missing.search_again()
+        search = await self._missing.search_again(ending.server_s)
         listed = await self._missing.read_list() if self._by == IDS else 0
         duplicates = await self._count_duplicates()
         unwritten = await self._unwritten(search, ending, duplicates) if self._by == COUNTS else 0
@@ -88,8 +88,7 @@ class Proof:
             ending: the count of the list at the end.
             duplicates: contacts that were written more than once.
         """
-        created = sum(date <= ending.server_s for date in search.created_at)
-        missing = ending.count - created - self._distinct(duplicates)
+        missing = ending.count - search.created - self._distinct(duplicates)
         waited_s = 0.0
         while missing > 0 and waited_s < self._settle_s and is_explainable(missing, ending.count):
             wait_s = min(_WAIT_STEP_S, self._settle_s - waited_s)
@@ -97,7 +96,7 @@ class Proof:
             waited_s += wait_s
             created = await self._missing.created_until(ending.server_s)
             missing = ending.count - created - self._distinct(duplicates)
-        is_active = bool(search.created_at) and not self._settle_s  # without waiting, some may just not be found yet
+        is_active = search.created > 0 and not self._settle_s  # without waiting, some may just not be found yet
         return 0 if is_active and is_explainable(missing, ending.count) else max(missing, 0)
 
     def _distinct(self, duplicates: int) -> int:
