@@ -27,6 +27,9 @@ _SHARE, _MIN_COUNTS = 1 / 16, 16
 would be fewer ranges than cursors); as many again on ranges that are still much larger, and on days with many
 contacts."""
 
+_REST = 0.1
+"""A round of counts takes as long as a page, however few they are: it is not begun for so small a share of them."""
+
 _OUTLIER = 3
 """A range with so many times the wanted contacts would keep one cursor busy while the others have ended."""
 
@@ -158,6 +161,8 @@ class Planner:
                 else:
                     finished.append(one)
             ranges = await self._cut_at(cuttable)
+            if left < self._counts * _REST:  # not worth the time of another round
+                left = 0
         return sorted(finished, key=_in_time)
 
     def _parts_of(self, one: Range) -> int:
