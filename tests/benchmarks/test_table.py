@@ -17,7 +17,10 @@ from benchmarks.rows import PIPE, WEB, Row
 
 ROOT = Path(package.__file__).parent.parent
 SMALL = ("--contacts=600", "--slow-contacts=301", "--rounds=1")
-SMALLER = ("--sizes", "10", "151", "--latency-ms=1", "--latency-pages=2", "--gap-pages=3")
+SMALLER = (
+    *("--sizes", "10", "151", "--latency-ms=1", "--latency-pages=2", "--gap-pages=3"),
+    *("--cursors", "1", "2", "--cursor-contacts=151", "--cursor-latency-ms=1"),
+)
 SPEED = ("raw-discard", "raw-write", "ndjson", "undurable", "gzip", "gzip-1", "pipe", "web", "requests")
 PEERS = ("dlt", "airbyte", "singer", "sdk")
 SHAPES = ("zstd", "normalized", "fields", "drop", "csv", "parquet")
@@ -32,6 +35,7 @@ DELIVERED = (
     *((name, 300) for name in LATENCY),
     ("gap", 450),
     *((f"{name}@{size}", size) for name in MEMORY for size in (10, 151)),
+    *(("cursors-1", 151), ("cursors-2", 302)),
     ("resume", 600),
 )
 
@@ -50,7 +54,14 @@ def json_lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 OURS = ("raw-discard", "ndjson", "gzip", "pipe", "web", "normalized", "csv", "parquet", "expand@50-ms")
-SLOW = ("sdk", *LATENCY[:-1], "gap", *(f"{name}@{size}" for name in MEMORY for size in (10, 151)), "resume")
+SLOW = (
+    "sdk",
+    *LATENCY[:-1],
+    "gap",
+    *(f"{name}@{size}" for name in MEMORY for size in (10, 151)),
+    "cursors-2",
+    "resume",
+)
 
 
 @pytest.mark.slow
