@@ -223,7 +223,7 @@ class FileDestination(Destination):
     def _ranges(self) -> RangeFiles:
         ranges = self._folder.ranges
         if ranges is None:
-            raise RuntimeError("call start_plan() first")
+            raise RuntimeError("call save_plan() first")
         return ranges
 
     async def _rotate(self, track: str) -> None:

@@ -13,7 +13,6 @@ import anyio
 
 from exporter.destination.key_spool import KeySpool
 from exporter.formats.encoder import Encoder
-from exporter.layout.atomic import os_errors_as_sink_errors
 from exporter.layout.checkpoint import JobProgress
 from exporter.layout.settings import OutputSettings
 from exporter.layout.summary import FileSummary, Summary
@@ -154,8 +153,7 @@ class Destination(ABC):
         if self._append_lock is None or self._keys is None:
             self._append_lock, self._keys = anyio.Lock(), KeySpool()
         async with self._append_lock:
-            with os_errors_as_sink_errors(None):
-                await self._keys.add(keys)
+            await self._keys.add(keys)
             return await self.append(frame)
 
     async def save_plan(self, content: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import IO
 import anyio.to_thread
 
 from exporter.layout.atomic import write_all
+from exporter.layout.key_journal import key_errors_as_sink_errors
 
 _BUFFERED_BYTES = 1 << 18
 _CHUNK_BYTES = 1 << 20
@@ -24,11 +25,12 @@ class KeySpool:
         """Add a block.
 
         Raises:
-            OSError: the temporary file cannot be written.
+            SinkError: the temporary file cannot be written.
         """
         self._buffer += keys
         if len(self._buffer) > _BUFFERED_BYTES:
-            await anyio.to_thread.run_sync(self._spill)
+            with key_errors_as_sink_errors():
+                await anyio.to_thread.run_sync(self._spill)
 
     def _spill(self) -> None:
         if self._file is None:

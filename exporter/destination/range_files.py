@@ -71,6 +71,8 @@ class RangeFiles:
 
     def append(self, track: str, frame: Frame, keys: bytes) -> None:
         """Write a frame at the end of a track, and its keys to the journal of keys."""
+        # Once for both: if only the second one had no room, a commit would cover half of a page.
+        self._free_space.check(len(frame.content) + len(keys))
         one = self._track(track)
         part = self._current_part(one)
         part.write(frame.content)
@@ -178,7 +180,7 @@ class RangeFiles:
                 self._remove_journal(one, number)
             one.files = files.files
             if files.part and files.part.bytes:
-                one.part = self._open(one.paths.part(one.number))
+                one.part = self._open(one.paths.part(one.number), self._free_space)
                 yield from one.part.resume(files.part)
         is_proven = checkpoint.figures.plan is not None and checkpoint.figures.plan.proof is not None
         if checkpoint.keys and not is_proven:
@@ -232,23 +234,23 @@ class RangeFiles:
 
     def _current_part(self, one: _Track) -> Part:
         if one.part is None:
-            one.part = self._create(one.paths.part(one.number))
+            one.part = self._create(one.paths.part(one.number), self._free_space)
         return one.part
 
     def _journal(self) -> Part:
         if self._keys is None:
-            self._keys = self._create(self._paths.keys)
+            self._keys = self._create(self._paths.keys, None)
         return self._keys
 
-    def _create(self, path: Path) -> Part:
-        part = Part(open_private(path), path, self._free_space)
+    def _create(self, path: Path, free_space: FreeSpace | None) -> Part:
+        part = Part(open_private(path), path, free_space)
         part.make_empty()
         sync_folder(self._paths.folder)  # the name is durable before a checkpoint refers to it
         return part
 
-    def _open(self, path: Path) -> Part:
+    def _open(self, path: Path, free_space: FreeSpace | None = None) -> Part:
         try:
-            return Part(open_private(path, create=False), path, self._free_space)
+            return Part(open_private(path, create=False), path, free_space)
         except FileNotFoundError:
             raise cannot_resume(path, "is missing") from None
 

@@ -150,7 +150,7 @@ class FieldsNotFound:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The ranges of an export with several cursors are planned, and the plan is on disk.
+    """The ranges of an export with several cursors are planned; an export to files has stored the plan.
 
     Attributes:
         by: ``second`` or ``day``, by what a date means to the API; ``+id`` where days or seconds were cut by ids.

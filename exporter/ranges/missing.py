@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from anyio import to_thread
 
 from exporter.errors import ContractError, CursorError
-from exporter.layout.key_journal import decode_blocks
+from exporter.layout.key_journal import decode_blocks, key_errors_as_sink_errors
 from exporter.layout.paths import LATE, LISTED
 from exporter.model import Page
 from exporter.ranges.key_set import KeySet
@@ -148,8 +148,12 @@ class MissingContacts:
 
         Args:
             only_recent: without ranges in which no contact was created in the last minutes before the start.
+
+        Raises:
+            SinkError: they cannot be read.
         """
         recent = {track_of(number) for number, one in enumerate(self._plan.ranges, 1) if self._plan.is_recent(one)}
         recent |= {LATE, LISTED}
         chunks = self._run.destination.key_chunks()
-        yield from decode_blocks(chunks, self._state.again, lambda track: not only_recent or track in recent)
+        with key_errors_as_sink_errors():
+            yield from decode_blocks(chunks, self._state.again, lambda track: not only_recent or track in recent)

@@ -263,3 +263,26 @@ async def test_ids_are_proven_whatever_is_written_of_a_contact(
     assert summary.proof is not None
     assert (summary.contacts, summary.proof.listed, summary.duplicates) == (900, 30, 0)
     assert (await verified(tmp_path / "out")).differences == ()
+
+
+@pytest.mark.parametrize("checks", range(3, 23))
+async def test_export_that_reaches_the_minimum_of_free_space_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checks: int
+) -> None:
+    """Whichever check of the free space fails: a page and the keys of its contacts are written together or not."""
+    left = [checks]
+
+    def free_bytes(_folder: Path) -> int:
+        left[0] -= 1
+        return 10**9 if left[0] >= 0 else 0
+
+    settings: dict[str, Any] = {"cursors": 3, "min_free_bytes": 1, "settle_s": 0}
+    async with sandbox_of(900) as sandbox, client_of(sandbox) as intercom:
+        with monkeypatch.context() as patch:
+            patch.setattr("exporter.destination.free_space.free_bytes", free_bytes)
+            with pytest.raises(exporter.SinkError, match="less than the minimum"):
+                await exporter.export(intercom, f"{tmp_path}/out/", **settings)
+        summary = await exporter.export(intercom, f"{tmp_path}/out/", **settings)
+        listed = await records_of(intercom)
+    assert summary.duplicates == 0
+    assert Counter(await anyio.to_thread.run_sync(lines_in, tmp_path / "out")) == Counter(listed)
