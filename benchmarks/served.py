@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
 
 if TYPE_CHECKING:
     from benchmarks.recording import Recording
@@ -51,7 +52,8 @@ def serve(  # noqa: PLR0913 - one keyword per setting
         hostile: whether one contact in a thousand has values that break careless parsers.
         latency_ms: milliseconds before each response.
         rate_limit: calls in ten seconds; None for no limit.
-        years: years over which the creation of the contacts is spread; None for one contact each 30 seconds.
+        years: years over which the creation of the contacts is spread, for searches; None for one contact each 30
+            seconds.
     """
     command = [sys.executable, "-m", "exporter", "sandbox", "--contacts", str(contacts), "--seed", str(SEED)]
     command += ["--gzip" if gzip else "--no-gzip", "--hostile" if hostile else "--no-hostile"]
@@ -59,7 +61,17 @@ def serve(  # noqa: PLR0913 - one keyword per setting
     command += [] if rate_limit is None else ["--rate-limit", str(rate_limit)]
     command += [] if years is None else ["--years", str(years)]
     with _running(command, contacts) as served:
+        if years is not None:
+            _search_once(served)
         yield served
+
+
+def _search_once(served: Served) -> None:
+    """Let a sandbox make the index of its contacts: the real API has one."""
+    headers = {"Authorization": f"Bearer {served.token}", "Content-Type": "application/json"}
+    content = json.dumps({"query": {"field": "created_at", "operator": ">", "value": 0}}).encode()
+    with urlopen(Request(f"{served.base_url}/contacts/search", content, headers)) as response:
+        response.read()
 
 
 @contextmanager

@@ -133,12 +133,16 @@ class FileDestination(Destination):
         return frame
 
     async def commit_if_due(self) -> None:
-        """Commit if `checkpoint_every_s` has passed since the latest commit, or 64 MB were written since then."""
-        if (
-            self._uncommitted_bytes >= COMMIT_BYTES
-            or self._clock() - self._committed_at >= self._output.options.checkpoint_every_s
-        ):
-            await self.commit()
+        """Commit if `checkpoint_every_s` has passed since the latest commit, or 64 MB were written since then.
+
+        One commit covers all tracks: what another task has committed meanwhile is not committed again.
+        """
+        if self._is_commit_due():
+            await self._commit_if(self._is_commit_due)
+
+    def _is_commit_due(self) -> bool:
+        passed_s = self._clock() - self._committed_at
+        return self._uncommitted_bytes >= COMMIT_BYTES or passed_s >= self._output.options.checkpoint_every_s
 
     async def commit(self) -> None:
         """Commit the appended frames.
@@ -146,9 +150,13 @@ class FileDestination(Destination):
         Durability:
             The frames and the checkpoint that covers them are on disk when this returns.
         """
+        await self._commit_if(lambda: True)
+
+    async def _commit_if(self, is_needed: Callable[[], bool]) -> None:
+        """Commit if that is still needed when no other task works with the files."""
         with anyio.CancelScope(shield=True):
             async with self._thread_lock:
-                if not self._failed:  # the disk may have failed while this task waited for the lock
+                if not self._failed and is_needed():  # the disk may have failed while this task waited
                     await self._commit_with(self._output.commit)
 
     async def commit_periodically(self) -> None:

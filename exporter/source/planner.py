@@ -17,6 +17,8 @@ CountRange: TypeAlias = Callable[[Range], Awaitable[int | None]]
 """Counts the contacts of a range; None if the API refuses its query."""
 
 _RANGES_PER_CURSOR = 8
+_MIN_RANGES_PER_CURSOR = 4
+_SMALL_CONTACTS = 3_000
 _MIN_CONTACTS, _MAX_CONTACTS = 1_500, 30_000
 _WAYS = 16
 _FILL = 0.8
@@ -74,8 +76,13 @@ class Cut:
 
 
 def wanted_contacts(contacts: int, cursors: int) -> int:
-    """Return the number of contacts above which a range is cut."""
-    return int(min(max(contacts / (_RANGES_PER_CURSOR * cursors), _MIN_CONTACTS), _MAX_CONTACTS))
+    """Return the number of contacts above which a range is cut.
+
+    Each range costs a count and a last page that is half empty, so small ones are made only where there would be too
+    few for all cursors to end at about the same time.
+    """
+    small = min(_SMALL_CONTACTS, contacts / (_MIN_RANGES_PER_CURSOR * cursors))
+    return int(min(max(contacts / (_RANGES_PER_CURSOR * cursors), small, _MIN_CONTACTS), _MAX_CONTACTS))
 
 
 def affordable_counts(contacts: int, per_page: int, cursors: int) -> int:

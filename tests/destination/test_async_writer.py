@@ -85,6 +85,19 @@ async def test_commit_if_due_commits_when_the_interval_is_over(sinking: Sinks, f
     assert len(events) == 2
 
 
+async def test_commit_if_due_by_many_tasks_commits_once(sinking: Sinks, file: OutputPaths) -> None:
+    """With several cursors, all tasks notice at the same time that a commit is due."""
+    now, events = [0.0], list[Event]()
+    async with sinking(file, events.append, lambda: now[0], checkpoint_every_s=5) as sink:
+        await sink.append(b"page ")
+        now[0] = 5.0
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(sink.sink.commit_if_due)
+        assert committed_pages(file) == 1
+    assert len(events) == 1
+
+
 async def test_commit_if_due_with_zero_interval_commits_each_page(sinking: Sinks, file: OutputPaths) -> None:
     """The observer gets no other event."""
     events = list[Event]()

@@ -200,10 +200,17 @@ async def test_small_workspace_is_one_range_without_any_count() -> None:
 
 @pytest.mark.parametrize(
     ("contacts", "cursors", "wanted"),
-    [(3_000_000, 32, 11_718), (1_000_000, 128, 1_500), (100, 8, 1_500), (50_000_000, 2, 30_000)],
+    [
+        (3_000_000, 32, 11_718),
+        (384_000, 32, 3_000),
+        (1_000_000, 128, 1_953),
+        (96_000, 32, 1_500),
+        (100, 8, 1_500),
+        (50_000_000, 2, 30_000),
+    ],
 )
 def test_wanted_size_gives_each_cursor_several_ranges(contacts: int, cursors: int, wanted: int) -> None:
-    """Between ten and two hundred pages, about eight ranges for each cursor."""
+    """Between ten and two hundred pages, about eight ranges for each cursor, or four if these would be small."""
     assert wanted_contacts(contacts, cursors) == wanted
 
 
