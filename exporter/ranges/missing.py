@@ -1,6 +1,6 @@
 """What no range had: found by a second search of the last minutes, and in the list."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, replace
 
 from anyio import to_thread
@@ -16,7 +16,7 @@ from exporter.rawjson.contact_keys import KEY_BYTES, any_keys
 from exporter.rawjson.creation_dates import creation_dates
 from exporter.source.listings import ContactList
 from exporter.source.pages import Pages
-from exporter.source.range_query import EVERY_CONTACT, search_of
+from exporter.source.range_query import EVERY_CONTACT, Counted, search_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class MissingContacts:
         self._state = run.state
         self._plan = run.state.plan
 
-    async def search_again(self, counted_at_s: int) -> SecondSearch:
+    async def search_again(self, listed: Awaitable[Counted]) -> SecondSearch:
         """Write the contacts of the last minutes before the start that are not written yet.
 
         The newest contacts come first, so this works whether dates are days or seconds.
 
         Args:
-            counted_at_s: when the list was counted for the last time, in UNIX seconds of the server's clock.
+            listed: the last count of the list, awaited after the first response of the search.
 
         Raises:
             ContractError: the search does not count its contacts.
@@ -61,11 +61,12 @@ class MissingContacts:
         self._state.begin(LATE)
         self._state.restart_cursor(LATE)  # what earlier runs found stays
         pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
-        created, created_later, total = 0, 0, None
+        created, created_later, total, counted_at_s = 0, 0, None, None
         with KeySet() as written:
             is_filled = False
             async for page in pages:
                 total = page.total_count if total is None else total
+                counted_at_s = (await listed).server_s if counted_at_s is None else counted_at_s
                 dates = creation_dates(page.records)
                 new = [date for date in dates if date is not None and date >= self._plan.started_at]
                 created += sum(date <= counted_at_s for date in new)

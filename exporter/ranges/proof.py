@@ -1,5 +1,6 @@
 """The proof that an export with several cursors is complete: by counts, or by the ids of the list."""
 
+import asyncio
 import time
 from contextlib import closing
 
@@ -51,9 +52,8 @@ class Proof:
             Everything written is kept; another run repeats the proof, and continues in the list.
         """
         await self._wait()
-        ending = await self._count_list()
+        ending, search = await self._count_and_search()
         self._state.set_last_count(ending.count)
-        search = await self._missing.search_again(ending.server_s)
         listed = await self._missing.read_list() if self._by == IDS else 0
         duplicates = await self._count_duplicates()
         unwritten = await self._unwritten(search, ending, duplicates) if self._by == COUNTS else 0
@@ -62,14 +62,20 @@ class Proof:
             raise ContractError(problem)
         return proof
 
-    async def _count_list(self) -> Counted:
-        """Count the list, and check the time zone meanwhile: what follows does not depend on the limits of days."""
+    async def _count_and_search(self) -> tuple[Counted, SecondSearch]:
+        """Count the list, search again, and check the time zone, all at once: none depends on the limits of days."""
         run = self._run
+        counted: asyncio.Future[Counted] = asyncio.get_running_loop().create_future()
+
+        async def count_list() -> None:
+            counted.set_result(await count_contacts(run.intercom.client, ContactList(), run.traffic))
+
         with collapse_exception_groups():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(check_zone, run)
-                counted = await count_contacts(run.intercom.client, ContactList(), run.traffic)
-        return counted
+                tasks.start_soon(count_list)
+                search = await self._missing.search_again(counted)
+        return counted.result(), search
 
     async def _wait(self) -> None:
         """Wait until contacts that were created shortly before the start can be found."""
@@ -84,8 +90,8 @@ class Proof:
         then wait until it is.
 
         Args:
-            search: the second search, which came after `ending`.
-            ending: the count of the list at the end.
+            search: the second search.
+            ending: the count of the list at nearly the same moment.
             duplicates: contacts that were written more than once.
         """
         missing = ending.count - search.created - self._distinct(duplicates)

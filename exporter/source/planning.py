@@ -17,7 +17,7 @@ from exporter.source.planner import Cut, Extent, Planner, affordable_counts, wan
 from exporter.source.range_query import EVERY_CONTACT, Counted, count_contacts, search_between, search_of
 from exporter.source.retry import RequestStats
 from exporter.source.workspace import fetch_timezone
-from exporter.tasks import collapse_exception_groups, for_each
+from exporter.tasks import for_each
 
 RECENT_S = 900
 """The API documents that new contacts appear in searches after some minutes; this is assumed to be enough."""
@@ -119,7 +119,8 @@ class Planning:
             SourceError: a request failed.
         """
         before = self._traffic.requests
-        timezone, found = await self._zone_and_counts(settle_s if compare else 0)
+        timezone = await fetch_timezone(self._client, self._traffic)
+        found = await self.compare_until_equal(settle_s if compare else 0)
         await self._refuse_cap(found)
         if compare:
             _check_agreement(found)
@@ -138,19 +139,6 @@ class Planning:
             recent=newest.recent,
             requests=self._traffic.requests - before,
         )
-
-    async def _zone_and_counts(self, settle_s: float) -> tuple[str | None, Comparison]:
-        """Read the time zone while list and search are compared, which does not depend on it."""
-        zones: list[str | None] = []
-
-        async def read_zone() -> None:
-            zones.append(await fetch_timezone(self._client, self._traffic))
-
-        with collapse_exception_groups():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(read_zone)
-                found = await self.compare_until_equal(settle_s)
-        return zones[0], found
 
     async def compare(self) -> Comparison:
         """Count the contacts by list and by search, at nearly the same moment."""
