@@ -15,6 +15,7 @@ SLOW = {
     "test_exact_bytes",
     "test_failing_disk",
     "test_fault_matrix",
+    "test_fault_matrix_ranges",
     "test_file_systems",
     "test_heavy_pages",
     "test_kills",
