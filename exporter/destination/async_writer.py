@@ -1,8 +1,8 @@
 """Files as a destination: the asynchronous interface of an `Output`. A cancellation never leaves a partial write."""
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
@@ -121,7 +121,7 @@ class FileDestination(Destination):
         """
         if not frame.content:
             return frame
-        async with self._thread_lock:
+        async with self._working():
             if not self._output.has_room(frame, track):
                 await self._rotate(track)
             if frame.contacts and self._output.at_file_start(track):
@@ -203,7 +203,7 @@ class FileDestination(Destination):
         Cancellation:
             As for `append`.
         """
-        async with self._thread_lock:
+        async with self._working():
             await self._run_steps(self._ranges.finish_part(track))
 
     async def discard_track(self, track: str, forget: Callable[[], None]) -> None:
@@ -213,7 +213,7 @@ class FileDestination(Destination):
             Waits for the work that has started.
         """
         with anyio.CancelScope(shield=True):
-            async with self._thread_lock:
+            async with self._working():
                 forget()
                 await self._commit_with(lambda progress: self._folder.discard_track(track, progress))
 
@@ -233,6 +233,14 @@ class FileDestination(Destination):
         if ranges is None:
             raise RuntimeError("call save_plan() first")
         return ranges
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """Wait until no other task works with the files; nothing is written after the disk has failed."""
+        async with self._thread_lock:
+            if self._failed:  # for another task, whose error is reported
+                raise SinkError("nothing is written after the disk has failed", path=self._output.paths.path)
+            yield
 
     async def _rotate(self, track: str) -> None:
         """Finish a part. A cancellation during its conversion leaves the journal and the checkpoint unchanged."""

@@ -110,7 +110,7 @@ class Conversion:
         """Yield the journal's lines in batches, then check that the journal is unmodified.
 
         Raises:
-            SinkError: another program has modified the journal.
+            SinkError: it cannot be read, or another program has modified it.
         """
         data_file, pending = DataFile(self._journal, GZIP_SUFFIX), list[bytes]()
         size = 0
@@ -123,7 +123,9 @@ class Conversion:
                 pending, size = [incomplete_line], len(incomplete_line)
         *lines, incomplete_line = b"".join(pending).split(b"\n")
         yield lines
-        intact = data_file.failure is None and data_file.sha256.hexdigest() == self._expected.sha256
+        if data_file.failure:
+            raise SinkError(f"{str(self._journal)!r} {data_file.failure}", path=self._journal)
+        intact = data_file.sha256.hexdigest() == self._expected.sha256
         if not intact or data_file.corruption or incomplete_line:
             raise SinkError(
                 f"{str(self._journal)!r} was modified by another program during the export", path=self._journal

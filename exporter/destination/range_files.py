@@ -244,8 +244,12 @@ class RangeFiles:
 
     def _create(self, path: Path, free_space: FreeSpace | None) -> Part:
         part = Part(open_private(path), path, free_space)
-        part.make_empty()
-        sync_folder(self._paths.folder)  # the name is durable before a checkpoint refers to it
+        try:
+            part.make_empty()
+            sync_folder(self._paths.folder)  # the name is durable before a checkpoint refers to it
+        except OSError:
+            part.close()
+            raise
         return part
 
     def _open(self, path: Path, free_space: FreeSpace | None = None) -> Part:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -120,25 +120,6 @@ async def test_short_write_is_continued_until_everything_is_written(kind: str, m
         for number in writes:
             assert await calls_of(job, root, FailingDisk(root, number, None)) == calls + 1
         assert await calls_of(job, root, FailingDisk(root, 1, None, lasting=True)) > calls + 5 * len(writes)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount a file system in memory at the folder of the commands, with options; called again, change them."""
-    mounted: list[Path] = []
-
-    def mount(options: str) -> Path:
-        again = ["-o", f"remount,{options}"] if mounted else ["-t", "tmpfs", "-o", options, "tmpfs"]
-        done = subprocess.run(["mount", *again, tmp_path], capture_output=True, check=False)
-        if done.returncode and not mounted:
-            pytest.skip("mounting is not allowed here")
-        assert done.returncode == 0, done.stderr
-        mounted.append(tmp_path)
-        return tmp_path
-
-    yield mount
-    if mounted:
-        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 @cache
