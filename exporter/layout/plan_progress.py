@@ -43,7 +43,7 @@ class PlanProgress:
         again: how many times each track was discarded; tracks that never were are left out.
         recent: contacts of the finished tracks that were created in the 15 minutes before the start.
         created: contacts of the finished tracks that were created after the start.
-        unexplained: contacts by which finished ranges differ from what the API counted.
+        doubtful: numbers of the ranges whose contacts do not fit what the API counted.
         latest_start_s: when the latest range was begun, in UNIX seconds; None before the first.
         other_zone: the time zone that the workspace had after the plan was made, if it is another one; else empty.
         proof: the result of the proof, None before it.
@@ -56,7 +56,7 @@ class PlanProgress:
     again: Mapping[str, int] = field(default_factory=dict)
     recent: int = 0
     created: int = 0
-    unexplained: int = 0
+    doubtful: tuple[int, ...] = ()
     latest_start_s: int | None = None
     other_zone: str = ""
     proof: ProofSummary | None = None

@@ -176,6 +176,7 @@ def _knows_tracks(plan: Plan, progress: PlanProgress) -> bool:
     """Return whether a plan has all ranges that a checkpoint names, and all are finished where it holds a proof."""
     ranges = {track_of(number) for number in range(1, len(plan.ranges) + 1)}
     names = {*progress.open, *progress.finished, *progress.again} - {*TRACKS_AFTER_RANGES}
+    names |= {track_of(number) for number in progress.doubtful}
     return names <= ranges and (progress.proof is None or ranges <= {*progress.finished})
 
 

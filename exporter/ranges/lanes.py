@@ -25,12 +25,9 @@ from exporter.source.intercom import Intercom
 from exporter.source.listings import Listing
 from exporter.source.loop_guard import LoopGuard
 from exporter.source.pages import Pages, ResumePoint
-from exporter.source.range_query import search_of
+from exporter.source.range_query import MAX_AGAIN, search_of
 from exporter.source.retry import RequestStats
 from exporter.tasks import for_each
-
-MAX_AGAIN = 3
-"""How many times a run reads a range again after the API refused its cursor; the next refusal ends the run."""
 
 _MANY_TIMES, _MANY_MORE = 2, 1_000
 
@@ -122,7 +119,7 @@ class RangesRun:
 
 
 class Lanes:
-    """Reads all ranges of a plan that are not finished, those with most contacts first.
+    """Reads all ranges of a plan that are not finished: those that are begun first, then those with most contacts.
 
     Args:
         run: what the lanes work with.
@@ -134,11 +131,12 @@ class Lanes:
         self._knows_version = False
         written = {name: one.progress.position.contacts for name, one in self._state.tracks.items()}
         left = [
-            (one.expected - written.get(track_of(number), 0), -number)
+            (track_of(number) in written, one.expected - written.get(track_of(number), 0), -number)
             for number, one in enumerate(self._state.plan.ranges, 1)
             if track_of(number) not in self._state.finished
         ]
-        self._waiting = [-number for _, number in sorted(left)]  # the one with most contacts last
+        # Last comes what is read first: begun ranges, whose files are open already, then the one with most contacts.
+        self._waiting = [-number for *_, number in sorted(left)]
 
     async def run(self) -> None:
         """Read all ranges. The first error ends all lanes.
@@ -175,7 +173,8 @@ class Lanes:
                 reason = "cursor"
             await self._run.destination.discard_track(track, partial(self._state.discard, track))
             self._run.notify(RangeDiscarded(number, reason, self._state.position))
-        self._state.unexplained += difference
+        if difference:
+            self._state.doubtful.add(number)
         await self._run.destination.finish_track(track)
         contacts = self._state.finish_range(number, lane, self._run.ran_s)
         finished, ranges = len(self._state.finished), len(self._state.plan.ranges)

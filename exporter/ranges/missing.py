@@ -1,7 +1,8 @@
 """What no range had: found by a second search of the last minutes, and in the list."""
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from anyio import to_thread
 
@@ -10,13 +11,13 @@ from exporter.layout.key_journal import decode_blocks, key_errors_as_sink_errors
 from exporter.layout.paths import LATE, LISTED
 from exporter.model import Page
 from exporter.ranges.key_set import KeySet
-from exporter.ranges.lanes import MAX_AGAIN, RangesRun
+from exporter.ranges.lanes import RangesRun
 from exporter.ranges.state import track_of
 from exporter.rawjson.contact_keys import KEY_BYTES, any_keys
 from exporter.rawjson.creation_dates import creation_dates
-from exporter.source.listings import ContactList
+from exporter.source.listings import ContactList, Listing
 from exporter.source.pages import Pages
-from exporter.source.range_query import EVERY_CONTACT, Counted, search_of
+from exporter.source.range_query import EVERY_CONTACT, Counted, read_from_start, search_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,14 @@ class SecondSearch:
     """The result of the second search.
 
     Attributes:
-        late: contacts that it found and no range had, in all runs.
         existed: of the contacts that existed at the start, those that the search counts now.
         created: contacts that the search has and that were created after the start, up to the list's last count.
+        created_in_all: contacts that the search has and that were created after the start.
     """
 
-    late: int
     existed: int
     created: int
+    created_in_all: int
 
 
 class MissingContacts:
@@ -49,7 +50,7 @@ class MissingContacts:
     async def search_again(self, listed: Awaitable[Counted]) -> SecondSearch:
         """Write the contacts of the last minutes before the start that are not written yet.
 
-        The newest contacts come first, so this works whether dates are days or seconds.
+        The newest contacts come first, so this works whether dates are days or seconds. What earlier runs found stays.
 
         Args:
             listed: the last count of the list, awaited after the first response of the search.
@@ -58,9 +59,12 @@ class MissingContacts:
             ContractError: the search does not count its contacts.
             SourceError, SinkError: see `export`.
         """
-        self._state.begin(LATE)
-        self._state.restart_cursor(LATE)  # what earlier runs found stays
-        pages = self._run.pages(LATE, search_of(EVERY_CONTACT, "descending"))
+        found = await read_from_start(lambda: self._search_again(listed))
+        await self._run.destination.finish_track(LATE)
+        return found
+
+    async def _search_again(self, listed: Awaitable[Counted]) -> SecondSearch:
+        pages = self._late_pages(search_of(EVERY_CONTACT, "descending"))
         created, created_later, total, counted_at_s = 0, 0, None, None
         with KeySet() as written:
             is_filled = False
@@ -74,7 +78,7 @@ class MissingContacts:
                 dated = zip(page.records, dates, strict=True)
                 recent = tuple(one for one, date in dated if date is not None and self._plan.is_recent_date(date))
                 if recent and not is_filled:
-                    await to_thread.run_sync(written.add, self.written_keys(only_recent=True))
+                    await to_thread.run_sync(written.add, self.written_keys(self._recent_tracks()))
                     is_filled = True
                 if recent:
                     await self._write_missing(LATE, replace(page, records=recent), written)
@@ -82,26 +86,52 @@ class MissingContacts:
                     break
         await pages.aclose()
         if total is None:
-            raise ContractError(
-                "the search does not count its contacts, so it proves nothing: export without --cursors"
-            )
-        await self._run.destination.finish_track(LATE)
-        late = self._state.tracks[LATE].progress.position.contacts
-        return SecondSearch(late, max(total - created - created_later, 0), created)
+            raise no_counts()
+        return SecondSearch(max(total - created - created_later, 0), created, created + created_later)
 
-    async def created_until(self, until_s: int) -> int:
-        """Count the contacts of the search that were created after the start and up to a time."""
-        run, listing = self._run, search_of(EVERY_CONTACT, "descending")
-        client, per_page = run.intercom.client, run.intercom.per_page
-        pages = Pages(client, per_page, listing=listing, traffic=run.traffic, allow_shortfall=True)
-        number = 0
+    @property
+    def late(self) -> int:
+        """The contacts that no range had and a later search found, in all runs."""
+        track = self._state.tracks.get(LATE)
+        return track.progress.position.contacts if track else 0
+
+    async def read_again(self, numbers: Sequence[int]) -> int:
+        """Search ranges once more, and write the contacts that existed at the start and are not written yet.
+
+        Returns:
+            How many contacts the search counts in these ranges and does not have.
+
+        Raises:
+            SourceError, SinkError: see `export`.
+        """
+        lacking = 0
+        with KeySet() as written:
+            tracks = {LATE, LISTED, *map(track_of, numbers)}
+            await to_thread.run_sync(written.add, self.written_keys(tracks))
+            for number in numbers:
+                lacking += await read_from_start(partial(self._read_range_again, number, written))
+        await self._run.destination.finish_track(LATE)
+        return lacking
+
+    async def _read_range_again(self, number: int, written: KeySet) -> int:
+        """Return how many contacts a range counts and does not have; write those that are not written yet."""
+        pages = self._late_pages(search_of(self._plan.ranges[number - 1]))
+        read, counts = 0, list[int]()
         async for page in pages:
-            dates = [date for date in creation_dates(page.records) if date is not None]
-            number += sum(self._plan.started_at <= date <= until_s for date in dates)
-            if any(date < self._plan.started_at for date in dates):
-                break
+            read += len(page.records)
+            if page.total_count is not None:
+                counts = [*counts[:1], page.total_count]
+            dated = zip(page.records, creation_dates(page.records), strict=True)
+            existed = tuple(one for one, date in dated if date is None or date <= self._plan.started_at)
+            await self._write_missing(LATE, replace(page, records=existed), written)
         await pages.aclose()
-        return number
+        return max(min(counts, default=read + 1) - read, 0)  # without a count, nothing is proven
+
+    def _late_pages(self, listing: Listing) -> Pages:
+        """Return the pages of a search from the first one, whose missing contacts are written as late ones."""
+        self._state.begin(LATE)
+        self._state.restart_cursor(LATE)
+        return self._run.pages(LATE, listing)
 
     async def read_list(self) -> int:
         """Read the list, and write the contacts that are not written yet; continue where an earlier run stopped.
@@ -113,22 +143,21 @@ class MissingContacts:
         """
         with KeySet() as written:
             await to_thread.run_sync(written.add, self.written_keys())
-            for attempt in range(MAX_AGAIN + 1):
-                if self._state.begin(LISTED).progress.position.reached_end:
-                    break
-                pages = self._run.pages(LISTED, ContactList(), allow_shortfall=False)
-                try:
-                    await self._write_all(pages, written)
-                except CursorError:
-                    if attempt == MAX_AGAIN:
-                        raise
-                    self._state.restart_cursor(LISTED)
+            await read_from_start(lambda: self._read_list(written))
         await self._run.destination.finish_track(LISTED)
         return self._state.tracks[LISTED].progress.position.contacts
 
-    async def _write_all(self, pages: Pages, written: KeySet) -> None:
-        async for page in pages:
-            await self._write_missing(LISTED, page, written)
+    async def _read_list(self, written: KeySet) -> None:
+        """Read the rest of the list. A refused cursor makes the next call read it from its beginning."""
+        if self._state.begin(LISTED).progress.position.reached_end:
+            return
+        pages = self._run.pages(LISTED, ContactList(), allow_shortfall=False)
+        try:
+            async for page in pages:
+                await self._write_missing(LISTED, page, written)
+        except CursorError:
+            self._state.restart_cursor(LISTED)
+            raise
         await pages.aclose()
 
     async def _write_missing(self, track: str, page: Page, written: KeySet) -> None:
@@ -144,17 +173,25 @@ class MissingContacts:
         skipped = len(page.records) - len(records)
         await self._run.write(track, replace(page, records=tuple(records)), with_dates=True, skipped=skipped)
 
-    def written_keys(self, *, only_recent: bool = False) -> Iterator[bytes]:
+    def written_keys(self, tracks: Container[str] | None = None) -> Iterator[bytes]:
         """Yield the keys of everything that is written. Blocks.
 
         Args:
-            only_recent: without ranges in which no contact was created in the last minutes before the start.
+            tracks: names of the tracks; None for all.
 
         Raises:
             SinkError: they cannot be read.
         """
-        recent = {track_of(number) for number, one in enumerate(self._plan.ranges, 1) if self._plan.is_recent(one)}
-        recent |= {LATE, LISTED}
         chunks = self._run.destination.key_chunks()
         with key_errors_as_sink_errors():
-            yield from decode_blocks(chunks, self._state.again, lambda track: not only_recent or track in recent)
+            yield from decode_blocks(chunks, self._state.again, lambda track: tracks is None or track in tracks)
+
+    def _recent_tracks(self) -> set[str]:
+        """Return the tracks that can have contacts created in the last minutes before the start."""
+        ranges = enumerate(self._plan.ranges, 1)
+        return {LATE, LISTED, *(track_of(number) for number, one in ranges if self._plan.is_recent(one))}
+
+
+def no_counts() -> ContractError:
+    """Return the error for a search whose responses have no count."""
+    return ContractError("the search does not count its contacts, so it proves nothing: export without --cursors")

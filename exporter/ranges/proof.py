@@ -11,7 +11,9 @@ from exporter.archive.key_count import KeyCount
 from exporter.errors import ContractError, SinkError
 from exporter.layout.summary import ProofSummary
 from exporter.ranges.lanes import RangesRun
+from exporter.ranges.list_comparison import ListComparison
 from exporter.ranges.missing import MissingContacts, SecondSearch
+from exporter.ranges.recount import Recount
 from exporter.source.listings import ContactList
 from exporter.source.planning import is_explainable
 from exporter.source.range_query import Counted, count_contacts
@@ -20,7 +22,6 @@ from exporter.tasks import collapse_exception_groups
 from exporter.text import count
 
 COUNTS, IDS = "counts", "ids"
-_WAIT_STEP_S = 15.0
 
 
 class Proof:
@@ -54,10 +55,12 @@ class Proof:
         await self._wait()
         ending, search = await self._count_and_search()
         self._state.set_last_count(ending.count)
-        listed = await self._missing.read_list() if self._by == IDS else 0
+        by_counts = self._by == COUNTS
+        lacking = await self._recount(ending, search) if by_counts else 0
+        listed = 0 if by_counts else await self._missing.read_list()
         duplicates = await self._count_duplicates()
-        unwritten = await self._unwritten(search, ending, duplicates) if self._by == COUNTS else 0
-        proof = self._compared(search, listed, duplicates, unwritten)
+        unsearched = await self._unsearched(ending, search, duplicates) if by_counts else 0
+        proof = self._compared(search, listed, duplicates, max(lacking, unsearched))
         if problem := self._problem(proof):
             raise ContractError(problem)
         return proof
@@ -83,29 +86,28 @@ class Proof:
         if began_s is not None and (plan.recent or plan.list_count != plan.search_count):
             await anyio.sleep(min(max(began_s + self._settle_s - time.time(), 0), self._settle_s))
 
-    async def _unwritten(self, search: SecondSearch, ending: Counted, duplicates: int) -> int:
-        """Return how many more contacts the list counts at the end than were written or created since the start.
+    async def _recount(self, ending: Counted, search: SecondSearch) -> int:
+        """Count all ranges again, unless nothing has changed; return how many contacts are missing from them."""
+        first, written = self._plan.list_count, self._distinct()
+        is_unchanged = ending.count - search.created == first and search.existed == first == written
+        if is_unchanged and not self._state.doubtful:
+            return 0
+        return await Recount(self._run, self._missing).check(search)
 
-        The index may have lost contacts since the plan was made. What was created last is not in the search yet:
-        then wait until it is.
+    async def _unsearched(self, ending: Counted, search: SecondSearch, duplicates: int) -> int:
+        """Return how many contacts the list has and the search has not, beyond what creations and deletions explain.
 
-        Args:
-            search: the second search.
-            ending: the count of the list at nearly the same moment.
-            duplicates: contacts that were written more than once.
+        Nothing is asked for if the list counts no more now than was written and created, and if what the list counted
+        at the start and the search did not has appeared since.
         """
-        missing = ending.count - search.created - self._distinct(duplicates)
-        waited_s = 0.0
-        while missing > 0 and waited_s < self._settle_s and is_explainable(missing, ending.count):
-            wait_s = min(_WAIT_STEP_S, self._settle_s - waited_s)
-            await anyio.sleep(wait_s)
-            waited_s += wait_s
-            created = await self._missing.created_until(ending.server_s)
-            missing = ending.count - created - self._distinct(duplicates)
-        is_active = search.created > 0 and not self._settle_s  # without waiting, some may just not be found yet
-        return 0 if is_active and is_explainable(missing, ending.count) else max(missing, 0)
+        plan, state = self._plan, self._state
+        unwritten = ending.count - search.created - self._distinct(duplicates)
+        never_found = plan.list_count - plan.search_count - max(state.recent - plan.recent, 0)
+        if max(unwritten, never_found) <= 0:
+            return 0
+        return await ListComparison(self._run).difference(self._settle_s)
 
-    def _distinct(self, duplicates: int) -> int:
+    def _distinct(self, duplicates: int = 0) -> int:
         """Return how many of the contacts that existed at the start are written, each counted once."""
         return self._state.position.contacts - self._state.created - duplicates
 
@@ -128,31 +130,24 @@ class Proof:
         self._state.duplicates = duplicates
         return duplicates
 
-    def _compared(self, search: SecondSearch, listed: int, duplicates: int, unwritten: int) -> ProofSummary:
+    def _compared(self, search: SecondSearch, listed: int, duplicates: int, missing: int) -> ProofSummary:
         """Return the counts, and by how many contacts they differ without an explanation."""
         plan, state = self._plan, self._state
         distinct = self._distinct(duplicates)
-        # What the list counted at the start and the search did not has to be among the contacts of the last minutes.
-        never_found = plan.list_count - plan.search_count - max(state.recent - plan.recent, 0)
-        # These overlap: a contact that is missing can show in several of them.
-        unexplained = max(
-            state.unexplained,
-            never_found,
-            search.existed - distinct,
-            distinct - max(plan.list_count, plan.search_count),
-            unwritten,
-        )
+        # A few contacts more than both counted were deleted or restored just then: none is missing.
+        more = distinct - max(plan.list_count, plan.search_count)
+        unexplained = missing if is_explainable(more, plan.list_count) else max(missing, more)
         return ProofSummary(
             by=self._by,
             list_first=plan.list_count,
             search_first=plan.search_count,
-            late=search.late,
+            late=self._missing.late,
             listed=listed,
             search_last=search.existed,
             distinct=distinct,
             created_during_run=state.created,
             duplicates=duplicates,
-            unexplained=0 if self._by == IDS else max(unexplained, 0),
+            unexplained=unexplained if self._by == COUNTS else 0,
             settle_s=self._settle_s,
         )
 

@@ -46,7 +46,7 @@ class RangesState(JobState):
         tracks: the tracks that are begun and not finished, by their names.
         finished: names of the finished tracks.
         again: how many times each track was discarded; tracks that never were are left out.
-        unexplained: contacts by which finished ranges differ from what the API counted.
+        doubtful: numbers of the ranges whose contacts do not fit what the API counted.
         latest_start_s: when the latest range was begun, in UNIX seconds.
         other_zone: the time zone that the workspace had after the plan was made, if it is another one; else empty.
         proof: the result of the proof, None before it.
@@ -69,7 +69,7 @@ class RangesState(JobState):
         self.finished = dict.fromkeys(stored.finished)
         self.again = dict(stored.again)
         self._finished_recent, self._finished_created = stored.recent, stored.created
-        self.unexplained = stored.unexplained
+        self.doubtful = {*stored.doubtful}
         self.latest_start_s = stored.latest_start_s
         self.other_zone = stored.other_zone
         self.proof = stored.proof
@@ -161,6 +161,11 @@ class RangesState(JobState):
         self.again[track] = self.again.get(track, 0) + 1
 
     @property
+    def written(self) -> dict[int, int]:
+        """The contacts that were written to each finished range, by its number."""
+        return {one.number: one.contacts for one in self._ranges}
+
+    @property
     def recent(self) -> int:
         """Contacts written so far that were created in the 15 minutes before the start."""
         return self._finished_recent + sum(one.progress.recent for one in self.tracks.values())
@@ -190,7 +195,7 @@ class RangesState(JobState):
             again=dict(sorted(self.again.items())),
             recent=self._finished_recent,
             created=self._finished_created,
-            unexplained=self.unexplained,
+            doubtful=tuple(sorted(self.doubtful)),
             latest_start_s=self.latest_start_s,
             other_zone=self.other_zone,
             proof=self.proof,

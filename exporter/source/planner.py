@@ -29,6 +29,9 @@ _SHARE, _MIN_COUNTS = 1 / 16, 16
 would be fewer ranges than cursors); as many again on ranges that are still much larger, and on days with many
 contacts."""
 
+_MAX_COUNTS = 20_000
+"""For 48 million contacts, with 150 a page. A server may report any number."""
+
 _REST = 0.1
 """A round of counts takes as long as a page, however few they are: it is not begun for so small a share of them."""
 
@@ -87,7 +90,7 @@ def wanted_contacts(contacts: int, cursors: int) -> int:
 
 def affordable_counts(contacts: int, per_page: int, cursors: int) -> int:
     """Return how many counts each step of a plan may need."""
-    pages = contacts / per_page
+    pages = min(contacts / per_page, _MAX_COUNTS / _SHARE)
     return max(int(pages * _SHARE), min(cursors, int(pages * 2 * _SHARE)), _MIN_COUNTS)
 
 

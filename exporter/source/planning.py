@@ -1,7 +1,7 @@
 """The plan of an export with several cursors: the counts of list and search compared, then the ranges."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import anyio
@@ -14,7 +14,14 @@ from exporter.source.concurrency import AdaptiveConcurrency
 from exporter.source.listings import ContactList, Listing
 from exporter.source.pages import Pages
 from exporter.source.planner import Cut, Extent, Planner, affordable_counts, wanted_contacts
-from exporter.source.range_query import EVERY_CONTACT, Counted, count_contacts, search_between, search_of
+from exporter.source.range_query import (
+    EVERY_CONTACT,
+    Counted,
+    count_contacts,
+    read_from_start,
+    search_between,
+    search_of,
+)
 from exporter.source.retry import RequestStats
 from exporter.source.workspace import fetch_timezone
 from exporter.tasks import for_each
@@ -39,6 +46,7 @@ class Comparison:
         searched: contacts that a search for all contacts counts.
         oldest, newest: when the first and the latest contact of the search were created; None without a contact.
         server_s: time of the list's response, on the server's clock.
+        shrinks: whether the list counts fewer contacts than a moment before.
     """
 
     listed: int
@@ -46,6 +54,7 @@ class Comparison:
     oldest: int | None
     newest: int | None
     server_s: int
+    shrinks: bool = False
 
     @property
     def missing(self) -> int:
@@ -59,8 +68,12 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the search has all contacts, except for a few that were created in the last minutes."""
-        return self.missing == 0 or (self.missing > 0 and self.may_appear and self.is_active)
+        """Whether the search has all contacts, except for a few that were created in the last minutes.
+
+        It may also still have a few that were deleted: then contacts are being deleted now.
+        """
+        explains = self.is_active if self.missing > 0 else self.shrinks
+        return self.missing == 0 or (self.may_appear and explains)
 
     @property
     def may_appear(self) -> bool:
@@ -124,7 +137,7 @@ class Planning:
         await self._refuse_cap(found)
         if compare:
             _check_agreement(found)
-        newest = await self._newest(found)
+        newest = await read_from_start(lambda: self._newest(found))
         cut = await self._cut(found)
         self.uncut = cut.uncut
         recent_since = found.server_s - RECENT_S
@@ -170,7 +183,7 @@ class Planning:
         Args:
             settle_s: seconds to wait at most.
         """
-        found = await self.compare()
+        first = found = await self.compare()
         waited_s, counted = 0.0, 1
         while not found.agrees:
             may_appear = found.may_appear and waited_s < settle_s
@@ -182,6 +195,7 @@ class Planning:
             waited_s += wait_s
             counted += 1
             found = await self.compare()
+            found = replace(found, shrinks=found.listed < first.listed)
         return found
 
     async def _refuse_cap(self, found: Comparison) -> None:

@@ -1,18 +1,24 @@
 """The queries of ranges of creation dates, and the number and the dates of the contacts that match them."""
 
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
-from exporter.errors import ContractError
+from exporter.errors import ContractError, CursorError
 from exporter.layout.plan import Range
 from exporter.rawjson.creation_dates import creation_dates
 from exporter.source.client import Client
 from exporter.source.envelope import parse
 from exporter.source.listings import ContactSearch, Listing, SortOrder
 from exporter.source.retry import RequestStats
+
+T = TypeVar("T")
+MAX_AGAIN = 3
+"""How many times pages are read from the first one again after the API refused their cursor."""
 
 FIELD = "created_at"
 EVERY_CONTACT = Range(None, None, "", 0)
@@ -51,6 +57,14 @@ def search_between(after: int, before: int) -> ContactSearch:
     """Return the search for the contacts between two dates, without both of them."""
     both = {"operator": "AND", "value": [_condition(">", after), _condition("<", before)]}
     return ContactSearch(orjson.dumps(both))
+
+
+async def read_from_start(read: Callable[[], Awaitable[T]]) -> T:
+    """Return the result of a function that reads pages from the first one; call it again after a refused cursor."""
+    for _ in range(MAX_AGAIN):
+        with suppress(CursorError):
+            return await read()
+    return await read()
 
 
 @dataclass(frozen=True, slots=True)
