@@ -46,7 +46,7 @@ class Unreliable:
         self.listed: Callable[[Contact], bool] = lambda _contact: True
         self.timezone: Any = "UTC"
         self.answer: Answer = lambda _path, _parameters, _page: None
-        self.now_s = START_S + (contacts + 100) * STEP_S
+        self.now_s: float = START_S + (contacts + 100) * STEP_S
 
     @staticmethod
     def contact(number: int, created_at: int) -> Contact:
