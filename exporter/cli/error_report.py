@@ -17,6 +17,9 @@ from exporter.cli.exit_codes import (
 from exporter.cli.stderr import log_line
 from exporter.errors import ExporterError, SinkError
 
+_OTHER_ADVICE = ("--restart", "--prove ids")
+"""A message that names one of these says what to do: to resume is not enough."""
+
 _EXHAUSTED_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
@@ -26,7 +29,8 @@ def report_error(error: ExporterError, *, saved_hint: str = "", verbose: bool = 
     code = exit_code(error)
     if code != READER_CLOSED:
         details = f" [{_details(error)}]" if verbose else ""
-        is_resumable = code in RESUMABLE_CODES and _output_is_intact(error) and "--restart" not in str(error)
+        has_advice = any(option in str(error) for option in _OTHER_ADVICE)
+        is_resumable = code in RESUMABLE_CODES and _output_is_intact(error) and not has_advice
         hint = saved_hint if is_resumable else ""
         log_line(f"{message_of(error)}{hint}{details}")
     return code

@@ -52,10 +52,10 @@ class Calendar:
         """Return when many contacts are created: much faster than one at a time."""
         end, years = self.contacts, self.years
         if years is None:
-            stamps = [EPOCH + one * STEP_S if one < end else self.changed_at(one) for one in serials]
+            stamps = [EPOCH + one * STEP_S if one < end else self._inserted_at(one) for one in serials]
         else:
             stamps = [
-                EPOCH + int((one * _SPREAD & _MASK) * _SHARE * years * YEAR_S) if one < end else self.changed_at(one)
+                EPOCH + int((one * _SPREAD & _MASK) * _SHARE * years * YEAR_S) if one < end else self._inserted_at(one)
                 for one in serials
             ]
         if not self.hot_day:
@@ -67,6 +67,10 @@ class Calendar:
             else stamp
             for one, stamp in zip(serials, stamps, strict=True)
         ]
+
+    def _inserted_at(self, change: int) -> int:
+        """Return what a template adds less than 30 seconds to, so that no contact is created in the future."""
+        return self.changed_at(change) - (0 if self.now is None else STEP_S)
 
     def changed_at(self, change: int) -> int:
         """Return when a contact is inserted or updated, by the serial number of the change."""
