@@ -61,6 +61,7 @@ class FileDestination(Destination):
         self._uncommitted_bytes = 0
         self._committed_at = clock()
         self._failed = False
+        self._failure: SinkError | CheckpointError | None = None
         self._limits: set[str] = set()
         self._thread = DiskThread(partial(record_in, self._limits))
         self._limits_reported: set[str] = set()
@@ -236,10 +237,10 @@ class FileDestination(Destination):
 
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
-        """Wait until no other task works with the files; nothing is written after the disk has failed."""
+        """Wait until no other task works with the files. After the disk has failed, nothing more is written."""
         async with self._thread_lock:
-            if self._failed:  # for another task, whose error is reported
-                raise SinkError("nothing is written after the disk has failed", path=self._output.paths.path)
+            if self._failure:  # of another task, perhaps
+                raise self._failure
             yield
 
     async def _rotate(self, track: str) -> None:
@@ -286,6 +287,7 @@ class FileDestination(Destination):
                 yield
         except NoSpaceError:  # the disk has not failed: the written frames can still be committed
             raise
-        except (SinkError, CheckpointError, asyncio.CancelledError):
+        except (SinkError, CheckpointError, asyncio.CancelledError) as exc:
             self._failed = True
+            self._failure = None if isinstance(exc, asyncio.CancelledError) else self._failure or exc
             raise

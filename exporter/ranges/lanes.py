@@ -1,7 +1,9 @@
 """The lanes of an export with several cursors: each reads one range after another, page by page."""
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -185,16 +187,18 @@ class Lanes:
         state.latest_start_s = int(time.time())
         if state.begin(track, self._run.ran_s).progress.position.reached_end:
             return
-        pages = self._run.pages(track, search_of(one))
-        while True:
-            async with self._run.concurrency.slot():
-                page = await anext(pages, None)
-                if page is None:
-                    return
-                _check_first_page(one, page)
-                await self._run.write(track, page, with_dates=with_dates)
-                self._report_version(pages)
-                del page  # so that the next request does not keep it in memory
+        async with aclosing(self._run.pages(track, search_of(one))) as pages:
+            while True:
+                async with self._run.concurrency.slot() as slots:
+                    # The next page is requested while this one is written, unless other lanes wait for their turn.
+                    pages.contacts_needed = 0 if slots.has_waiting else math.inf
+                    page = await anext(pages, None)
+                    if page is None:
+                        return
+                    _check_first_page(one, page)
+                    await self._run.write(track, page, with_dates=with_dates)
+                    self._report_version(pages)
+                    del page  # so that the next request does not keep it in memory
 
     def _report_version(self, pages: Pages) -> None:
         """Notify the observer, once a run, if the API used another version than the requested one."""

@@ -46,7 +46,7 @@ class Proof:
 
         Raises:
             ContractError: contacts are missing, or may be. A destination that `resumes` keeps everything written,
-                and another run repeats the proof; a range that did not fit its counts stays unexplained for counts.
+                and another run repeats the proof.
             SourceError, SinkError: see `export`.
 
         Cancellation:
@@ -55,12 +55,9 @@ class Proof:
         await self._wait()
         ending, search = await self._count_and_search()
         self._state.set_last_count(ending.count)
-        by_counts = self._by == COUNTS
-        lacking = await self._recount(ending, search) if by_counts else 0
-        listed = 0 if by_counts else await self._missing.read_list()
-        duplicates = await self._count_duplicates()
-        unsearched = await self._unsearched(ending, search, duplicates) if by_counts else 0
-        proof = self._compared(search, listed, duplicates, max(lacking, unsearched))
+        missing = await self._missing_by_counts(ending, search) if self._by == COUNTS else 0
+        listed = await self._missing.read_list() if self._by == IDS else 0
+        proof = self._compared(search, listed, await self._count_duplicates(), missing)
         if problem := self._problem(proof):
             raise ContractError(problem)
         return proof
@@ -86,26 +83,17 @@ class Proof:
         if began_s is not None and (plan.recent or plan.list_count != plan.search_count):
             await anyio.sleep(min(max(began_s + self._settle_s - time.time(), 0), self._settle_s))
 
-    async def _recount(self, ending: Counted, search: SecondSearch) -> int:
-        """Count all ranges again, unless nothing has changed; return how many contacts are missing from them."""
-        first, written = self._plan.list_count, self._distinct()
-        is_unchanged = ending.count - search.created == first and search.existed == first == written
-        if is_unchanged and not self._state.doubtful:
-            return 0
-        return await Recount(self._run, self._missing).check(search)
+    async def _missing_by_counts(self, ending: Counted, search: SecondSearch) -> int:
+        """Return how many contacts are missing from ranges, or from the search.
 
-    async def _unsearched(self, ending: Counted, search: SecondSearch, duplicates: int) -> int:
-        """Return how many contacts the list has and the search has not, beyond what creations and deletions explain.
-
-        Nothing is asked for if the list counts no more now than was written and created, and if what the list counted
-        at the start and the search did not has appeared since.
+        Where no count has changed since the start, nothing more is asked for.
         """
-        plan, state = self._plan, self._state
-        unwritten = ending.count - search.created - self._distinct(duplicates)
-        never_found = plan.list_count - plan.search_count - max(state.recent - plan.recent, 0)
-        if max(unwritten, never_found) <= 0:
+        first, written = self._plan.list_count, self._distinct()
+        has_changed = not (ending.count - search.created == search.existed == written == first)
+        if not has_changed and not self._state.doubtful:
             return 0
-        return await ListComparison(self._run).difference(self._settle_s)
+        missing = await Recount(self._run, self._missing).check(search)
+        return max(missing, await ListComparison(self._run).difference(self._settle_s)) if has_changed else missing
 
     def _distinct(self, duplicates: int = 0) -> int:
         """Return how many of the contacts that existed at the start are written, each counted once."""

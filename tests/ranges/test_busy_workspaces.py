@@ -91,6 +91,23 @@ async def test_contacts_that_the_search_lacks_for_good_are_noticed_although_othe
             await export(intercom, tmp_path, observer=at_end(lambda: api.contacts.pop(500)))
 
 
+async def test_contacts_that_the_search_loses_for_good_are_noticed_although_others_are_deleted(tmp_path: Path) -> None:
+    """As many are deleted after they were written: the search has all that was written, but fewer than the list."""
+    api = Unreliable(1_000)
+    lost: set[str] = set()
+    api.searched = lambda one: one["id"] not in lost
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Planned):
+            lost.update(one["id"] for one in api.contacts[100:102])
+        if isinstance(event, RangeFinished) and event.finished == event.ranges:
+            del api.contacts[500:504]
+
+    async with api.serving() as intercom:
+        with pytest.raises(exporter.ContractError, match="differ by 2 contacts"):
+            await export(intercom, tmp_path, observer=observe)
+
+
 @pytest.mark.parametrize("is_found_first", [True, False])
 async def test_recent_contact_that_is_deleted_is_no_difference(tmp_path: Path, *, is_found_first: bool) -> None:
     """The list counted it, and it never appears: at the end the search has all that the list has."""
