@@ -1,9 +1,9 @@
 """The results of a run with its targets: a table on the terminal, and a page with plots."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -150,17 +150,22 @@ def _about_missed(results: Results, missed: str) -> Iterator[str]:
 def _origin(results: Results) -> Iterator[str]:
     heading, machine = results.heading, results.heading["machine"]
     yield "## Where and how"
-    changed = ", with changes" if heading["changed"] else ""
     versions = {name: number or "missing" for name, number in heading["versions"].items()}
     yield "\n".join(
         (
-            f"- {heading['started_at']}, commit {heading['commit'] or 'unknown'}{changed}",
+            f"- {_when(heading)}",
+            *(f"- {_when(later)}: `{later['command']}`" for later in results.later),
             "- {cores} cores, {cpu}, {memory_bytes:,} bytes of memory, {system}".format_map(machine),
             "- ours: " + ", ".join(f"{name} {versions[name]}" for name in versions if name not in PEERS),
             "- others: " + ", ".join(f"{name} {versions[name]}" for name in PEERS),
         )
     )
     yield f"```sh\n{heading['command']}\npython -m benchmarks report\n```"
+
+
+def _when(heading: Mapping[str, Any]) -> str:
+    changed = ", with changes" if heading["changed"] else ""
+    return f"{heading['started_at']}, commit {heading['commit'] or 'unknown'}{changed}"
 
 
 def write_page(results: Results, folder: Path) -> None:

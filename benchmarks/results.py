@@ -1,8 +1,12 @@
-"""The measurements of a run, as lines of JSON: a heading with scale and machine, then one line per measurement."""
+"""The measurements of a run, as lines of JSON: a heading with scale and machine, then one line per measurement.
+
+A later run of some of the jobs may follow in the same file.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from statistics import median
 from typing import Any, TextIO
@@ -15,17 +19,19 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Results:
-    """One run.
+    """One run, with later runs of some of its jobs.
 
     Attributes:
         heading: versions, command and machine.
         scale: the sizes of workspaces and the number of rounds.
         measured: the measurements of each job, in order.
+        later: headings of the later runs.
     """
 
     heading: Mapping[str, Any]
     scale: Scale
     measured: dict[str, list[Line]] = field(default_factory=dict)
+    later: tuple[Mapping[str, Any], ...] = ()
 
     def add(self, line: Line) -> None:
         """Add a measurement."""
@@ -43,13 +49,20 @@ class Results:
         Raises:
             ValueError: the file is malformed.
         """
-        heading, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines() or ["{}"])
-        if "scale" not in heading:
+        runs: list[Results] = []
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            if "scale" in line:
+                runs.append(cls(line, Scale.load(line["scale"])))
+            elif runs:
+                runs[-1].add(line)
+        if not runs:
             raise ValueError(f"{path.name} does not hold a run of the benchmarks")
-        results = cls(heading, Scale.load(heading["scale"]))
-        for line in lines:
-            results.add(line)
-        return results
+        return reduce(cls._with_later, runs)
+
+    def _with_later(self, run: "Results") -> "Results":
+        """Return the results with the jobs of a later run, whose scale differs only in the numbers of cursors."""
+        scale = replace(self.scale, cursors=run.scale.cursors)
+        return Results(self.heading, scale, self.measured | run.measured, (*self.later, run.heading))
 
 
 def line_of(job: str, round_number: int, measurement: Measurement) -> Line:

@@ -18,12 +18,30 @@ async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
         await asyncio.wait(tasks)
 
 
-async def for_each(items: Iterable[T], work: Callable[[T], Coroutine[Any, Any, object]]) -> None:
-    """Call a coroutine function with each item, all at once, and wait for all. The first error ends the others."""
+async def for_each(
+    items: Iterable[T], work: Callable[[T], Coroutine[Any, Any, object]], at_once: int | None = None
+) -> None:
+    """Call a coroutine function with each item, and wait for all calls. The first error ends the others.
+
+    Args:
+        items: the items.
+        work: the function.
+        at_once: maximum number of calls at once, so that memory does not depend on the number of items; None for all.
+    """
+    waiting = iter(items)
+
+    async def work_on() -> None:
+        for item in waiting:
+            await work(item)
+
     with collapse_exception_groups():
         async with anyio.create_task_group() as tasks:
-            for item in items:
-                tasks.start_soon(work, item)
+            if at_once is None:
+                for item in waiting:
+                    tasks.start_soon(work, item)
+            else:
+                for _ in range(at_once):
+                    tasks.start_soon(work_on)
 
 
 async def run_in_task(job: Callable[[], Awaitable[T]]) -> T:

@@ -18,7 +18,7 @@ from exporter.cli.stderr import log_line
 from exporter.errors import ExporterError, SinkError
 
 _OTHER_ADVICE = ("--restart", "--prove ids")
-"""A message that names one of these says what to do: to resume is not enough."""
+"""A message with one of these options says what to do; advice to run the same command again would be wrong."""
 
 _EXHAUSTED_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)

@@ -136,7 +136,7 @@ class FileDestination(Destination):
     async def commit_if_due(self) -> None:
         """Commit if `checkpoint_every_s` has passed since the latest commit, or 64 MB were written since then.
 
-        One commit covers all tracks: what another task has committed meanwhile is not committed again.
+        One commit covers all tracks. If another task has committed in the meantime, none is due any more.
         """
         if self._is_commit_due():
             await self._commit_if(self._is_commit_due)
@@ -149,7 +149,8 @@ class FileDestination(Destination):
         """Commit the appended frames.
 
         Durability:
-            The frames and the checkpoint that covers them are on disk when this returns.
+            The frames and the checkpoint that covers them are on disk when this returns. After a failure of the
+            disk nothing is committed: the task that noticed it raises the error.
         """
         await self._commit_if(lambda: True)
 
@@ -287,7 +288,9 @@ class FileDestination(Destination):
                 yield
         except NoSpaceError:  # the disk has not failed: the written frames can still be committed
             raise
-        except (SinkError, CheckpointError, asyncio.CancelledError) as exc:
+        except (SinkError, CheckpointError) as exc:
+            self._failed, self._failure = True, self._failure or exc
+            raise
+        except asyncio.CancelledError:  # the result of the work is unknown
             self._failed = True
-            self._failure = None if isinstance(exc, asyncio.CancelledError) else self._failure or exc
             raise

@@ -36,8 +36,8 @@ def os_errors_as_sink_errors(path: Path | None) -> Iterator[None]:
         name = "stdout" if path is None else f"{str(path)!r}"
         reason = exc.strerror or type(exc).__name__
         advice = "fix the problem"
-        if exc.errno in (errno.EMFILE, errno.ENFILE):  # each cursor has a file
-            advice = "raise the limit of open files (ulimit -n), or use fewer cursors,"
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            advice = "raise the limit of open files (ulimit -n; with --cursors, each cursor needs one),"
         raise SinkError(
             f"cannot write to {name}: {reason}; {advice} and run the same command again", path=path
         ) from exc

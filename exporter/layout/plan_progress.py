@@ -41,7 +41,6 @@ class PlanProgress:
         finished: names of the tracks of which everything is written.
         open: the progress of each track that is begun and not finished, by its name.
         again: how many times each track was discarded; tracks that never were are left out.
-        recent: contacts of the finished tracks that were created in the 15 minutes before the start.
         created: contacts of the finished tracks that were created after the start.
         doubtful: numbers of the ranges whose contacts do not fit what the API counted.
         latest_start_s: when the latest range was begun, in UNIX seconds; None before the first.
@@ -54,7 +53,6 @@ class PlanProgress:
     finished: tuple[str, ...] = ()
     open: Mapping[str, RangeProgress] = field(default_factory=dict)
     again: Mapping[str, int] = field(default_factory=dict)
-    recent: int = 0
     created: int = 0
     doubtful: tuple[int, ...] = ()
     latest_start_s: int | None = None

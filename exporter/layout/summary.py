@@ -92,7 +92,7 @@ class ProofSummary:
         by: ``counts``, or ``ids`` if the list's ids were read too.
         list_first: contacts that the list counted at the start.
         search_first: contacts that the search counted at the start.
-        late: contacts that a second search found at the end.
+        late: contacts that no range had and that the searches at the end found.
         listed: contacts that only the list had; 0 if it was not read.
         search_last: of the contacts that existed at the start, those that the search counted at the end.
         distinct: of the contacts that existed at the start, those that were written, each counted once.

@@ -131,6 +131,7 @@ class Lanes:
         self._run = run
         self._state = run.state
         self._knows_version = False
+        self._lanes = 0  # that still read ranges
         written = {name: one.progress.position.contacts for name, one in self._state.tracks.items()}
         left = [
             (track_of(number) in written, one.expected - written.get(track_of(number), 0), -number)
@@ -149,12 +150,14 @@ class Lanes:
         Cancellation:
             Writes that have begun are finished and counted; requests are cancelled.
         """
-        await for_each(range(1, min(self._run.concurrency.maximum, len(self._waiting)) + 1), self._lane)
+        self._lanes = min(self._run.concurrency.maximum, len(self._waiting))
+        await for_each(range(1, self._lanes + 1), self._lane)
 
     async def _lane(self, lane: int) -> None:
         while self._waiting:
             number = self._waiting.pop()
             await self._read(number, self._state.plan.ranges[number - 1], lane)
+        self._lanes -= 1
 
     async def _read(self, number: int, one: Range, lane: int) -> None:
         """Read a range to its end; read it once more if its contacts do not fit its counts."""
@@ -187,11 +190,12 @@ class Lanes:
         state.latest_start_s = int(time.time())
         if state.begin(track, self._run.ran_s).progress.position.reached_end:
             return
+        concurrency = self._run.concurrency
         async with aclosing(self._run.pages(track, search_of(one))) as pages:
             while True:
-                async with self._run.concurrency.slot() as slots:
-                    # The next page is requested while this one is written, unless other lanes wait for their turn.
-                    pages.contacts_needed = 0 if slots.has_waiting else math.inf
+                async with concurrency.slot():
+                    # If each lane may have a request, the next page is requested while this one is written.
+                    pages.contacts_needed = math.inf if self._lanes <= concurrency.limit else 0
                     page = await anext(pages, None)
                     if page is None:
                         return

@@ -1,4 +1,4 @@
-"""What no range had: found by a second search of the last minutes, and in the list."""
+"""Contacts that no range had: found by searches at the end, or in the list."""
 
 from collections.abc import Awaitable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -47,30 +47,28 @@ class MissingContacts:
         self._state = run.state
         self._plan = run.state.plan
 
-    async def search_again(self, listed: Awaitable[Counted]) -> SecondSearch:
+    async def search_again(self, list_count: Awaitable[Counted]) -> SecondSearch:
         """Write the contacts of the last minutes before the start that are not written yet.
 
         The newest contacts come first, so this works whether dates are days or seconds. What earlier runs found stays.
 
         Args:
-            listed: the last count of the list, awaited after the first response of the search.
+            list_count: the last count of the list, awaited after the first response of the search.
 
         Raises:
             ContractError: the search does not count its contacts.
             SourceError, SinkError: see `export`.
         """
-        found = await read_from_start(lambda: self._search_again(listed))
-        await self._run.destination.finish_track(LATE)
-        return found
+        return await read_from_start(lambda: self._search_again(list_count))
 
-    async def _search_again(self, listed: Awaitable[Counted]) -> SecondSearch:
+    async def _search_again(self, list_count: Awaitable[Counted]) -> SecondSearch:
         pages = self._late_pages(search_of(EVERY_CONTACT, "descending"))
         created, created_later, total, counted_at_s = 0, 0, None, None
         with KeySet() as written:
             is_filled = False
             async for page in pages:
                 total = page.total_count if total is None else total
-                counted_at_s = (await listed).server_s if counted_at_s is None else counted_at_s
+                counted_at_s = (await list_count).server_s if counted_at_s is None else counted_at_s
                 dates = creation_dates(page.records)
                 new = [date for date in dates if date is not None and date >= self._plan.started_at]
                 created += sum(date <= counted_at_s for date in new)
@@ -91,9 +89,13 @@ class MissingContacts:
 
     @property
     def late(self) -> int:
-        """The contacts that no range had and a later search found, in all runs."""
-        track = self._state.tracks.get(LATE)
-        return track.progress.position.contacts if track else 0
+        """The number of contacts in the track of late contacts, in all runs."""
+        return self._state.begin(LATE).progress.position.contacts
+
+    @property
+    def late_recent(self) -> int:
+        """The late contacts that were created in the 15 minutes before the start: they belong to recent ranges."""
+        return self._state.begin(LATE).progress.recent
 
     async def read_again(self, numbers: Sequence[int]) -> int:
         """Search ranges once more, and write the contacts that existed at the start and are not written yet.
@@ -109,8 +111,9 @@ class MissingContacts:
             tracks = {LATE, LISTED, *map(track_of, numbers)}
             await to_thread.run_sync(written.add, self.written_keys(tracks))
             for number in numbers:
-                lacking += await read_from_start(partial(self._read_range_again, number, written))
-        await self._run.destination.finish_track(LATE)
+                read = partial(self._read_range_again, number, written)
+                # Contacts may be created and deleted while a range is read: only what lacks twice counts.
+                lacking += await read_from_start(read) and await read_from_start(read)
         return lacking
 
     async def _read_range_again(self, number: int, written: KeySet) -> int:
@@ -144,7 +147,6 @@ class MissingContacts:
         with KeySet() as written:
             await to_thread.run_sync(written.add, self.written_keys())
             await read_from_start(lambda: self._read_list(written))
-        await self._run.destination.finish_track(LISTED)
         return self._state.tracks[LISTED].progress.position.contacts
 
     async def _read_list(self, written: KeySet) -> None:

@@ -68,7 +68,9 @@ class Proof:
         counted: asyncio.Future[Counted] = asyncio.get_running_loop().create_future()
 
         async def count_list() -> None:
-            counted.set_result(await count_contacts(run.intercom.client, ContactList(), run.traffic))
+            result = await count_contacts(run.intercom.client, ContactList(), run.traffic)
+            if not counted.cancelled():  # a search that is cancelled cancels what it waits for
+                counted.set_result(result)
 
         with collapse_exception_groups():
             async with anyio.create_task_group() as tasks:
@@ -84,9 +86,10 @@ class Proof:
             await anyio.sleep(min(max(began_s + self._settle_s - time.time(), 0), self._settle_s))
 
     async def _missing_by_counts(self, ending: Counted, search: SecondSearch) -> int:
-        """Return how many contacts are missing from ranges, or from the search.
+        """Return how many contacts are missing from the output, or from the search.
 
-        Where no count has changed since the start, nothing more is asked for.
+        If all four counts are equal and each range fits its own, none are, and nothing more is requested. Otherwise all
+        ranges are counted again; list and search are compared again only if a count has changed.
         """
         first, written = self._plan.list_count, self._distinct()
         has_changed = not (ending.count - search.created == search.existed == written == first)

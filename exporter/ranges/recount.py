@@ -9,8 +9,8 @@ from exporter.tasks import for_each
 class Recount:
     """Finds the ranges of which the search has more contacts now than were written.
 
-    The sum of all ranges would not do: each contact that was deleted after it was written makes room for one that is
-    missing.
+    The sum of all ranges would hide a missing contact: each contact that was deleted after it was written balances one
+    that is missing.
 
     Args:
         run: what the lanes worked with.
@@ -52,7 +52,7 @@ class Recount:
             async with run.concurrency.slot():
                 counts[number] = (await count_contacts(run.intercom.client, search, run.traffic)).count
 
-        await for_each(range(1, len(run.state.plan.ranges) + 1), count)
+        await for_each(range(1, len(run.state.plan.ranges) + 1), count, run.concurrency.maximum)
         return counts
 
     def _with_more(self, counts: dict[int, int], search: SecondSearch) -> set[int]:
@@ -64,5 +64,5 @@ class Recount:
         recent = {number for number, one in enumerate(plan.ranges, 1) if plan.is_recent(one)}
         more = {number for number in counts.keys() - recent if counts[number] > written.get(number, 0)}
         created = max(search.created_in_all - state.created, 0)
-        allowed = sum(written.get(number, 0) for number in recent) + created + self._missing.late
+        allowed = sum(written.get(number, 0) for number in recent) + created + self._missing.late_recent
         return more | recent if sum(counts[number] for number in recent) > allowed else more

@@ -68,7 +68,7 @@ class RangesState(JobState):
         self.tracks = {name: TrackState(progress) for name, progress in stored.open.items()}
         self.finished = dict.fromkeys(stored.finished)
         self.again = dict(stored.again)
-        self._finished_recent, self._finished_created = stored.recent, stored.created
+        self._finished_created = stored.created
         self.doubtful = {*stored.doubtful}
         self.latest_start_s = stored.latest_start_s
         self.other_zone = stored.other_zone
@@ -135,7 +135,6 @@ class RangesState(JobState):
     def finish(self, track: str) -> None:
         """Record that everything of a track is written."""
         one = self.tracks.pop(track).progress
-        self._finished_recent += one.recent
         self._finished_created += one.created
         self.finished[track] = None
 
@@ -166,11 +165,6 @@ class RangesState(JobState):
         return {one.number: one.contacts for one in self._ranges}
 
     @property
-    def recent(self) -> int:
-        """Contacts written so far that were created in the 15 minutes before the start."""
-        return self._finished_recent + sum(one.progress.recent for one in self.tracks.values())
-
-    @property
     def created(self) -> int:
         """Contacts written so far that were created after the start."""
         return self._finished_created + sum(one.progress.created for one in self.tracks.values())
@@ -193,7 +187,6 @@ class RangesState(JobState):
             finished=tuple(sorted(self.finished)),
             open={name: one.stored() for name, one in sorted(self.tracks.items())},
             again=dict(sorted(self.again.items())),
-            recent=self._finished_recent,
             created=self._finished_created,
             doubtful=tuple(sorted(self.doubtful)),
             latest_start_s=self.latest_start_s,

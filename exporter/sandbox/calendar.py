@@ -69,7 +69,7 @@ class Calendar:
         ]
 
     def _inserted_at(self, change: int) -> int:
-        """Return what a template adds less than 30 seconds to, so that no contact is created in the future."""
+        """Return the date of an inserted contact, early enough that a template does not make it a future one."""
         return self.changed_at(change) - (0 if self.now is None else STEP_S)
 
     def changed_at(self, change: int) -> int:

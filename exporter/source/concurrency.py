@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from statistics import median
-from typing import Self
 
 import anyio
 
@@ -50,7 +49,7 @@ class AdaptiveConcurrency:
         self._halved_at = self._held_until = -WINDOW_S
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Self]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait until a request may be in flight, in the order of the calls, and count it for the length of the block.
 
         Cancellation:
@@ -61,15 +60,10 @@ class AdaptiveConcurrency:
         else:
             self._in_use += 1
         try:
-            yield self
+            yield
         finally:
             self._in_use -= 1
             self._admit()
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether someone waits for a slot, or more requests are in flight than now allowed."""
-        return bool(self._waiting) or self._in_use > self.limit
 
     async def _wait(self) -> None:
         turn = anyio.Event()

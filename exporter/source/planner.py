@@ -38,6 +38,9 @@ _REST = 0.1
 _OUTLIER = 3
 """A range with so many times the wanted contacts would keep one cursor busy while the others have ended."""
 
+_AT_ONCE = 128
+"""Counts at once: as many as the maximum of cursors, which the caller limits further."""
+
 _DAY_S = 86_400
 _LONG_S = 4 * _WAYS * _DAY_S
 _HOT = 4
@@ -81,8 +84,8 @@ class Cut:
 def wanted_contacts(contacts: int, cursors: int) -> int:
     """Return the number of contacts above which a range is cut.
 
-    Each range costs a count and a last page that is half empty, so small ones are made only where there would be too
-    few for all cursors to end at about the same time.
+    Each range costs a count, and a last page that is half empty on average. So ranges below 3,000 contacts are made
+    only if there would otherwise be fewer than four for each cursor: then all cursors end at about the same time.
     """
     small = min(_SMALL_CONTACTS, contacts / (_MIN_RANGES_PER_CURSOR * cursors))
     return int(min(max(contacts / (_RANGES_PER_CURSOR * cursors), small, _MIN_CONTACTS), _MAX_CONTACTS))
@@ -270,7 +273,7 @@ class Planner:
         async def count(place: int) -> None:
             counts[place] = await self._count(ranges[place])
 
-        await for_each(range(len(ranges)), count)
+        await for_each(range(len(ranges)), count, _AT_ONCE)
         return counts
 
     def _merged(self, ranges: Sequence[Range]) -> Iterator[Range]:

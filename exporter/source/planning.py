@@ -46,7 +46,7 @@ class Comparison:
         searched: contacts that a search for all contacts counts.
         oldest, newest: when the first and the latest contact of the search were created; None without a contact.
         server_s: time of the list's response, on the server's clock.
-        shrinks: whether the list counts fewer contacts than a moment before.
+        list_shrinks: whether the list counts fewer contacts than at the first comparison: some are being deleted.
     """
 
     listed: int
@@ -54,7 +54,7 @@ class Comparison:
     oldest: int | None
     newest: int | None
     server_s: int
-    shrinks: bool = False
+    list_shrinks: bool = False
 
     @property
     def missing(self) -> int:
@@ -72,7 +72,7 @@ class Comparison:
 
         It may also still have a few that were deleted: then contacts are being deleted now.
         """
-        explains = self.is_active if self.missing > 0 else self.shrinks
+        explains = self.is_active if self.missing > 0 else self.list_shrinks
         return self.missing == 0 or (self.may_appear and explains)
 
     @property
@@ -195,7 +195,7 @@ class Planning:
             waited_s += wait_s
             counted += 1
             found = await self.compare()
-            found = replace(found, shrinks=found.listed < first.listed)
+            found = replace(found, list_shrinks=found.listed < first.listed)
         return found
 
     async def _refuse_cap(self, found: Comparison) -> None:

@@ -18,7 +18,8 @@ from exporter.source.retry import RequestStats
 
 T = TypeVar("T")
 MAX_AGAIN = 3
-"""How many times pages are read from the first one again after the API refused their cursor."""
+"""How many times a listing is read from its first page again after the API refused a cursor; the next refusal is an
+error."""
 
 FIELD = "created_at"
 EVERY_CONTACT = Range(None, None, "", 0)

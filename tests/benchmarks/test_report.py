@@ -161,3 +161,21 @@ def test_targets_name_only_existing_jobs() -> None:
     names = {job.name for job in jobs_for(Scale())}
     for target in targets_for(Scale()):
         assert {name for name in (target.job, target.line, target.times, target.above) if name} <= names
+
+
+def test_later_run_of_some_jobs_replaces_their_results(tmp_path: Path) -> None:
+    """It follows in the same file; the page names both runs."""
+    path, first = tmp_path / "results.jsonl", results_of({})
+    scale = Scale(cursors=(1, 4))
+    later = Results({**HEADING, "scale": asdict(scale), "command": "python -m benchmarks --only cursors"}, scale)
+    for name in ("cursors-1", "cursors-4"):
+        later.add({"job": name, "round": 1, **FIGURES, "contacts_per_s": 42.0})
+    save(first, path)
+    content = path.read_text(encoding="utf-8")
+    save(later, path)
+    path.write_text(content + path.read_text(encoding="utf-8"), encoding="utf-8")
+    joined = Results.load(path)
+    assert joined.scale.cursors == (1, 4)
+    assert joined.figure("cursors-4", "contacts_per_s") == 42.0
+    assert joined.figure("ndjson", "contacts_per_s") == first.figure("ndjson", "contacts_per_s")
+    assert "`python -m benchmarks --only cursors`" in report.page(joined, "")

@@ -4,10 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import anyio
 import anyio.to_thread
 import pytest
 from aiohttp import web
@@ -187,8 +185,34 @@ async def test_clock_of_creation_dates_may_be_ahead_of_the_responses(tmp_path: P
         api.now_s += 300
         api.contacts.append(api.contact(800_001, int(api.now_s) + ahead_s))
 
+    def pass_time(*_anything: Any) -> None:
+        api.now_s += 1
+
+    api.answer = pass_time
     async with api.serving() as intercom:
         await check_complete(api, intercom, tmp_path, observer=at_end(create))
+
+
+async def test_lost_contact_is_noticed_while_others_are_created_with_dates_in_the_future(tmp_path: Path) -> None:
+    """A contact created between the counts of list and search does not make up for it."""
+    api = Unreliable(1_000)
+    add_recent(api, 1)
+    lost = api.contacts[100]["id"]
+    is_reading = [False]
+    api.searched = lambda one: one["id"] != lost or not is_reading[0]
+
+    def create(*_anything: Any) -> None:
+        api.now_s += 1
+        if is_reading[0]:
+            api.contacts.append(api.contact(800_000 + len(api.contacts), int(api.now_s) + 30))
+
+    def observe(event: Event) -> None:
+        is_reading[0] = is_reading[0] or isinstance(event, Planned)
+
+    api.answer = create
+    async with api.serving() as intercom:
+        with pytest.raises(exporter.ContractError, match="not proven complete"):
+            await export(intercom, tmp_path, observer=observe)
 
 
 async def test_contact_restored_while_the_export_runs_is_written(tmp_path: Path) -> None:
@@ -248,7 +272,7 @@ async def test_refused_cursor_of_the_newest_contacts_is_asked_for_again(tmp_path
 
     api.answer = refuse
     async with api.serving() as intercom:
-        await check_complete(api, intercom, tmp_path, observer=at_end(lambda: is_due.append(is_due.pop() or True)))
+        await check_complete(api, intercom, tmp_path, observer=at_end(lambda: is_due.__setitem__(0, True)))
     assert refused == [1]
 
 
@@ -267,82 +291,3 @@ async def test_absurd_counts_end_the_plan(tmp_path: Path) -> None:
             with pytest.raises(exporter.ContractError):
                 await export(intercom, tmp_path)
     assert requests[0] < 2_000
-
-
-class Busy(Unreliable):
-    """A workspace in which contacts are created and deleted all the time, with an index that is late.
-
-    Args:
-        seed: seed of everything random.
-        every_s: seconds between two creations, and between two deletions, on average.
-        new: share of the deletions that meet a contact of the last ten minutes.
-        lag_s: most seconds until the index has a creation, and until it has a deletion.
-    """
-
-    def __init__(self, seed: int, every_s: tuple[float, float], new: float, lag_s: tuple[float, float]) -> None:
-        super().__init__(1_500)
-        self._random, self._every_s, self._new, self._lag_s = Random(seed), every_s, new, lag_s
-        self._next = [self.now_s, self.now_s]
-        self._indexed_at: dict[str, float] = {}
-        self.deleted_at: dict[str, float] = {}
-        self.listed = lambda one: one["id"] not in self.deleted_at
-        self.searched = self._is_found
-        self.answer = lambda *_anything: self.advance(0.25)
-        self.advance(1_500)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        end = self.now_s + seconds
-        while min(self._next) <= end:
-            which = self._next.index(min(self._next))
-            self.now_s = self._next[which]
-            self._next[which] += self._random.expovariate(1 / self._every_s[which])
-            (self._create, self._delete)[which]()
-        self.now_s = end
-
-    def _create(self) -> None:
-        one = self.contact(10**6 + len(self.contacts), int(self.now_s))
-        self._indexed_at[one["id"]] = self.now_s + self._random.uniform(1, self._lag_s[0])
-        self.contacts.append(one)
-
-    def _delete(self) -> None:
-        left = [one for one in self.contacts if self.listed(one)]
-        new = [one for one in left if one["created_at"] > self.now_s - 600]
-        one = self._random.choice(new if new and self._random.random() < self._new else left)
-        self.deleted_at[one["id"]] = self.now_s + self._random.uniform(0, self._lag_s[1])
-
-    def _is_found(self, one: Contact) -> bool:
-        is_deleted = self.deleted_at.get(one["id"], self.now_s + 1) <= self.now_s
-        return self._indexed_at.get(one["id"], 0) <= self.now_s and not is_deleted
-
-
-@pytest.mark.parametrize(
-    ("every_s", "new", "lag_s"),
-    [((10, 60), 0.5, (120, 0)), ((2, 10), 1.0, (120, 0)), ((30, 60), 0.0, (120, 60)), ((1e9, 5), 0.0, (120, 60))],
-    ids=["usual", "leads merged soon", "late deletions", "mass deletion"],
-)
-async def test_busy_workspace_is_proven_complete(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    every_s: tuple[float, float],
-    new: float,
-    lag_s: tuple[float, float],
-) -> None:
-    """By the clock of the workspace: no false alarm, and whoever stays is written once."""
-    real_sleep = anyio.sleep
-    for seed in range(3):
-        api = Busy(seed, every_s, new, lag_s)
-
-        async def sleep(seconds: float, api: Busy = api) -> None:
-            api.advance(seconds)
-            await real_sleep(0)
-
-        for module in ("ranges.proof", "ranges.list_comparison", "source.planning"):
-            monkeypatch.setattr(f"exporter.{module}.anyio.sleep", sleep)
-        for module in ("ranges.proof", "ranges.lanes"):
-            monkeypatch.setattr(f"exporter.{module}.time.time", lambda api=api: api.now_s)
-        folder = anyio.Path(tmp_path / f"{seed}")
-        await folder.mkdir()
-        async with api.serving() as intercom:
-            await check_complete(api, intercom, Path(folder), settle_s=300)
-        monkeypatch.undo()

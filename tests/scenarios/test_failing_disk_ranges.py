@@ -23,7 +23,7 @@ CONTACTS, PER_PAGE = 6_000, 50
 LINE = ("contacts", "-q", "--format=ndjson", "--settle=0", "--cursors=3", f"--per-page={PER_PAGE}")
 
 
-async def calls_of(case: Case, root: Path, disk: FailingDisk) -> None:
+async def run_undisturbed(case: Case, root: Path, disk: FailingDisk) -> None:
     """Run an export to its end in a new folder."""
     write_tree({}, root)
     with disk.failing():
@@ -39,7 +39,7 @@ async def test_export_with_three_cursors_after_any_failed_call_reports_it_and_re
     root = memory_path / "disk"
     async with case_of(memory_path / "undisturbed", **KINDS[kind]) as case:
         baseline = FailingDisk(root, 0, None)
-        await calls_of(case, root, baseline)
+        await run_undisturbed(case, root, baseline)
         for number in range(1, len(baseline.calls) + 1):
             write_tree({}, root)
             disk = FailingDisk(root, number, errno.ENOSPC, lasting=lasting)
@@ -59,7 +59,7 @@ async def test_short_write_with_three_cursors_is_continued(memory_path: Path) ->
     """Where the system takes only half of what it is given, it gets the rest, and the output is the same."""
     root = memory_path / "disk"
     async with case_of(memory_path / "undisturbed", **KINDS["ranges"]) as case:
-        await calls_of(case, root, FailingDisk(root, 1, None, lasting=True))
+        await run_undisturbed(case, root, FailingDisk(root, 1, None, lasting=True))
 
 
 def check_failed(done: subprocess.CompletedProcess[bytes], what: bytes) -> None:

@@ -30,7 +30,7 @@ CODES: dict[Failure, int] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and the errors with which an export may end for which it occurs once, or again and again."""
+    """A fault, and the errors that may end an export: if it occurs once, and if it occurs from then on."""
 
     name: str
     once: tuple[Failure, ...]
@@ -64,7 +64,7 @@ CASES = [
 
 
 @dataclass
-class FaultFrom(FaultPlan):
+class RepeatedFault(FaultPlan):
     """The same fault at many requests in a row, counted from the first request."""
 
     fault: Fault = field(default_factory=lambda: Fault("reset"))
@@ -99,6 +99,33 @@ def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporter.source.planner._MIN_CONTACTS", 20)
 
 
+@dataclass
+class Matrix:
+    """The exports with one fault, and what must be in their folders at the end."""
+
+    case: Case
+    folder: Path
+    expected: dict[str, bytes]
+    requests: int
+    wrong: list[str] = field(default_factory=list)
+    cells: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    async def fill(self, place: str, times: int) -> None:
+        """Export with the fault from one place on, resume without it, and check the result."""
+        case, first = self.case, 1 + round(PLACES[place] * (self.requests - 1))
+        folder = self.folder / f"{first}-{times}"
+        async with sandbox_of(CONTACTS, "second", slow_s=60) as sandbox:
+            sandbox.faults = RepeatedFault(fault=Fault(case.name), first=first, times=times)
+            failure = await export_until_error(sandbox, case, folder)
+            sandbox.faults = FaultPlan()
+            cell = self.cells[place, times] = await resume_and_describe(sandbox, case, folder, failure)
+        allowed = case.once if times == ONCE else case.always
+        may_succeed = times == ONCE or (case.name, place) == ("cursor_loop", "end")  # no page follows there
+        is_right = type(failure) in allowed if failure else may_succeed
+        if not is_right or data_files(folder) != self.expected:
+            self.wrong.append(f"{times} from request {first} ({place}): {cell} {failure!r}")
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_export_with_several_cursors_and_a_fault_ends_with_the_exact_bytes_or_as_documented(
     case: Case, memory_path: Path, tell: Callable[[str, str], None]
@@ -106,35 +133,18 @@ async def test_export_with_several_cursors_and_a_fault_ends_with_the_exact_bytes
     """Once or again and again, from the first request to the last: no wrong byte, and the same command resumes."""
     async with sandbox_of(CONTACTS, "second", slow_s=60) as sandbox:
         await export(sandbox, case, memory_path / "calm")
-        expected, requests = data_files(memory_path / "calm"), sandbox.faults.requests
-    assert len(expected) >= CURSORS
-    wrong: list[str] = []
-    cells: dict[tuple[str, int], str] = {}
-
-    async def cell(place: str, times: int) -> None:
-        first = 1 + round(PLACES[place] * (requests - 1))
-        folder = memory_path / f"{first}-{times}"
-        async with sandbox_of(CONTACTS, "second", slow_s=60) as sandbox:
-            sandbox.faults = FaultFrom(fault=Fault(case.name), first=first, times=times)
-            failure = await ending(sandbox, case, folder)
-            sandbox.faults = FaultPlan()
-            cells[place, times] = await resumed(sandbox, case, folder, failure)
-        allowed = case.once if times == ONCE else case.always
-        may_succeed = times == ONCE or (case.name, place) == ("cursor_loop", "end")  # no page follows there
-        is_right = type(failure) in allowed if failure else may_succeed
-        if not is_right or data_files(folder) != expected:
-            wrong.append(f"{times} from request {first} ({place}): {cells[place, times]} {failure!r}")
-
+        matrix = Matrix(case, memory_path, data_files(memory_path / "calm"), sandbox.faults.requests)
+    assert len(matrix.expected) >= CURSORS
     async with anyio.create_task_group() as tasks:
         for place in PLACES:
             for times in (ONCE, ALWAYS):
-                tasks.start_soon(cell, place, times)
-    line = "   ".join(" ".join(f"{cells[place, times]:2}" for place in PLACES) for times in (ONCE, ALWAYS))
+                tasks.start_soon(matrix.fill, place, times)
+    line = "   ".join(" ".join(f"{matrix.cells[place, times]:2}" for place in PLACES) for times in (ONCE, ALWAYS))
     tell("Several cursors: every fault once and always, from the first request to the last", f"{case.name:12}{line}")
-    assert wrong == []
+    assert matrix.wrong == []
 
 
-async def ending(sandbox: exporter.Sandbox, case: Case, folder: Path) -> exporter.ExporterError | None:
+async def export_until_error(sandbox: exporter.Sandbox, case: Case, folder: Path) -> exporter.ExporterError | None:
     """Export, and return the error with which it ended; check that nothing says it is complete."""
     failure = None
     try:
@@ -148,7 +158,9 @@ async def ending(sandbox: exporter.Sandbox, case: Case, folder: Path) -> exporte
     return failure
 
 
-async def resumed(sandbox: exporter.Sandbox, case: Case, folder: Path, failure: exporter.ExporterError | None) -> str:
+async def resume_and_describe(
+    sandbox: exporter.Sandbox, case: Case, folder: Path, failure: exporter.ExporterError | None
+) -> str:
     """Resume an export that failed, and return the cell of the table; only a wrong cursor may need more than that."""
     if failure is None:
         return "="
