@@ -1,12 +1,18 @@
-"""Exports of workspaces in which contacts are created and deleted all the time are proven complete."""
+"""Exports of workspaces in which contacts are created and deleted all the time, and runs that die in their proof."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from aiohttp import web
 
-from tests.ranges.test_busy_workspaces import check_complete
+import exporter
+from exporter.observe.events import Event, Planned, RangeFinished
+from tests.ranges.test_busy_workspaces import check_complete, export
 from tests.support.busy import Busy
+from tests.support.unreliable import Unreliable, refusal
 
 
 @pytest.mark.parametrize(
@@ -39,3 +45,40 @@ async def test_busy_workspace_is_proven_complete(
         async with api.serving() as intercom:
             await check_complete(api, intercom, Path(folder), settle_s=300)
         monkeypatch.undo()
+
+
+async def test_run_that_dies_while_ranges_are_read_again_hides_no_missing_contact(tmp_path: Path) -> None:
+    """What it found in an old range does not make up for a contact that is missing from the newest one."""
+    api = Unreliable(3_000)
+    lost = {one["id"] for one in [*api.contacts[100:105], api.contacts[2_990]]}
+    phase = ["plan"]
+    api.searched = lambda one: phase[0] != "read" or one["id"] not in lost
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Planned):
+            phase[0] = "read"
+        if isinstance(event, RangeFinished) and event.finished == event.ranges:
+            phase[0] = "prove"
+
+    def refuse(path: str, parameters: dict[str, Any], _page: Any) -> web.Response | None:
+        if phase[0] != "prove" or path != "/contacts/search" or int(parameters["per_page"]) == 1:
+            return None
+        operators = {*operators_in(parameters["query"])}
+        return refusal(401) if "OR" in operators and "<" not in operators else None  # the range without an end
+
+    api.answer = refuse
+    async with api.serving() as intercom:
+        with pytest.raises(exporter.CredentialsError):
+            await export(intercom, tmp_path, observer=observe, checkpoint_every_s=0)
+        phase[0] = "again"
+        await check_complete(api, intercom, tmp_path)
+        summary = await export(intercom, tmp_path)
+    assert summary.proof is not None
+    assert summary.proof.late == 6
+
+
+def operators_in(query: dict[str, Any]) -> Iterator[str]:
+    """Yield the operators of a query."""
+    yield query["operator"]
+    for one in query["value"] if isinstance(query["value"], list) else ():
+        yield from operators_in(one)
