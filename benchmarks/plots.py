@@ -103,7 +103,7 @@ def draw_cursors(results: Results, path: Path) -> None:
         axes.set_xticks(scale.cursors, [f"{cursors}" for cursors in scale.cursors])
         axes.set_xlabel("cursors")
         axes.set_ylabel("contacts a second")
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.1))
 
 
 @contextmanager

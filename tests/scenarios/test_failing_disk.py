@@ -230,14 +230,7 @@ def test_read_only_folder_ends_the_command_which_then_exports_to_a_writable_one(
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_limit_of_file_size_ends_the_command_which_resumes_without_it(serve: Serve, command: Any, output: str) -> None:
     """Under a limit of the files' size the command ends with 5 and one line."""
-    line = command.line(*arguments(output, "--checkpoint-every=0"))
     with serve(f"--contacts={CONTACTS}") as served:
-        limited = subprocess.run(
-            ["/bin/sh", "-c", 'ulimit -f 500; exec "$@"', "sh", *line],
-            cwd=command.folder,
-            env=command.environment(served),
-            capture_output=True,
-            check=False,
-        )
+        limited = command.run_with_file_limit(500, *arguments(output, "--checkpoint-every=0"), served=served)
         check_end(limited, errno.EFBIG)
         check_resumes(command, served, output, "--checkpoint-every=0")

@@ -113,14 +113,7 @@ def test_limit_of_file_size_ends_an_export_with_three_cursors_which_resumes_with
     serve: Serve, command: Command
 ) -> None:
     """Exit code 5 and one line."""
-    line = command.line(*LINE, "-o", "out/", "--checkpoint-every=0")
     with serve(f"--contacts={CONTACTS}", "--years=3") as served:
-        limited = subprocess.run(
-            ["/bin/sh", "-c", 'ulimit -f 2000; exec "$@"', "sh", *line],
-            cwd=command.folder,
-            env=command.environment(served),
-            capture_output=True,
-            check=False,
-        )
+        limited = command.run_with_file_limit(2_000, *LINE, "-o", "out/", "--checkpoint-every=0", served=served)
         check_failed(limited, os.strerror(errno.EFBIG).encode())
         check_resumes(command, served, command.folder / "out", "--checkpoint-every=0")

@@ -11,6 +11,7 @@ import pytest
 import exporter
 from exporter.cli.exit_codes import exit_code
 from exporter.sandbox.faults import NAMES, Fault, FaultPlan
+from tests.scenarios.test_fault_matrix import CODES
 from tests.support.ranges import client_of, data_files, sandbox_of
 
 Failure: TypeAlias = type[exporter.ExporterError]
@@ -18,14 +19,6 @@ CONTACTS, PER_PAGE, CURSORS = 240, 10, 3
 ONCE, ALWAYS = 1, 1_000
 PLACES = {"first": 0.0, "plan": 0.15, "pages": 0.5, "late pages": 0.8, "end": 1.0}
 """Which of all requests for contacts the fault affects first: 0 is the first one and 1 the last."""
-
-CODES: dict[Failure, int] = {
-    exporter.CredentialsError: 3,
-    exporter.ApiError: 4,
-    exporter.ContractError: 4,
-    exporter.RetriesExhausted: 4,
-    exporter.CheckpointError: 6,
-}
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,18 @@ class Command:
             os.close(reading)
             os.close(writing)
 
+    def run_with_file_limit(
+        self, blocks: int, *arguments: str, served: Served | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run the command while no file can have more than so many blocks of 512 bytes."""
+        return subprocess.run(
+            ["/bin/sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh", *self.line(*arguments)],
+            cwd=self.folder,
+            env=self.environment(served),
+            capture_output=True,
+            check=False,
+        )
+
     def start(self, *arguments: str, served: Served | None = None, **variables: str) -> subprocess.Popen[bytes]:
         """Start the command; it ends with the test at the latest."""
         process = subprocess.Popen(
