@@ -93,7 +93,7 @@ def print_table(results: Results) -> None:
 
 
 def _caption(results: Results) -> str:
-    rounds = max((len(lines) for lines in results.measured.values()), default=0)
+    rounds = " or ".join(map(str, sorted({len(lines) for lines in results.measured.values()})))
     scale = results.scale
     caption = f"{scale.contacts:,} contacts, {scale.slow_contacts:,} for {_names(rows.PEERS)}, median of {rounds}"
     extras = {"answers in gzip": scale.gzip, "some contacts hostile": scale.hostile}
