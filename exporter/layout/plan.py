@@ -85,6 +85,11 @@ class Plan:
         slack_s = _MAX_DAY_OFFSET_S if self.has_days else 0
         return one.end is None or one.end + slack_s > self.recent_since
 
+    @property
+    def recent_ranges(self) -> frozenset[int]:
+        """The numbers, from 1, of the ranges for which `is_recent` is true."""
+        return frozenset(number for number, one in enumerate(self.ranges, 1) if self.is_recent(one))
+
     def __str__(self) -> str:
         return f"{count(len(self.ranges), 'range')} by {self.by.replace('+', ' and ')}"
 

@@ -190,8 +190,7 @@ class MissingContacts:
 
     def _recent_tracks(self) -> set[str]:
         """Return the tracks that can have contacts created in the last minutes before the start."""
-        ranges = enumerate(self._plan.ranges, 1)
-        return {LATE, LISTED, *(track_of(number) for number, one in ranges if self._plan.is_recent(one))}
+        return {LATE, LISTED, *map(track_of, self._plan.recent_ranges)}
 
 
 def no_counts() -> ContractError:

@@ -60,8 +60,8 @@ class Recount:
 
         Ranges that can have contacts created after the start are compared together, without those contacts.
         """
-        state, plan, written = self._state, self._state.plan, self._state.written
-        recent = {number for number, one in enumerate(plan.ranges, 1) if plan.is_recent(one)}
+        state, written = self._state, self._state.written
+        recent = state.plan.recent_ranges
         more = {number for number in counts.keys() - recent if counts[number] > written.get(number, 0)}
         created = max(search.created_in_all - state.created, 0)
         allowed = sum(written.get(number, 0) for number in recent) + created + self._missing.late_recent
